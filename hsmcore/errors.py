@@ -1,0 +1,288 @@
+"""What can go wrong, by whose fault, each kind with the stable code of ``bridge/PROTOCOL.md``.
+
+::
+
+    HsmError
+    ├── RequestError            the caller's message is not a request
+    │   ├── MalformedRequest, UnsupportedVersion, FrameTooLarge, UnknownOperation
+    ├── AccessError             the caller may not do this
+    │   ├── Unauthenticated, AuthenticationFailed, AccountLocked, PermissionDenied
+    ├── KeyUseError               the key does not do this
+    │   ├── KeyNotFound, KeyAmbiguous, KeyTypeInconsistent, KeyFunctionNotPermitted
+    │   ├── AttributeInvalid, KeySizeInvalid, KeyMaterialInvalid
+    ├── MechanismError          the operation cannot be done so
+    │   ├── MechanismInvalid, MechanismParameterInvalid, DataLengthInvalid
+    │   ├── PaddingInvalid, TagMismatch, OperationNotFound, OperationLimit
+    ├── UserError               the user cannot be made, changed or deleted so
+    │   ├── UserExists, UserNotFound, UserNameInvalid, PasswordInvalid, UserBusy, UserOwnsKeys
+    ├── StateError              the HSM's own state is in the way
+    │   ├── StoreFull, StoreDamaged, StateVersion, StateLocked, StateMissing, MasterKeyUnavailable
+    └── KeyStoreError           the key store file is in the way
+        └── KeyStorePassword, KeyStoreDamaged, KeyStoreEntry, KeyStoreNotLoaded
+
+The message says what was wrong, with what value, and what to do. It never holds a secret.
+"""
+
+from __future__ import annotations
+
+
+class HsmError(Exception):
+    """Any error of the HSM that a caller could act on; ``code`` is stable across versions."""
+
+    code = 9
+
+
+class RequestError(HsmError):
+    """The message is not a request this HSM understands."""
+
+
+class MalformedRequest(RequestError):
+    """The fields do not decode, or do not fit the operation."""
+
+    code = 1
+
+
+class UnsupportedVersion(RequestError):
+    """Client and HSM have no protocol version in common."""
+
+    code = 2
+
+
+class FrameTooLarge(RequestError):
+    """The frame is longer than the protocol allows."""
+
+    code = 3
+
+
+class UnknownOperation(RequestError):
+    """The operation number is not in the table."""
+
+    code = 4
+
+
+class AccessError(HsmError):
+    """This caller may not do this."""
+
+
+class Unauthenticated(AccessError):
+    """There is no session, or it has ended."""
+
+    code = 10
+
+
+class AuthenticationFailed(AccessError):
+    """User name, role or password is wrong; which one is not said."""
+
+    code = 11
+
+
+class AccountLocked(AccessError):
+    """Too many wrong passwords; an admin unlocks the account by setting a new password."""
+
+    code = 12
+
+
+class PermissionDenied(AccessError):
+    """The role, or the ownership of the key, does not allow this."""
+
+    code = 14
+
+
+class KeyUseError(HsmError):
+    """The key, or what was asked of it, is not right."""
+
+
+class KeyNotFound(KeyUseError):
+    """This user sees no key with that handle."""
+
+    code = 20
+
+
+class KeyAmbiguous(KeyUseError):
+    """Several keys match where exactly one is needed."""
+
+    code = 21
+
+
+class KeyTypeInconsistent(KeyUseError):
+    """The key's class or type does not fit the mechanism (PKCS #11 CKR_KEY_TYPE_INCONSISTENT)."""
+
+    code = 22
+
+
+class KeyFunctionNotPermitted(KeyUseError):
+    """The key's attributes forbid the operation (PKCS #11 CKR_KEY_FUNCTION_NOT_PERMITTED)."""
+
+    code = 23
+
+
+class AttributeInvalid(KeyUseError):
+    """The attribute is unknown, read-only, forbidden here, or of the wrong type."""
+
+    code = 30
+
+
+class KeySizeInvalid(KeyUseError):
+    """The key size or curve is not supported."""
+
+    code = 31
+
+
+class KeyMaterialInvalid(KeyUseError):
+    """The imported bytes are not a key of that class and type."""
+
+    code = 32
+
+
+class MechanismError(HsmError):
+    """The operation cannot be done in this way."""
+
+
+class MechanismInvalid(MechanismError):
+    """The mechanism is unknown, or has no such operation."""
+
+    code = 40
+
+
+class MechanismParameterInvalid(MechanismError):
+    """A mechanism parameter is missing or wrong."""
+
+    code = 41
+
+
+class DataLengthInvalid(MechanismError):
+    """The data is too long, too short, or not a multiple of the block."""
+
+    code = 42
+
+
+class PaddingInvalid(MechanismError):
+    """The ciphertext does not decrypt; why is not said."""
+
+    code = 43
+
+
+class TagMismatch(MechanismError):
+    """The authentication tag does not match; nothing was decrypted."""
+
+    code = 44
+
+
+class OperationNotFound(MechanismError):
+    """The multi-part operation was finished, aborted, or has expired."""
+
+    code = 45
+
+
+class OperationLimit(MechanismError):
+    """The session has too many unfinished multi-part operations or key stores."""
+
+    code = 46
+
+
+class UserError(HsmError):
+    """The user cannot be created, changed or deleted in this way."""
+
+
+class UserExists(UserError):
+    """A user of that name and role exists."""
+
+    code = 50
+
+
+class UserNotFound(UserError):
+    """No user of that name and role exists."""
+
+    code = 51
+
+
+class UserNameInvalid(UserError):
+    """The user name breaks a rule (1 to 31 characters, letters, digits, underscore)."""
+
+    code = 52
+
+
+class PasswordInvalid(UserError):
+    """The password breaks a rule (8 to 32 characters, no colon)."""
+
+    code = 53
+
+
+class UserBusy(UserError):
+    """The user is logged in."""
+
+    code = 54
+
+
+class UserOwnsKeys(UserError):
+    """The user still owns keys."""
+
+    code = 55
+
+
+class StateError(HsmError):
+    """The HSM's state directory is in the way."""
+
+
+class StoreFull(StateError):
+    """The disk is full or read-only; nothing was changed."""
+
+    code = 60
+
+
+class StoreDamaged(StateError):
+    """A row does not open, or the database is damaged."""
+
+    code = 61
+
+
+class StateVersion(StateError):
+    """The state directory was written by a newer version."""
+
+    code = 62
+
+
+class StateLocked(StateError):
+    """Another process has the state directory open."""
+
+    code = 63
+
+
+class StateMissing(StateError):
+    """There is no HSM in the state directory."""
+
+    code = 64
+
+
+class MasterKeyUnavailable(StateError):
+    """The passphrase is wrong, or the key file is missing or readable by others."""
+
+    code = 65
+
+
+class KeyStoreError(HsmError):
+    """The key store file, or an entry of it, is in the way."""
+
+
+class KeyStorePassword(KeyStoreError):
+    """The key store's password is wrong."""
+
+    code = 70
+
+
+class KeyStoreDamaged(KeyStoreError):
+    """The bytes are not a CloudHSM key store file."""
+
+    code = 71
+
+
+class KeyStoreEntry(KeyStoreError):
+    """The entry is refused; the key store is as it was."""
+
+    code = 72
+
+
+class KeyStoreNotLoaded(KeyStoreError):
+    """No key store is loaded under that handle."""
+
+    code = 73

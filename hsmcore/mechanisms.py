@@ -1,0 +1,187 @@
+"""The mechanism table: what the HSM can do, one row a mechanism, as data.
+
+Every other list of algorithms is made from this one. The Java provider registers its services before any HSM answers,
+from a resource that ``python -m hsmcore.mechanisms`` prints when the jar is built. This module imports nothing but the
+standard library, so that a build can run it before anything is installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+HASHES = {"SHA1": "SHA-1", "SHA224": "SHA-224", "SHA256": "SHA-256", "SHA384": "SHA-384", "SHA512": "SHA-512"}
+"""Spelling inside mechanism and signature names, to the name of the digest (FIPS 180-4)."""
+
+
+class KeyType(StrEnum):
+    """Key types, spelled as in ``com.amazonaws.cloudhsm.jce.provider.attributes.KeyType``."""
+
+    AES = "AES"
+    DESEDE = "DESEDE"
+    GENERIC_SECRET = "GENERIC_SECRET"
+    RSA = "RSA"
+    EC = "EC"
+
+
+class Operation(StrEnum):
+    """What a mechanism can do; the value is the key attribute that permits it."""
+
+    ENCRYPT = "ENCRYPT"
+    DECRYPT = "DECRYPT"
+    SIGN = "SIGN"
+    VERIFY = "VERIFY"
+    GENERATE = "GENERATE"
+    DIGEST = "DIGEST"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One JCA service: engine type, algorithm name, aliases, and what its adapter must know to frame the call."""
+
+    engine: str
+    algorithm: str
+    aliases: tuple[str, ...] = ()
+    properties: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Mechanism:
+    """One mechanism: its key type, its operations, its family in ``hsmcore.primitives``, and the family's options.
+
+    ``hash`` is a digest name of ``HASHES`` or empty; ``block`` and ``iv`` are lengths in bytes, 0 where there is none.
+    """
+
+    name: str
+    key_types: frozenset[KeyType]
+    operations: frozenset[Operation]
+    family: str
+    hash: str = ""
+    mode: str = ""
+    padded: bool = False
+    block: int = 0
+    iv: int = 0
+    services: tuple[Service, ...] = ()
+
+
+_CRYPT = frozenset({Operation.ENCRYPT, Operation.DECRYPT})
+_SIGNS = frozenset({Operation.SIGN, Operation.VERIFY})
+_GENERATES = frozenset({Operation.GENERATE})
+
+
+def _one(key_type: KeyType) -> frozenset[KeyType]:
+    return frozenset({key_type})
+
+
+def _generators() -> Iterator[Mechanism]:
+    for key_type, jca in ((KeyType.AES, "AES"), (KeyType.DESEDE, "DESede")):
+        service = Service("KeyGenerator", jca)
+        yield Mechanism(f"{key_type}_KEY_GEN", _one(key_type), _GENERATES, "secret_key", services=(service,))
+    names = ("GenericSecret", *(f"Hmac{name}" for name in HASHES))
+    services = tuple(Service("KeyGenerator", name) for name in names)
+    kind = KeyType.GENERIC_SECRET
+    yield Mechanism("GENERIC_SECRET_KEY_GEN", _one(kind), _GENERATES, "secret_key", services=services)
+    for key_type in (KeyType.RSA, KeyType.EC):
+        pair = (
+            Service("KeyPairGenerator", key_type.value),
+            Service("KeyFactory", key_type.value),
+        )
+        yield Mechanism(f"{key_type}_KEY_PAIR_GEN", _one(key_type), _GENERATES, "key_pair", services=pair)
+
+
+def _block_ciphers() -> Iterator[Mechanism]:
+    for key_type, jca, block in ((KeyType.AES, "AES", 16), (KeyType.DESEDE, "DESede", 8)):
+        for mode, padding in (
+            ("CBC", "NoPadding"),
+            ("CBC", "PKCS5Padding"),
+            ("ECB", "NoPadding"),
+            ("ECB", "PKCS5Padding"),
+            ("CTR", "NoPadding"),
+        ):
+            if mode == "CTR" and key_type is not KeyType.AES:
+                continue
+            iv = 0 if mode == "ECB" else block
+            padded = padding != "NoPadding"
+            properties = {"iv": str(iv), "block": str(1 if mode == "CTR" else block), "padded": str(padded).lower()}
+            service = Service("Cipher", f"{jca}/{mode}/{padding}", properties=properties | {"form": "stream"})
+            name = f"{key_type}_{mode}" + ("_PAD" if padded else "")
+            yield Mechanism(
+                name, _one(key_type), _CRYPT, "block_cipher", mode=mode, padded=padded, block=block, iv=iv,
+                services=(service,),
+            )  # fmt: skip
+    gcm = Service("Cipher", "AES/GCM/NoPadding", properties={"iv": "12", "form": "aead"})
+    yield Mechanism("AES_GCM", _one(KeyType.AES), _CRYPT, "gcm", mode="GCM", iv=12, services=(gcm,))
+
+
+def _rsa_ciphers() -> Iterator[Mechanism]:
+    rsa = _one(KeyType.RSA)
+    pkcs1 = Service("Cipher", "RSA/ECB/PKCS1Padding", ("RSA",), {"form": "rsa"})
+    yield Mechanism("RSA_PKCS1", rsa, _CRYPT, "rsa_pkcs1", services=(pkcs1,))
+    for name, digest in HASHES.items():
+        properties = {"form": "rsa", "oaep": digest}
+        services = [Service("Cipher", f"RSA/ECB/OAEPWith{digest}ANDMGF1Padding", properties=properties)]
+        if name == "SHA1":
+            services.append(Service("Cipher", "RSA/ECB/OAEPPadding", properties=properties))
+        yield Mechanism(f"RSA_OAEP_{name}", rsa, _CRYPT, "rsa_oaep", hash=digest, services=tuple(services))
+
+
+def _signatures() -> Iterator[Mechanism]:
+    rsa, ec = _one(KeyType.RSA), _one(KeyType.EC)
+    none_rsa = Service("Signature", "NONEwithRSA", properties={"key": "RSA"})
+    yield Mechanism("RSA_PKCS1_NONE", rsa, _SIGNS, "rsa_pkcs1_signature", services=(none_rsa,))
+    for name, digest in HASHES.items():
+        service = Service("Signature", f"{name}withRSA", properties={"key": "RSA", "digest": digest})
+        yield Mechanism(f"RSA_PKCS1_{name}", rsa, _SIGNS, "rsa_pkcs1_signature", hash=digest, services=(service,))
+    for name, digest in HASHES.items():
+        properties = {"key": "RSA", "digest": digest, "form": "pss"}
+        pss = Service("Signature", f"{name}withRSA/PSS", (f"{name}withRSAandMGF1",), properties)
+        yield Mechanism(f"RSA_PSS_{name}", rsa, _SIGNS, "rsa_pss_signature", hash=digest, services=(pss,))
+    any_pss = Service("Signature", "RSASSA-PSS", properties={"key": "RSA", "form": "pss"})
+    yield Mechanism("RSA_PSS", rsa, _SIGNS, "rsa_pss_signature", services=(any_pss,))
+    for name, digest in {"NONE": "", **HASHES}.items():
+        properties = {"key": "EC"} | ({"digest": digest} if digest else {})
+        der = Service("Signature", f"{name}withECDSA", properties=properties)
+        raw = Service("Signature", f"{name}withECDSAinP1363Format", properties=properties)
+        yield Mechanism(f"ECDSA_{name}", ec, _SIGNS, "ecdsa", hash=digest, services=(der,))
+        yield Mechanism(f"ECDSA_P1363_{name}", ec, _SIGNS, "ecdsa", hash=digest, mode="P1363", services=(raw,))
+
+
+def _macs_and_digests() -> Iterator[Mechanism]:
+    keys = frozenset({KeyType.GENERIC_SECRET, KeyType.AES})
+    for name, digest in HASHES.items():
+        mac = Service("Mac", f"Hmac{name}", properties={"length": str({"SHA1": 20}.get(name) or int(name[3:]) // 8)})
+        yield Mechanism(f"HMAC_{name}", keys, _SIGNS, "hmac", hash=digest, services=(mac,))
+        local = Service("MessageDigest", digest, (name,) if name == "SHA1" else (), {"digest": digest})
+        yield Mechanism(name, frozenset(), frozenset({Operation.DIGEST}), "digest", hash=digest, services=(local,))
+
+
+MECHANISMS: dict[str, Mechanism] = {
+    row.name: row
+    for make in (_generators, _block_ciphers, _rsa_ciphers, _signatures, _macs_and_digests)
+    for row in make()
+}
+"""Every mechanism by name."""
+
+
+def services_resource() -> str:
+    """The provider's service list: lines of engine, algorithm, mechanism, aliases and properties, tab-separated."""
+    lines = [
+        "\t".join(
+            (
+                service.engine,
+                service.algorithm,
+                row.name,
+                ",".join(service.aliases),
+                ";".join(f"{key}={value}" for key, value in sorted(service.properties.items())),
+            )
+        )
+        for row in MECHANISMS.values()
+        for service in row.services
+    ]
+    lines.append("KeyStore\tCloudHSM\t\t\t")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(services_resource(), end="")
