@@ -1,0 +1,99 @@
+"""The JCA calls that the vectors need, from Python: keys made from numbers, one call a case."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from jpype import JClass
+
+PROVIDER = "CloudHSM"
+
+
+def java(name: str) -> Any:
+    """Return the Java class of that name."""
+    return JClass(name)
+
+
+def number(hexadecimal: str) -> Any:
+    """Return a ``BigInteger`` from unsigned hexadecimal digits."""
+    return java("java.math.BigInteger")(hexadecimal, 16)
+
+
+def secret_key(algorithm: str, material: bytes) -> Any:
+    """Put a raw secret key into the HSM through the key store, as ``keytool -importpass`` would, and return it."""
+    store = java("java.security.KeyStore").getInstance("CloudHSM")
+    store.load(None, None)
+    key = java("javax.crypto.spec.SecretKeySpec")(material, algorithm)
+    alias = f"vector-{algorithm}-{material.hex()}"
+    if not store.containsAlias(alias):
+        store.setKeyEntry(alias, key, None, None)
+    return store.getKey(alias, None)
+
+
+@cache
+def rsa_public(modulus: str, exponent: str) -> Any:
+    """Return an RSA public key that lives in the HSM."""
+    spec = java("java.security.spec.RSAPublicKeySpec")(number(modulus), number(exponent))
+    return java("java.security.KeyFactory").getInstance("RSA", PROVIDER).generatePublic(spec)
+
+
+def rsa_private(values: dict[str, str]) -> Any:
+    """Put an RSA private key into the HSM from the fields of an OAEP example."""
+    names = ("modulus", "public exponent", "exponent", "prime 1", "prime 2", "prime exponent 1", "prime exponent 2")
+    numbers = [number(values[name]) for name in (*names, "coefficient")]
+    spec = java("java.security.spec.RSAPrivateCrtKeySpec")(*numbers)
+    return java("java.security.KeyFactory").getInstance("RSA", PROVIDER).generatePrivate(spec)
+
+
+@cache
+def ec_parameters(curve: str) -> Any:
+    """Return the ``ECParameterSpec`` of a curve by its SECG name."""
+    if curve == "secp256k1":
+        return _secp256k1()
+    parameters = java("java.security.AlgorithmParameters").getInstance("EC")
+    parameters.init(java("java.security.spec.ECGenParameterSpec")(curve))
+    return parameters.getParameterSpec(java("java.security.spec.ECParameterSpec").class_)
+
+
+def _secp256k1() -> Any:
+    """Return secp256k1 by its numbers (SEC 2, 2.4.1): the JDK dropped the curve in release 16."""
+    field = java("java.security.spec.ECFieldFp")(number("FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEFFFFFC2F"))
+    curve = java("java.security.spec.EllipticCurve")(field, number("0"), number("7"))
+    x = number("79BE667EF9DCBBAC55A06295CE870B07029BFCDB2DCE28D959F2815B16F81798")
+    y = number("483ADA7726A3C4655DA4FBFC0E1108A8FD17B448A68554199C47D08FFB10D4B8")
+    order = number("FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141")
+    return java("java.security.spec.ECParameterSpec")(curve, java("java.security.spec.ECPoint")(x, y), order, 1)
+
+
+def ec_public(curve: str, x: str, y: str) -> Any:
+    """Return an EC public key that lives in the HSM."""
+    point = java("java.security.spec.ECPoint")(number(x), number(y))
+    spec = java("java.security.spec.ECPublicKeySpec")(point, ec_parameters(curve))
+    return java("java.security.KeyFactory").getInstance("EC", PROVIDER).generatePublic(spec)
+
+
+def verify(algorithm: str, key: Any, message: bytes, signature: bytes, parameters: Any = None) -> bool:
+    """Verify; a signature that is not even well-formed counts as refused."""
+    verifier = java("java.security.Signature").getInstance(algorithm, PROVIDER)
+    if parameters is not None:
+        verifier.setParameter(parameters)
+    verifier.initVerify(key)
+    verifier.update(message)
+    try:
+        return bool(verifier.verify(signature))
+    except java("java.security.SignatureException"):
+        return False
+
+
+def crypt(transformation: str, encrypting: bool, key: Any, data: bytes, parameters: Any = None, aad: bytes = b"") -> bytes:
+    """Encrypt or decrypt in one call."""
+    cipher = java("javax.crypto.Cipher").getInstance(transformation, PROVIDER)
+    mode = cipher.ENCRYPT_MODE if encrypting else cipher.DECRYPT_MODE
+    if parameters is None:
+        cipher.init(mode, key)
+    else:
+        cipher.init(mode, key, parameters)
+    if aad:
+        cipher.updateAAD(aad)
+    return bytes(cipher.doFinal(data))

@@ -1,0 +1,66 @@
+"""Reads the vector files of the ``cryptography-vectors`` package: NIST response files and the OAEP examples."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import cryptography_vectors
+
+
+def _text(path: str) -> str:
+    with cryptography_vectors.open_vector_file(path, "r") as file:
+        return str(file.read())
+
+
+def records(path: str, closing: str) -> Iterator[dict[str, str]]:
+    """Yield one record for each line named ``closing``, with what was said above it.
+
+    Values stand until they are said again: a response file gives a modulus or a section heading once for many cases. A
+    heading such as ``[P-256,SHA-1]`` is under ``section``, one such as ``[mod = 2048]`` under its name. A bare ``FAIL``
+    counts as a value of its own.
+    """
+    state: dict[str, str] = {}
+    for raw in _text(path).splitlines():
+        line = raw.strip()
+        if not line or line.startswith("#"):
+            continue
+        if line.startswith("["):
+            inner = line.strip("[]")
+            if "=" not in inner:
+                state["section"] = inner
+                continue
+            line = inner
+        name, _, value = (part.strip() for part in line.partition("="))
+        state[name.lower()] = value
+        if name.lower() == closing.lower():
+            yield dict(state)
+
+
+def gcm_decryptions(path: str) -> Iterator[dict[str, str]]:
+    """Yield the cases of a GCM decryption file; ``pt`` is absent where the tag must be refused."""
+    state: dict[str, str] = {}
+    for raw in _text(path).splitlines():
+        line = raw.strip().strip("[]")
+        name, _, value = (part.strip() for part in line.partition("="))
+        state[name.lower()] = value
+        if name == "PT":
+            yield dict(state)
+        elif name == "FAIL":
+            yield {key: value for key, value in state.items() if key != "pt"}
+
+
+def oaep_examples(path: str) -> Iterator[dict[str, str]]:
+    """Yield the OAEP examples: modulus, exponents, primes and CRT values of the private key, message, encryption."""
+    state: dict[str, str] = {}
+    name = ""
+    for raw in _text(path).splitlines():
+        line = raw.strip()
+        heading = re.fullmatch(r"#\s*([A-Za-z0-9 ]+):\s*", line)
+        if heading:
+            name = heading.group(1).strip().lower()
+            state[name] = ""
+        elif name and re.fullmatch(r"[0-9a-fA-F ]+", line):
+            state[name] += line.replace(" ", "")
+            if name == "encryption":
+                yield dict(state)

@@ -1,0 +1,75 @@
+"""AES and HMAC vectors of NIST and the RFCs, through the JCA."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import jca
+import nist
+import pytest
+
+_CAVP_FILES = ("GFSbox", "KeySbox", "VarKey", "VarTxt", "MMT")
+
+
+@pytest.mark.parametrize("mode", ["CBC", "ECB"])
+@pytest.mark.parametrize("name", _CAVP_FILES)
+@pytest.mark.parametrize("bits", [128, 192, 256])
+def test_aes_block_modes(hsm: object, counted: Counter[str], mode: str, name: str, bits: int) -> None:
+    encrypting = True
+    for case in nist.records(f"ciphers/AES/{mode}/{mode}{name}{bits}.rsp", "ciphertext"):
+        if case["section"] != "ENCRYPT":
+            break
+        _check(f"AES/{mode}/NoPadding", case, encrypting, counted)
+    for case in nist.records(f"ciphers/AES/{mode}/{mode}{name}{bits}.rsp", "plaintext"):
+        if case["section"] == "DECRYPT":
+            _check(f"AES/{mode}/NoPadding", case, not encrypting, counted)
+
+
+@pytest.mark.parametrize("bits", [128, 192, 256])
+def test_aes_ctr(hsm: object, counted: Counter[str], bits: int) -> None:
+    for case in nist.records(f"ciphers/AES/CTR/aes-{bits}-ctr.txt", "ciphertext"):
+        _check("AES/CTR/NoPadding", case, True, counted)
+        _check("AES/CTR/NoPadding", case, False, counted)
+
+
+@pytest.mark.parametrize("bits", [128, 192, 256])
+def test_aes_gcm_decryption(hsm: object, counted: Counter[str], bits: int) -> None:
+    bad_tag = jca.java("javax.crypto.AEADBadTagException")
+    for case in nist.gcm_decryptions(f"ciphers/AES/GCM/gcmDecrypt{bits}.rsp"):
+        if (case["ivlen"], case["taglen"]) != ("96", "128"):
+            continue
+        key = jca.secret_key("AES", bytes.fromhex(case["key"]))
+        parameters = jca.java("javax.crypto.spec.GCMParameterSpec")(128, bytes.fromhex(case["iv"]))
+        sealed, aad = bytes.fromhex(case["ct"] + case["tag"]), bytes.fromhex(case["aad"])
+        counted["AES-GCM"] += 1
+        if "pt" in case:
+            assert jca.crypt("AES/GCM/NoPadding", False, key, sealed, parameters, aad).hex() == case["pt"]
+        else:
+            with pytest.raises(bad_tag):
+                jca.crypt("AES/GCM/NoPadding", False, key, sealed, parameters, aad)
+        key.destroy()
+
+
+@pytest.mark.parametrize(
+    ("path", "algorithm"),
+    [("rfc-2202-sha1", "HmacSHA1")] + [(f"rfc-4231-sha{n}", f"HmacSHA{n}") for n in (224, 256, 384, 512)],
+)
+def test_hmac(hsm: object, counted: Counter[str], path: str, algorithm: str) -> None:
+    for case in nist.records(f"HMAC/{path}.txt", "md"):
+        key = jca.secret_key(algorithm, bytes.fromhex(case["key"]))
+        mac = jca.java("javax.crypto.Mac").getInstance(algorithm, jca.PROVIDER)
+        mac.init(key)
+        mac.update(bytes.fromhex(case["msg"]))
+        assert bytes(mac.doFinal()).hex() == case["md"].lower()
+        counted["HMAC"] += 1
+
+
+def _check(transformation: str, case: dict[str, str], encrypting: bool, counted: Counter[str]) -> None:
+    key = jca.secret_key("AES", bytes.fromhex(case["key"]))
+    parameters = None
+    if "iv" in case:
+        parameters = jca.java("javax.crypto.spec.IvParameterSpec")(bytes.fromhex(case["iv"]))
+    given, wanted = (case["plaintext"], case["ciphertext"])[:: 1 if encrypting else -1]
+    assert jca.crypt(transformation, encrypting, key, bytes.fromhex(given), parameters).hex() == wanted.lower()
+    counted["AES"] += 1
+    key.destroy()
