@@ -1,0 +1,126 @@
+"""A state directory that is locked, newer, damaged or on a full disk."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from bridge.client import Client
+from hsmcore import Hsm
+from hsmcore.errors import HsmError, StateLocked, StateMissing, StateVersion, StoreDamaged, StoreFull
+
+from .conftest import PASSWORD, Site
+
+
+def _database(home: Path) -> Path:
+    (path,) = home.glob("*.db")
+    return path
+
+
+def _token_keys(home: Path, count: int) -> list[int]:
+    with Hsm.open(home) as hsm:
+        session = hsm.login("cu1", PASSWORD.encode())
+        return [
+            hsm.generate_key(session, "AES_KEY_GEN", {"SIZE": 256, "TOKEN": True, "LABEL": f"k{number}"}).handle
+            for number in range(count)
+        ]
+
+
+def test_second_daemon_is_refused(site: Site) -> None:
+    site.must("start")
+    again = site.hsm("start")
+    assert again.returncode == 0 or "running" in again.stderr
+    with pytest.raises(StateLocked):
+        Hsm.open(site.home)
+    assert site.hsm("status").returncode == 0
+
+
+def test_no_state_directory(site: Site, tmp_path: Path) -> None:
+    with pytest.raises(StateMissing, match="hsm init"):
+        Hsm.open(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_newer_state_is_refused_and_untouched(site: Site) -> None:
+    with sqlite3.connect(_database(site.home)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    before = _database(site.home).read_bytes()
+    with pytest.raises(StateVersion):
+        Hsm.open(site.home)
+    done = site.hsm("start")
+    assert done.returncode == 1
+    assert "newer" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert _database(site.home).read_bytes() == before
+
+
+def test_damaged_row_hurts_only_its_key(site: Site) -> None:
+    damaged, whole = _token_keys(site.home, 2)
+    _overwrite_material(site.home, damaged)
+    with Hsm.open(site.home) as hsm:
+        session = hsm.login("cu1", PASSWORD.encode())
+        assert {record.handle for record in hsm.find_keys(session, {})} >= {whole}
+        with pytest.raises(StoreDamaged):
+            hsm.encrypt(session, damaged, "AES_GCM", None, b"text")
+        assert hsm.encrypt(session, whole, "AES_GCM", None, b"text")
+
+
+def test_swapped_rows_do_not_open(site: Site) -> None:
+    first, second = _token_keys(site.home, 2)
+    table, column = _material_column(site.home)
+    with sqlite3.connect(_database(site.home)) as connection:
+        rows = dict(connection.execute(f"SELECT handle, {column} FROM {table}"))
+        for handle, other in ((first, second), (second, first)):
+            connection.execute(f"UPDATE {table} SET {column} = ? WHERE handle = ?", (rows[other], handle))
+    with Hsm.open(site.home) as hsm:
+        session = hsm.login("cu1", PASSWORD.encode())
+        for handle in (first, second):
+            with pytest.raises(StoreDamaged):
+                hsm.encrypt(session, handle, "AES_GCM", None, b"text")
+
+
+def test_full_disk_is_an_error_and_nothing_else(site: Site) -> None:
+    size = max(path.stat().st_size for path in site.home.iterdir() if path.is_file())
+    done = site.hsm("start", file_size_limit=max(size, 64 * 1024) + 40 * 1024)
+    assert done.returncode == 0, done.stderr
+    made: list[int] = []
+    with Client.connect(site.home) as client:
+        client.call("LOGIN", "cu1", PASSWORD.encode(), "crypto-user")
+        with pytest.raises(StoreFull):
+            for number in range(5_000):
+                (record,) = client.call("GENERATE_KEY", "AES_KEY_GEN", {"SIZE": 256, "TOKEN": True, "LABEL": f"f{number}"})
+                made.append(record["HANDLE"])
+        assert {record["HANDLE"] for record in client.call("FIND_KEYS", {}, 0)[0]} == set(made)
+        assert client.call("ENCRYPT", made[0], "AES_GCM", None, b"still works")
+    site.must("stop")
+    with Hsm.open(site.home) as hsm:
+        session = hsm.login("cu1", PASSWORD.encode())
+        assert {record.handle for record in hsm.find_keys(session, {})} == set(made)
+
+
+def test_copy_without_master_key_does_not_open(site: Site, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(site.home, copy, ignore=shutil.ignore_patterns("master.key"))
+    with pytest.raises(HsmError, match="master"):
+        Hsm.open(copy)
+
+
+def _material_column(home: Path) -> tuple[str, str]:
+    """Return the table and column that hold sealed key material."""
+    with sqlite3.connect(_database(home)) as connection:
+        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in names:
+            columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            if "handle" in columns:
+                return table, next(name for name in columns if name in ("material", "sealed", "sealed_material"))
+    raise AssertionError(f"no table of keys among {names}")
+
+
+def _overwrite_material(home: Path, handle: int) -> None:
+    table, column = _material_column(home)
+    with sqlite3.connect(_database(home)) as connection:
+        (material,) = connection.execute(f"SELECT {column} FROM {table} WHERE handle = ?", (handle,)).fetchone()
+        broken = bytes([*material[:-1], material[-1] ^ 1])
+        connection.execute(f"UPDATE {table} SET {column} = ? WHERE handle = ?", (broken, handle))

@@ -1,0 +1,130 @@
+"""Keys as Java sees them: opaque, with their attributes, and obeying them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jca
+import pytest
+
+_ATTRIBUTES = "com.amazonaws.cloudhsm.jce.provider.attributes"
+
+
+def _map(**values: object) -> Any:
+    made = jca.java(f"{_ATTRIBUTES}.KeyAttributesMapBuilder")()
+    names = jca.java(f"{_ATTRIBUTES}.KeyAttribute")
+    for name, value in values.items():
+        given = jca.java("java.lang.Boolean")(value) if isinstance(value, bool) else value
+        made.put(names.valueOf(name), jca.java("java.lang.Integer")(given) if type(given) is int else given)
+    return made.build()
+
+
+def _generated(algorithm: str = "AES", **attributes: object) -> Any:
+    generator = jca.java("javax.crypto.KeyGenerator").getInstance(algorithm, jca.PROVIDER)
+    generator.init(_map(**attributes))
+    return generator.generateKey()
+
+
+@pytest.mark.parametrize(("kind", "size"), [("RSA", 2048), ("EC", 256)])
+def test_private_keys_are_opaque(hsm: object, kind: str, size: int) -> None:
+    pair = jca.key_pair(kind, size)
+    private, public = pair.getPrivate(), pair.getPublic()
+    assert private.getEncoded() is None
+    assert private.getFormat() is None
+    assert private.getAlgorithm() == kind
+    assert public.getFormat() == "X.509"
+    assert public.getEncoded() is not None
+    assert not isinstance(private, jca.java("java.security.interfaces.ECPrivateKey"))
+    assert not isinstance(private, jca.java("java.security.interfaces.RSAPrivateKey"))
+    if kind == "RSA":
+        assert isinstance(private, jca.java("java.security.interfaces.RSAKey"))
+        assert private.getModulus() == public.getModulus()
+    else:
+        assert isinstance(private, jca.java("java.security.interfaces.ECKey"))
+
+
+def test_keys_do_not_serialise(hsm: object) -> None:
+    for key in (jca.key_pair("EC", 256).getPrivate(), jca.secret_key()):
+        out = jca.java("java.io.ObjectOutputStream")(jca.java("java.io.ByteArrayOutputStream")())
+        with pytest.raises(jca.java("java.io.NotSerializableException")):
+            out.writeObject(key)
+
+
+def test_to_string_shows_no_material(hsm: object) -> None:
+    material = bytes.fromhex("00112233445566778899aabbccddeeff")
+    key = jca.imported_secret(material)
+    assert key.getEncoded() is None
+    assert material.hex() not in str(key.toString()).lower()
+
+
+def test_public_keys_are_the_jdks_equals(hsm: object) -> None:
+    for kind, size in (("RSA", 2048), ("EC", 256)):
+        public = jca.key_pair(kind, size).getPublic()
+        spec = jca.java("java.security.spec.X509EncodedKeySpec")(public.getEncoded())
+        parsed = jca.java("java.security.KeyFactory").getInstance(kind).generatePublic(spec)
+        assert parsed.equals(public)
+
+
+@pytest.mark.parametrize("attribute", ["ENCRYPT", "DECRYPT"])
+def test_usage_attributes_are_obeyed(hsm: object, attribute: str) -> None:
+    key = _generated(SIZE=256, **{attribute: False})
+    mode = "encrypt" if attribute == "ENCRYPT" else "decrypt"
+    iv = jca.java("javax.crypto.spec.IvParameterSpec")(bytes(16))
+    with pytest.raises(jca.java("java.security.InvalidKeyException")):
+        jca.cipher("AES/CBC/NoPadding", mode, key, iv).doFinal(bytes(16))
+
+
+def test_a_key_that_may_not_sign_does_not(hsm: object) -> None:
+    pair_map = jca.java(f"{_ATTRIBUTES}.KeyPairAttributesMapBuilder")()
+    pair_map.withPublic(_map(LABEL="p", MODULUS_BITS=2048, PUBLIC_EXPONENT=jca.java("java.math.BigInteger")("65537").toByteArray()))
+    pair_map.withPrivate(_map(LABEL="s", SIGN=False))
+    generator = jca.java("java.security.KeyPairGenerator").getInstance("RSA", jca.PROVIDER)
+    generator.initialize(pair_map.build())
+    pair = generator.generateKeyPair()
+    with pytest.raises(jca.java("java.security.InvalidKeyException"), match="SIGN"):
+        jca.sign("SHA256withRSA", pair.getPrivate(), b"text")
+
+
+def test_destroyed_keys_are_gone(hsm: object) -> None:
+    key = jca.imported_secret(bytes(32), alias="to be destroyed")
+    store = jca.java("java.security.KeyStore").getInstance(jca.PROVIDER)
+    store.load(None, None)
+    assert store.containsAlias("to be destroyed")
+    key.destroy()
+    assert key.isDestroyed()
+    assert not store.containsAlias("to be destroyed")
+    with pytest.raises(jca.java("java.security.InvalidKeyException")):
+        jca.cipher("AES/GCM/NoPadding", "encrypt", key).doFinal(b"text")
+
+
+@pytest.mark.parametrize("bits", [1024, 2049, 4352])
+def test_rsa_sizes_outside_the_table_are_refused(hsm: object, bits: int) -> None:
+    refused = (jca.java("java.security.InvalidParameterException"), jca.java("java.security.ProviderException"))
+    with pytest.raises(refused):
+        jca.key_pair("RSA", bits)
+
+
+def test_forbidden_and_unfit_attributes_are_refused(hsm: Any) -> None:
+    invalid = jca.java("java.security.InvalidAlgorithmParameterException")
+    before = len(hsm.hsm.find_keys(hsm.session, {}))
+    for attributes in ({"SIZE": 129}, {"SIZE": 256, "LABEL": "x" * 128}):
+        with pytest.raises((invalid, jca.java("java.security.ProviderException"))):
+            _generated(**attributes)
+    assert len(hsm.hsm.find_keys(hsm.session, {})) == before
+
+
+def test_key_factory_imports_what_the_jdk_made(hsm: object) -> None:
+    for kind, size, algorithm in (("RSA", 2048, "SHA256withRSA"), ("EC", 256, "SHA256withECDSA")):
+        pair = jca.key_pair(kind, size, None)
+        factory = jca.java("java.security.KeyFactory").getInstance(kind, jca.PROVIDER)
+        private = factory.generatePrivate(jca.java("java.security.spec.PKCS8EncodedKeySpec")(pair.getPrivate().getEncoded()))
+        public = factory.generatePublic(jca.java("java.security.spec.X509EncodedKeySpec")(pair.getPublic().getEncoded()))
+        signed = jca.sign(algorithm, private, b"text")
+        assert jca.verify(algorithm, pair.getPublic(), b"text", signed, None)
+        assert jca.verify(algorithm, public, b"text", signed)
+
+
+def test_key_factory_refuses_garbage(hsm: object) -> None:
+    factory = jca.java("java.security.KeyFactory").getInstance("RSA", jca.PROVIDER)
+    with pytest.raises(jca.java("java.security.spec.InvalidKeySpecException")):
+        factory.generatePrivate(jca.java("java.security.spec.PKCS8EncodedKeySpec")(b"no key"))
