@@ -1,0 +1,157 @@
+"""The command lines of ``java``, ``keytool`` and ``jarsigner``, parsed as their own launchers do (java(1))."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile
+
+
+class UsageError(ValueError):
+    """The command line is not one that can be run; the message says why."""
+
+
+@dataclass(slots=True)
+class CommandLine:
+    """What to run: options for the JVM, the class path, the main class and its arguments."""
+
+    options: list[str] = field(default_factory=list)
+    class_path: list[str] = field(default_factory=list)
+    main_class: str = ""
+    arguments: list[str] = field(default_factory=list)
+
+
+_CLASS_PATH = ("-cp", "-classpath", "--class-path")
+_WITH_VALUE = (
+    "--add-modules",
+    "--add-exports",
+    "--add-opens",
+    "--add-reads",
+    "--limit-modules",
+    "--patch-module",
+    "--upgrade-module-path",
+    "--enable-native-access",
+    "--module-path",
+)
+_REFUSED = (
+    "-m",
+    "--module",
+    "--source",
+    "--describe-module",
+    "-d",
+    "--list-modules",
+    "--dry-run",
+    "--validate-modules",
+)
+# The launcher's own short forms, which a JVM started through JNI does not know.
+_SHORT = {
+    "-ea": "-enableassertions",
+    "-da": "-disableassertions",
+    "-esa": "-enablesystemassertions",
+    "-dsa": "-disablesystemassertions",
+}
+
+
+def parse_java(words: Sequence[str]) -> CommandLine:
+    """Parse what follows ``java``: options, then ``-jar file`` or a main class, then its arguments.
+
+    ``@file`` is read as java does, ``dir/*`` in the class path stands for its jars, ``$CLASSPATH`` is the default. Raises
+    ``UsageError``.
+    """
+    line = CommandLine()
+    rest = _expanded(words)
+    for word in rest:
+        if word in _CLASS_PATH:
+            line.class_path = split_class_path(_value(word, rest))
+        elif word.startswith("--class-path="):
+            line.class_path = split_class_path(word.partition("=")[2])
+        elif word == "-jar":
+            jar = _value(word, rest)
+            line.class_path, line.main_class = [jar], main_class_of(jar)
+        elif not word.startswith("-"):
+            line.main_class = word.replace("/", ".")
+        else:
+            line.options += _option(word, rest)
+        if line.main_class:
+            line.arguments = list(rest)
+            break
+    else:
+        raise UsageError("there is no main class: give one, or -jar and a file, after the options")
+    line.class_path = line.class_path or split_class_path(os.environ.get("CLASSPATH") or ".")
+    return line
+
+
+def parse_tool(words: Sequence[str]) -> CommandLine:
+    """Parse what follows ``keytool`` or ``jarsigner``: ``-J`` in front of words for the JVM, the rest is the tool's."""
+    line = CommandLine(arguments=[word for word in words if not word.startswith("-J")])
+    rest = iter([word[2:] for word in words if word.startswith("-J")])
+    for word in rest:
+        if word in _CLASS_PATH:
+            line.class_path = split_class_path(_value(word, rest))
+        else:
+            line.options += _option(word, rest)
+    return line
+
+
+def split_class_path(text: str) -> list[str]:
+    """Return the entries, ``dir/*`` expanded to the jars in it and an empty one to the current folder."""
+    entries: list[str] = []
+    for entry in text.split(os.pathsep):
+        if entry == "*" or entry.endswith("/*"):
+            found = glob.glob(glob.escape(entry[:-1]) + "*")
+            entries += sorted(name for name in found if name.lower().endswith(".jar"))
+        else:
+            entries.append(entry or ".")
+    return entries
+
+
+def main_class_of(jar: str) -> str:
+    """Return ``Main-Class`` of a jar's manifest. Raises ``UsageError``."""
+    try:
+        with ZipFile(jar) as archive:
+            manifest = archive.read("META-INF/MANIFEST.MF").decode()
+    except (OSError, BadZipFile, KeyError, UnicodeDecodeError) as error:
+        raise UsageError(f"{jar} is not a jar that can be run: {error}") from error
+    # A line that begins with a space continues the one before (JAR file specification).
+    for line in manifest.replace("\r\n", "\n").replace("\n ", "").split("\n"):
+        name, _, value = line.partition(":")
+        if name.lower() == "main-class":
+            return value.strip()
+    raise UsageError(f"{jar} has no Main-Class in its manifest")
+
+
+def _option(word: str, rest: Iterator[str]) -> list[str]:
+    """Return a JVM option as JNI takes it: one word."""
+    if word in _REFUSED or word.partition("=")[0] in _REFUSED:
+        raise UsageError(f"{word} cannot be used in-process; run it with the JDK's own java and a daemon (`hsm start`)")
+    if word in _WITH_VALUE:
+        return [f"{word}={_value(word, rest)}"]
+    if word == "-p":
+        return [f"--module-path={_value(word, rest)}"]
+    head, colon, tail = word.partition(":")
+    return [_SHORT.get(head, head) + colon + tail]
+
+
+def _value(word: str, rest: Iterator[str]) -> str:
+    try:
+        return next(rest)
+    except StopIteration:
+        raise UsageError(f"{word} needs a value") from None
+
+
+def _expanded(words: Sequence[str]) -> Iterator[str]:
+    """Yield the words with each ``@file`` replaced by the words in it; ``@@`` stands for one ``@``."""
+    for word in words:
+        if word.startswith("@@"):
+            yield word[1:]
+        elif word.startswith("@"):
+            try:
+                yield from shlex.split(Path(word[1:]).read_text(encoding="utf-8"), comments=True)
+            except (OSError, ValueError) as error:
+                raise UsageError(f"{word}: {error}") from error
+        else:
+            yield word

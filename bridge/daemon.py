@@ -1,0 +1,277 @@
+"""The daemon: one HSM behind a Unix socket, a thread a connection.
+
+A peer must have this process's user id, or be root (``SO_PEERCRED``, unix(7)). What a peer sends or does not send costs
+its own connection only: frames are read in bounded steps, an unfinished one has 30 seconds, and there are at most 256
+connections.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import signal
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from bridge import codec
+from bridge.dispatch import Connection, Dispatcher
+from bridge.paths import log_path, socket_path
+from hsmcore import Hsm
+from hsmcore.errors import HsmError, OperationLimit, RequestError
+
+MAX_CONNECTIONS = 256
+FRAME_SECONDS = 30
+"""How long a peer may take to send a frame it has begun, or to take an answer, in seconds."""
+STOP_SECONDS = 5.0
+"""How long answers under way are waited for at the end, in seconds."""
+_CHUNK = 256 * 1024
+"""What is read at a time, in bytes; so a frame that claims more costs no more memory than was sent."""
+
+_log = logging.getLogger("hsmbridge.daemon")
+
+
+def run(home: Path, *, passphrase: bytes | None = None, ready: Callable[[], None] | None = None) -> None:
+    """Serve the HSM in ``home`` until SIGTERM or SIGINT; call ``ready`` once the socket answers.
+
+    Must be called in the main thread. Raises ``StateError`` and its kinds before ``ready``; logs to ``hsm.log``.
+    """
+    with Hsm.open(home, passphrase=passphrase) as hsm, _logging(home):
+        server = Server(hsm, socket_path(home))
+        with _stopped_by_signals(server):
+            _log.info("serving, pid %d", os.getpid())
+            if ready is not None:
+                ready()
+            server.serve()
+        _log.info("stopped")
+
+
+class Server:
+    """Listens at ``path``. The caller holds the state directory's lock, so a socket that is there already is stale."""
+
+    def __init__(self, hsm: Hsm, path: Path) -> None:
+        self._path = path
+        self._dispatcher = Dispatcher(hsm)
+        self._peers: dict[_Peer, threading.Thread] = {}
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._listener = _listen(path)
+        # Accepting is woken through a pipe: closing a listening socket does not wake accept(2) on Linux.
+        self._wake_reader, self._wake_writer = socket.socketpair()
+
+    def serve(self) -> None:
+        """Accept until ``stop``, then end every connection after the answer it is at and remove the socket."""
+        try:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._listener, selectors.EVENT_READ)
+                selector.register(self._wake_reader, selectors.EVENT_READ)
+                while not self._stopping.is_set():
+                    for key, _ in selector.select():
+                        if key.fileobj is self._listener:
+                            self._accept()
+        finally:
+            self._end()
+
+    def stop(self) -> None:
+        """Ask ``serve`` to return; may be called from a signal handler or any thread, more than once."""
+        if not self._stopping.is_set():
+            self._stopping.set()
+            self._wake_writer.send(b"\0")
+
+    def _accept(self) -> None:
+        try:
+            connected, _ = self._listener.accept()
+        except OSError as error:
+            # Out of descriptors: the peer stays in the queue; waiting keeps this loop from burning the processor.
+            _log.warning("accept failed: %s", error)
+            self._stopping.wait(0.1)
+            return
+        peer = _Peer(connected, self._dispatcher, self._forget)
+        if not _same_user(connected):
+            _log.warning("refused a connection of another user")
+            peer.refuse(None)
+            return
+        with self._lock:
+            full = len(self._peers) >= MAX_CONNECTIONS
+            if not full:
+                thread = threading.Thread(target=peer.run, name="connection", daemon=True)
+                self._peers[peer] = thread
+        if full:
+            _log.warning("refused a connection: there are %d", MAX_CONNECTIONS)
+            peer.refuse(OperationLimit(f"the daemon has {MAX_CONNECTIONS} connections; close some"))
+            return
+        try:
+            thread.start()
+        except RuntimeError:
+            _log.warning("refused a connection: no further thread can be started")
+            self._forget(peer)
+            peer.refuse(OperationLimit("the daemon cannot start a thread for the connection"))
+
+    def _forget(self, peer: _Peer) -> None:
+        with self._lock:
+            self._peers.pop(peer, None)
+
+    def _end(self) -> None:
+        self._listener.close()
+        self._path.unlink(missing_ok=True)
+        with self._lock:
+            remaining = dict(self._peers)
+        for peer in remaining:
+            peer.hang_up()
+        deadline = time.monotonic() + STOP_SECONDS
+        for thread in remaining.values():
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._wake_reader.close()
+        self._wake_writer.close()
+
+
+class _Peer:
+    """One connection and the thread that serves it."""
+
+    def __init__(self, connected: socket.socket, dispatcher: Dispatcher, gone: Callable[[_Peer], None]) -> None:
+        self._socket = connected
+        self._dispatcher = dispatcher
+        self._gone = gone
+        # The kernel's time-outs, not settimeout: that costs a poll(2) for every read and write.
+        limit = struct.pack("ll", FRAME_SECONDS, 0)
+        connected.setblocking(True)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+    def refuse(self, error: HsmError | None) -> None:
+        """Close without serving, with an error response where the peer may know why."""
+        if error is not None:
+            self._send(codec.encode_error(0, 0, error.code, str(error)))
+        self._socket.close()
+
+    def hang_up(self) -> None:
+        """Let no further request in; the answer that is under way is still sent."""
+        try:
+            self._socket.shutdown(socket.SHUT_RD)
+        except OSError:
+            _log.debug("the peer was gone already")
+
+    def run(self) -> None:
+        """Answer frames until the peer ends, breaks the protocol, or is too slow."""
+        connection = self._dispatcher.connect()
+        try:
+            self._serve(connection)
+        except RequestError as error:
+            self._send(codec.encode_error(0, 0, error.code, str(error)))
+        except OSError as error:
+            _log.debug("connection ended: %s", error)
+        except Exception as error:
+            _log.error("connection failed with %s", type(error).__qualname__)
+        finally:
+            self._socket.close()
+            connection.close()
+            self._gone(self)
+
+    def _serve(self, connection: Connection) -> None:
+        send, answer = self._socket.sendall, connection.answer
+        for frame in self._frames():
+            send(answer(frame))
+            if connection.broken:
+                return
+
+    def _frames(self) -> Iterator[bytes]:
+        """Yield whole frames; end with the stream. Raises ``RequestError`` where it cannot be followed further."""
+        receive = self._socket.recv
+        pending = b""
+        while True:
+            if not pending:
+                try:
+                    pending = receive(_CHUNK)
+                except BlockingIOError:
+                    continue  # Idle between frames, which is allowed.
+                if not pending:
+                    return
+            if len(pending) < 4:
+                pending = self._complete(pending, 4)
+            length = codec.frame_length(pending)
+            if len(pending) < length:
+                pending = self._complete(pending, length)
+            if len(pending) == length:
+                frame, pending = pending, b""
+            else:
+                frame, pending = pending[:length], pending[length:]
+            yield frame
+
+    def _complete(self, pending: bytes, length: int) -> bytes:
+        """Return at least ``length`` bytes. Raises ``OSError`` where the peer ends or takes too long."""
+        deadline = time.monotonic() + FRAME_SECONDS
+        buffer = bytearray(pending)
+        while len(buffer) < length:
+            part = self._socket.recv(min(length - len(buffer), _CHUNK))
+            if not part:
+                raise ConnectionResetError("the peer ended inside a frame")
+            if time.monotonic() > deadline:
+                raise TimeoutError("the peer took too long over a frame")
+            buffer += part
+        return bytes(buffer)
+
+    def _send(self, frame: bytes) -> None:
+        try:
+            self._socket.sendall(frame)
+        except OSError as error:
+            _log.debug("the peer did not take the answer: %s", error)
+
+
+def _listen(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # The mode must be right from the first moment, so it comes from the mask and not from a later chmod.
+    mask = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(mask)
+    listener.listen(128)
+    listener.setblocking(False)
+    return listener
+
+
+def _same_user(connected: socket.socket) -> bool:
+    credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, user, _ = struct.unpack("3i", credentials)
+    return user in (os.geteuid(), 0)
+
+
+@contextmanager
+def _logging(home: Path) -> Iterator[None]:
+    """Send the log to ``hsm.log``, created with mode 0600; times are UTC."""
+    path = log_path(home)
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600))
+    handler = logging.FileHandler(path, encoding="utf-8")
+    formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    logger = logging.getLogger()
+    logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def _stopped_by_signals(server: Server) -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> None:
+        server.stop()
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

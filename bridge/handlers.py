@@ -1,0 +1,100 @@
+"""What the HSM's door does not answer in the protocol's own terms: greeting, login, and key records as maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from bridge.codec import MAX_FRAME, VERSION, Value
+from hsmcore.errors import MalformedRequest, UnsupportedVersion
+
+if TYPE_CHECKING:
+    from bridge.dispatch import Connection, Dispatcher
+    from hsmcore.hsm import Hsm
+    from hsmcore.sessions import Session
+
+Fields = dict[str, Value]
+"""A map as the codec decodes it."""
+
+
+def server_version() -> str:
+    """Return the installed version of this package, ``0`` where it runs from a plain folder."""
+    try:
+        return version("hsmbridge")
+    except PackageNotFoundError:
+        return "0"
+
+
+def flat(attributes: Mapping[str, Value]) -> dict[str, None | bool | int | str | bytes]:
+    """Return the attributes, each of a type that an attribute can have; raise ``MalformedRequest`` for a list or map."""
+    checked: dict[str, None | bool | int | str | bytes] = {}
+    for name, value in attributes.items():
+        if value is not None and not isinstance(value, (bool, int, str, bytes)):
+            raise MalformedRequest(f"attribute {name} is a {type(value).__name__}")
+        checked[name] = value
+    return checked
+
+
+class Handlers:
+    """The operations that are more than a call of the door; each method is named in ``bridge.operations``."""
+
+    def __init__(self, hsm: Hsm, dispatcher: Dispatcher) -> None:
+        self._hsm = hsm
+        self._dispatcher = dispatcher
+        self._version = server_version()
+
+    def hello(self, connection: Connection, lowest: int, highest: int, client: str) -> tuple[int, str, int]:
+        """Pick the protocol version. Raises ``UnsupportedVersion``."""
+        if not lowest <= VERSION <= highest:
+            raise UnsupportedVersion(f"the client speaks versions {lowest} to {highest}, this HSM version {VERSION}")
+        return VERSION, self._version, MAX_FRAME
+
+    def status(self, connection: Connection) -> Fields:
+        """Return what is known without a login."""
+        return dict(self._hsm.status())
+
+    def login(self, connection: Connection, user: str, password: bytes, role: str) -> int:
+        """Begin a session that ends at the latest with the last connection that used it."""
+        session = self._hsm.login(user, password, role)
+        self._dispatcher.join(session.token, connection)
+        return session.token
+
+    def logout(self, session: Session) -> None:
+        """End the session, for every connection."""
+        self._dispatcher.end(session.token)
+
+    def generate_key(self, session: Session, mechanism: str, attributes: Fields) -> Fields:
+        """Generate a secret key."""
+        return self._hsm.generate_key(session, mechanism, flat(attributes)).fields()
+
+    def generate_key_pair(
+        self, session: Session, mechanism: str, public: Fields, private: Fields
+    ) -> tuple[Fields, Fields]:
+        """Generate a key pair."""
+        pair = self._hsm.generate_key_pair(session, mechanism, flat(public), flat(private))
+        return pair[0].fields(), pair[1].fields()
+
+    def import_key(self, session: Session, attributes: Fields, material: bytes) -> Fields:
+        """Import a key."""
+        return self._hsm.import_key(session, flat(attributes), material).fields()
+
+    def find_keys(self, session: Session, attributes: Fields, limit: int) -> list[Fields]:
+        """Find keys by attributes."""
+        if limit < 0:
+            raise MalformedRequest(f"a limit is 0 or more, not {limit}")
+        return [record.fields() for record in self._hsm.find_keys(session, flat(attributes), limit)]
+
+    def get_key(self, session: Session, handle: int) -> Fields:
+        """Return one key's record."""
+        return self._hsm.get_key(session, handle).fields()
+
+    def set_attributes(self, session: Session, handle: int, attributes: Fields) -> Fields:
+        """Change attributes and return the record as it is then."""
+        self._hsm.set_attributes(session, handle, flat(attributes))
+        return self._hsm.get_key(session, handle).fields()
+
+    def list_users(self, session: Session) -> list[Fields]:
+        """List the users."""
+        users = self._hsm.list_users(session)
+        return [{"username": user.username, "role": user.role, "locked": user.locked} for user in users]

@@ -1,0 +1,104 @@
+"""pytest plugin: a fresh HSM for each test, with a logged-in provider in a JVM inside the test process.
+
+::
+
+    def test_signs(hsm):
+        generator = JClass("java.security.KeyPairGenerator").getInstance("EC", hsm.provider)
+
+Options in the ini file: ``hsmbridge_jvm_args`` (one a line) and ``hsmbridge_classpath`` (paths, relative to the ini file).
+One process has one JVM, started when the first test asks for it; what needs other JVM flags needs a process of its own.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from hsmcore.hsm import Hsm
+    from hsmcore.sessions import Session
+
+USER = "cu1"
+"""The crypto user whom each fresh HSM has."""
+
+
+@dataclass(frozen=True, slots=True)
+class HsmUnderTest:
+    """What the ``hsm`` fixture gives: the HSM's door, a session of ``cu1``, the provider in the JVM, where it all is."""
+
+    hsm: Hsm
+    session: Session
+    provider: Any
+    home: Path
+    user: str
+    password: str
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the plugin's ini options."""
+    parser.addini("hsmbridge_jvm_args", "JVM options, one a line", type="linelist", default=[])
+    parser.addini("hsmbridge_classpath", "what to add to the JVM's class path", type="paths", default=[])
+
+
+@pytest.fixture(scope="session")
+def hsm_jvm(pytestconfig: pytest.Config) -> None:
+    """Start the JVM of this process, with the provider's jar and ``hsmbridge_classpath`` on its class path."""
+    # Imported here so that a test run that uses no fixture of this plugin does not load JPype.
+    from bridge import jvm
+
+    _without_faulthandler(pytestconfig)
+    # The provider reads them once and then refuses another login; a fresh HSM does not have that user anyway.
+    for name in ("HSM_USER", "HSM_PASSWORD"):
+        os.environ.pop(name, None)
+    options = [os.path.expandvars(option) for option in pytestconfig.getini("hsmbridge_jvm_args")]
+    jvm.start(options, pytestconfig.getini("hsmbridge_classpath"))
+
+
+def _without_faulthandler(config: pytest.Config) -> None:
+    """Keep pytest from touching the signal handlers once the JVM has its own.
+
+    faulthandler saves the handlers it finds and puts them back at the end of the run; a JVM whose SIGSEGV handler is taken
+    away so crashes at its next implicit null check (JPype issues 842 and 1261).
+    """
+    plugin = config.pluginmanager.get_plugin("faulthandler")
+    if plugin is not None:
+        config.pluginmanager.unregister(plugin)
+    faulthandler.disable()
+
+
+@pytest.fixture
+def hsm(hsm_jvm: None, tmp_path: Path) -> Iterator[HsmUnderTest]:
+    """Give a fresh HSM whose crypto user ``cu1`` is logged in, in Python and in the JVM's provider ``CloudHSM``."""
+    from bridge import jvm
+
+    home = tmp_path / "hsm"
+    password = secrets.token_hex(8)
+    with fresh_hsm(home, password) as core:
+        carrier = jvm.install(core)
+        provider = jvm.add_provider()
+        jvm.login(provider, USER, password)
+        session = core.login(USER, password.encode())
+        try:
+            yield HsmUnderTest(core, session, provider, home, USER, password)
+        finally:
+            jvm.remove_provider()
+            carrier.close()
+
+
+def fresh_hsm(home: Path, password: str) -> Hsm:
+    """Make an HSM in ``home`` whose crypto user ``cu1`` has this password, and return it open."""
+    from hsmcore import Hsm
+
+    admin_password = secrets.token_hex(8).encode()
+    core = Hsm.initialize(home, admin_password=admin_password)
+    admin = core.login("admin", admin_password, "admin")
+    core.create_user(admin, USER, "crypto-user", password.encode())
+    core.logout(admin)
+    return core
