@@ -1,7 +1,7 @@
 """Bytes to requests and responses and back, as ``bridge/PROTOCOL.md`` lays them out. No I/O, no HSM.
 
-Every request of every carrier goes through ``decode_values`` and one of the ``encode_*`` functions, so these are written
-for speed: precompiled layouts, exact type tests and one loop a level. Everything here raises ``MalformedRequest`` and
+Every request of every carrier goes through ``decode_values`` and one of the ``encode_*`` functions, so these are
+written for speed: precompiled layouts, exact type tests and one loop a level. Everything here raises ``MalformedRequest`` and
 nothing else on bytes that are not a frame.
 """
 

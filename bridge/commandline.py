@@ -59,8 +59,8 @@ _SHORT = {
 def parse_java(words: Sequence[str]) -> CommandLine:
     """Parse what follows ``java``: options, then ``-jar file`` or a main class, then its arguments.
 
-    ``@file`` is read as java does, ``dir/*`` in the class path stands for its jars, ``$CLASSPATH`` is the default. Raises
-    ``UsageError``.
+    ``@file`` is read as java does, ``dir/*`` in the class path stands for its jars, ``$CLASSPATH`` is the default.
+    Raises ``UsageError``.
     """
     line = CommandLine()
     rest = _expanded(words)

@@ -108,8 +108,8 @@ class Dispatcher:
 class Connection:
     """One client's connection: the sessions it has used.
 
-    ``broken`` is set once a frame was so damaged that the bytes after it cannot be trusted; a carrier with a stream then
-    sends the answer and closes.
+    ``broken`` is set once a frame was so damaged that the bytes after it cannot be trusted; a carrier with a stream
+    then sends the answer and closes.
     """
 
     def __init__(self, dispatcher: Dispatcher) -> None:

@@ -27,7 +27,7 @@ def server_version() -> str:
 
 
 def flat(attributes: Mapping[str, Value]) -> dict[str, None | bool | int | str | bytes]:
-    """Return the attributes, each of a type that an attribute can have; raise ``MalformedRequest`` for a list or map."""
+    """Return the attributes, each of a type that one can have; raise ``MalformedRequest`` for a list or map."""
     checked: dict[str, None | bool | int | str | bytes] = {}
     for name, value in attributes.items():
         if value is not None and not isinstance(value, (bool, int, str, bytes)):

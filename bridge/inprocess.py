@@ -2,7 +2,8 @@
 
 JPype gives a Java thread a new Python thread state for each call and deletes it at the end, which costs more than the
 rest of a request. One ``PyGILState_Ensure`` more, made inside the thread's first exchange and not matched by a release,
-keeps the state; it is deleted once the thread is gone. Nothing here imports JPype: ``bridge.jvm`` makes the Java halves.
+keeps the state; it is deleted once the thread is gone. Nothing here imports JPype: ``bridge.jvm`` makes the
+Java halves.
 """
 
 from __future__ import annotations
@@ -124,8 +125,8 @@ class _KeptState:
 class _Departed:
     """Deletes the kept states of threads that are gone.
 
-    In a Python thread made for it: from CPython 3.12 on, ``PyThreadState_Delete`` of another thread's state also unbinds
-    the calling thread's own from ``PyGILState``, which a thread inside a call from Java would not survive.
+    In a Python thread made for it: from CPython 3.12 on, ``PyThreadState_Delete`` of another thread's state also
+    unbinds the calling thread's own from ``PyGILState``, which a thread inside a call from Java would not survive.
     """
 
     def __init__(self) -> None:

@@ -51,8 +51,8 @@ def start(options: Sequence[str] = (), class_path: Sequence[str | Path] = (), *,
     """Start the JVM with the provider's jar in front of ``class_path``.
 
     ``options`` are JVM options, each one word (``--add-opens=a/b=c``). With ``own_signals`` Python keeps SIGINT and
-    SIGTERM (``-Xrs``); without, Java has them and runs its shutdown hooks. Raises ``StateError`` where no JVM is found, an
-    option is refused, or a JVM was there before.
+    SIGTERM (``-Xrs``); without, Java has them and runs its shutdown hooks. Raises ``StateError`` where no JVM is found,
+    an option is refused, or a JVM was there before.
     """
     _jpype._collect = _collect_nothing
     signals = ("-Xrs",) if own_signals else ()
@@ -135,7 +135,7 @@ def login(provider: Any, user: str, password: str) -> None:
 
 
 def run_main(class_name: str, arguments: Sequence[str]) -> int:
-    """Run the ``main`` of a class on the class path and return 0, or 1 after printing what it threw, as ``java`` does."""
+    """Run the ``main`` of a class on the class path and return 0, or 1 after printing what it threw."""
     try:
         main_class = JClass(class_name)
     except TypeError:

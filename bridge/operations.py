@@ -39,8 +39,8 @@ class Operation:
     """One operation.
 
     ``handler`` names a method of the HSM's door (``hsm.`` in front), of ``bridge.stores.Stores`` (``store_``) or of
-    ``bridge.handlers.Handlers``. All take the session first, or where ``needs_session`` is false the connection, then the
-    fields in order.
+    ``bridge.handlers.Handlers``. All take the session first, or where ``needs_session`` is false the connection, then
+    the fields in order.
     """
 
     number: int

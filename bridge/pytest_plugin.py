@@ -5,7 +5,7 @@
     def test_signs(hsm):
         generator = JClass("java.security.KeyPairGenerator").getInstance("EC", hsm.provider)
 
-Options in the ini file: ``hsmbridge_jvm_args`` (one a line) and ``hsmbridge_classpath`` (paths, relative to the ini file).
+Options in the ini file: ``hsmbridge_jvm_args`` (one a line), ``hsmbridge_classpath`` (paths, relative to the ini file).
 One process has one JVM, started when the first test asks for it; what needs other JVM flags needs a process of its own.
 """
 
@@ -31,7 +31,7 @@ USER = "cu1"
 
 @dataclass(frozen=True, slots=True)
 class HsmUnderTest:
-    """What the ``hsm`` fixture gives: the HSM's door, a session of ``cu1``, the provider in the JVM, where it all is."""
+    """What the ``hsm`` fixture gives: the HSM's door, a session of ``cu1``, the JVM's provider, where it all is."""
 
     hsm: Hsm
     session: Session
@@ -64,8 +64,8 @@ def hsm_jvm(pytestconfig: pytest.Config) -> None:
 def _without_faulthandler(config: pytest.Config) -> None:
     """Keep pytest from touching the signal handlers once the JVM has its own.
 
-    faulthandler saves the handlers it finds and puts them back at the end of the run; a JVM whose SIGSEGV handler is taken
-    away so crashes at its next implicit null check (JPype issues 842 and 1261).
+    faulthandler saves the handlers it finds and puts them back at the end of the run; a JVM whose SIGSEGV handler is
+    taken away so crashes at its next implicit null check (JPype issues 842 and 1261).
     """
     plugin = config.pluginmanager.get_plugin("faulthandler")
     if plugin is not None:
