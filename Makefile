@@ -1,0 +1,69 @@
+# Everything a developer does, from a fresh clone on: Python 3.11 or later, make and a JDK 17 or later are enough.
+# `make PYTHON=/path/to/python3` picks the Python, JAVA_HOME the JDK.
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+JAR := bridge/hsmbridge.jar
+JAVA_SOURCES := $(shell find java/src/main -type f 2>/dev/null)
+PYTHON ?= python3
+PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
+
+.PHONY: help install test check format bench demo clean
+
+help:
+	@echo 'make install   .venv with the package (editable), its tools and the provider jar; leaves .venv/bin/hsm'
+	@echo 'make demo      the main job, each command shown: a jar signed by keys that live in the HSM'
+	@echo 'make test      all tests;  make test ARGS="tests/keystore -x"  some of them'
+	@echo 'make check     ruff, mypy, import-linter, javac -Xlint:all -Werror'
+	@echo 'make format    format everything'
+	@echo 'make bench     rates, beside the JDK and SoftHSM'
+	@echo 'make clean     remove what the others made'
+
+install: $(INSTALLED) $(JAR)
+
+$(INSTALLED): pyproject.toml java/hatch_build.py
+	@set -e; found=; \
+	for candidate in $(PYTHONS); do \
+	    if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then found=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	    echo "error: hsmbridge needs Python 3.11 or later, and none was found (tried: $(PYTHONS))." >&2; \
+	    echo "       Install one (Debian: apt install python3 python3-venv), or name it: make PYTHON=/path/to/python3" >&2; \
+	    exit 1; \
+	fi; \
+	if ! "$$found" -c 'import venv, ensurepip' >/dev/null 2>&1; then \
+	    echo "error: $$found has no venv module (Debian: apt install python3-venv)." >&2; exit 1; \
+	fi; \
+	"$$found" java/build_jar.py --jdk >/dev/null; \
+	echo "Creating $(VENV) with $$("$$found" --version), installing hsmbridge and building its jar ..."; \
+	"$$found" -m venv --clear $(VENV); \
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+$(JAR): pyproject.toml java/build_jar.py hsmcore/mechanisms.py $(JAVA_SOURCES) | $(INSTALLED)
+	@$(BIN)/python java/build_jar.py
+
+test: install
+	$(BIN)/python -m pytest $(ARGS)
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python java/build_jar.py --check
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install
+	$(BIN)/python -m tests.bench $(ARGS)
+
+demo: install
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/demo.sh
+
+clean:
+	rm -rf $(VENV) $(JAR) build dist .gradle .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
