@@ -1,8 +1,8 @@
 """Bytes to requests and responses and back, as ``bridge/PROTOCOL.md`` lays them out. No I/O, no HSM.
 
 Every request of every carrier goes through ``decode_values`` and one of the ``encode_*`` functions, so these are
-written for speed: precompiled layouts, exact type tests and one loop a level. Everything here raises ``MalformedRequest`` and
-nothing else on bytes that are not a frame.
+written for speed: precompiled layouts, exact type tests and one loop a level. Everything here raises
+``MalformedRequest`` and nothing else on bytes that are not a frame.
 """
 
 from __future__ import annotations
@@ -184,6 +184,15 @@ def encode_bytes_response(session: int, request: int, data: bytes) -> bytes:
     return _pack_header_and_bytes(length + HEADER_LENGTH + 1, VERSION, 0, 0, session, request, _BYTES, length) + data
 
 
+def encode_sealed_response(session: int, request: int, data: bytes, iv: bytes) -> bytes:
+    """Return the frame of a response of bytes and a map of nothing but ``iv``: what encryption answers, in one step."""
+    length = HEADER_LENGTH + 5 + len(data) + len(_IV_MAP) + 4 + len(iv)
+    if length > MAX_FRAME:
+        raise FrameTooLarge(f"the result of {len(data)} bytes does not fit a frame; use a multi-part operation")
+    head = _pack_header_and_bytes(length - 4, VERSION, 0, 0, session, request, _BYTES, len(data))
+    return b"".join((head, data, _IV_MAP, LENGTH.pack(len(iv)), iv))
+
+
 def encode_values(values: Iterable[Value]) -> bytes:
     """Return the values one after the other.
 
@@ -193,6 +202,10 @@ def encode_values(values: Iterable[Value]) -> bytes:
     for value in values:
         _encode_one(parts.append, value, 1)
     return b"".join(parts)
+
+
+_IV_MAP = bytes([_MAP, 0, 0, 0, 1, 0, 0, 0, 2]) + b"iv" + bytes([_BYTES])
+"""A map of one pair up to the length of its value."""
 
 
 def _encode_one(append: Callable[[bytes], None], value: Value, depth: int) -> None:

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from bridge.codec import (
     Value,
@@ -17,6 +17,7 @@ from bridge.codec import (
     encode_bytes_response,
     encode_error,
     encode_frame,
+    encode_sealed_response,
     encode_values,
 )
 from bridge.handlers import Handlers
@@ -160,6 +161,15 @@ def _answer_bytes(token: int, request: int, result: object) -> bytes:
     return encode_bytes_response(token, request, result)
 
 
+def _answer_sealed(token: int, request: int, result: object) -> bytes:
+    data, parameters = cast("tuple[bytes, dict[str, object] | None]", result)
+    if parameters and len(parameters) == 1:
+        iv = parameters.get("iv")
+        if type(iv) is bytes:
+            return encode_sealed_response(token, request, data, iv)
+    return encode_frame(0, token, request, encode_values((data, parameters)))
+
+
 def _answer_value(token: int, request: int, result: Value) -> bytes:
     return encode_frame(0, token, request, encode_values((result,)))
 
@@ -176,6 +186,7 @@ def _answer_nothing(token: int, request: int, result: object) -> bytes:
 
 _ANSWERS: dict[Result, Answer] = {
     Result.BYTES: _answer_bytes,
+    Result.SEALED: _answer_sealed,
     Result.VALUE: _answer_value,
     Result.VALUES: _answer_values,
     Result.NOTHING: _answer_nothing,

@@ -84,8 +84,11 @@ class Channel:
         self._view[: len(response)] = response
 
     def release(self) -> None:
-        """Let go of the buffer, and of the thread's Python state once the thread is gone. Called by another thread."""
-        self._view = memoryview(bytearray(HEADER_LENGTH))
+        """Let go of the thread's Python state once the thread is gone. Called by another thread.
+
+        The channel may then serve another thread: wrapping a Java buffer costs JPype 1.5 KiB a thread that it never gives
+        back, so Java keeps released channels and buffers for the next thread.
+        """
         self._pending = b""
         kept, self._kept = self._kept, None
         if kept is not None:
