@@ -1,0 +1,237 @@
+"""The door: one loaded key store, a view of the HSM's keys by label joined with the certificates of a file.
+
+The rules of ``setKeyEntry`` (an alias is taken only if it names something *else*), of ambiguity and of what ``store``
+makes persistent are those of the CloudHSM key store.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Self
+
+from hsmcore.errors import HsmError, KeyAmbiguous, KeyNotFound, KeyStoreEntry, KeyStorePassword
+from keystore import file as key_store_file
+from keystore.certificates import checked_chain, public_key_of
+from keystore.entries import Entry, FileEntry, Kind
+
+if TYPE_CHECKING:
+    from hsmcore.hsm import Hsm, Value
+    from hsmcore.keys import KeyRecord
+    from hsmcore.sessions import Session
+
+_PRIVATE, _PUBLIC = "PRIVATE_KEY", "PUBLIC_KEY"
+
+
+class KeyStore:
+    """One key store, loaded for one session.
+
+    It is not for several threads at once. A refused change leaves it as it was (``KeyStoreEntry``).
+    """
+
+    def __init__(self, hsm: Hsm, session: Session, entries: dict[str, FileEntry], *, opened: bool = True) -> None:
+        self._hsm = hsm
+        self._session = session
+        self._entries = entries
+        self._opened = opened
+        self._links: dict[str, int] = {}
+        self._to_persist: dict[str, list[int]] = {}
+
+    @classmethod
+    def load(cls, hsm: Hsm, session: Session, file: bytes | None, password: str | None) -> Self:
+        """Open a file, or with ``None`` a new key store.
+
+        Without a password the file's form is checked and its entries stay unseen; such a key store cannot be saved.
+        Raises ``KeyStoreDamaged``, ``KeyStorePassword``.
+        """
+        if file is None:
+            return cls(hsm, session, {})
+        if password is None:
+            key_store_file.check_form(file)
+            return cls(hsm, session, {}, opened=False)
+        return cls(hsm, session, key_store_file.read(file, password))
+
+    def aliases(self) -> list[str]:
+        """List the file's aliases in their order, then the labels of keys in the HSM, each once."""
+        labels = {str(record.attributes["LABEL"]) for record in self._find({}) if record.attributes.get("LABEL")}
+        return [*self._entries, *sorted(labels - self._entries.keys())]
+
+    def entry(self, alias: str) -> Entry | None:
+        """Describe one entry; ``None`` where neither the file nor the HSM knows the alias."""
+        held = self._entries.get(alias)
+        if held is not None and held.kind is Kind.TRUSTED:
+            return Entry(is_key=False, is_certificate=True, chain=held.chain, created=held.created)
+        candidates = self._candidates(alias)
+        if held is not None:
+            return Entry(is_key=len(candidates) < 2, is_certificate=False, chain=held.chain, created=held.created)
+        return Entry(is_key=len(candidates) == 1, is_certificate=False) if candidates else None
+
+    def get_key(self, alias: str) -> KeyRecord | None:
+        """Return the key under this alias; ``None`` where there is none. Raises ``KeyAmbiguous``."""
+        held = self._entries.get(alias)
+        if held is not None and held.kind is Kind.TRUSTED:
+            return None
+        candidates = self._candidates(alias)
+        if len(candidates) > 1:
+            raise KeyAmbiguous(f"KeyStore should return only one key for the provided alias {alias}")
+        return candidates[0] if candidates else None
+
+    def set_key(self, alias: str, handle: int, chain: Sequence[bytes]) -> None:
+        """Enter a key that is in the HSM; a private key needs the chain of its certificate.
+
+        A key without a label gets the alias as its label, and so does its public half. The key becomes persistent when
+        the key store is saved.
+        """
+        record = self._hsm.get_key(self._session, handle)
+        _check_alias(alias)
+        checked = _chain_for(record, chain)
+        self._check_free(alias, handle)
+        public_halves = self._unlabelled_public_halves(record)
+        if not self._label(record, alias):
+            self._links[alias] = handle
+        for public in public_halves:
+            self._label(public, alias)
+        self._to_persist[alias] = [handle, *(public.handle for public in public_halves)]
+        self._enter(alias, checked)
+
+    def import_key(
+        self, alias: str, attributes: Mapping[str, Value], material: bytes, chain: Sequence[bytes]
+    ) -> KeyRecord:
+        """Bring a software key into the HSM and enter it.
+
+        ``attributes`` and ``material`` are those of ``Hsm.import_key``. The key is labelled with the alias, a session key
+        until the key store is saved, and extractable unless the HSM's settings say otherwise.
+        """
+        _check_alias(alias)
+        checked_chain(chain)
+        self._check_free(alias, None)
+        defaults = {"EXTRACTABLE": self._hsm.settings.extractable_default}
+        record = self._hsm.import_key(
+            self._session, {**defaults, **attributes, "LABEL": alias, "TOKEN": False}, material
+        )
+        try:
+            checked = _chain_for(record, chain)
+        except HsmError:
+            self._hsm.destroy_key(self._session, record.handle)
+            raise
+        self._to_persist[alias] = [record.handle]
+        self._enter(alias, checked)
+        return record
+
+    def set_certificate(self, alias: str, certificate: bytes) -> None:
+        """Enter a trusted certificate (DER) under an alias that names nothing yet."""
+        _check_alias(alias)
+        if self.entry(alias) is not None:
+            raise KeyStoreEntry(
+                f"alias {alias} already names a key or a certificate; delete it first, or set the key with its chain"
+            )
+        chain = checked_chain([certificate])
+        self._entries[alias] = FileEntry(Kind.TRUSTED, chain, _now())
+
+    def delete(self, alias: str) -> None:
+        """Take an alias out of the file. Keys in the HSM stay, and so does the alias where it is the label of one."""
+        self._entries.pop(alias, None)
+        self._links.pop(alias, None)
+        self._to_persist.pop(alias, None)
+
+    def find_certificate(self, certificate: bytes) -> str | None:
+        """Return the alias of the first entry whose own certificate (DER) this is."""
+        return next((alias for alias, held in self._entries.items() if held.chain[0] == certificate), None)
+
+    def save(self, password: str | None) -> bytes:
+        """Make the keys that were entered persistent and return the file. Raises ``KeyStorePassword``."""
+        if not self._opened:
+            raise KeyStorePassword("the key store was loaded without its password; saving it would lose its entries")
+        file = key_store_file.write(self._entries, password)
+        for handles in self._to_persist.values():
+            for handle in handles:
+                self._persist(handle)
+        self._to_persist.clear()
+        return file
+
+    def _find(self, attributes: Mapping[str, Value]) -> list[KeyRecord]:
+        return self._hsm.find_keys(self._session, attributes)
+
+    def _candidates(self, alias: str) -> list[KeyRecord]:
+        """Return the keys that the alias may mean: private and secret ones, else public ones.
+
+        The label decides. A key whose label is another one is found through its certificate.
+        """
+        if alias in self._links:
+            return self._by_handle(self._links[alias])
+        labelled = self._find({"LABEL": alias}) if alias else []
+        usable = [record for record in labelled if record.attributes["OBJECT_CLASS"] != _PUBLIC]
+        return usable or self._certified(alias) or labelled
+
+    def _by_handle(self, handle: int) -> list[KeyRecord]:
+        try:
+            return [self._hsm.get_key(self._session, handle)]
+        except KeyNotFound:
+            return []
+
+    def _certified(self, alias: str) -> list[KeyRecord]:
+        held = self._entries.get(alias)
+        if held is None:
+            return []
+        public_key = public_key_of(held.chain[0])
+        private_keys = self._find({"OBJECT_CLASS": _PRIVATE})
+        return [record for record in private_keys if record.public_key_info == public_key]
+
+    def _check_free(self, alias: str, handle: int | None) -> None:
+        """Check that the alias names nothing but the key that is about to be entered."""
+        held = self._entries.get(alias)
+        if held is not None and held.kind is Kind.TRUSTED:
+            raise KeyStoreEntry(f"alias {alias} names a trusted certificate; delete it first")
+        candidates = self._candidates(alias)
+        taken = [record for record in candidates if record.attributes["OBJECT_CLASS"] != _PUBLIC]
+        if any(record.handle != handle for record in taken):
+            raise KeyStoreEntry(f"alias {alias} names another key in the HSM, which is not overwritten")
+
+    def _unlabelled_public_halves(self, record: KeyRecord) -> list[KeyRecord]:
+        if record.attributes["OBJECT_CLASS"] != _PRIVATE or record.public_key_info is None:
+            return []
+        public_keys = self._find({"OBJECT_CLASS": _PUBLIC})
+        halves = (public for public in public_keys if public.public_key_info == record.public_key_info)
+        return [public for public in halves if not public.attributes.get("LABEL")]
+
+    def _label(self, record: KeyRecord, alias: str) -> bool:
+        """Give a key without a label this one; return whether the key is labelled so now."""
+        if not record.attributes.get("LABEL") and record.attributes.get("MODIFIABLE", True):
+            self._hsm.set_attributes(self._session, record.handle, {"LABEL": alias})
+            return True
+        return record.attributes.get("LABEL") == alias
+
+    def _enter(self, alias: str, chain: tuple[bytes, ...]) -> None:
+        if chain:
+            self._entries[alias] = FileEntry(Kind.KEY, chain, _now())
+        else:
+            self._entries.pop(alias, None)
+
+    def _persist(self, handle: int) -> None:
+        for record in self._by_handle(handle):
+            if not record.attributes["TOKEN"]:
+                self._hsm.set_attributes(self._session, handle, {"TOKEN": True})
+
+
+def _check_alias(alias: str) -> None:
+    if not alias:
+        raise KeyStoreEntry("an alias has at least one character")
+
+
+def _chain_for(record: KeyRecord, chain: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Return the chain that is kept for this key, after checking that it is this key's."""
+    object_class = record.attributes["OBJECT_CLASS"]
+    if object_class == _PUBLIC:
+        raise KeyStoreEntry("a public key is no entry of a key store; set its certificate")
+    if object_class != _PRIVATE:
+        return ()
+    checked = checked_chain(chain)
+    if not checked:
+        raise KeyStoreEntry("a private key is entered together with the chain of its certificate")
+    if record.public_key_info is not None and public_key_of(checked[0]) != record.public_key_info:
+        raise KeyStoreEntry("the first certificate of the chain is for another key")
+    return checked
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
