@@ -15,8 +15,9 @@ from bridge.paths import socket_path
 from hsmcore.errors import HsmError, MalformedRequest
 
 if TYPE_CHECKING:
-    from bridge.dispatch import Connection
     from hsmcore.hsm import Hsm
+
+    from bridge.dispatch import Connection
 
 TIMEOUT = 120.0
 """How long a client waits for one answer, in seconds; generating a 4096-bit RSA key takes a few."""
@@ -44,7 +45,7 @@ class Client:
     """
 
     def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+        self.channel = channel
         self._request = 0
         self.session = 0
         """Token of the session, 0 before login."""
@@ -76,7 +77,7 @@ class Client:
         """Do one operation and return its results; ``KeyError`` for a name that is not in the table."""
         self._request += 1
         frame = codec.encode_request(NUMBERS[operation_name], self.session, self._request, fields)
-        results = self._results(self._channel.exchange(frame))
+        results = self._results(self.channel.exchange(frame))
         if operation_name == "LOGIN" and isinstance(results[0], int):
             self.session = results[0]
         elif operation_name == "LOGOUT":
@@ -95,7 +96,7 @@ class Client:
 
     def close(self) -> None:
         """End the connection; the session ends with it unless another connection uses it."""
-        self._channel.close()
+        self.channel.close()
 
     def __enter__(self) -> Self:
         return self

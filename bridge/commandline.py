@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import shlex
 from collections.abc import Iterator, Sequence
@@ -102,8 +101,8 @@ def split_class_path(text: str) -> list[str]:
     entries: list[str] = []
     for entry in text.split(os.pathsep):
         if entry == "*" or entry.endswith("/*"):
-            found = glob.glob(glob.escape(entry[:-1]) + "*")
-            entries += sorted(name for name in found if name.lower().endswith(".jar"))
+            folder = Path(entry[:-1])
+            entries += sorted(str(path) for path in folder.glob("*") if path.suffix.lower() == ".jar")
         else:
             entries.append(entry or ".")
     return entries

@@ -93,7 +93,7 @@ class Server:
             self._stopping.wait(0.1)
             return
         peer = _Peer(connected, self._dispatcher, self._forget)
-        if not _same_user(connected):
+        if peer_user(connected) not in (os.geteuid(), 0):
             _log.warning("refused a connection of another user")
             peer.refuse(None)
             return
@@ -237,10 +237,11 @@ def _listen(path: Path) -> socket.socket:
     return listener
 
 
-def _same_user(connected: socket.socket) -> bool:
+def peer_user(connected: socket.socket) -> int:
+    """Return the user id of the process at the other end, as the kernel knows it."""
     credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _, user, _ = struct.unpack("3i", credentials)
-    return user in (os.geteuid(), 0)
+    return int(user)
 
 
 @contextmanager

@@ -10,8 +10,9 @@ from bridge.codec import MAX_FRAME, VERSION, Value
 from hsmcore.errors import MalformedRequest, UnsupportedVersion
 
 if TYPE_CHECKING:
-    from bridge.dispatch import Connection, Dispatcher
     from hsmcore.hsm import Hsm
+
+    from bridge.dispatch import Connection, Dispatcher
     from hsmcore.sessions import Session
 
 Fields = dict[str, Value]

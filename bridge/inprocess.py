@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import ctypes
 import inspect
-import os
 import sys
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge.codec import HEADER_LENGTH, LENGTH
@@ -86,8 +86,8 @@ class Channel:
     def release(self) -> None:
         """Let go of the thread's Python state once the thread is gone. Called by another thread.
 
-        The channel may then serve another thread: wrapping a Java buffer costs JPype 1.5 KiB a thread that it never gives
-        back, so Java keeps released channels and buffers for the next thread.
+        The channel may then serve another thread: wrapping a Java buffer costs JPype 1.5 KiB a thread that it never
+        gives back, so Java keeps released channels and buffers for the next thread.
         """
         self._pending = b""
         kept, self._kept = self._kept, None
@@ -122,7 +122,7 @@ class _KeptState:
 
     def in_use(self) -> bool:
         """Return whether the thread may still run. Deleting the state under it would end the process."""
-        return sys.platform == "linux" and os.path.exists(f"/proc/self/task/{self.thread}")
+        return sys.platform == "linux" and Path(f"/proc/self/task/{self.thread}").exists()
 
 
 class _Departed:

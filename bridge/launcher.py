@@ -83,5 +83,5 @@ def _register() -> int:
 def _stock(tool: str, words: Sequence[str]) -> int:
     """Let the JDK's own launcher answer what only it can: versions and help."""
     java_home = os.environ.get("JAVA_HOME")
-    command = os.path.join(java_home, "bin", tool) if java_home else tool
+    command = str(Path(java_home) / "bin" / tool) if java_home else tool
     return os.spawnvp(os.P_WAIT, command, [command, *words])

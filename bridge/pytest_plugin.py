@@ -23,6 +23,7 @@ import pytest
 
 if TYPE_CHECKING:
     from hsmcore.hsm import Hsm
+
     from hsmcore.sessions import Session
 
 USER = "cu1"

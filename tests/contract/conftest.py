@@ -1,0 +1,64 @@
+"""One HSM, its dispatcher and its daemon's server, and one way to reach either: the same tests run over both."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bridge.client import Channel, Client, LocalChannel, SocketChannel
+from bridge.daemon import Server
+from bridge.dispatch import Dispatcher
+from bridge.pytest_plugin import USER, fresh_hsm
+from hsmcore import Hsm
+
+PASSWORD = "contract-pass-1"
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """A way to the HSM: opens channels, clients, and logged-in clients."""
+
+    name: str
+    home: Path
+    channel: Callable[[], Channel]
+
+    def client(self) -> Client:
+        return Client(self.channel())
+
+    def user(self) -> Client:
+        client = self.client()
+        client.call("LOGIN", USER, PASSWORD.encode(), "crypto-user")
+        return client
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hsm]:
+    with fresh_hsm(tmp_path_factory.mktemp("h") / "hsm", PASSWORD) as hsm:
+        yield hsm
+
+
+@pytest.fixture(scope="module", params=["local", "socket"])
+def carrier(request: pytest.FixtureRequest, core: Hsm) -> Iterator[Carrier]:
+    home = Path(str(core.status()["home"]))
+    if request.param == "local":
+        dispatcher = Dispatcher(core)
+        yield Carrier("local", home, lambda: LocalChannel(dispatcher.connect()))
+        return
+    path = home / "hsm.sock"
+    server = Server(core, path)
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    yield Carrier("socket", home, lambda: SocketChannel(path, 20.0))
+    server.stop()
+    thread.join(20)
+
+
+@pytest.fixture
+def client(carrier: Carrier) -> Iterator[Client]:
+    """A client that has logged in as the crypto user."""
+    with carrier.user() as client:
+        yield client
