@@ -16,7 +16,8 @@ from keystore.certificates import checked_chain, public_key_of
 from keystore.entries import Entry, FileEntry, Kind
 
 if TYPE_CHECKING:
-    from hsmcore.hsm import Hsm, Value
+    from hsmcore.attributes import Value
+    from hsmcore.hsm import Hsm
     from hsmcore.keys import KeyRecord
     from hsmcore.sessions import Session
 
@@ -99,8 +100,8 @@ class KeyStore:
     ) -> KeyRecord:
         """Bring a software key into the HSM and enter it.
 
-        ``attributes`` and ``material`` are those of ``Hsm.import_key``. The key is labelled with the alias, a session key
-        until the key store is saved, and extractable unless the HSM's settings say otherwise.
+        ``attributes`` and ``material`` are those of ``Hsm.import_key``. The key is labelled with the alias. It is a
+        session key until the key store is saved, and extractable unless the HSM's settings say otherwise.
         """
         _check_alias(alias)
         checked_chain(chain)

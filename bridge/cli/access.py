@@ -1,0 +1,91 @@
+"""What subcommands share: the HSM, through its daemon or opened here, and passwords from the environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from bridge.client import Client, DaemonUnreachable
+
+ADMIN = "admin"
+"""Name of the user that ``hsm init`` makes, and of its role."""
+CRYPTO_USER = "crypto-user"
+ROLES = click.Choice([CRYPTO_USER, ADMIN])
+
+
+@contextmanager
+def connected(home: Path) -> Iterator[Client]:
+    """Give a client of the daemon, or where none runs of the HSM opened in this process."""
+    try:
+        client = Client.connect(home)
+    except DaemonUnreachable:
+        from hsmcore import Hsm
+
+        with Hsm.open(home, passphrase=passphrase()) as hsm, Client.local(hsm) as local:
+            yield local
+    else:
+        with client:
+            yield client
+
+
+@contextmanager
+def as_admin(home: Path) -> Iterator[Client]:
+    """Give a client that is logged in as the admin."""
+    password = secret("HSM_ADMIN_PASSWORD", "Password of admin")
+    with connected(home) as client:
+        client.call("LOGIN", ADMIN, password, ADMIN)
+        yield client
+
+
+@contextmanager
+def as_user(home: Path) -> Iterator[Client]:
+    """Give a client that is logged in as the crypto user of ``HSM_USER``."""
+    user = os.environ.get("HSM_USER") or _asked("HSM_USER", "Crypto user", hidden=False)
+    password = secret("HSM_PASSWORD", f"Password of {user}")
+    with connected(home) as client:
+        client.call("LOGIN", user, password, CRYPTO_USER)
+        yield client
+
+
+def passphrase() -> bytes | None:
+    """Return the master key's passphrase, ``None`` where the environment has none."""
+    return _from_environment("HSM_PASSPHRASE")
+
+
+def secret(variable: str, question: str) -> bytes:
+    """Return a password in UTF-8 from the environment, else ask for it at the terminal."""
+    return _from_environment(variable) or _asked(variable, question, hidden=True).encode()
+
+
+def new_password(name: str, file: str | None) -> bytes:
+    """Return a new password: the first line of ``file`` (``-`` is standard input), else asked for twice."""
+    if file is not None:
+        return first_line(file)
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"a new password for {name} is needed: --password-file FILE, or - for standard input")
+    answer: str = click.prompt(f"New password of {name}", hide_input=True, confirmation_prompt=True, err=True)
+    return answer.encode()
+
+
+def first_line(file: str) -> bytes:
+    """Return the first line of a file, ``-`` for standard input, without its end."""
+    with click.open_file(file, "rb") as stream:
+        line: bytes = stream.readline()
+    return line.rstrip(b"\r\n")
+
+
+def _from_environment(variable: str) -> bytes | None:
+    value = os.environ.get(variable)
+    return value.encode() if value else None
+
+
+def _asked(variable: str, question: str, *, hidden: bool) -> str:
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{variable} is not set, and there is no terminal to ask at")
+    answer: str = click.prompt(question, hide_input=hidden, err=True)
+    return answer

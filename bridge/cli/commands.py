@@ -1,0 +1,104 @@
+"""The top of the command: its options, its list of subcommands, and how errors are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bridge.cli import daemon, initialize, keys, tools, users
+from bridge.handlers import server_version
+from bridge.paths import default_home
+from hsmcore.errors import AccountLocked, AuthenticationFailed, HsmError, MasterKeyUnavailable, PermissionDenied
+
+_HINTS: dict[type[HsmError], str] = {
+    AuthenticationFailed: "check the user's name and password: HSM_USER and HSM_PASSWORD, or HSM_ADMIN_PASSWORD",
+    AccountLocked: "an admin sets a new password with `hsm user change-password`",
+    PermissionDenied: "`hsm user` commands need the admin's password in HSM_ADMIN_PASSWORD",
+    MasterKeyUnavailable: "give the passphrase that the HSM was made with in HSM_PASSPHRASE",
+}
+
+
+class Commands(click.Group):
+    """Tells errors in one line, with what to do next: exit code 1, for a wrong command line 2; never a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the subcommand."""
+        try:
+            return super().invoke(ctx)
+        except HsmError as error:
+            hint = _HINTS.get(type(error))
+            raise click.ClickException(f"{error} ({hint})" if hint else str(error)) from error
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise click.ClickException(str(error)) from error
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the subcommands in the order in which one meets them."""
+        return list(self.commands)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--home", type=click.Path(path_type=Path, file_okay=False), envvar="HSM_HOME", default=default_home,
+    help="The state directory.  [env: HSM_HOME; default: hsmbridge in the XDG data directory]",
+)  # fmt: skip
+@click.version_option(server_version(), prog_name="hsmbridge")
+@click.pass_context
+def hsm(context: click.Context, home: Path) -> None:
+    """A software HSM for Java programs.
+
+    \b
+    First steps:
+      export HSM_HOME=$PWD/my-hsm HSM_USER=cu1 HSM_PASSWORD=a-good-password
+      hsm init
+      hsm keytool -genkeypair -alias release -keyalg RSA -dname CN=Release -providerName CloudHSM \\
+          -storetype CloudHSM -keystore certs.store -storepass changeit -keypass changeit
+      hsm jarsigner -storetype CloudHSM -keystore certs.store -storepass changeit app.jar release
+      hsm key list
+
+    keytool, jarsigner and java above are the JDK's own, run beside the HSM in one process. For a JVM of its own start
+    the daemon (hsm start) and add the provider's jar (hsm jar) to it.
+    """
+    context.obj = home.absolute()
+
+
+@hsm.command("help")
+@click.argument("names", metavar="[COMMAND]...", nargs=-1)
+@click.pass_context
+def show_help(context: click.Context, names: tuple[str, ...]) -> None:
+    """Show what a command does, with an example.
+
+    \b
+    Example:
+      hsm help keytool
+    """
+    parent = context.parent
+    if parent is None:
+        raise click.UsageError("there is nothing to show help for")
+    command: click.Command = parent.command
+    within = parent
+    for name in names:
+        found = command.get_command(within, name) if isinstance(command, click.Group) else None
+        if found is None:
+            raise click.UsageError(f"there is no command `hsm {' '.join(names)}`")
+        command, within = found, click.Context(found, info_name=name, parent=within)
+    click.echo(command.get_help(within))
+
+
+for _command in (
+    initialize.initialize,
+    daemon.start,
+    daemon.stop,
+    daemon.status,
+    users.user,
+    keys.key,
+    tools.jar,
+    tools.keytool,
+    tools.jarsigner,
+    tools.java,
+    daemon.serve,
+):
+    hsm.add_command(_command)

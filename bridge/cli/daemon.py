@@ -1,0 +1,177 @@
+"""``hsm start``, ``stop`` and ``status``, and the hidden command that is the daemon."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import click
+
+from bridge.cli.access import passphrase
+from bridge.client import Client, DaemonUnreachable
+from bridge.codec import Value
+from bridge.paths import log_path, socket_path
+from hsmcore.errors import HsmError, StateError
+
+_START_SECONDS = 60.0
+"""How long a daemon may take to open its HSM, in seconds."""
+_STOP_SECONDS = 15.0
+"""How long a daemon may take to end, in seconds; it lets answers under way finish for 5."""
+_READY = b"ready"
+_SECRETS = ("HSM_USER", "HSM_PASSWORD", "HSM_ADMIN_PASSWORD", "HSM_PASSPHRASE")
+
+
+@click.command()
+@click.pass_obj
+def start(home: Path) -> None:
+    """Start the daemon; return when it answers.
+
+    It serves the HSM to every JVM of this operating-system user, through a socket in the state directory.
+
+    \b
+    Example:
+      hsm start
+      keytool -list -storetype CloudHSM -keystore certs.store -storepass changeit \\
+          -providerpath "$(hsm jar)" -providerclass com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider
+    """
+    socket = socket_path(home)
+    running = _status(home)
+    if running is not None:
+        click.echo(f"A daemon is running already, pid {running['pid']}, socket {socket}")
+        return
+    _spawn(home)
+    running = _status(home)
+    if running is None:
+        raise StateError(f"the daemon ended as soon as it had started; see {log_path(home)}")
+    click.echo(f"Started, pid {running['pid']}, socket {socket}")
+
+
+@click.command()
+@click.pass_obj
+def stop(home: Path) -> None:
+    """Stop the daemon; return when it has ended.
+
+    Token keys stay. Session keys end with it, as they do with the session.
+
+    \b
+    Example:
+      hsm stop
+    """
+    running = _status(home)
+    if running is None:
+        click.echo(f"No daemon runs for {home}")
+        return
+    pid = int(str(running["pid"]))
+    # A process is watched by descriptor: its number may be in use again, or stay with a parent that never asks for it.
+    descriptor = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+        ended, _, _ = select.select([descriptor], [], [], _STOP_SECONDS)
+    finally:
+        os.close(descriptor)
+    if not ended:
+        raise StateError(
+            f"the daemon, pid {pid}, has not ended after {_STOP_SECONDS:.0f} seconds; see {log_path(home)}"
+        )
+    click.echo("Stopped")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: pid, socket, version, keys, sessions.")
+@click.pass_obj
+def status(home: Path, as_json: bool) -> None:
+    """Say whether the daemon runs; exit code 1 where it does not.
+
+    \b
+    Example:
+      hsm status --json
+    """
+    running = _status(home)
+    if running is None:
+        raise DaemonUnreachable(f"no daemon answers at {socket_path(home)}; `hsm start` starts one")
+    shown = {"pid": running["pid"], "socket": str(socket_path(home))}
+    shown |= {name: running[name] for name in ("version", "keys", "sessions", "home")}
+    if as_json:
+        click.echo(json.dumps(shown))
+        return
+    for name, value in shown.items():
+        click.echo(f"{name:<10}{value}")
+
+
+@click.command("daemon-run", hidden=True)
+@click.option("--ready-fd", type=int, required=True)
+@click.pass_obj
+def serve(home: Path, ready_fd: int) -> None:
+    """Be the daemon: read the passphrase from standard input, tell through ``--ready-fd`` how it went."""
+    # Imported here: it loads the core, which no other command of this module needs.
+    from bridge import daemon
+
+    given = sys.stdin.buffer.read()
+    os.chdir("/")
+    os.umask(0o077)
+
+    def ready() -> None:
+        # From here on nobody reads the streams that it was started with.
+        with log_path(home).open("ab") as log:
+            os.dup2(log.fileno(), sys.stdout.fileno())
+            os.dup2(log.fileno(), sys.stderr.fileno())
+        os.write(ready_fd, _READY)
+        os.close(ready_fd)
+
+    try:
+        daemon.run(home, passphrase=given or None, ready=ready)
+    except (HsmError, OSError) as error:
+        os.write(ready_fd, str(error).encode())
+        raise
+
+
+def _status(home: Path) -> dict[str, Value] | None:
+    try:
+        with Client.connect(home) as client:
+            (answer,) = client.call("STATUS")
+    except DaemonUnreachable:
+        return None
+    if not isinstance(answer, dict):
+        raise StateError("the daemon's answer is not understood; is it of another version?")
+    return answer
+
+
+def _spawn(home: Path) -> None:
+    """Start the daemon as a process of its own and wait until it is ready. Raises ``StateError`` with its reason."""
+    environment = {name: value for name, value in os.environ.items() if name not in _SECRETS}
+    reader, writer = os.pipe()
+    command = [sys.executable, "-m", "bridge", "--home", str(home), "daemon-run", "--ready-fd", str(writer)]
+    with io.FileIO(reader) as told, TemporaryFile() as errors:
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=errors, stderr=errors, pass_fds=[writer],
+                start_new_session=True, env=environment,
+            )  # fmt: skip
+        finally:
+            os.close(writer)
+        answer = _handed_over(process, told)
+        if answer == _READY:
+            return
+        errors.seek(0)
+        reason = answer or errors.read().strip().rpartition(b"\n")[2] or b"the daemon ended before it was ready"
+    raise StateError(reason.decode(errors="replace"))
+
+
+def _handed_over(process: subprocess.Popen[bytes], told: io.FileIO) -> bytes:
+    """Hand the passphrase over and return what the daemon tells, nothing where it died without a word."""
+    if process.stdin is not None:
+        # A daemon that has died already is told by the end of the other pipe.
+        with contextlib.suppress(BrokenPipeError), process.stdin as stream:
+            stream.write(passphrase() or b"")
+    if not select.select([told], [], [], _START_SECONDS)[0]:
+        process.kill()
+        raise StateError(f"the daemon was not ready after {_START_SECONDS:.0f} seconds and was ended")
+    return told.readall()

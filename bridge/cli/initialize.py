@@ -1,0 +1,94 @@
+"""``hsm init``."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+import click
+
+from bridge.cli.access import ADMIN, CRYPTO_USER, first_line, passphrase
+from bridge.paths import socket_path
+
+
+@click.command("init")
+@click.option(
+    "--admin-password-file", metavar="FILE", help="Read the admin's password from here, - for standard input."
+)
+@click.option("--non-extractable", is_flag=True, help="Make keys non-extractable unless asked otherwise.")
+@click.option(
+    "--enable-clear-key-extraction", is_flag=True,
+    help="Let the owner of an extractable key read it in the clear (getEncoded).",
+)  # fmt: skip
+@click.pass_obj
+def initialize(
+    home: Path, admin_password_file: str | None, non_extractable: bool, enable_clear_key_extraction: bool
+) -> None:
+    """Make an HSM, its admin and a crypto user.
+
+    \b
+    Nothing is asked; the environment says:
+      HSM_HOME                where the HSM is made
+      HSM_USER, HSM_PASSWORD  the crypto user to make, if any
+      HSM_ADMIN_PASSWORD      the admin's password; without one it is made up and shown once
+      HSM_PASSPHRASE          seals the master key; without one it is a plain file, for development
+
+    \b
+    Example:
+      HSM_HOME=$PWD/my-hsm HSM_USER=cu1 HSM_PASSWORD=a-good-password hsm init
+    """
+    # Imported here so that a wrong command line is told at once.
+    from hsmcore import Hsm
+    from hsmcore.settings import Settings
+
+    socket_path(home)
+    user, password = _crypto_user()
+    given = (
+        first_line(admin_password_file) if admin_password_file else os.environ.get("HSM_ADMIN_PASSWORD", "").encode()
+    )
+    admin_password = given or secrets.token_urlsafe(15).encode()
+    sealed_by = passphrase()
+    settings = Settings(clear_key_extraction=enable_clear_key_extraction, extractable_default=not non_extractable)
+    with Hsm.initialize(home, admin_password=admin_password, passphrase=sealed_by, settings=settings) as hsm:
+        click.echo(f"Made an HSM in {home}")
+        shown = (
+            "the password you gave"
+            if given
+            else f"password {admin_password.decode()}  (made up; shown only now, keep it)"
+        )
+        click.echo(f"  admin         {ADMIN}, {shown}")
+        if user:
+            session = hsm.login(ADMIN, admin_password, ADMIN)
+            hsm.create_user(session, user, CRYPTO_USER, password)
+            click.echo(f"  crypto user   {user}, the password of HSM_PASSWORD")
+        else:
+            click.echo("  crypto user   none; `hsm user create NAME` makes one")
+    click.echo(f"  new keys      {'non-extractable' if non_extractable else 'extractable'} unless asked otherwise")
+    if enable_clear_key_extraction:
+        click.echo("  extraction    the owner of an extractable key can read it in the clear")
+    _tell_master_key(home, sealed=sealed_by is not None)
+    click.echo("Next: `hsm start` for a daemon, or `hsm keytool`, `hsm jarsigner`, `hsm java` without one.")
+
+
+def _crypto_user() -> tuple[str, bytes]:
+    user, password = os.environ.get("HSM_USER", ""), os.environ.get("HSM_PASSWORD", "")
+    if bool(user) != bool(password):
+        missing = "HSM_PASSWORD" if user else "HSM_USER"
+        raise click.UsageError(f"{missing} is not set; a crypto user needs both HSM_USER and HSM_PASSWORD")
+    return user, password.encode()
+
+
+def _tell_master_key(home: Path, *, sealed: bool) -> None:
+    if sealed:
+        click.echo(
+            "  master key    sealed under HSM_PASSPHRASE, which every command now needs; there is no way around it"
+        )
+        return
+    click.echo(f"  master key    {home / 'master.key'}")
+    click.secho(
+        "WARNING: the master key is a plain file, the development default. Whoever can read it can open every key.\n"
+        "         For keys that matter make the HSM with HSM_PASSPHRASE set.",
+        fg="yellow",
+        err=True,
+    )

@@ -1,0 +1,45 @@
+"""``hsm key``: the crypto user's keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bridge.cli import tables
+from bridge.cli.access import as_user
+from bridge.codec import Value
+
+_COLUMNS = {
+    "HANDLE": "handle",
+    "LABEL": "label",
+    "OBJECT_CLASS": "class",
+    "KEY_TYPE": "type",
+    "SIZE": "bits",
+    "TOKEN": "token",
+    "EXTRACTABLE": "extractable",
+    "LOCAL": "made in the HSM",
+}
+
+
+@click.group()
+def key() -> None:
+    """List the keys of the crypto user (HSM_USER, HSM_PASSWORD)."""
+
+
+@key.command("list")
+@click.option("--label", help="Only keys with this label.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list with every attribute.")
+@click.pass_obj
+def list_keys(home: Path, label: str | None, as_json: bool) -> None:
+    """List keys and what they are. Key material is never shown.
+
+    \b
+    Example:
+      hsm key list
+      hsm key list --label release --json
+    """
+    wanted: dict[str, Value] = {} if label is None else {"LABEL": label}
+    with as_user(home) as client:
+        (rows,) = client.call("FIND_KEYS", wanted, 0)
+    tables.show(tables.maps(rows), _COLUMNS, as_json=as_json)

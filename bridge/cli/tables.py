@@ -1,0 +1,44 @@
+"""Lists, for people as a table and for programs as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+
+import click
+
+from bridge.codec import Value
+
+_WIDTH_OF_A_PIPE = 240
+"""Columns assumed where no terminal says: so that lines in a pipe or a file are not cut."""
+
+
+def show(rows: Sequence[Mapping[str, Value]], columns: Mapping[str, str], *, as_json: bool) -> None:
+    """Print the rows: all fields as JSON (bytes in hexadecimal), or the columns (field, to heading) as a table."""
+    if as_json:
+        click.echo(json.dumps(rows, default=bytes.hex, indent=2, sort_keys=True))
+        return
+    # Imported here, so that commands without a table start without it.
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in columns.values():
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_shown(row.get(field))) for field in columns))
+    Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE).print(table)
+
+
+def _shown(value: Value) -> str:
+    if value is None or value is False:
+        return "-"
+    return "yes" if value is True else str(value)
+
+
+def maps(value: Value) -> list[dict[str, Value]]:
+    """Return the maps of a list that came as a protocol value."""
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []

@@ -1,0 +1,83 @@
+"""``hsm jar``, and the JDK's own ``java``, ``keytool`` and ``jarsigner`` with the provider already there."""
+
+from __future__ import annotations
+
+import click
+
+from bridge.cli.access import passphrase
+
+
+class _Tool(click.Command):
+    """A command whose words are all another program's, options and ``--`` included; ``hsm help`` shows its own help."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the words as they are."""
+        ctx.args = list(args)
+        return ctx.args
+
+
+def _launch(context: click.Context, tool: str) -> None:
+    # Imported here: nothing else needs the launcher.
+    from bridge.launcher import launch
+
+    context.exit(launch(tool, context.args, context.obj, passphrase=passphrase()))
+
+
+@click.command()
+def jar() -> None:
+    """Print where the provider's jar is, for a JVM of its own.
+
+    \b
+    Example:
+      java -cp "$(hsm jar):app.jar" com.example.Main
+    """
+    # Imported here: it loads JPype, which most commands do without.
+    from bridge.jvm import provider_jar
+
+    click.echo(provider_jar())
+
+
+@click.command(cls=_Tool, add_help_option=False)
+@click.pass_context
+def keytool(context: click.Context) -> None:
+    """Run the JDK's keytool beside the HSM.
+
+    An ordinary keytool command line. With -providerName CloudHSM a pair is generated inside the HSM; without, keytool
+    makes it in software and the key store imports it. Its exit code is passed on.
+
+    \b
+    Example:
+      hsm keytool -genkeypair -alias release -keyalg EC -groupname secp256r1 -dname CN=Release \\
+          -providerName CloudHSM -storetype CloudHSM -keystore certs.store -storepass changeit -keypass changeit
+    """
+    _launch(context, "keytool")
+
+
+@click.command(cls=_Tool, add_help_option=False)
+@click.pass_context
+def jarsigner(context: click.Context) -> None:
+    """Run the JDK's jarsigner beside the HSM.
+
+    An ordinary jarsigner command line. Its exit code is passed on.
+
+    \b
+    Example:
+      hsm jarsigner -storetype CloudHSM -keystore certs.store -storepass changeit app.jar release
+      hsm jarsigner -verify -storetype CloudHSM -keystore certs.store -storepass changeit app.jar
+    """
+    _launch(context, "jarsigner")
+
+
+@click.command(cls=_Tool, add_help_option=False)
+@click.pass_context
+def java(context: click.Context) -> None:
+    """Run a Java program beside the HSM.
+
+    An ordinary java command line: options, then -jar FILE or a class, then its arguments. The provider is the last in
+    the list. The program's exit code is passed on.
+
+    \b
+    Example:
+      hsm java -cp app.jar com.example.Main --sign
+    """
+    _launch(context, "java")

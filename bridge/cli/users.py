@@ -1,0 +1,96 @@
+"""``hsm user``: the HSM's users."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from bridge.cli import tables
+from bridge.cli.access import CRYPTO_USER, ROLES, as_admin, as_user, new_password
+
+_role = click.option("--role", type=ROLES, default=CRYPTO_USER, show_default=True, help="The user's role.")
+_file = click.option("--password-file", metavar="FILE", help="Read the password from here, - for standard input.")
+
+
+@click.group()
+def user() -> None:
+    """Create, list and delete users, change passwords.
+
+    These commands log in as the admin, with HSM_ADMIN_PASSWORD or the answer at the terminal.
+    """
+
+
+@user.command()
+@click.argument("name")
+@_role
+@_file
+@click.pass_obj
+def create(home: Path, name: str, role: str, password_file: str | None) -> None:
+    """Create a user.
+
+    The password is 8 to 32 characters. Where NAME is HSM_USER it is that of HSM_PASSWORD.
+
+    \b
+    Example:
+      hsm user create cu2
+      pass show hsm/cu2 | hsm user create cu2 --password-file -
+    """
+    known = os.environ.get("HSM_PASSWORD") if name == os.environ.get("HSM_USER") and role == CRYPTO_USER else None
+    password = known.encode() if known and not password_file else new_password(name, password_file)
+    with as_admin(home) as client:
+        client.call("USER_CREATE", name, role, password)
+    click.echo(f"Created {role} {name}")
+
+
+@user.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of username, role, locked.")
+@click.pass_obj
+def list_users(home: Path, as_json: bool) -> None:
+    """List the users.
+
+    \b
+    Example:
+      hsm user list
+    """
+    with as_admin(home) as client:
+        (rows,) = client.call("USER_LIST")
+    tables.show(tables.maps(rows), {"username": "user", "role": "role", "locked": "locked"}, as_json=as_json)
+
+
+@user.command("change-password")
+@click.argument("name")
+@_role
+@_file
+@click.pass_obj
+def change_password(home: Path, name: str, role: str, password_file: str | None) -> None:
+    """Give a user a new password; this also unlocks the user.
+
+    A crypto user who has no admin password changes their own: HSM_USER is NAME and HSM_PASSWORD the old password.
+
+    \b
+    Example:
+      hsm user change-password cu1
+    """
+    own = name == os.environ.get("HSM_USER") and role == CRYPTO_USER and "HSM_ADMIN_PASSWORD" not in os.environ
+    password = new_password(name, password_file)
+    with (as_user if own else as_admin)(home) as client:
+        client.call("USER_CHANGE_PASSWORD", name, role, password)
+    click.echo(f"Changed the password of {role} {name}")
+
+
+@user.command()
+@click.argument("name")
+@_role
+@click.pass_obj
+def delete(home: Path, name: str, role: str) -> None:
+    """Delete a user who owns no keys.
+
+    \b
+    Example:
+      hsm user delete cu2
+    """
+    with as_admin(home) as client:
+        client.call("USER_DELETE", name, role)
+    click.echo(f"Deleted {role} {name}")
