@@ -62,7 +62,7 @@ def parse_java(words: Sequence[str]) -> CommandLine:
     Raises ``UsageError``.
     """
     line = CommandLine()
-    rest = _expanded(words)
+    rest = _expanded(words, line)
     for word in rest:
         if word in _CLASS_PATH:
             line.class_path = split_class_path(_value(word, rest))
@@ -142,15 +142,15 @@ def _value(word: str, rest: Iterator[str]) -> str:
         raise UsageError(f"{word} needs a value") from None
 
 
-def _expanded(words: Sequence[str]) -> Iterator[str]:
-    """Yield the words with each ``@file`` replaced by the words in it; ``@@`` stands for one ``@``."""
+def _expanded(words: Sequence[str], line: CommandLine) -> Iterator[str]:
+    """Yield the words, with each ``@file`` before the main class replaced by the words in it; ``@@`` is ``@``."""
     for word in words:
-        if word.startswith("@@"):
+        if line.main_class or not word.startswith("@"):
+            yield word
+        elif word.startswith("@@"):
             yield word[1:]
-        elif word.startswith("@"):
+        else:
             try:
                 yield from shlex.split(Path(word[1:]).read_text(encoding="utf-8"), comments=True)
             except (OSError, ValueError) as error:
                 raise UsageError(f"{word}: {error}") from error
-        else:
-            yield word

@@ -93,7 +93,7 @@ def test_only_the_owner_may_connect(home: Path) -> None:
 def test_the_peer_is_asked_who_it_is(
     home: Path, bystander: Client, monkeypatch: pytest.MonkeyPatch, user: int, welcome: bool
 ) -> None:
-    monkeypatch.setattr(daemon, "peer_user", lambda connected: user)
+    monkeypatch.setattr(daemon, "peer_user", lambda _: user)
     peer = _raw(home)
     if welcome:
         peer.sendall(_STATUS)

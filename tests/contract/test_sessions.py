@@ -39,9 +39,10 @@ def test_closing_the_last_connection_ends_the_session(carrier: Carrier, core: Hs
     assert _sessions(core) == before + 1
     second.close()
     _wait_for_sessions(core, before)
-    with carrier.client() as third, pytest.raises(errors.Unauthenticated):
+    with carrier.client() as third:
         third.session = second.session
-        third.call("FIND_KEYS", {}, 1)
+        with pytest.raises(errors.Unauthenticated):
+            third.call("FIND_KEYS", {}, 1)
 
 
 def test_logout_ends_it_for_every_connection(carrier: Carrier, core: Hsm) -> None:
