@@ -1,0 +1,126 @@
+"""Key records, and the index that finds them by handle, label and other attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from hsmcore.attributes import Value
+from hsmcore.primitives import OpenedKey
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """What may be known about a key: never its secret material.
+
+    ``public_key_info`` is the SubjectPublicKeyInfo (RFC 5280, DER) of both halves of a pair.
+    """
+
+    handle: int
+    attributes: Mapping[str, Value]
+    public_key_info: bytes | None = None
+
+    def fields(self) -> dict[str, Value]:
+        """Return the protocol's key record: the attributes, HANDLE, and PUBLIC_KEY_INFO where there is one."""
+        fields = dict(self.attributes)
+        fields["HANDLE"] = self.handle
+        if self.public_key_info is not None:
+            fields["PUBLIC_KEY_INFO"] = self.public_key_info
+        return fields
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A key in the HSM. It is replaced as a whole when attributes change, so who holds one sees a consistent key.
+
+    A token key has its ``sealed`` material, a session key its plain ``material`` and the ``session`` it ends with (a
+    session token). ``loaded`` is the opened key object, once the key was used. ``created`` is in ms since 1970.
+    """
+
+    record: KeyRecord
+    owner: str
+    created: int
+    session: int | None = None
+    sealed: bytes | None = field(default=None, repr=False)
+    material: bytes | None = field(default=None, repr=False)
+    loaded: OpenedKey | None = field(default=None, repr=False)
+
+    @property
+    def handle(self) -> int:
+        """The key's handle."""
+        return self.record.handle
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedEntry:
+    """A stored row that does not open. What it claims may be forged: it serves to report the damage, nothing else."""
+
+    handle: int
+    owner: str
+    label: str
+
+
+class KeyIndex:
+    """All keys in memory, in the order in which they were made. Whoever changes it holds the HSM's lock."""
+
+    def __init__(self) -> None:
+        self._entries: dict[int, Entry] = {}
+        self._labels: dict[str, dict[int, None]] = {}
+        self._sessions: dict[int, dict[int, None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, handle: int) -> Entry | None:
+        """Return the key with that handle."""
+        return self._entries.get(handle)
+
+    def put(self, entry: Entry) -> None:
+        """Add a key, or replace the one with its handle in its place."""
+        old = self._entries.get(entry.handle)
+        if old is not None:
+            self._forget_label(old)
+            self._forget_session(old)
+        self._entries[entry.handle] = entry
+        self._labels.setdefault(str(entry.record.attributes["LABEL"]), {})[entry.handle] = None
+        if entry.session is not None:
+            self._sessions.setdefault(entry.session, {})[entry.handle] = None
+
+    def remove(self, handle: int) -> None:
+        """Take a key out and drop its material."""
+        entry = self._entries.pop(handle)
+        self._forget_label(entry)
+        self._forget_session(entry)
+        entry.material = entry.loaded = entry.sealed = None
+
+    def of_session(self, session: int) -> tuple[int, ...]:
+        """Return the handles of a session's session keys."""
+        return tuple(self._sessions.get(session, ()))
+
+    def owned_by(self, owner: str) -> bool:
+        """Tell whether the user owns a key."""
+        return any(entry.owner == owner for entry in self._entries.values())
+
+    def matching(self, wanted: Mapping[str, Value]) -> Iterator[Entry]:
+        """Yield the keys that have all these attribute values."""
+        label = wanted.get("LABEL")
+        if isinstance(label, str):
+            candidates = [self._entries[handle] for handle in self._labels.get(label, ())]
+        else:
+            candidates = list(self._entries.values())
+        items = wanted.items()
+        return (entry for entry in candidates if items <= entry.record.attributes.items())
+
+    def _forget_label(self, entry: Entry) -> None:
+        label = str(entry.record.attributes["LABEL"])
+        handles = self._labels[label]
+        del handles[entry.handle]
+        if not handles:
+            del self._labels[label]
+
+    def _forget_session(self, entry: Entry) -> None:
+        if entry.session is not None:
+            handles = self._sessions[entry.session]
+            del handles[entry.handle]
+            if not handles:
+                del self._sessions[entry.session]

@@ -1,0 +1,98 @@
+"""New keys, generated or imported: material and attributes together, not yet in the HSM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hsmcore import policy
+from hsmcore.attributes import CLASSES, PRIVATE, PUBLIC, SECRET, TYPES, Origin, Value, complete, given
+from hsmcore.errors import AttributeInvalid, KeyMaterialInvalid, MechanismInvalid
+from hsmcore.mechanisms import KeyType, Mechanism, Operation
+from hsmcore.primitives.generators import ec_pair, read_secret, rsa_pair, secret_key
+from hsmcore.primitives.keyforms import CURVES, KeyFacts, read_private, read_public
+from hsmcore.settings import Settings
+
+DEFAULT_SIZES = {KeyType.AES.value: 256, KeyType.DESEDE.value: 192, KeyType.GENERIC_SECRET.value: 256}
+"""Bits of a secret key whose maker does not say, as JCA asks of every KeyGenerator."""
+DEFAULT_MODULUS_BITS = 2048
+DEFAULT_EXPONENT = (65537).to_bytes(3, "big")
+DEFAULT_CURVE = next(oid for oid, curve in CURVES.items() if curve.name == "secp256r1")
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key that no handle names yet."""
+
+    attributes: Mapping[str, Value]
+    material: bytes = field(repr=False)
+    public_key_info: bytes | None = None
+
+
+def _generator(name: str, family: str) -> tuple[Mechanism, str]:
+    row = policy.mechanism(name, Operation.GENERATE)
+    if row.family != family:
+        raise MechanismInvalid(f"mechanism {name} makes no {family.replace('_', ' ')}")
+    (key_type,) = row.key_types
+    return row, key_type.value
+
+
+def generate_secret(mechanism: str, attributes: Mapping[str, object], settings: Settings) -> NewKey:
+    """Generate a secret key. Raises ``MechanismInvalid``, ``AttributeInvalid``, ``KeySizeInvalid``."""
+    _, key_type = _generator(mechanism, "secret_key")
+    wishes = given(attributes)
+    size = wishes.pop("SIZE", DEFAULT_SIZES[key_type])
+    return _new(SECRET, secret_key(key_type, int(size)), wishes, settings, generated=True)
+
+
+def generate_pair(
+    mechanism: str, public: Mapping[str, object], private: Mapping[str, object], settings: Settings
+) -> tuple[NewKey, NewKey]:
+    """Generate a key pair, public half first. Raises ``MechanismInvalid``, ``AttributeInvalid``, ``KeySizeInvalid``."""
+    _, key_type = _generator(mechanism, "key_pair")
+    public_wishes, private_wishes = given(public), given(private)
+    if key_type == KeyType.RSA:
+        bits = public_wishes.get("MODULUS_BITS", DEFAULT_MODULUS_BITS)
+        halves = rsa_pair(int(bits), _bytes(public_wishes.get("PUBLIC_EXPONENT", DEFAULT_EXPONENT)))
+    else:
+        halves = ec_pair(_bytes(public_wishes.get("EC_PARAMS", DEFAULT_CURVE)))
+    return (
+        _new(PUBLIC, halves[0], public_wishes, settings, generated=True),
+        _new(PRIVATE, halves[1], private_wishes, settings, generated=True),
+    )
+
+
+def read(attributes: Mapping[str, object], material: bytes, settings: Settings) -> NewKey:
+    """Take a key from outside: raw bytes, PKCS #8 or SubjectPublicKeyInfo by OBJECT_CLASS.
+
+    Raises ``AttributeInvalid``, ``KeyMaterialInvalid``, ``KeySizeInvalid``.
+    """
+    wishes = given(attributes)
+    key_class, key_type = wishes.get("OBJECT_CLASS"), wishes.get("KEY_TYPE")
+    if key_class not in CLASSES or key_type not in TYPES[str(key_class)]:
+        raise AttributeInvalid("an import names an OBJECT_CLASS and a KEY_TYPE that go together")
+    if key_class == SECRET:
+        facts = read_secret(str(key_type), material)
+    else:
+        facts = read_private(material) if key_class == PRIVATE else read_public(material)
+    if facts.key_type != key_type:
+        raise KeyMaterialInvalid(f"the bytes are a key of type {facts.key_type}, not {key_type}")
+    return _new(str(key_class), facts, wishes, settings, generated=False)
+
+
+def _new(
+    key_class: str, key: KeyFacts, wishes: Mapping[str, Value], settings: Settings, *, generated: bool
+) -> NewKey:  # fmt: skip
+    facts: dict[str, Value] = {"OBJECT_CLASS": key_class, "KEY_TYPE": key.key_type, "SIZE": key.size}
+    if key.curve is not None:
+        facts["EC_PARAMS"] = key.curve
+    if key_class == PUBLIC and key.exponent is not None:
+        facts |= {"MODULUS_BITS": key.size, "PUBLIC_EXPONENT": key.exponent}
+    origin = Origin(generated, settings.extractable_default, facts)
+    return NewKey(complete(wishes, origin), key.material, key.public_key_info)
+
+
+def _bytes(value: Value) -> bytes:
+    if not isinstance(value, bytes):
+        raise AttributeInvalid(f"bytes are needed, not {type(value).__name__}")
+    return value

@@ -1,0 +1,115 @@
+"""Who may do what to which key: pure functions of records, without clock, store or cryptography.
+
+The rules, in order: a session sees a key or it does not exist for it; a crypto user uses what is visible, where the
+key's class, type and attributes allow; only the owner changes, extracts or destroys; an admin sees the label of every
+token key and sets TRUSTED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hsmcore.attributes import PRIVATE, PUBLIC, SECRET, Value
+from hsmcore.errors import (
+    KeyFunctionNotPermitted,
+    KeyTypeInconsistent,
+    MechanismInvalid,
+    PermissionDenied,
+)
+from hsmcore.keys import Entry, KeyRecord
+from hsmcore.mechanisms import MECHANISMS, Mechanism, Operation
+from hsmcore.sessions import ADMIN, CRYPTO_USER, Session, ended
+
+_CLASSES = {
+    Operation.ENCRYPT: (SECRET, PUBLIC),
+    Operation.DECRYPT: (SECRET, PRIVATE),
+    Operation.SIGN: (SECRET, PRIVATE),
+    Operation.VERIFY: (SECRET, PUBLIC),
+}
+
+
+def require(session: Session, role: str) -> None:
+    """Raise ``Unauthenticated`` for an ended session, ``PermissionDenied`` for another role."""
+    require_alive(session)
+    if session.role != role:
+        raise PermissionDenied(f"this takes the role {role}; {session.username!r} is logged in as {session.role}")
+
+
+def require_alive(session: Session) -> None:
+    """Raise ``Unauthenticated`` for a session that has ended."""
+    if not session.alive:
+        raise ended()
+
+
+def sees(session: Session, entry: Entry) -> bool:
+    """Tell whether a key exists for this session.
+
+    A session key belongs to its session alone. Of token keys, a crypto user sees the own ones and every public key.
+    """
+    if entry.session is not None:
+        return entry.session == session.token
+    if session.role == ADMIN:
+        return True
+    return entry.owner == session.username or entry.record.attributes["OBJECT_CLASS"] == PUBLIC
+
+
+def view(session: Session, entry: Entry) -> KeyRecord:
+    """Return the record as this session may see it: an admin sees handle and label only."""
+    if session.role == ADMIN:
+        return KeyRecord(entry.handle, {"LABEL": entry.record.attributes["LABEL"]})
+    return entry.record
+
+
+def require_owner(session: Session, entry: Entry) -> None:
+    """Raise ``PermissionDenied`` where the key is visible but another crypto user's."""
+    require(session, CRYPTO_USER)
+    if entry.owner != session.username:
+        raise PermissionDenied(f"key {entry.handle} belongs to another user; only the owner may do this")
+
+
+def require_destroyable(entry: Entry) -> None:
+    """Raise ``KeyFunctionNotPermitted`` for a key with DESTROYABLE false."""
+    if not entry.record.attributes["DESTROYABLE"]:
+        raise KeyFunctionNotPermitted(f"key {entry.handle} is not destroyable (DESTROYABLE is false)")
+
+
+def require_may_change(session: Session, entry: Entry, wishes: Mapping[str, Value]) -> None:
+    """Raise ``PermissionDenied`` unless an admin changes TRUSTED alone, or the owner anything else."""
+    if session.role == ADMIN:
+        if wishes.keys() - {"TRUSTED"}:
+            raise PermissionDenied("an admin sets TRUSTED and no other attribute")
+        return
+    require_owner(session, entry)
+    if "TRUSTED" in wishes:
+        raise PermissionDenied("TRUSTED is set by an admin")
+
+
+def may_extract(session: Session, entry: Entry, *, clear_key_extraction: bool) -> bool:
+    """Tell whether this user may read the key's material in clear: a public key's always, else only the owner."""
+    attributes = entry.record.attributes
+    if attributes["OBJECT_CLASS"] == PUBLIC:
+        return True
+    allowed = attributes["EXTRACTABLE"] and not attributes["WRAP_WITH_TRUSTED"]
+    return bool(clear_key_extraction and allowed and entry.owner == session.username)
+
+
+def mechanism(name: str, operation: Operation) -> Mechanism:
+    """Return the mechanism. Raises ``MechanismInvalid`` for an unknown one, or one without that operation."""
+    row = MECHANISMS.get(name)
+    if row is None:
+        raise MechanismInvalid(f"there is no mechanism {name[:64]!r}")
+    if operation not in row.operations:
+        raise MechanismInvalid(f"mechanism {name} does not {operation.value.lower()}")
+    return row
+
+
+def require_usable(attributes: Mapping[str, Value], row: Mechanism, operation: Operation) -> None:
+    """Raise unless a key with these attributes may do this operation with this mechanism.
+
+    ``KeyTypeInconsistent`` where class or type do not fit, ``KeyFunctionNotPermitted`` where an attribute forbids it.
+    """
+    key_class, key_type = str(attributes["OBJECT_CLASS"]), str(attributes["KEY_TYPE"])
+    if key_type not in row.key_types or key_class not in _CLASSES[operation]:
+        raise KeyTypeInconsistent(f"a {key_type} {key_class} does not {operation.value.lower()} with {row.name}")
+    if attributes[operation.value] is not True:
+        raise KeyFunctionNotPermitted(f"the key does not {operation.value.lower()}: its {operation.value} is false")

@@ -1,0 +1,70 @@
+"""The table from a mechanism's family and an operation to the function that does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from hsmcore.errors import MechanismInvalid
+from hsmcore.mechanisms import Mechanism, Operation
+from hsmcore.primitives import asymmetric, symmetric
+from hsmcore.primitives.keyforms import OpenedKey
+from hsmcore.primitives.parameters import Parameters
+
+Run = Callable[..., Any]
+"""An operation with its key bound: parameters and data (and for VERIFY the signature) in, the result out."""
+
+
+class Stream(Protocol):
+    """A multi-part operation."""
+
+    def update(self, data: bytes) -> bytes:
+        """Take more data and return the output that is ready."""
+
+    def finish(self, data: bytes) -> bytes:
+        """Take the last data and return the rest of the output."""
+
+
+Begin = Callable[[Parameters], tuple[Stream, dict[str, object] | None]]
+
+_E, _D, _S, _V = Operation.ENCRYPT, Operation.DECRYPT, Operation.SIGN, Operation.VERIFY
+
+# Each function takes the key form that its mechanisms' key types have; the policy has compared them before.
+_OPERATIONS: dict[tuple[str, Operation], Callable[[Mechanism, Any], Run]] = {
+    ("block_cipher", _E): symmetric.block_encryptor,
+    ("block_cipher", _D): symmetric.block_decryptor,
+    ("gcm", _E): symmetric.gcm_encryptor,
+    ("gcm", _D): symmetric.gcm_decryptor,
+    ("hmac", _S): symmetric.hmac_signer,
+    ("hmac", _V): symmetric.hmac_verifier,
+    ("rsa_pkcs1", _E): asymmetric.pkcs1_encryptor,
+    ("rsa_pkcs1", _D): asymmetric.pkcs1_decryptor,
+    ("rsa_oaep", _E): asymmetric.oaep_encryptor,
+    ("rsa_oaep", _D): asymmetric.oaep_decryptor,
+    ("rsa_pkcs1_signature", _S): asymmetric.pkcs1_signer,
+    ("rsa_pkcs1_signature", _V): asymmetric.pkcs1_verifier,
+    ("rsa_pss_signature", _S): asymmetric.pss_signer,
+    ("rsa_pss_signature", _V): asymmetric.pss_verifier,
+    ("ecdsa", _S): asymmetric.ecdsa_signer,
+    ("ecdsa", _V): asymmetric.ecdsa_verifier,
+}
+
+_STREAMS: dict[tuple[str, Operation], Callable[[Mechanism, Any], Begin]] = {
+    ("block_cipher", _E): symmetric.encrypt_stream,
+    ("block_cipher", _D): symmetric.decrypt_stream,
+    ("hmac", _S): symmetric.hmac_stream,
+}
+"""AES-GCM is not here: CloudHSM has no multi-part GCM, and a plaintext must not leave before its tag was checked."""
+
+
+def operation(row: Mechanism, kind: Operation, key: OpenedKey) -> Run:
+    """Bind a key to a mechanism's operation."""
+    return _OPERATIONS[row.family, kind](row, key)
+
+
+def stream(row: Mechanism, kind: Operation, key: OpenedKey) -> Begin:
+    """Bind a key to a mechanism's multi-part operation. Raises ``MechanismInvalid`` where there is none."""
+    bind = _STREAMS.get((row.family, kind))
+    if bind is None:
+        raise MechanismInvalid(f"mechanism {row.name} does not {kind.value.lower()} in parts")
+    return bind(row, key)

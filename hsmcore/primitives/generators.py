@@ -1,0 +1,82 @@
+"""New keys, and the rules for the sizes of secret keys."""
+
+from __future__ import annotations
+
+import os
+
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from hsmcore.errors import AttributeInvalid, KeyMaterialInvalid, KeySizeInvalid
+from hsmcore.primitives.keyforms import CURVES, MIN_EXPONENT, KeyFacts, check_rsa_size, private_facts
+
+MAX_GENERATED_SECRET = 800
+"""Bytes in a generated generic secret (CloudHSM)."""
+MAX_SECRET = 3583
+"""Bytes in an imported generic secret; CloudHSM stores fewer than 3584, and uses at most 800 for an HMAC."""
+
+_DES_BITS = 192
+
+
+def secret_key(key_type: str, bits: int) -> KeyFacts:
+    """Generate a secret key. Raises ``KeySizeInvalid``.
+
+    A DESede key of 168 effective bits is made with its parity bits, 192 bits, each byte of odd parity (FIPS 46-3).
+    """
+    if key_type == "DESEDE":
+        if bits not in (168, _DES_BITS):
+            raise KeySizeInvalid(f"a DESede key has 192 bits, not {bits}")
+        return KeyFacts(key_type, _DES_BITS, odd_parity(os.urandom(_DES_BITS // 8)))
+    if bits % 8:
+        raise KeySizeInvalid(f"SIZE is in bits and a multiple of 8, not {bits}")
+    if key_type == "GENERIC_SECRET" and bits > MAX_GENERATED_SECRET * 8:
+        raise KeySizeInvalid(f"a generic secret is generated with 1 to {MAX_GENERATED_SECRET} bytes, not {bits // 8}")
+    _check_secret_size(key_type, bits)
+    return KeyFacts(key_type, bits, os.urandom(bits // 8))
+
+
+def read_secret(key_type: str, material: bytes) -> KeyFacts:
+    """Take an imported secret key. Raises ``KeySizeInvalid``, ``KeyMaterialInvalid``."""
+    _check_secret_size(key_type, len(material) * 8)
+    return KeyFacts(key_type, len(material) * 8, material)
+
+
+def _check_secret_size(key_type: str, bits: int) -> None:
+    if key_type == "AES" and bits not in (128, 192, 256):
+        raise KeySizeInvalid(f"an AES key has 128, 192 or 256 bits, not {bits}")
+    if key_type == "DESEDE" and bits != _DES_BITS:
+        raise KeySizeInvalid(f"a DESede key has 192 bits, not {bits}")
+    if key_type == "GENERIC_SECRET" and not 8 <= bits <= MAX_SECRET * 8:
+        raise KeySizeInvalid(f"a generic secret has 1 to {MAX_SECRET} bytes, not {bits // 8}")
+
+
+def rsa_pair(bits: int, exponent: bytes) -> tuple[KeyFacts, KeyFacts]:
+    """Generate an RSA key pair and return its public and private half. Raises ``KeySizeInvalid``, ``AttributeInvalid``.
+
+    The library makes keys with the exponent 65537 only; keys with other exponents can be imported.
+    """
+    check_rsa_size(bits)
+    number = int.from_bytes(exponent, "big")
+    if number != MIN_EXPONENT:
+        raise AttributeInvalid(f"keys are generated with PUBLIC_EXPONENT 65537, not {str(number)[:40]}")
+    return _halves(private_facts(rsa.generate_private_key(number, bits)))
+
+
+def ec_pair(curve: bytes) -> tuple[KeyFacts, KeyFacts]:
+    """Generate an EC key pair on the curve with that OID (DER). Raises ``KeySizeInvalid``."""
+    known = CURVES.get(curve)
+    if known is None:
+        names = ", ".join(curve.name for curve in CURVES.values())
+        raise KeySizeInvalid(f"EC_PARAMS is the OID in DER of one of {names}, not 0x{curve[:16].hex()}")
+    return _halves(private_facts(ec.generate_private_key(known)))
+
+
+def _halves(private: KeyFacts) -> tuple[KeyFacts, KeyFacts]:
+    info = private.public_key_info
+    if info is None:
+        raise KeyMaterialInvalid("the key pair has no public half")
+    return KeyFacts(private.key_type, private.size, info, info, private.exponent, private.curve), private
+
+
+def odd_parity(key: bytes) -> bytes:
+    """Set the lowest bit of each byte so that its number of ones is odd (FIPS 46-3)."""
+    return bytes(byte & 0xFE | (byte >> 1).bit_count() % 2 ^ 1 for byte in key)

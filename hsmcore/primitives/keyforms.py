@@ -1,0 +1,126 @@
+"""Keys as bytes and as opened objects.
+
+Key material is raw bytes for a secret key, PKCS #8 (RFC 5958, DER, unencrypted) for a private key and
+SubjectPublicKeyInfo (RFC 5280, DER) for a public key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_der_private_key,
+    load_der_public_key,
+)
+
+from hsmcore.errors import KeyMaterialInvalid, KeySizeInvalid
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+OpenedKey = bytes | PrivateKey | PublicKey
+"""What a primitive works with."""
+
+MIN_EXPONENT = 65537
+"""The least public exponent of an RSA key (FIPS 186-5 A.1.1)."""
+
+CURVES: dict[bytes, ec.EllipticCurve] = {
+    bytes.fromhex("06052b81040021"): ec.SECP224R1(),
+    bytes.fromhex("06082a8648ce3d030107"): ec.SECP256R1(),
+    bytes.fromhex("06052b8104000a"): ec.SECP256K1(),
+    bytes.fromhex("06052b81040022"): ec.SECP384R1(),
+    bytes.fromhex("06052b81040023"): ec.SECP521R1(),
+}
+"""Curves by the DER of their object identifier (RFC 5480 2.1.1.1; secp256k1: SEC 2)."""
+
+_OIDS = {curve.name: oid for oid, curve in CURVES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFacts:
+    """A new key as bytes. ``size`` is in bits; ``exponent`` is big-endian; ``curve`` is the OID in DER."""
+
+    key_type: str
+    size: int
+    material: bytes = field(repr=False)
+    public_key_info: bytes | None = None
+    exponent: bytes | None = None
+    curve: bytes | None = None
+
+
+def open_private(material: bytes) -> PrivateKey:
+    """Open a private key that this HSM sealed; it was validated when it was made."""
+    return _known_private(load_der_private_key(material, None, unsafe_skip_rsa_key_validation=True))
+
+
+def open_public(public_key_info: bytes) -> PublicKey:
+    """Open a SubjectPublicKeyInfo from anywhere. Raises ``KeyMaterialInvalid``."""
+    try:
+        key = load_der_public_key(public_key_info)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise KeyMaterialInvalid("the bytes are no SubjectPublicKeyInfo of an RSA or EC key") from error
+    if isinstance(key, (rsa.RSAPublicKey, ec.EllipticCurvePublicKey)):
+        return key
+    raise KeyMaterialInvalid("the public key is neither RSA nor EC")
+
+
+def read_private(material: bytes) -> KeyFacts:
+    """Read and fully validate an imported private key. Raises ``KeyMaterialInvalid``, ``KeySizeInvalid``."""
+    try:
+        key = _known_private(load_der_private_key(material, None))
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        # The cause is dropped: a parser's message may quote what it read.
+        raise KeyMaterialInvalid("the bytes are no consistent PKCS #8 private key of type RSA or EC") from None
+    return private_facts(key)
+
+
+def read_public(public_key_info: bytes) -> KeyFacts:
+    """Read an imported public key. Raises ``KeyMaterialInvalid``, ``KeySizeInvalid``."""
+    return public_facts(open_public(public_key_info))
+
+
+def private_facts(key: PrivateKey) -> KeyFacts:
+    """Return a private key as bytes with its public facts."""
+    material = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    public = public_facts(key.public_key())
+    return KeyFacts(
+        public.key_type, public.size, material, public.public_key_info, public.exponent, public.curve
+    )  # fmt: skip
+
+
+def public_facts(key: PublicKey) -> KeyFacts:
+    """Return a public key as bytes. Raises ``KeySizeInvalid`` for sizes and curves this HSM does not keep."""
+    info = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if isinstance(key, rsa.RSAPublicKey):
+        check_rsa_size(key.key_size)
+        exponent = key.public_numbers().e
+        if exponent < MIN_EXPONENT or exponent % 2 == 0:
+            raise KeyMaterialInvalid(f"the public exponent is odd and at least {MIN_EXPONENT}, not {exponent}")
+        encoded = exponent.to_bytes((exponent.bit_length() + 7) // 8, "big")
+        return KeyFacts("RSA", key.key_size, info, info, exponent=encoded)
+    curve = _OIDS.get(key.curve.name)
+    if curve is None:
+        raise KeySizeInvalid(f"curve {key.curve.name} is not supported; {', '.join(_OIDS)} are")
+    return KeyFacts("EC", key.curve.key_size, info, info, curve=curve)
+
+
+def check_rsa_size(bits: int) -> None:
+    """Raise ``KeySizeInvalid`` unless an RSA key may have that many bits."""
+    if not 2048 <= bits <= 4096 or bits % 256:
+        raise KeySizeInvalid(f"an RSA key has 2048 to 4096 bits in steps of 256, not {bits}")
+
+
+def _known_private(key: object) -> PrivateKey:
+    if isinstance(key, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey)):
+        return key
+    raise ValueError("neither RSA nor EC")
+
+
+def type_of(key: PublicKey) -> str:
+    """Return the KEY_TYPE of an opened public key."""
+    return "RSA" if isinstance(key, rsa.RSAPublicKey) else "EC"

@@ -1,0 +1,66 @@
+"""What the HSM protects its own secrets with: AES-256-GCM (SP 800-38D) and Argon2id (RFC 9106)."""
+
+from __future__ import annotations
+
+import os
+
+from cryptography.exceptions import InvalidKey, InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+KEY_BYTES = 32
+"""Bytes in a master key."""
+SALT_BYTES = 16
+NONCE_BYTES = 12
+
+MEMORY_KIB, ITERATIONS, LANES = 19 * 1024, 2, 1
+"""Cost of a password hash (OWASP Password Storage Cheat Sheet: 19 MiB, two passes, one lane)."""
+
+
+class Sealer:
+    """Seals and opens bytes under one key. Layout: nonce (12 random bytes), ciphertext, tag (16 bytes)."""
+
+    def __init__(self, key: bytes) -> None:
+        self._aead = AESGCM(key)
+
+    def seal(self, plain: bytes, context: bytes) -> bytes:
+        """Seal; the result opens with the same context (associated data) only."""
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._aead.encrypt(nonce, plain, context)
+
+    def open(self, sealed: bytes, context: bytes) -> bytes | None:
+        """Open, or return ``None`` where key, context or bytes are not those of the sealing."""
+        if len(sealed) < NONCE_BYTES + 16:
+            return None
+        try:
+            return self._aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context)
+        except InvalidTag:
+            return None
+
+
+def key_from_passphrase(passphrase: bytes, salt: bytes, memory_kib: int, iterations: int, lanes: int) -> bytes:
+    """Derive a 32-byte key (RFC 9106). ``memory_kib`` is in KiB."""
+    argon = Argon2id(salt=salt, length=KEY_BYTES, iterations=iterations, lanes=lanes, memory_cost=memory_kib)
+    return argon.derive(passphrase)
+
+
+def hash_password(password: bytes) -> str:
+    """Return a new Argon2id hash in PHC format, which holds its salt and cost."""
+    argon = Argon2id(
+        salt=os.urandom(SALT_BYTES), length=KEY_BYTES, iterations=ITERATIONS, lanes=LANES, memory_cost=MEMORY_KIB
+    )  # fmt: skip
+    return argon.derive_phc_encoded(password)
+
+
+def password_matches(password: bytes, verifier: str) -> bool:
+    """Compare a password with its hash, in constant time."""
+    try:
+        Argon2id.verify_phc_encoded(password, verifier)
+    except InvalidKey:
+        return False
+    return True
+
+
+def random_bytes(count: int) -> bytes:
+    """Return random bytes of the operating system's generator."""
+    return os.urandom(count)

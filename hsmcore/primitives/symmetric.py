@@ -1,0 +1,228 @@
+"""AES and DESede in CBC, ECB and CTR (SP 800-38A), AES-GCM (SP 800-38D), HMAC (FIPS 198-1)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import NoReturn
+
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+from cryptography.hazmat.primitives import padding
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.hmac import HMAC
+
+from hsmcore.errors import (
+    DataLengthInvalid,
+    KeyFunctionNotPermitted,
+    MechanismParameterInvalid,
+    PaddingInvalid,
+    TagMismatch,
+)
+from hsmcore.mechanisms import Mechanism
+from hsmcore.primitives.parameters import Parameters, bytes_parameter, hash_named
+
+GCM_IV, GCM_TAG = 12, 16
+"""Bytes in an IV that the HSM makes, and in a tag, which follows the ciphertext."""
+MAX_HMAC_KEY = 800
+"""Bytes; CloudHSM stores longer keys and refuses to use them."""
+
+Sealed = tuple[bytes, dict[str, object] | None]
+
+
+def gcm_encryptor(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes], Sealed]:
+    """AES-GCM with an IV that the HSM draws (SP 800-38D 8.2.2); one that the caller gives is ignored."""
+    encrypt = AESGCM(key).encrypt
+    random = os.urandom
+
+    def run(parameters: Parameters, data: bytes) -> Sealed:
+        aad = bytes_parameter(parameters, "aad") if parameters else None
+        iv = random(GCM_IV)
+        return encrypt(iv, data, aad), {"iv": iv}
+
+    return run
+
+
+def gcm_decryptor(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes], bytes]:
+    """AES-GCM with the IV of the parameter ``iv``, 12 bytes."""
+    decrypt = AESGCM(key).decrypt
+
+    def run(parameters: Parameters, data: bytes) -> bytes:
+        iv = bytes_parameter(parameters, "iv")
+        if iv is None or len(iv) != GCM_IV:
+            raise MechanismParameterInvalid(f"decryption with {row.name} needs the parameter iv of {GCM_IV} bytes")
+        if len(data) < GCM_TAG:
+            raise DataLengthInvalid(f"the ciphertext ends with a tag of {GCM_TAG} bytes; this one is {len(data)} long")
+        try:
+            return decrypt(iv, data, bytes_parameter(parameters, "aad"))
+        except InvalidTag:
+            raise TagMismatch("the authentication tag does not match") from None
+
+    return run
+
+
+class CipherStream:
+    """A CBC, ECB or CTR operation over data that comes in parts."""
+
+    def __init__(self, context: CipherContext, row: Mechanism, *, encrypts: bool) -> None:
+        self._context = context
+        self._row = row
+        self._encrypts = encrypts
+        pkcs7 = padding.PKCS7(row.block * 8)
+        self._padding = (pkcs7.padder() if encrypts else pkcs7.unpadder()) if row.padded else None
+        self._length = 0
+
+    def update(self, data: bytes) -> bytes:
+        """Take more data, return what is ready."""
+        self._length += len(data)
+        if self._padding is None:
+            return self._context.update(data)
+        if self._encrypts:
+            return self._context.update(self._padding.update(data))
+        return self._padding.update(self._context.update(data))
+
+    def finish(self, data: bytes) -> bytes:
+        """Take the last data and return the rest. Raises ``DataLengthInvalid``, ``PaddingInvalid``."""
+        head = self.update(data)
+        whole_blocks = self._row.mode == "CTR" or self._length % self._row.block == 0
+        if not whole_blocks and not (self._row.padded and self._encrypts):
+            _unaligned(self._row, self._length)
+        if self._padding is None:
+            return head + self._context.finalize()
+        if self._encrypts:
+            return head + self._context.update(self._padding.finalize()) + self._context.finalize()
+        if self._length == 0:
+            _unaligned(self._row, 0)
+        try:
+            return head + self._padding.update(self._context.finalize()) + self._padding.finalize()
+        except ValueError:
+            raise PaddingInvalid("the ciphertext does not decrypt: its padding is wrong") from None
+
+
+def _unaligned(row: Mechanism, length: int) -> NoReturn:
+    raise DataLengthInvalid(f"{row.name} takes blocks of {row.block} bytes; the data is {length} bytes long")
+
+
+def encrypt_stream(row: Mechanism, key: bytes) -> Callable[[Parameters], tuple[CipherStream, dict[str, object] | None]]:
+    """Begin encryptions; without the parameter ``iv`` the HSM draws one, and returns it either way."""
+    algorithm = _algorithm(row, key)
+
+    def begin(parameters: Parameters) -> tuple[CipherStream, dict[str, object] | None]:
+        iv = bytes_parameter(parameters, "iv") if row.iv else b""
+        if iv is None:
+            iv = os.urandom(row.iv)
+        context = Cipher(algorithm, _mode(row, iv)).encryptor()
+        return CipherStream(context, row, encrypts=True), {"iv": iv} if row.iv else None
+
+    return begin
+
+
+def decrypt_stream(row: Mechanism, key: bytes) -> Callable[[Parameters], tuple[CipherStream, None]]:
+    """Begin decryptions, with the parameter ``iv`` where the mode has one."""
+    algorithm = _algorithm(row, key)
+
+    def begin(parameters: Parameters) -> tuple[CipherStream, None]:
+        iv = bytes_parameter(parameters, "iv") if row.iv else b""
+        if iv is None:
+            raise MechanismParameterInvalid(f"decryption with {row.name} needs the parameter iv of {row.iv} bytes")
+        return CipherStream(Cipher(algorithm, _mode(row, iv)).decryptor(), row, encrypts=False), None
+
+    return begin
+
+
+def _algorithm(row: Mechanism, key: bytes) -> AES | TripleDES:
+    return TripleDES(key) if row.block == 8 else AES(key)
+
+
+_MODES: dict[str, Callable[..., modes.CBC | modes.CTR | modes.ECB]] = {
+    "CBC": modes.CBC,
+    "CTR": modes.CTR,
+    "ECB": modes.ECB,
+}
+
+
+def _mode(row: Mechanism, iv: bytes) -> modes.CBC | modes.CTR | modes.ECB:
+    if len(iv) != row.iv:
+        raise MechanismParameterInvalid(f"the iv of {row.name} has {row.iv} bytes, not {len(iv)}")
+    mode = _MODES[row.mode]
+    return mode(iv) if row.iv else mode()
+
+
+def block_encryptor(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes], Sealed]:
+    """Encrypt data that is there at once."""
+    begin = encrypt_stream(row, key)
+
+    def run(parameters: Parameters, data: bytes) -> Sealed:
+        stream, chosen = begin(parameters)
+        return stream.finish(data), chosen
+
+    return run
+
+
+def block_decryptor(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes], bytes]:
+    """Decrypt data that is there at once."""
+    begin = decrypt_stream(row, key)
+
+    def run(parameters: Parameters, data: bytes) -> bytes:
+        return begin(parameters)[0].finish(data)
+
+    return run
+
+
+class MacStream:
+    """An HMAC over data that comes in parts."""
+
+    def __init__(self, context: HMAC) -> None:
+        self._context = context
+
+    def update(self, data: bytes) -> bytes:
+        """Take more data; there is nothing to return before the end."""
+        self._context.update(data)
+        return b""
+
+    def finish(self, data: bytes) -> bytes:
+        """Take the last data and return the MAC."""
+        self._context.update(data)
+        return self._context.finalize()
+
+
+def _hmac(row: Mechanism, key: bytes) -> HMAC:
+    if len(key) > MAX_HMAC_KEY:
+        raise KeyFunctionNotPermitted(f"an HMAC key has at most {MAX_HMAC_KEY} bytes; this one has {len(key)}")
+    return HMAC(key, hash_named(row.hash))
+
+
+def hmac_stream(row: Mechanism, key: bytes) -> Callable[[Parameters], tuple[MacStream, None]]:
+    """Begin MACs; the keyed state is computed once and copied."""
+    keyed = _hmac(row, key)
+    return lambda _parameters: (MacStream(keyed.copy()), None)
+
+
+def hmac_signer(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes], bytes]:
+    """Make MACs."""
+    keyed = _hmac(row, key)
+
+    def run(parameters: Parameters, data: bytes) -> bytes:
+        context = keyed.copy()
+        context.update(data)
+        return context.finalize()
+
+    return run
+
+
+def hmac_verifier(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes, bytes], bool]:
+    """Compare MACs, in constant time."""
+    keyed = _hmac(row, key)
+
+    def run(parameters: Parameters, data: bytes, signature: bytes) -> bool:
+        context = keyed.copy()
+        context.update(data)
+        try:
+            context.verify(signature)
+        except InvalidSignature:
+            return False
+        return True
+
+    return run

@@ -1,0 +1,165 @@
+"""Sealing: what is secret in the store is AES-256-GCM under the master key, bound to the row it belongs to.
+
+Each kind of sealed value has associated data of its own: a text that names the kind, then fields, each a 4-byte
+big-endian length and its bytes. A value that is moved to another row, or whose row is edited, does not open.
+
+====================  ==========================================================================================
+kind                  fields
+====================  ==========================================================================================
+``hsmbridge key 1``   handle (8 bytes), owner, time of creation (8 bytes, ms), attributes as stored (JSON),
+                      SubjectPublicKeyInfo (empty where there is none)
+``hsmbridge user 1``  user name, role
+``hsmbridge settings 1``  none
+``hsmbridge master 1``  the header of the master key's seal
+====================  ==========================================================================================
+
+The master key is itself sealed. Layout of its seal, integers big-endian:
+
+======  =====  =====================================================================================================
+offset  bytes  field
+======  =====  =====================================================================================================
+0       1      version, 1
+1       1      what opens it: 1 the key file, 2 a passphrase through Argon2id
+2       16     salt (zero for the key file)
+18      12     memory in KiB, passes, lanes of Argon2id, 4 bytes each (zero for the key file)
+30      60     nonce (12), sealed master key (32), tag (16); associated data is the 30-byte header
+======  =====  =====================================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from hsmcore.attributes import Value
+from hsmcore.errors import MasterKeyUnavailable, StateVersion, StoreDamaged
+from hsmcore.primitives import secrecy
+from hsmcore.primitives.secrecy import Sealer
+
+_HEADER = struct.Struct(">BB16sIII")
+_VERSION, _BY_FILE, _BY_PASSPHRASE = 1, 1, 2
+_MAX_MEMORY_KIB = 4 * 1024 * 1024
+"""Refuses a forged header that would take more than 4 GiB to try."""
+
+
+def context(kind: str, *fields: bytes) -> bytes:
+    """Return associated data: the kind and its fields, so that no two different lists are the same bytes."""
+    parts = [f"hsmbridge {kind} 1".encode(), *fields]
+    return b"".join(struct.pack(">I", len(part)) + part for part in parts)
+
+
+def encode_attributes(attributes: Mapping[str, Value]) -> str:
+    """Return attributes as JSON in one canonical form; bytes are an object with their hexadecimal digits."""
+    plain = {name: {"hex": value.hex()} if isinstance(value, bytes) else value for name, value in attributes.items()}
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"))
+
+
+def decode_attributes(encoded: str) -> dict[str, Value]:
+    """Read what ``encode_attributes`` made. Raises ``ValueError``, ``TypeError``, ``KeyError``, ``AttributeError``."""
+    items = json.loads(encoded).items()
+    return {name: bytes.fromhex(value["hex"]) if isinstance(value, dict) else value for name, value in items}
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A token key as it is stored. ``created`` is in ms since 1970."""
+
+    handle: int
+    owner: str
+    created: int
+    attributes: str
+    public_key_info: bytes | None
+    sealed: bytes = field(repr=False)
+
+    def context(self) -> bytes:
+        """Return what the material is bound to."""
+        return key_context(self.handle, self.owner, self.created, self.attributes, self.public_key_info)
+
+
+def key_context(handle: int, owner: str, created: int, attributes: str, public_key_info: bytes | None) -> bytes:
+    """Return what the material of a key is bound to."""
+    numbers = handle.to_bytes(8, "big"), created.to_bytes(8, "big")
+    texts = owner.encode("utf-8", "surrogateescape"), attributes.encode("utf-8", "surrogateescape")
+    return context("key", numbers[0], texts[0], numbers[1], texts[1], public_key_info or b"")
+
+
+class Vault:
+    """Seals and opens under the master key."""
+
+    def __init__(self, master: bytes) -> None:
+        self._sealer = Sealer(master)
+
+    def seal_key(self, row: KeyRow, material: bytes) -> KeyRow:
+        """Return the row with the material sealed to it."""
+        sealed = self._sealer.seal(material, row.context())
+        return KeyRow(row.handle, row.owner, row.created, row.attributes, row.public_key_info, sealed)
+
+    def open_key(self, row: KeyRow) -> bytes:
+        """Return a key's material. Raises ``StoreDamaged``."""
+        return self._open(row.sealed, row.context(), f"key {row.handle}")
+
+    def seal_verifier(self, username: str, role: str, verifier: str) -> bytes:
+        """Seal a user's password hash to its row."""
+        return self._sealer.seal(verifier.encode(), context("user", username.encode(), role.encode()))
+
+    def open_verifier(self, username: str, role: str, sealed: bytes) -> str:
+        """Return a user's password hash. Raises ``StoreDamaged``."""
+        place = context("user", username.encode("utf-8", "surrogateescape"), role.encode("utf-8", "surrogateescape"))
+        return self._open(sealed, place, f"user {username!r}").decode()
+
+    def seal_settings(self, settings: bytes) -> bytes:
+        """Seal the HSM's settings."""
+        return self._sealer.seal(settings, context("settings"))
+
+    def open_settings(self, sealed: bytes) -> bytes:
+        """Return the HSM's settings. Raises ``StoreDamaged``."""
+        return self._open(sealed, context("settings"), "the settings")
+
+    def _open(self, sealed: bytes, place: bytes, what: str) -> bytes:
+        plain = self._sealer.open(sealed, place)
+        if plain is None:
+            raise StoreDamaged(f"the stored row of {what} is damaged or was edited; restore it from a backup")
+        return plain
+
+
+def new_master() -> bytes:
+    """Return a new master key, 32 random bytes."""
+    return secrecy.random_bytes(secrecy.KEY_BYTES)
+
+
+def seal_master(master: bytes, passphrase: bytes | None, file_key: bytes) -> bytes:
+    """Seal the master key under a passphrase, or without one under the key file's 32 bytes."""
+    if passphrase is None:
+        header = _HEADER.pack(_VERSION, _BY_FILE, bytes(secrecy.SALT_BYTES), 0, 0, 0)
+        key = file_key
+    else:
+        salt = secrecy.random_bytes(secrecy.SALT_BYTES)
+        cost = secrecy.MEMORY_KIB, secrecy.ITERATIONS, secrecy.LANES
+        header = _HEADER.pack(_VERSION, _BY_PASSPHRASE, salt, *cost)
+        key = secrecy.key_from_passphrase(passphrase, salt, *cost)
+    return header + Sealer(key).seal(master, context("master", header))
+
+
+def open_master(sealed: bytes, passphrase: bytes | None, read_file_key: Callable[[], bytes]) -> bytes:
+    """Return the master key. Raises ``MasterKeyUnavailable``, ``StateVersion``, ``StoreDamaged``."""
+    if len(sealed) < _HEADER.size:
+        raise StoreDamaged("the sealed master key is cut short; restore the state directory")
+    header = sealed[: _HEADER.size]
+    version, kind, salt, memory, passes, lanes = _HEADER.unpack(header)
+    if version != _VERSION:
+        raise StateVersion(f"the master key is sealed in form {version}, which is newer than this version of hsmbridge")
+    if kind == _BY_FILE:
+        key, wrong = read_file_key(), "the key file master.key is not the one of this HSM's master key"
+    elif passphrase is None:
+        raise MasterKeyUnavailable("the master key is sealed with a passphrase; set HSM_PASSPHRASE")
+    elif not (8 <= memory <= _MAX_MEMORY_KIB and 0 < passes <= 1000 and 0 < lanes <= 64 and memory >= 8 * lanes):
+        raise StoreDamaged("the sealed master key's header is damaged; restore the state directory")
+    else:
+        key = secrecy.key_from_passphrase(passphrase, salt, memory, passes, lanes)
+        wrong = "the passphrase does not open the master key"
+    master = Sealer(key).open(sealed[_HEADER.size :], context("master", header))
+    if master is None:
+        raise MasterKeyUnavailable(wrong)
+    return master

@@ -1,0 +1,88 @@
+"""Sessions: who is logged in, by token.
+
+A session is alive from login to logout, and never comes back. Everything that belongs to it (prepared operations,
+multi-part operations, session keys) is dropped when it ends.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from hsmcore.errors import Unauthenticated
+
+ADMIN = "admin"
+CRYPTO_USER = "crypto-user"
+ROLES = (ADMIN, CRYPTO_USER)
+"""The roles of users."""
+
+
+class Session:
+    """One login. ``token`` is 63 random bits.
+
+    ``prepared`` maps key, mechanism and operation to a function that was allowed for this session, so that a repeated
+    operation costs one look-up; entries are dropped when the key changes.
+    """
+
+    __slots__ = ("alive", "prepared", "role", "token", "username")
+
+    def __init__(self, token: int, username: str, role: str) -> None:
+        self.token = token
+        self.username = username
+        self.role = role
+        self.alive = True
+        self.prepared: dict[tuple[object, str, str], Callable[..., Any]] = {}
+
+    def __repr__(self) -> str:
+        return f"Session({self.username!r}, {self.role!r}, alive={self.alive})"
+
+
+class Sessions:
+    """The sessions that are alive. Whoever changes them holds the HSM's lock."""
+
+    def __init__(self) -> None:
+        self._alive: dict[int, Session] = {}
+
+    def __len__(self) -> int:
+        return len(self._alive)
+
+    def begin(self, username: str, role: str) -> Session:
+        """Begin a session for a user whose password was right."""
+        token = secrets.randbits(63)
+        while token == 0 or token in self._alive:
+            token = secrets.randbits(63)
+        session = self._alive[token] = Session(token, username, role)
+        return session
+
+    def get(self, token: int) -> Session:
+        """Return the session with that token. Raises ``Unauthenticated``."""
+        session = self._alive.get(token)
+        if session is None:
+            raise ended()
+        return session
+
+    def end(self, session: Session) -> bool:
+        """End the session; return whether it was alive."""
+        session.alive = False
+        session.prepared.clear()
+        return self._alive.pop(session.token, None) is not None
+
+    def all(self) -> tuple[Session, ...]:
+        """Return the sessions that are alive."""
+        return tuple(self._alive.values())
+
+    def of_user(self, username: str, role: str) -> bool:
+        """Tell whether the user is logged in."""
+        return any(session.username == username and session.role == role for session in self._alive.values())
+
+    def forget_key(self, handle: int) -> None:
+        """Drop what was prepared with a key, in every session."""
+        for session in self._alive.values():
+            for place in [place for place in list(session.prepared) if place[0] == handle]:
+                session.prepared.pop(place, None)
+
+
+def ended() -> Unauthenticated:
+    """Return the error for a session that is not, or no longer, alive."""
+    return Unauthenticated("there is no such session; log in")

@@ -1,0 +1,36 @@
+"""The HSM's own settings: chosen at initialisation, stored sealed, and read-only afterwards."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+
+from hsmcore.errors import StoreDamaged
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an HSM was initialised with.
+
+    ``clear_key_extraction`` lets the owner of an extractable key read its material; ``extractable_default`` is the
+    EXTRACTABLE of a key whose maker does not say.
+    """
+
+    clear_key_extraction: bool = False
+    extractable_default: bool = True
+
+    def encode(self) -> bytes:
+        """Return the settings as JSON."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> Settings:
+        """Read what ``encode`` made; names that this version does not know are an error. Raises ``StoreDamaged``."""
+        try:
+            values = json.loads(encoded)
+            known = {field.name for field in fields(cls)}
+            if values.keys() <= known and all(type(value) is bool for value in values.values()):
+                return cls(**values)
+        except (ValueError, AttributeError) as error:
+            raise StoreDamaged("the settings of this HSM are not readable; restore the state directory") from error
+        raise StoreDamaged("the settings of this HSM are not those of this version; restore the state directory")

@@ -1,0 +1,7 @@
+"""The store: schema, migrations and queries, over SQLAlchemy. It never sees plaintext key material."""
+
+from __future__ import annotations
+
+from hsmcore.store.database import Store, UserRow
+
+__all__ = ["Store", "UserRow"]

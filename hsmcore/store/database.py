@@ -1,0 +1,185 @@
+"""Queries: rows in, rows out, each change one transaction."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy import Connection, delete, insert, inspect, select, text, update
+
+from hsmcore.errors import StateVersion
+from hsmcore.sealing import KeyRow
+from hsmcore.store.engine import connect, store_errors
+from hsmcore.store.schema import HEAD, HSM, KEYS, KNOWN, USERS
+
+
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    """A user as stored: name, role, sealed password hash, wrong passwords since the last right one."""
+
+    username: str
+    role: str
+    verifier: bytes = field(repr=False)
+    failures: int = 0
+
+
+class Store:
+    """A database of one HSM. Every method raises ``StateError`` and its kinds; one that raises changed nothing."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = connect(url)
+
+    @classmethod
+    def in_file(cls, path: Path) -> Self:
+        """Return the store in an SQLite file."""
+        return cls(f"sqlite:///{path}")
+
+    def close(self) -> None:
+        """Close the connection."""
+        with store_errors():
+            self._engine.dispose()
+
+    def exists(self) -> bool:
+        """Tell whether an HSM was initialised in this database. Raises ``StateVersion`` for a newer one."""
+        with store_errors(), self._engine.connect() as connection:
+            revision = _revision(connection)
+            if revision is None:
+                return False
+            return connection.execute(select(HSM.c.id)).first() is not None
+
+    def initialize(self, master: bytes, settings: bytes, admin: UserRow) -> None:
+        """Make the tables and the HSM with its first admin, in one transaction."""
+        with store_errors(), self._engine.begin() as connection:
+            _migrate(connection)
+            connection.execute(insert(HSM).values(id=1, master=master, settings=settings))
+            connection.execute(insert(USERS), [_user_values(admin)])
+
+    def migrate(self) -> None:
+        """Bring an older database to the newest schema."""
+        with store_errors(), self._engine.connect() as connection:
+            current = _revision(connection) == HEAD
+        if not current:
+            with store_errors(), self._engine.begin() as connection:
+                _migrate(connection)
+
+    def hsm(self) -> tuple[bytes, bytes]:
+        """Return the sealed master key and the sealed settings."""
+        with store_errors(), self._engine.connect() as connection:
+            row = connection.execute(select(HSM.c.master, HSM.c.settings)).one()
+            return row.master, row.settings
+
+    def users(self) -> list[UserRow]:
+        """Return all users."""
+        with store_errors(), self._engine.connect() as connection:
+            return [_user_row(*row) for row in connection.execute(_ALL_USERS)]
+
+    def token_keys(self) -> list[KeyRow]:
+        """Return all token keys in the order in which they were made."""
+        with store_errors(), self._engine.connect() as connection:
+            return [_key_row(*row) for row in connection.execute(_ALL_KEYS)]
+
+    def add_user(self, user: UserRow) -> None:
+        """Add a user."""
+        with self._changing() as connection:
+            connection.execute(insert(USERS), [_user_values(user)])
+
+    def change_user(self, user: UserRow) -> None:
+        """Replace a user's password hash and count of wrong passwords."""
+        change = update(USERS).where(USERS.c.username == user.username, USERS.c.role == user.role)
+        with self._changing() as connection:
+            connection.execute(change.values(verifier=user.verifier, failures=user.failures))
+
+    def delete_user(self, username: str, role: str) -> None:
+        """Delete a user."""
+        with self._changing() as connection:
+            connection.execute(delete(USERS).where(USERS.c.username == username, USERS.c.role == role))
+
+    def add_keys(self, rows: Sequence[KeyRow]) -> None:
+        """Add keys, all or none."""
+        with self._changing() as connection:
+            connection.execute(insert(KEYS), [_key_values(row) for row in rows])
+
+    def change_key(self, row: KeyRow) -> None:
+        """Replace a key's row."""
+        with self._changing() as connection:
+            connection.execute(update(KEYS).where(KEYS.c.handle == row.handle).values(_key_values(row)))
+
+    def delete_keys(self, handles: Iterable[int]) -> None:
+        """Delete keys, all or none."""
+        with self._changing() as connection:
+            connection.execute(delete(KEYS).where(KEYS.c.handle.in_(list(handles))))
+
+    @contextmanager
+    def _changing(self) -> Iterator[Connection]:
+        """A transaction; the errors of its commit are translated too."""
+        with store_errors(), self._engine.begin() as connection:
+            yield connection
+
+
+# As text, so that the columns' types convert nothing: one damaged value would otherwise end the reading of all rows.
+_ALL_USERS = text("SELECT username, role, verifier, failures FROM users ORDER BY username, role")
+_ALL_KEYS = text(
+    "SELECT handle, owner, created, attributes, public_key_info, material FROM keys ORDER BY created, handle"
+)
+
+
+def _user_row(username: object, role: object, verifier: object, failures: object) -> UserRow:
+    """Return a row; a value of the wrong type becomes one that does not open, or that locks."""
+    count = failures if isinstance(failures, int) else sys.maxsize
+    return UserRow(str(username), str(role), verifier if isinstance(verifier, bytes) else b"", count)
+
+
+def _key_row(handle: int, owner: object, created: object, attributes: object, info: object, material: object) -> KeyRow:
+    """Return a row; a value of the wrong type becomes one that does not open."""
+    return KeyRow(
+        handle,
+        str(owner),
+        created if isinstance(created, int) and 0 <= created < 2**63 else 0,
+        attributes if isinstance(attributes, str) else "",
+        info if isinstance(info, bytes) or info is None else b"",
+        material if isinstance(material, bytes) else b"",
+    )
+
+
+def _user_values(user: UserRow) -> dict[str, object]:
+    return {"username": user.username, "role": user.role, "verifier": user.verifier, "failures": user.failures}
+
+
+def _key_values(row: KeyRow) -> dict[str, object]:
+    return {
+        "handle": row.handle,
+        "owner": row.owner,
+        "created": row.created,
+        "attributes": row.attributes,
+        "public_key_info": row.public_key_info,
+        "material": row.sealed,
+    }
+
+
+def _revision(connection: Connection) -> str | None:
+    """Return the schema's revision, ``None`` for a database without one. Raises ``StateVersion``."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    if revision is not None and revision not in KNOWN:
+        raise StateVersion(
+            f"the state directory has schema {revision}, which is newer than this version of hsmbridge, which knows "
+            f"{HEAD}; use the newer version"
+        )
+    return None if revision is None else str(revision)
+
+
+def _migrate(connection: Connection) -> None:
+    # Alembic takes long to import and is needed only where the schema is not the newest.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, HEAD)

@@ -1,0 +1,1 @@
+"""Schema changes, run by Alembic when an HSM is made or opened."""

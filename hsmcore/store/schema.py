@@ -1,0 +1,40 @@
+"""The tables. A change here comes with a migration in ``migrations/versions``; a test compares the two."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Integer, LargeBinary, MetaData, String, Table, Text
+
+HEAD = "0001"
+"""The newest migration."""
+KNOWN = (HEAD,)
+"""Every migration that this version knows."""
+
+METADATA = MetaData()
+
+HSM = Table(
+    "hsm",
+    METADATA,
+    Column("id", Integer, CheckConstraint("id = 1", name="only_one_hsm"), primary_key=True, autoincrement=False),
+    Column("master", LargeBinary, nullable=False, comment="sealed master key, see hsmcore.sealing"),
+    Column("settings", LargeBinary, nullable=False, comment="sealed settings"),
+)
+
+USERS = Table(
+    "users",
+    METADATA,
+    Column("username", String(31), primary_key=True),
+    Column("role", String(16), primary_key=True),
+    Column("verifier", LargeBinary, nullable=False, comment="sealed Argon2id hash in PHC form"),
+    Column("failures", Integer, nullable=False, comment="wrong passwords since the last right one"),
+)
+
+KEYS = Table(
+    "keys",
+    METADATA,
+    Column("handle", BigInteger, primary_key=True, autoincrement=False),
+    Column("owner", String(31), nullable=False),
+    Column("created", BigInteger, nullable=False, comment="ms since 1970"),
+    Column("attributes", Text, nullable=False, comment="canonical JSON, see hsmcore.sealing"),
+    Column("public_key_info", LargeBinary, nullable=True, comment="SubjectPublicKeyInfo in DER"),
+    Column("material", LargeBinary, nullable=False, comment="sealed, bound to the other columns"),
+)

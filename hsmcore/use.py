@@ -1,0 +1,86 @@
+"""The use of keys: from a key, a mechanism and an operation to a function that is allowed and has the key bound.
+
+Permission is decided once a session, key, mechanism and operation; the function is kept with the session until the key
+changes or the session ends. No lock is held while a function computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from threading import RLock
+
+from hsmcore import policy, primitives
+from hsmcore.attributes import PUBLIC, Value
+from hsmcore.errors import KeyMaterialInvalid, KeyTypeInconsistent
+from hsmcore.keyring import KeyRing
+from hsmcore.mechanisms import MECHANISMS, Operation
+from hsmcore.primitives.families import Begin, Run
+from hsmcore.primitives.keyforms import PublicKey, open_public
+from hsmcore.sessions import CRYPTO_USER, Session
+
+KeyReference = int | bytes
+"""A handle, or the SubjectPublicKeyInfo (DER) of a public key that is not in the HSM."""
+
+FOREIGN_KEYS = 512
+"""How many opened public keys from outside are kept, least recently used first to go."""
+
+_PARTS = " in parts"
+
+
+class KeyUse:
+    """Prepares operations with keys."""
+
+    def __init__(self, ring: KeyRing, lock: RLock) -> None:
+        self._ring = ring
+        self._lock = lock
+
+    def operation(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Run:
+        """Return the function of a one-shot operation.
+
+        Raises ``Unauthenticated``, ``PermissionDenied``, ``MechanismInvalid``, ``KeyNotFound``,
+        ``KeyTypeInconsistent``, ``KeyFunctionNotPermitted``, ``StoreDamaged``.
+        """
+        policy.require(session, CRYPTO_USER)
+        row = policy.mechanism(mechanism, kind)
+        if isinstance(key, bytes):
+            return _foreign_operation(key, mechanism, kind.value)
+        entry = self._ring.entry(session, key)
+        policy.require_usable(entry.record.attributes, row, kind)
+        run = primitives.operation(row, kind, self._ring.open(entry))
+        with self._lock:
+            if session.alive and self._ring.is_current(entry):
+                session.prepared[key, mechanism, kind.value] = run
+        return run
+
+    def stream(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Begin:
+        """Return the function that begins a multi-part operation. Raises as ``operation``."""
+        policy.require(session, CRYPTO_USER)
+        row = policy.mechanism(mechanism, kind)
+        if isinstance(key, bytes):
+            return primitives.stream(row, kind, _foreign(key))
+        entry = self._ring.entry(session, key)
+        policy.require_usable(entry.record.attributes, row, kind)
+        return primitives.stream(row, kind, self._ring.open(entry))
+
+
+@lru_cache(maxsize=FOREIGN_KEYS)
+def _foreign(public_key_info: bytes) -> PublicKey:
+    try:
+        return open_public(public_key_info)
+    except KeyMaterialInvalid as error:
+        raise KeyTypeInconsistent(str(error)) from error
+
+
+@lru_cache(maxsize=FOREIGN_KEYS)
+def _foreign_operation(public_key_info: bytes, mechanism: str, kind: str) -> Run:
+    """Bind a public key from outside; it may do what a public key of its type can."""
+    key, operation, row = _foreign(public_key_info), Operation(kind), MECHANISMS[mechanism]
+    attributes: Mapping[str, Value] = {
+        "OBJECT_CLASS": PUBLIC,
+        "KEY_TYPE": primitives.type_of(key),
+        "ENCRYPT": True,
+        "VERIFY": True,
+    }
+    policy.require_usable(attributes, row, operation)
+    return primitives.operation(row, operation, key)
