@@ -148,11 +148,16 @@ def _decode_list(frame: bytes, at: int, count: int, depth: int) -> tuple[list[Va
 def _decode_map(frame: bytes, at: int, count: int, depth: int) -> tuple[dict[str, Value], int]:
     pairs: dict[str, Value] = {}
     for _ in range(count):
-        raw, at = _decode_run(frame, at)
-        key = str(raw, "utf-8")
+        start = at + 4
+        at = start + _read_length(frame, at)[0]
+        # A key beyond the end is cut short here; its value's tag is then beyond the end too, and refused.
+        key = str(frame[start:at], "utf-8")
         if key in pairs:
             raise MalformedRequest("a map has the same key twice")
-        pairs[key], at = _decode_one(frame, at, depth + 1)
+        if frame[at] == _BYTES:
+            pairs[key], at = _decode_run(frame, at + 1)
+        else:
+            pairs[key], at = _decode_one(frame, at, depth + 1)
     return pairs, at
 
 

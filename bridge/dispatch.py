@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from bridge.codec import (
     Value,
@@ -163,12 +163,11 @@ def _answer_bytes(token: int, request: int, result: object) -> bytes:
 
 
 def _answer_sealed(token: int, request: int, result: object) -> bytes:
-    data, parameters = cast("tuple[bytes, dict[str, object] | None]", result)
-    if parameters and len(parameters) == 1:
-        iv = parameters.get("iv")
+    if type(result) is tuple and type(result[1]) is dict and len(result[1]) == 1:
+        iv = result[1].get("iv")
         if type(iv) is bytes:
-            return encode_sealed_response(token, request, data, iv)
-    return encode_frame(0, token, request, encode_values((data, parameters)))
+            return encode_sealed_response(token, request, result[0], iv)
+    return _answer_values(token, request, result)
 
 
 def _answer_value(token: int, request: int, result: Value) -> bytes:

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from bridge.codec import MAX_FRAME, VERSION, Value
+from hsmcore.attributes import Value as AttributeValue
 from hsmcore.errors import MalformedRequest, UnsupportedVersion
 
 if TYPE_CHECKING:
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from bridge.dispatch import Connection, Dispatcher
     from hsmcore.sessions import Session
 
-Fields = dict[str, Value]
-"""A map as the codec decodes it."""
+Fields = Mapping[str, Value]
+"""A map of the protocol."""
 
 
 def server_version() -> str:
@@ -27,13 +28,14 @@ def server_version() -> str:
         return "0"
 
 
-def flat(attributes: Mapping[str, Value]) -> dict[str, None | bool | int | str | bytes]:
-    """Return the attributes, each of a type that one can have; raise ``MalformedRequest`` for a list or map."""
-    checked: dict[str, None | bool | int | str | bytes] = {}
+def flat(attributes: Fields) -> dict[str, AttributeValue]:
+    """Return the attributes that are not null. Raises ``MalformedRequest`` for a list or map, which none can be."""
+    checked: dict[str, AttributeValue] = {}
     for name, value in attributes.items():
-        if value is not None and not isinstance(value, (bool, int, str, bytes)):
-            raise MalformedRequest(f"attribute {name} is a {type(value).__name__}")
-        checked[name] = value
+        if isinstance(value, (bool, int, str, bytes)):
+            checked[name] = value
+        elif value is not None:
+            raise MalformedRequest(f"attribute {name[:64]!r} is a {type(value).__name__}")
     return checked
 
 
@@ -92,8 +94,7 @@ class Handlers:
 
     def set_attributes(self, session: Session, handle: int, attributes: Fields) -> Fields:
         """Change attributes and return the record as it is then."""
-        self._hsm.set_attributes(session, handle, flat(attributes))
-        return self._hsm.get_key(session, handle).fields()
+        return self._hsm.set_attributes(session, handle, flat(attributes)).fields()
 
     def list_users(self, session: Session) -> list[Fields]:
         """List the users."""

@@ -23,6 +23,8 @@ from hsmcore.errors import StateError
 if TYPE_CHECKING:
     from hsmcore.hsm import Hsm
 
+JavaError: type[Exception] = JException
+"""Any exception that Java throws, as Python sees it."""
 PROVIDER_NAME = "CloudHSM"
 _PROVIDER = "com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider"
 _CARRIER = "io.hsmbridge.jce.carrier."

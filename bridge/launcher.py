@@ -74,7 +74,7 @@ def _register() -> int:
 
     try:
         jvm.add_provider()
-    except jvm.JException as error:
+    except jvm.JavaError as error:
         print(f"hsm: the provider was not registered: {error}", file=sys.stderr)
         return _FAILED
     return 0

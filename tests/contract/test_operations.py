@@ -119,15 +119,15 @@ def test_a_signature_is_verified_by_handle_and_by_public_key(client: Client) -> 
 def test_a_multi_part_operation(client: Client) -> None:
     (record,) = client.call("GENERATE_KEY", "AES_KEY_GEN", _AES)
     handle = _handle(record)
-    operation, parameters = client.call("BEGIN", "encrypt", handle, "AES_GCM", None)
+    operation, parameters = client.call("BEGIN", "encrypt", handle, "AES_CBC_PAD", None)
     (first,) = client.call("UPDATE", operation, b"x" * 100)
     (last,) = client.call("FINISH", operation, b"y")
     assert isinstance(first, bytes)
     assert isinstance(last, bytes)
-    assert client.call("DECRYPT", handle, "AES_GCM", parameters, first + last) == (b"x" * 100 + b"y",)
+    assert client.call("DECRYPT", handle, "AES_CBC_PAD", parameters, first + last) == (b"x" * 100 + b"y",)
     with pytest.raises(errors.OperationNotFound):
         client.call("UPDATE", operation, b"z")
-    operation, _ = client.call("BEGIN", "encrypt", handle, "AES_GCM", None)
+    operation, _ = client.call("BEGIN", "encrypt", handle, "AES_CBC_PAD", None)
     assert client.call("ABORT", operation) == ()
     with pytest.raises(errors.OperationNotFound):
         client.call("FINISH", operation, b"")
