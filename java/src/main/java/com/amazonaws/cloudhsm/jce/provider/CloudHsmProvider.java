@@ -1,0 +1,158 @@
+package com.amazonaws.cloudhsm.jce.provider;
+
+import com.amazonaws.cloudhsm.jce.jni.exception.AccountAlreadyLoggedInException;
+import com.amazonaws.cloudhsm.jce.jni.exception.FailedLoginException;
+import com.amazonaws.cloudhsm.jce.jni.exception.ProviderInitializationException;
+import io.hsmbridge.jce.carrier.Configuration;
+import io.hsmbridge.jce.client.Credentials;
+import io.hsmbridge.jce.client.Errors;
+import io.hsmbridge.jce.client.HsmClient;
+import io.hsmbridge.jce.client.HsmException;
+import io.hsmbridge.jce.spi.Services;
+import java.io.IOException;
+import java.security.AuthProvider;
+import java.security.InvalidParameterException;
+import java.security.Provider;
+import java.util.Arrays;
+import javax.security.auth.Subject;
+import javax.security.auth.callback.Callback;
+import javax.security.auth.callback.CallbackHandler;
+import javax.security.auth.callback.PasswordCallback;
+import javax.security.auth.callback.UnsupportedCallbackException;
+import javax.security.auth.login.LoginException;
+
+/**
+ * The JCE provider of the HSM. A crypto user logs in with {@link #login}, or implicitly with {@code HSM_USER} and
+ * {@code HSM_PASSWORD} as system properties or in the environment.
+ */
+public final class CloudHsmProvider extends AuthProvider {
+    /** The provider's name. */
+    public static final String PROVIDER_NAME = "CloudHSM";
+    /** The type of its key store. */
+    public static final String CLOUDHSM_KEYSTORE_TYPE = "CloudHSM";
+
+    private static final long serialVersionUID = 1L;
+    private static final String VERSION = "5";
+
+    private transient HsmClient client;
+    private transient CallbackHandler defaultHandler;
+
+    /**
+     * Makes the provider, and logs in if there are implicit credentials.
+     *
+     * @throws IOException if the configuration file cannot be read
+     * @throws ProviderInitializationException if there are credentials, but no HSM answers
+     * @throws LoginException if the credentials are refused
+     */
+    public CloudHsmProvider() throws IOException, ProviderInitializationException, LoginException {
+        super(PROVIDER_NAME, VERSION, "hsmbridge, a software HSM behind the classes of AWS CloudHSM's JCE provider");
+        client = new HsmClient(Configuration.standard().carrier());
+        for (Provider.Service service : Services.of(this, () -> client)) {
+            putService(service);
+        }
+        loginImplicitly();
+    }
+
+    private void loginImplicitly() throws ProviderInitializationException, LoginException {
+        try (Credentials credentials = Credentials.implicit()) {
+            if (credentials != null) {
+                client.login(credentials, true);
+            }
+        } catch (HsmException e) {
+            throw Errors.login(e);
+        } catch (IOException e) {
+            ProviderInitializationException failed = new ProviderInitializationException(e.getMessage());
+            failed.initCause(e);
+            throw failed;
+        }
+    }
+
+    /**
+     * Applies {@code -providerarg} or the argument of a line in {@code java.security}: a properties file, or
+     * {@code socket=<path>}.
+     */
+    @Override
+    public Provider configure(String argument) {
+        try {
+            HsmClient configured = new HsmClient(Configuration.parse(argument).carrier());
+            client = configured;
+            loginImplicitly();
+            return this;
+        } catch (IOException | ProviderInitializationException | LoginException e) {
+            InvalidParameterException refused = new InvalidParameterException(e.getMessage());
+            refused.initCause(e);
+            throw refused;
+        }
+    }
+
+    /** The configuration has been applied where the constructor or {@link #configure} has run. */
+    @Override
+    public boolean isConfigured() {
+        return true;
+    }
+
+    /**
+     * Logs a crypto user in; the handler answers a {@link PasswordCallback} with {@code user:password}.
+     *
+     * @throws IllegalStateException if the provider has logged in with implicit credentials
+     * @throws LoginException of the package {@code jni.exception}: logged in already, locked, or refused
+     */
+    @Override
+    public synchronized void login(Subject subject, CallbackHandler handler) throws LoginException {
+        if (client.loggedInImplicitly()) {
+            throw new IllegalStateException("Explict login unavailable using system credentials.");
+        }
+        if (client.loggedIn()) {
+            throw new AccountAlreadyLoggedInException("This provider is logged in already; log out first.");
+        }
+        PasswordCallback callback = new PasswordCallback("CloudHSM user:password: ", false);
+        CallbackHandler asked = handler != null ? handler : defaultHandler;
+        if (asked == null) {
+            throw new FailedLoginException("A callback handler is needed: give one to login or to setCallbackHandler.");
+        }
+        char[] pin = null;
+        try {
+            asked.handle(new Callback[] {callback});
+            pin = callback.getPassword();
+            loginWith(pin);
+        } catch (IOException | UnsupportedCallbackException e) {
+            LoginException failed = new LoginException(e.getMessage());
+            failed.initCause(e);
+            throw failed;
+        } finally {
+            callback.clearPassword();
+            if (pin != null) {
+                Arrays.fill(pin, '\0');
+            }
+        }
+    }
+
+    private void loginWith(char[] pin) throws LoginException, IOException {
+        try (Credentials credentials = pin == null ? null : Credentials.parse(pin)) {
+            if (credentials == null) {
+                throw new FailedLoginException("The callback handler must answer user:password.");
+            }
+            client.login(credentials, false);
+        } catch (HsmException e) {
+            throw Errors.login(e);
+        }
+    }
+
+    /**
+     * Ends an explicit login; session keys are gone.
+     *
+     * @throws LoginException if there was none
+     */
+    @Override
+    public synchronized void logout() throws LoginException {
+        if (client.loggedInImplicitly() || !client.loggedIn()) {
+            throw new LoginException("There is no explicit login to end.");
+        }
+        client.logout();
+    }
+
+    @Override
+    public synchronized void setCallbackHandler(CallbackHandler handler) {
+        defaultHandler = handler;
+    }
+}

@@ -1,0 +1,50 @@
+package com.amazonaws.cloudhsm.jce.provider.attributes;
+
+import com.amazonaws.cloudhsm.jce.jni.exception.AddAttributeException;
+import java.security.spec.AlgorithmParameterSpec;
+import java.security.spec.KeySpec;
+import java.util.Collections;
+import java.util.EnumMap;
+import java.util.Map;
+
+/** Attributes for one key: to generate or import it, or to find it. Not safe for use by several threads. */
+public class KeyAttributesMap implements AlgorithmParameterSpec, KeySpec {
+    private final Map<KeyAttribute, Object> values = new EnumMap<>(KeyAttribute.class);
+
+    /** Makes an empty map. */
+    public KeyAttributesMap() {}
+
+    /**
+     * Sets an attribute and returns its previous value, or null.
+     *
+     * @throws AddAttributeException if the value has not the attribute's type
+     */
+    public Object put(KeyAttribute attribute, Object value) throws AddAttributeException {
+        if (attribute == null || !attribute.takes(value)) {
+            throw new AddAttributeException("Attribute " + attribute + " does not take a value of type "
+                    + (value == null ? "null" : value.getClass().getName())
+                    + (attribute == null ? "" : ", but " + attribute.type().getName()));
+        }
+        return values.put(attribute, value);
+    }
+
+    /** Sets every attribute of the other map, over those that are here. */
+    public void putAll(KeyAttributesMap other) throws AddAttributeException {
+        values.putAll(other.values);
+    }
+
+    /** Returns the value of an attribute, or null. */
+    public Object get(KeyAttribute attribute) {
+        return values.get(attribute);
+    }
+
+    /** Removes an attribute and returns the value it had, or null. */
+    public Object remove(KeyAttribute attribute) {
+        return values.remove(attribute);
+    }
+
+    /** Returns a read-only view of what was put. */
+    public Map<KeyAttribute, Object> asMap() {
+        return Collections.unmodifiableMap(values);
+    }
+}

@@ -1,0 +1,15 @@
+package com.amazonaws.cloudhsm.jce.provider.attributes;
+
+/** Types of keys, for {@link KeyAttribute#KEY_TYPE}. */
+public enum KeyType {
+    /** AES, 128, 192 or 256 bits. */
+    AES,
+    /** Triple DES with three keys. */
+    DESEDE,
+    /** Elliptic curve. */
+    EC,
+    /** Any bytes, for HMAC. */
+    GENERIC_SECRET,
+    /** RSA, 2048 to 4096 bits. */
+    RSA
+}

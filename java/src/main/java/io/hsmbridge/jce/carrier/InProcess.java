@@ -1,0 +1,123 @@
+package io.hsmbridge.jce.carrier;
+
+import io.hsmbridge.jce.wire.Frame;
+import java.io.IOException;
+import java.lang.ref.Cleaner;
+import java.nio.ByteBuffer;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+
+/** The carrier to an HSM in the same process, once Python has installed its hook. */
+public final class InProcess extends Carrier {
+    private static final int BUFFER_LENGTH = 64 * 1024;
+    private static final Cleaner CLEANER = Cleaner.create();
+    /** Virtual threads have no Python thread state to keep; these threads do their exchanges. */
+    private static final ExecutorService PLATFORM_THREADS = Executors.newCachedThreadPool(task -> {
+        Thread thread = new Thread(task, "hsmbridge-exchange");
+        thread.setDaemon(true);
+        return thread;
+    });
+
+    private static volatile InProcess installed;
+
+    private final InProcessHook hook;
+    private final ThreadLocal<ThreadLink> links = new ThreadLocal<>();
+
+    private InProcess(InProcessHook hook) {
+        this.hook = hook;
+    }
+
+    /** Makes every later request of this JVM go through this hook. Called by Python. */
+    public static void install(InProcessHook hook) {
+        installed = new InProcess(hook);
+    }
+
+    /** Returns the carrier that is installed, or null if the JVM was not started by Python. */
+    public static InProcess installed() {
+        return installed;
+    }
+
+    @Override
+    public Response call(int operation, long session, Object... fields) throws IOException {
+        if (!isVirtual(Thread.currentThread())) {
+            return super.call(operation, session, fields);
+        }
+        try {
+            return PLATFORM_THREADS.submit(() -> super.call(operation, session, fields)).get();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IOException("interrupted while waiting for the HSM", e);
+        } catch (ExecutionException e) {
+            if (e.getCause() instanceof IOException) {
+                throw (IOException) e.getCause();
+            }
+            throw new CompletionException(e.getCause());
+        }
+    }
+
+    /** Virtual threads, which this Java release does not name, are no Thread or subclass of the application's. */
+    private static boolean isVirtual(Thread thread) {
+        return thread.getClass() != Thread.class && thread.getClass().getName().startsWith("java.lang.VirtualThread");
+    }
+
+    @Override
+    protected Link acquire() {
+        ThreadLink link = links.get();
+        if (link == null) {
+            link = new ThreadLink(hook);
+            links.set(link);
+            CLEANER.register(link, link.channel::release);
+        }
+        return link;
+    }
+
+    @Override
+    protected void giveBack(Link link, boolean broken) {
+        if (((ThreadLink) link).buffer.capacity() > BUFFER_LENGTH) {
+            ((ThreadLink) link).shrink();
+        }
+    }
+
+    @Override
+    public String describe() {
+        return "the HSM in this process";
+    }
+
+    /** A thread's channel and the buffer it shares with it. */
+    private static final class ThreadLink implements Link {
+        private final InProcessChannel channel;
+        private final ByteBuffer usual = ByteBuffer.allocateDirect(BUFFER_LENGTH);
+        private ByteBuffer buffer = usual;
+
+        ThreadLink(InProcessHook hook) {
+            channel = hook.open(usual);
+        }
+
+        @Override
+        public ByteBuffer buffer(int capacity) {
+            if (capacity > buffer.capacity()) {
+                buffer = ByteBuffer.allocateDirect(Math.min(capacity, Frame.MAX_LENGTH + BUFFER_LENGTH));
+                channel.grow(buffer);
+            }
+            return buffer;
+        }
+
+        @Override
+        public ByteBuffer exchange() throws IOException {
+            channel.exchange();
+            int length = Frame.length(buffer);
+            if (length > buffer.capacity()) {
+                buffer = ByteBuffer.allocateDirect(length);
+                channel.grow(buffer);
+            }
+            return buffer;
+        }
+
+        void shrink() {
+            buffer = usual;
+            channel.grow(usual);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+package io.hsmbridge.jce.client;
+
+import java.nio.ByteBuffer;
+import java.nio.CharBuffer;
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+
+/** A user name and the UTF-8 bytes of a password, wiped with {@link #close}. */
+public final class Credentials implements AutoCloseable {
+    private static final String USER = "HSM_USER";
+    private static final String PASSWORD = "HSM_PASSWORD";
+
+    private final String user;
+    private final byte[] password;
+
+    private Credentials(String user, byte[] password) {
+        this.user = user;
+        this.password = password;
+    }
+
+    /** Returns the credentials of the system properties, else of the environment, else null. */
+    public static Credentials implicit() {
+        Credentials found = of(System.getProperty(USER), System.getProperty(PASSWORD));
+        return found != null ? found : of(System.getenv(USER), System.getenv(PASSWORD));
+    }
+
+    private static Credentials of(String user, String password) {
+        return user == null || password == null
+                ? null : new Credentials(user, password.getBytes(StandardCharsets.UTF_8));
+    }
+
+    /** Splits {@code user:password} at the first colon; null if there is none. */
+    public static Credentials parse(char[] pin) {
+        for (int i = 0; i < pin.length; i++) {
+            if (pin[i] == ':') {
+                ByteBuffer encoded = StandardCharsets.UTF_8.encode(CharBuffer.wrap(pin, i + 1, pin.length - i - 1));
+                byte[] password = new byte[encoded.remaining()];
+                encoded.get(password);
+                Arrays.fill(encoded.array(), (byte) 0);
+                return new Credentials(new String(pin, 0, i), password);
+            }
+        }
+        return null;
+    }
+
+    String user() {
+        return user;
+    }
+
+    byte[] password() {
+        return password;
+    }
+
+    @Override
+    public void close() {
+        Arrays.fill(password, (byte) 0);
+    }
+}

@@ -1,0 +1,127 @@
+package io.hsmbridge.jce.client;
+
+import com.amazonaws.cloudhsm.jce.jni.exception.AuthenticationException;
+import com.amazonaws.cloudhsm.jce.jni.exception.AuthenticationExceptionCause;
+import com.amazonaws.cloudhsm.jce.jni.exception.AccountLockedException;
+import com.amazonaws.cloudhsm.jce.jni.exception.FailedLoginException;
+import com.amazonaws.cloudhsm.jce.jni.exception.InternalException;
+import com.amazonaws.cloudhsm.jce.jni.exception.ProviderException;
+import java.io.IOException;
+import java.security.InvalidAlgorithmParameterException;
+import java.security.InvalidKeyException;
+import java.security.KeyStoreException;
+import java.security.SignatureException;
+import java.security.UnrecoverableKeyException;
+import java.security.spec.InvalidKeySpecException;
+import javax.crypto.AEADBadTagException;
+import javax.crypto.BadPaddingException;
+import javax.crypto.IllegalBlockSizeException;
+import javax.security.auth.login.LoginException;
+
+/** Error codes of the protocol to the exceptions of the reference; what exception fits depends on the engine's method. */
+public final class Errors {
+    public static final int UNAUTHENTICATED = 10;
+    private static final int AUTHENTICATION_FAILED = 11;
+    private static final int ACCOUNT_LOCKED = 12;
+    private static final int KEY_AMBIGUOUS = 21;
+    private static final int LAST_OF_REQUEST = 9;
+    private static final int DATA_LENGTH_INVALID = 42;
+    private static final int PADDING_INVALID = 43;
+    private static final int TAG_MISMATCH = 44;
+    private static final int OPERATION_LIMIT = 46;
+    private static final int FIRST_OF_STATE = 60;
+    private static final int FIRST_OF_KEY_STORE = 70;
+    private static final int KEYSTORE_PASSWORD = 70;
+
+    private Errors() {}
+
+    /** Returns the exception for codes that mean the same in every method, or null for the others. */
+    static RuntimeException general(int code, String message) {
+        if (code <= LAST_OF_REQUEST || code == OPERATION_LIMIT) {
+            return new InternalException(message);
+        }
+        if (code == UNAUTHENTICATED) {
+            return new AuthenticationException(message, AuthenticationExceptionCause.UNAUTHENTICATED);
+        }
+        if (code >= FIRST_OF_STATE && code < FIRST_OF_KEY_STORE) {
+            return new ProviderException(message);
+        }
+        return null;
+    }
+
+    /** For methods that declare nothing that fits. */
+    public static java.security.ProviderException unexpected(HsmException e) {
+        return new java.security.ProviderException(e.getMessage(), e);
+    }
+
+    /** For {@code init} methods: the key is not right. */
+    public static InvalidKeyException invalidKey(HsmException e) {
+        return new InvalidKeyException(e.getMessage(), e);
+    }
+
+    /** For generators: a parameter or attribute is not right. */
+    public static InvalidAlgorithmParameterException invalidParameter(HsmException e) {
+        return new InvalidAlgorithmParameterException(e.getMessage(), e);
+    }
+
+    /** For imports. */
+    public static InvalidKeySpecException invalidKeySpec(HsmException e) {
+        return new InvalidKeySpecException(e.getMessage(), e);
+    }
+
+    /** For {@code sign} and {@code verify}. */
+    public static SignatureException signature(HsmException e) {
+        return new SignatureException(e.getMessage(), e);
+    }
+
+    /** For {@code doFinal}: throws what its declaration has, else {@code ProviderException}. */
+    public static java.security.ProviderException crypt(HsmException e)
+            throws IllegalBlockSizeException, BadPaddingException {
+        switch (e.code()) {
+            case DATA_LENGTH_INVALID:
+                throw caused(new IllegalBlockSizeException(e.getMessage()), e);
+            case PADDING_INVALID:
+                throw caused(new BadPaddingException(e.getMessage()), e);
+            case TAG_MISMATCH:
+                throw caused(new AEADBadTagException(e.getMessage()), e);
+            default:
+                return unexpected(e);
+        }
+    }
+
+    /** For {@code getKey}. */
+    public static UnrecoverableKeyException unrecoverable(HsmException e) {
+        if (e.code() == KEY_AMBIGUOUS) {
+            return caused(new UnrecoverableKeyException(e.getMessage()), e);
+        }
+        throw unexpected(e);
+    }
+
+    /** For methods that change a key store. */
+    public static KeyStoreException keyStore(HsmException e) {
+        return new KeyStoreException(e.getMessage(), e);
+    }
+
+    /** For {@code load} and {@code store}. */
+    public static IOException keyStoreFile(HsmException e) {
+        if (e.code() == KEYSTORE_PASSWORD) {
+            return new IOException(e.getMessage(), new UnrecoverableKeyException(e.getMessage()));
+        }
+        return new IOException(e.getMessage(), e);
+    }
+
+    /** For {@code login}. */
+    public static LoginException login(HsmException e) {
+        if (e.code() == ACCOUNT_LOCKED) {
+            return new AccountLockedException(e.getMessage());
+        }
+        return new FailedLoginException(e.code() == AUTHENTICATION_FAILED
+                ? "Incorrect credentials are passed for this operation: Incorrect authentication credentials."
+                : e.getMessage());
+    }
+
+    private static <T extends Throwable> T caused(T exception, Throwable cause) {
+        exception.initCause(cause);
+        return exception;
+    }
+}

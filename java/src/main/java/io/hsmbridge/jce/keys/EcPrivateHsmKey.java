@@ -1,0 +1,30 @@
+package io.hsmbridge.jce.keys;
+
+import io.hsmbridge.jce.client.HsmClient;
+import java.security.PrivateKey;
+import java.security.interfaces.ECKey;
+import java.security.interfaces.ECPublicKey;
+import java.security.spec.ECParameterSpec;
+import java.util.Map;
+
+/** An EC private key in the HSM. It is no ECPrivateKey: SunEC would take it for its own, and fail when it signs. */
+public final class EcPrivateHsmKey extends HsmKey implements PrivateKey, ECKey {
+    private static final long serialVersionUID = 1L;
+
+    private final transient ECParameterSpec parameters;
+
+    EcPrivateHsmKey(HsmClient client, Map<?, ?> record, ECPublicKey half) {
+        super(client, record, "EC");
+        parameters = half.getParams();
+    }
+
+    @Override
+    public ECParameterSpec getParams() {
+        return parameters;
+    }
+
+    @Override
+    String clearFormat() {
+        return "PKCS#8";
+    }
+}

@@ -1,0 +1,120 @@
+package io.hsmbridge.jce.keys;
+
+import io.hsmbridge.jce.client.Errors;
+import io.hsmbridge.jce.client.HsmClient;
+import io.hsmbridge.jce.client.HsmException;
+import io.hsmbridge.jce.wire.Operation;
+import java.io.NotSerializableException;
+import java.io.ObjectOutputStream;
+import java.security.InvalidKeyException;
+import java.security.Key;
+import java.util.Map;
+import javax.security.auth.DestroyFailedException;
+import javax.security.auth.Destroyable;
+
+/**
+ * A key in the HSM: its handle and what may be known of it. It holds no secret and does not serialise.
+ *
+ * <p>{@link #getEncoded} and {@link #getFormat} of a private or secret key answer null unless the HSM allows clear
+ * extraction.
+ */
+public abstract class HsmKey implements Key, Destroyable {
+    private static final long serialVersionUID = 1L;
+
+    private final transient HsmClient client;
+    private final transient Map<?, ?> record;
+    private final long handle;
+    private final String algorithm;
+    private volatile boolean destroyed;
+
+    HsmKey(HsmClient client, Map<?, ?> record, String algorithm) {
+        this.client = client;
+        this.record = record;
+        this.handle = (Long) record.get("HANDLE");
+        this.algorithm = algorithm;
+    }
+
+    /** Returns the handle. */
+    public final long handle() {
+        return handle;
+    }
+
+    /** Returns whether the key belongs to the provider instance with this client. */
+    public final boolean belongsTo(HsmClient other) {
+        return client == other;
+    }
+
+    /** Returns an attribute as it was when the key was made or found, or null. */
+    public final Object attribute(String name) {
+        return record.get(name);
+    }
+
+    /**
+     * Refuses the key before it is used: it is destroyed, or the attribute forbids it. The HSM checks again.
+     *
+     * @throws InvalidKeyException if it does
+     */
+    public final void require(String permission) throws InvalidKeyException {
+        if (destroyed) {
+            throw new InvalidKeyException("The key has been destroyed: " + this);
+        }
+        if (Boolean.FALSE.equals(record.get(permission))) {
+            throw new InvalidKeyException("The key's attribute " + permission + " is false: " + this);
+        }
+    }
+
+    @Override
+    public final String getAlgorithm() {
+        return algorithm;
+    }
+
+    @Override
+    public String getFormat() {
+        return getEncoded() == null ? null : clearFormat();
+    }
+
+    @Override
+    public byte[] getEncoded() {
+        if (!Boolean.TRUE.equals(record.get("EXTRACTABLE"))) {
+            return null;
+        }
+        try {
+            return client.bytes(Operation.CLEAR_VALUE, handle);
+        } catch (HsmException e) {
+            throw Errors.unexpected(e);
+        }
+    }
+
+    /** Returns the format of clear material. */
+    abstract String clearFormat();
+
+    @Override
+    public final void destroy() throws DestroyFailedException {
+        if (destroyed) {
+            return;
+        }
+        try {
+            client.call(Operation.DESTROY_KEY, handle);
+            destroyed = true;
+        } catch (HsmException e) {
+            DestroyFailedException failed = new DestroyFailedException(e.getMessage());
+            failed.initCause(e);
+            throw failed;
+        }
+    }
+
+    @Override
+    public final boolean isDestroyed() {
+        return destroyed;
+    }
+
+    @Override
+    public final String toString() {
+        return "CloudHSM " + algorithm + " " + record.get("OBJECT_CLASS") + ", " + record.get("SIZE") + " bits, label "
+                + record.get("LABEL") + ", handle " + handle;
+    }
+
+    private void writeObject(ObjectOutputStream out) throws NotSerializableException {
+        throw new NotSerializableException("A key of the HSM does not leave it: " + this);
+    }
+}

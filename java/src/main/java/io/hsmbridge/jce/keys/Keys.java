@@ -1,0 +1,55 @@
+package io.hsmbridge.jce.keys;
+
+import io.hsmbridge.jce.client.HsmClient;
+import java.security.GeneralSecurityException;
+import java.security.KeyFactory;
+import java.security.ProviderException;
+import java.security.PublicKey;
+import java.security.interfaces.ECPublicKey;
+import java.security.interfaces.RSAPublicKey;
+import java.security.spec.X509EncodedKeySpec;
+import java.util.Map;
+
+/** Key records of the protocol to key objects. */
+public final class Keys {
+    private static final Map<Object, String> SECRET_ALGORITHMS =
+            Map.of("AES", "AES", "DESEDE", "DESede", "GENERIC_SECRET", "GenericSecret");
+
+    private Keys() {}
+
+    /** Returns the key object of a record. */
+    public static HsmKey of(HsmClient client, Object record) {
+        Map<?, ?> map = (Map<?, ?>) record;
+        String type = (String) map.get("KEY_TYPE");
+        String secret = SECRET_ALGORITHMS.get(type);
+        if (secret != null) {
+            return new SecretHsmKey(client, map, secret);
+        }
+        boolean isPrivate = "PRIVATE_KEY".equals(map.get("OBJECT_CLASS"));
+        PublicKey half = parse(type, (byte[]) map.get("PUBLIC_KEY_INFO"));
+        if (half instanceof RSAPublicKey) {
+            RSAPublicKey rsa = (RSAPublicKey) half;
+            return isPrivate ? new RsaPrivateHsmKey(client, map, rsa) : new RsaPublicHsmKey(client, map, rsa);
+        }
+        ECPublicKey ec = (ECPublicKey) half;
+        return isPrivate ? new EcPrivateHsmKey(client, map, ec) : new EcPublicHsmKey(client, map, ec);
+    }
+
+    /** Returns a secret key under the name it was asked for, such as HmacSHA256. */
+    public static SecretHsmKey secret(HsmClient client, Object record, String algorithm) {
+        return new SecretHsmKey(client, (Map<?, ?>) record, algorithm);
+    }
+
+    private static PublicKey parse(String type, byte[] encoded) {
+        try {
+            return software(type).generatePublic(new X509EncodedKeySpec(encoded));
+        } catch (GeneralSecurityException e) {
+            throw new ProviderException("The HSM's public key does not decode", e);
+        }
+    }
+
+    /** Returns the JDK's own key factory, by name, so that the order of providers does not matter. */
+    public static KeyFactory software(String type) throws GeneralSecurityException {
+        return KeyFactory.getInstance(type, type.equals("RSA") ? "SunRsaSign" : "SunEC");
+    }
+}

@@ -1,0 +1,56 @@
+package io.hsmbridge.jce.keys;
+
+import io.hsmbridge.jce.client.HsmClient;
+import java.security.PublicKey;
+import java.security.interfaces.RSAPublicKey;
+import java.math.BigInteger;
+import java.security.spec.AlgorithmParameterSpec;
+import java.util.Map;
+
+/** An RSA public key in the HSM; equal to a software key with the same encoding. */
+public final class RsaPublicHsmKey extends HsmKey implements RSAPublicKey {
+    private static final long serialVersionUID = 1L;
+
+    private final RSAPublicKey half;
+
+    RsaPublicHsmKey(HsmClient client, Map<?, ?> record, RSAPublicKey half) {
+        super(client, record, "RSA");
+        this.half = half;
+    }
+
+    @Override
+    public BigInteger getModulus() {
+        return half.getModulus();
+    }
+
+    @Override
+    public BigInteger getPublicExponent() {
+        return half.getPublicExponent();
+    }
+
+    /** Defined here because from JDK 22 on two interfaces have a default of it (JDK-8318096). */
+    @Override
+    public AlgorithmParameterSpec getParams() {
+        return null;
+    }
+
+    @Override
+    public byte[] getEncoded() {
+        return half.getEncoded();
+    }
+
+    @Override
+    String clearFormat() {
+        return "X.509";
+    }
+
+    @Override
+    public boolean equals(Object other) {
+        return other instanceof PublicKey && half.equals(other instanceof RsaPublicHsmKey ? ((RsaPublicHsmKey) other).half : other);
+    }
+
+    @Override
+    public int hashCode() {
+        return half.hashCode();
+    }
+}

@@ -1,0 +1,151 @@
+package io.hsmbridge.jce.spi;
+
+import io.hsmbridge.jce.client.Errors;
+import io.hsmbridge.jce.client.HsmClient;
+import io.hsmbridge.jce.client.HsmException;
+import io.hsmbridge.jce.wire.Operation;
+import io.hsmbridge.jce.wire.Values.Slice;
+import java.io.ByteArrayOutputStream;
+import java.security.AlgorithmParameters;
+import java.security.InvalidAlgorithmParameterException;
+import java.security.InvalidKeyException;
+import java.security.Key;
+import java.security.spec.AlgorithmParameterSpec;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import javax.crypto.BadPaddingException;
+import javax.crypto.IllegalBlockSizeException;
+import javax.crypto.spec.GCMParameterSpec;
+
+/** AES-GCM: the HSM makes the IV, whatever the caller gives, and {@code getIV} tells it after {@code doFinal}. */
+final class GcmCipherAdapter extends CipherAdapter {
+    private static final int TAG_BITS = 128;
+    private static final int TAG_BYTES = 16;
+
+    private ByteArrayOutputStream waiting;
+    private ByteArrayOutputStream aad;
+    private byte[] iv;
+
+    GcmCipherAdapter(HsmClient client, Row row) {
+        super(client, row);
+    }
+
+    @Override
+    Object argument(Key given) throws InvalidKeyException {
+        return KeyArguments.own(client, given, "AES", encrypting ? "ENCRYPT" : "DECRYPT");
+    }
+
+    @Override
+    Class<? extends AlgorithmParameterSpec> specClass() {
+        return GCMParameterSpec.class;
+    }
+
+    @Override
+    void begin(AlgorithmParameterSpec spec) throws InvalidAlgorithmParameterException {
+        iv = null;
+        waiting = null;
+        aad = null;
+        if (spec != null && (!(spec instanceof GCMParameterSpec) || ((GCMParameterSpec) spec).getTLen() != TAG_BITS)) {
+            throw new InvalidAlgorithmParameterException("AES-GCM takes a GCMParameterSpec with a tag of 128 bits");
+        }
+        if (!encrypting) {
+            if (spec == null || ((GCMParameterSpec) spec).getIV().length == 0) {
+                throw new InvalidAlgorithmParameterException("AES-GCM decryption needs a GCMParameterSpec with the IV");
+            }
+            iv = ((GCMParameterSpec) spec).getIV();
+        }
+    }
+
+    @Override
+    protected int engineGetBlockSize() {
+        return 16;
+    }
+
+    @Override
+    protected byte[] engineGetIV() {
+        return iv == null ? null : iv.clone();
+    }
+
+    @Override
+    protected AlgorithmParameters engineGetParameters() {
+        return iv == null ? null : parameters("GCM", new GCMParameterSpec(TAG_BITS, iv));
+    }
+
+    @Override
+    int engineGetUpdateSize(int length) {
+        return 0;
+    }
+
+    @Override
+    protected int engineGetOutputSize(int length) {
+        int total = length + (waiting == null ? 0 : waiting.size());
+        return encrypting ? total + TAG_BYTES : Math.max(0, total - TAG_BYTES);
+    }
+
+    @Override
+    protected void engineUpdateAAD(byte[] input, int offset, int length) {
+        if (waiting != null) {
+            throw new IllegalStateException("associated data comes before the data");
+        }
+        if (aad == null) {
+            aad = new ByteArrayOutputStream();
+        }
+        aad.write(input, offset, length);
+    }
+
+    @Override
+    protected void engineUpdateAAD(java.nio.ByteBuffer input) {
+        byte[] bytes = new byte[input.remaining()];
+        input.get(bytes);
+        engineUpdateAAD(bytes, 0, bytes.length);
+    }
+
+    @Override
+    protected byte[] engineUpdate(byte[] input, int offset, int length) {
+        if (waiting == null) {
+            waiting = new ByteArrayOutputStream();
+        }
+        waiting.write(input, offset, length);
+        return NOTHING;
+    }
+
+    @Override
+    protected byte[] engineDoFinal(byte[] input, int offset, int length)
+            throws IllegalBlockSizeException, BadPaddingException {
+        Slice data = new Slice(input == null ? NOTHING : input, offset, length);
+        if (waiting != null) {
+            if (length > 0) {
+                waiting.write(input, offset, length);
+            }
+            data = new Slice(waiting.toByteArray(), 0, waiting.size());
+        }
+        Map<String, Object> parameters = parameterMap();
+        waiting = null;
+        aad = null;
+        try {
+            if (!encrypting) {
+                return client.bytes(Operation.DECRYPT, key, row.mechanism(), parameters, data);
+            }
+            List<Object> results = client.call(Operation.ENCRYPT, key, row.mechanism(), parameters, data);
+            iv = (byte[]) ((Map<?, ?>) results.get(1)).get("iv");
+            return (byte[]) results.get(0);
+        } catch (HsmException e) {
+            throw Errors.crypt(e);
+        }
+    }
+
+    private Map<String, Object> parameterMap() {
+        if (encrypting && aad == null) {
+            return null;
+        }
+        Map<String, Object> parameters = new HashMap<>(4);
+        if (aad != null) {
+            parameters.put("aad", aad.toByteArray());
+        }
+        if (!encrypting) {
+            parameters.put("iv", iv);
+        }
+        return parameters;
+    }
+}

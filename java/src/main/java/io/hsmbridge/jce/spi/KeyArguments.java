@@ -1,0 +1,36 @@
+package io.hsmbridge.jce.spi;
+
+import io.hsmbridge.jce.client.HsmClient;
+import io.hsmbridge.jce.keys.HsmKey;
+import java.security.InvalidKeyException;
+import java.security.Key;
+import java.security.PublicKey;
+
+/** What a key given to an engine becomes in a request: a handle, or the encoding of a software public key. */
+final class KeyArguments {
+    private KeyArguments() {}
+
+    /** Returns the handle of a key of this provider that permits the operation. */
+    static Object own(HsmClient client, Key key, String algorithm, String permission) throws InvalidKeyException {
+        if (!(key instanceof HsmKey) || !((HsmKey) key).belongsTo(client)) {
+            throw new InvalidKeyException("Non CloudHsm key is not supported for this cipher operation");
+        }
+        if (algorithm != null && !key.getAlgorithm().equals(algorithm)) {
+            throw new InvalidKeyException("A key for " + algorithm + " is needed, this is one for " + key.getAlgorithm());
+        }
+        ((HsmKey) key).require(permission);
+        return ((HsmKey) key).handle();
+    }
+
+    /** Returns the handle of an own public key, or the encoding of one of software. */
+    static Object anyPublic(HsmClient client, Key key, String algorithm, String permission) throws InvalidKeyException {
+        if (key instanceof HsmKey && ((HsmKey) key).belongsTo(client)) {
+            return own(client, key, algorithm, permission);
+        }
+        if (!(key instanceof PublicKey) || !key.getAlgorithm().equals(algorithm) || key.getEncoded() == null) {
+            throw new InvalidKeyException("A public key for " + algorithm + " is needed, this is "
+                    + (key == null ? "null" : key.getClass().getName()));
+        }
+        return key.getEncoded();
+    }
+}

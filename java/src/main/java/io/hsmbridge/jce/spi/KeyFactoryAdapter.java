@@ -1,0 +1,104 @@
+package io.hsmbridge.jce.spi;
+
+import io.hsmbridge.jce.client.Errors;
+import io.hsmbridge.jce.client.HsmClient;
+import io.hsmbridge.jce.client.HsmException;
+import io.hsmbridge.jce.keys.HsmKey;
+import io.hsmbridge.jce.keys.Keys;
+import io.hsmbridge.jce.wire.Operation;
+import java.security.GeneralSecurityException;
+import java.security.InvalidKeyException;
+import java.security.Key;
+import java.security.KeyFactory;
+import java.security.KeyFactorySpi;
+import java.security.PrivateKey;
+import java.security.PublicKey;
+import java.security.spec.InvalidKeySpecException;
+import java.security.spec.KeySpec;
+import java.security.spec.PKCS8EncodedKeySpec;
+import java.security.spec.X509EncodedKeySpec;
+import java.util.HashMap;
+import java.util.Map;
+
+/** Imports keys as session keys: the JDK turns a specification into its encoding, the HSM takes that. */
+final class KeyFactoryAdapter extends KeyFactorySpi {
+    private final HsmClient client;
+    private final Row row;
+
+    KeyFactoryAdapter(HsmClient client, Row row) {
+        this.client = client;
+        this.row = row;
+    }
+
+    @Override
+    protected PublicKey engineGeneratePublic(KeySpec spec) throws InvalidKeySpecException {
+        byte[] encoded = spec instanceof X509EncodedKeySpec ? ((X509EncodedKeySpec) spec).getEncoded()
+                : software(factory -> factory.generatePublic(spec));
+        return (PublicKey) importKey("PUBLIC_KEY", encoded);
+    }
+
+    @Override
+    protected PrivateKey engineGeneratePrivate(KeySpec spec) throws InvalidKeySpecException {
+        byte[] encoded = spec instanceof PKCS8EncodedKeySpec ? ((PKCS8EncodedKeySpec) spec).getEncoded()
+                : software(factory -> factory.generatePrivate(spec));
+        return (PrivateKey) importKey("PRIVATE_KEY", encoded);
+    }
+
+    /** A conversion by the JDK's own key factory. */
+    private interface Conversion {
+        Key apply(KeyFactory factory) throws GeneralSecurityException;
+    }
+
+    private byte[] software(Conversion conversion) throws InvalidKeySpecException {
+        try {
+            return conversion.apply(Keys.software(row.algorithm())).getEncoded();
+        } catch (InvalidKeySpecException e) {
+            throw e;
+        } catch (GeneralSecurityException e) {
+            throw new InvalidKeySpecException(e.getMessage(), e);
+        }
+    }
+
+    private HsmKey importKey(String objectClass, byte[] material) throws InvalidKeySpecException {
+        Map<String, Object> attributes = new HashMap<>();
+        attributes.put("OBJECT_CLASS", objectClass);
+        attributes.put("KEY_TYPE", row.algorithm());
+        try {
+            return Keys.of(client, client.call(Operation.IMPORT_KEY, attributes, material).get(0));
+        } catch (HsmException e) {
+            throw Errors.invalidKeySpec(e);
+        }
+    }
+
+    @Override
+    protected <T extends KeySpec> T engineGetKeySpec(Key key, Class<T> specClass) throws InvalidKeySpecException {
+        byte[] encoded = key.getEncoded();
+        if (encoded == null) {
+            throw new InvalidKeySpecException("The key does not leave the HSM: " + key);
+        }
+        try {
+            KeyFactory factory = Keys.software(row.algorithm());
+            Key copy = key instanceof PublicKey ? factory.generatePublic(new X509EncodedKeySpec(encoded))
+                    : factory.generatePrivate(new PKCS8EncodedKeySpec(encoded));
+            return factory.getKeySpec(copy, specClass);
+        } catch (GeneralSecurityException e) {
+            throw new InvalidKeySpecException(e.getMessage(), e);
+        }
+    }
+
+    @Override
+    protected Key engineTranslateKey(Key key) throws InvalidKeyException {
+        if (key instanceof HsmKey && ((HsmKey) key).belongsTo(client)) {
+            return key;
+        }
+        byte[] encoded = key.getEncoded();
+        if (encoded == null || !key.getAlgorithm().equals(row.algorithm())) {
+            throw new InvalidKeyException("Only " + row.algorithm() + " keys with an encoding can be translated");
+        }
+        try {
+            return importKey(key instanceof PublicKey ? "PUBLIC_KEY" : "PRIVATE_KEY", encoded);
+        } catch (InvalidKeySpecException e) {
+            throw new InvalidKeyException(e.getMessage(), e);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+package io.hsmbridge.jce.spi;
+
+import com.amazonaws.cloudhsm.jce.provider.attributes.KeyAttributesMap;
+import io.hsmbridge.jce.client.Errors;
+import io.hsmbridge.jce.client.HsmClient;
+import io.hsmbridge.jce.client.HsmException;
+import io.hsmbridge.jce.keys.Keys;
+import io.hsmbridge.jce.wire.Operation;
+import java.security.InvalidAlgorithmParameterException;
+import java.security.InvalidParameterException;
+import java.security.SecureRandom;
+import java.security.spec.AlgorithmParameterSpec;
+import java.util.Map;
+import javax.crypto.KeyGeneratorSpi;
+import javax.crypto.SecretKey;
+
+/** Generates secret keys in the HSM; sizes are in bits, and the HSM chooses what the caller does not. */
+final class KeyGeneratorAdapter extends KeyGeneratorSpi {
+    private final HsmClient client;
+    private final Row row;
+    private Map<String, Object> attributes = Map.of();
+
+    KeyGeneratorAdapter(HsmClient client, Row row) {
+        this.client = client;
+        this.row = row;
+    }
+
+    @Override
+    protected void engineInit(SecureRandom random) {
+        attributes = Map.of();
+    }
+
+    @Override
+    protected void engineInit(int bits, SecureRandom random) {
+        attributes = Map.of("SIZE", bits);
+    }
+
+    @Override
+    protected void engineInit(AlgorithmParameterSpec spec, SecureRandom random)
+            throws InvalidAlgorithmParameterException {
+        if (!(spec instanceof KeyAttributesMap)) {
+            throw new InvalidAlgorithmParameterException("A KeyAttributesMap is needed, not "
+                    + (spec == null ? "null" : spec.getClass().getName()));
+        }
+        attributes = Attributes.toFields((KeyAttributesMap) spec);
+    }
+
+    @Override
+    protected SecretKey engineGenerateKey() {
+        try {
+            Object record = client.call(Operation.GENERATE_KEY, row.mechanism(), sized()).get(0);
+            return Keys.secret(client, record, row.algorithm());
+        } catch (HsmException e) {
+            InvalidParameterException refused = new InvalidParameterException(e.getMessage());
+            refused.initCause(Errors.invalidParameter(e));
+            throw refused;
+        }
+    }
+
+    /** A generator for HMAC keys that was not initialised makes keys as long as the MAC. */
+    private Map<String, Object> sized() {
+        if (attributes.containsKey("SIZE") || row.get("bits") == null) {
+            return attributes;
+        }
+        Map<String, Object> sized = new java.util.HashMap<>(attributes);
+        sized.put("SIZE", row.number("bits"));
+        return sized;
+    }
+}

@@ -1,0 +1,224 @@
+package io.hsmbridge.jce.spi;
+
+import io.hsmbridge.jce.client.Errors;
+import io.hsmbridge.jce.client.HsmClient;
+import io.hsmbridge.jce.client.HsmException;
+import io.hsmbridge.jce.keys.HsmKey;
+import io.hsmbridge.jce.keys.Keys;
+import io.hsmbridge.jce.wire.Operation;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.security.Key;
+import java.security.KeyStoreException;
+import java.security.KeyStoreSpi;
+import java.security.PrivateKey;
+import java.security.UnrecoverableKeyException;
+import java.security.cert.Certificate;
+import java.security.cert.CertificateException;
+import java.security.cert.CertificateFactory;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.Date;
+import java.util.Enumeration;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+
+/** The CloudHSM key store: keys are in the HSM by label; the file, whose bytes are only carried here, has certificates. */
+final class KeyStoreAdapter extends KeyStoreSpi {
+    private final HsmClient client;
+    private Long store;
+
+    KeyStoreAdapter(HsmClient client) {
+        this.client = client;
+    }
+
+    @Override
+    public void engineLoad(InputStream stream, char[] password) throws IOException {
+        byte[] file = stream == null ? null : stream.readAllBytes();
+        try {
+            Object loaded = client.call(Operation.STORE_LOAD, file == null || file.length == 0 ? null : file,
+                    password == null ? null : new String(password)).get(0);
+            store = (Long) loaded;
+        } catch (HsmException e) {
+            throw Errors.keyStoreFile(e);
+        }
+    }
+
+    @Override
+    public void engineStore(OutputStream stream, char[] password) throws IOException {
+        try {
+            stream.write(client.bytes(Operation.STORE_SAVE, store, password == null ? null : new String(password)));
+        } catch (HsmException e) {
+            throw Errors.keyStoreFile(e);
+        }
+    }
+
+    private Object ask(int operation, Object... fields) {
+        try {
+            return client.call(operation, fields).get(0);
+        } catch (HsmException e) {
+            throw Errors.unexpected(e);
+        }
+    }
+
+    private Map<?, ?> entry(String alias) {
+        return (Map<?, ?>) ask(Operation.STORE_ENTRY, store, alias);
+    }
+
+    @Override
+    public Key engineGetKey(String alias, char[] password) throws UnrecoverableKeyException {
+        try {
+            Object record = client.call(Operation.STORE_GET_KEY, store, alias).get(0);
+            return record == null ? null : Keys.of(client, record);
+        } catch (HsmException e) {
+            throw Errors.unrecoverable(e);
+        }
+    }
+
+    @Override
+    public Certificate[] engineGetCertificateChain(String alias) {
+        Map<?, ?> entry = entry(alias);
+        List<?> chain = entry == null ? List.of() : (List<?>) entry.get("chain");
+        if (chain.isEmpty() || Boolean.TRUE.equals(entry.get("is_certificate"))) {
+            return null;
+        }
+        return parse(chain);
+    }
+
+    @Override
+    public Certificate engineGetCertificate(String alias) {
+        Map<?, ?> entry = entry(alias);
+        List<?> chain = entry == null ? List.of() : (List<?>) entry.get("chain");
+        return chain.isEmpty() ? null : parse(chain.subList(0, 1))[0];
+    }
+
+    private static Certificate[] parse(List<?> chain) {
+        try {
+            CertificateFactory factory = CertificateFactory.getInstance("X.509");
+            Certificate[] certificates = new Certificate[chain.size()];
+            for (int i = 0; i < certificates.length; i++) {
+                certificates[i] = factory.generateCertificate(new ByteArrayInputStream((byte[]) chain.get(i)));
+            }
+            return certificates;
+        } catch (CertificateException e) {
+            throw new java.security.ProviderException("A certificate of the key store does not decode", e);
+        }
+    }
+
+    @Override
+    public Date engineGetCreationDate(String alias) {
+        Map<?, ?> entry = entry(alias);
+        return entry == null || entry.get("created") == null ? null : new Date((Long) entry.get("created"));
+    }
+
+    @Override
+    public void engineSetKeyEntry(String alias, Key key, char[] password, Certificate[] chain) throws KeyStoreException {
+        try {
+            if (key instanceof HsmKey && ((HsmKey) key).belongsTo(client)) {
+                client.call(Operation.STORE_SET_KEY, store, alias, ((HsmKey) key).handle(), encode(chain));
+            } else {
+                importKey(alias, key, chain);
+            }
+        } catch (HsmException e) {
+            throw Errors.keyStore(e);
+        }
+    }
+
+    private void importKey(String alias, Key key, Certificate[] chain) throws KeyStoreException, HsmException {
+        byte[] material = key.getEncoded();
+        if (material == null) {
+            throw new KeyStoreException("The key has no encoding, so that it cannot be imported: " + key.getClass().getName());
+        }
+        Map<String, Object> attributes = new HashMap<>();
+        String type = key.getAlgorithm().toUpperCase(Locale.ROOT);
+        boolean isPrivate = key instanceof PrivateKey;
+        attributes.put("OBJECT_CLASS", isPrivate ? "PRIVATE_KEY" : "SECRET_KEY");
+        attributes.put("KEY_TYPE", isPrivate || type.equals("AES") || type.equals("DESEDE") ? type : "GENERIC_SECRET");
+        client.call(Operation.STORE_IMPORT_KEY, store, alias, attributes, material, encode(chain));
+    }
+
+    private static List<Object> encode(Certificate[] chain) throws KeyStoreException {
+        List<Object> encoded = new ArrayList<>();
+        try {
+            for (Certificate certificate : chain == null ? new Certificate[0] : chain) {
+                encoded.add(certificate.getEncoded());
+            }
+        } catch (CertificateException e) {
+            throw new KeyStoreException(e);
+        }
+        return encoded;
+    }
+
+    @Override
+    public void engineSetKeyEntry(String alias, byte[] key, Certificate[] chain) throws KeyStoreException {
+        throw new KeyStoreException("A key store of the HSM does not take protected key bytes; give the key object");
+    }
+
+    @Override
+    public void engineSetCertificateEntry(String alias, Certificate certificate) throws KeyStoreException {
+        try {
+            client.call(Operation.STORE_SET_CERTIFICATE, store, alias, certificate.getEncoded());
+        } catch (HsmException e) {
+            throw Errors.keyStore(e);
+        } catch (CertificateException e) {
+            throw new KeyStoreException(e);
+        }
+    }
+
+    @Override
+    public void engineDeleteEntry(String alias) throws KeyStoreException {
+        try {
+            client.call(Operation.STORE_DELETE, store, alias);
+        } catch (HsmException e) {
+            throw Errors.keyStore(e);
+        }
+    }
+
+    private List<String> list() {
+        List<String> aliases = new ArrayList<>();
+        for (Object alias : (List<?>) ask(Operation.STORE_ALIASES, store)) {
+            aliases.add((String) alias);
+        }
+        return aliases;
+    }
+
+    @Override
+    public Enumeration<String> engineAliases() {
+        return Collections.enumeration(list());
+    }
+
+    @Override
+    public int engineSize() {
+        return list().size();
+    }
+
+    @Override
+    public boolean engineContainsAlias(String alias) {
+        return entry(alias) != null;
+    }
+
+    @Override
+    public boolean engineIsKeyEntry(String alias) {
+        Map<?, ?> entry = entry(alias);
+        return entry != null && Boolean.TRUE.equals(entry.get("is_key"));
+    }
+
+    @Override
+    public boolean engineIsCertificateEntry(String alias) {
+        Map<?, ?> entry = entry(alias);
+        return entry != null && Boolean.TRUE.equals(entry.get("is_certificate"));
+    }
+
+    @Override
+    public String engineGetCertificateAlias(Certificate certificate) {
+        try {
+            return (String) ask(Operation.STORE_FIND_CERTIFICATE, store, certificate.getEncoded());
+        } catch (CertificateException e) {
+            return null;
+        }
+    }
+}

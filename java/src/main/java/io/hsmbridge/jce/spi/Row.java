@@ -1,0 +1,33 @@
+package io.hsmbridge.jce.spi;
+
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/** One service of the provider: a line of the resource that is made from the HSM's mechanism table. */
+public record Row(String engine, String algorithm, String mechanism, List<String> aliases, Map<String, String> properties) {
+    /** Reads engine, algorithm, mechanism, aliases and properties, separated by tabs. */
+    public static Row parse(String line) {
+        String[] columns = line.split("\t", -1);
+        Map<String, String> properties = new HashMap<>();
+        for (String pair : split(columns[4], ";")) {
+            int at = pair.indexOf('=');
+            properties.put(pair.substring(0, at), pair.substring(at + 1));
+        }
+        return new Row(columns[0], columns[1], columns[2], split(columns[3], ","), properties);
+    }
+
+    private static List<String> split(String text, String separator) {
+        return text.isEmpty() ? List.of() : List.of(text.split(separator));
+    }
+
+    /** Returns a property, or null. */
+    public String get(String name) {
+        return properties.get(name);
+    }
+
+    /** Returns a number among the properties, 0 if it is not there. */
+    int number(String name) {
+        return Integer.parseInt(properties.getOrDefault(name, "0"));
+    }
+}

@@ -1,0 +1,134 @@
+package io.hsmbridge.jce.spi;
+
+import io.hsmbridge.jce.client.Errors;
+import io.hsmbridge.jce.client.HsmClient;
+import io.hsmbridge.jce.client.HsmException;
+import io.hsmbridge.jce.wire.Operation;
+import java.io.ByteArrayOutputStream;
+import java.security.AlgorithmParameters;
+import java.security.InvalidAlgorithmParameterException;
+import java.security.InvalidKeyException;
+import java.security.Key;
+import java.security.NoSuchAlgorithmException;
+import java.security.interfaces.RSAKey;
+import java.security.spec.AlgorithmParameterSpec;
+import java.security.spec.MGF1ParameterSpec;
+import java.util.Map;
+import javax.crypto.BadPaddingException;
+import javax.crypto.IllegalBlockSizeException;
+import javax.crypto.NoSuchPaddingException;
+import javax.crypto.spec.OAEPParameterSpec;
+import javax.crypto.spec.PSource;
+
+/** RSA with PKCS #1 and OAEP padding (RFC 8017). MGF1 uses the same hash as OAEP, unlike the JDK's default. */
+final class RsaCipherAdapter extends CipherAdapter {
+    private final ByteArrayOutputStream waiting = new ByteArrayOutputStream();
+    private Map<String, Object> parameters;
+    private byte[] label = NOTHING;
+    private int modulusBytes;
+
+    RsaCipherAdapter(HsmClient client, Row row) {
+        super(client, row);
+    }
+
+    @Override
+    Object argument(Key given) throws InvalidKeyException {
+        Object argument = encrypting ? KeyArguments.anyPublic(client, given, "RSA", "ENCRYPT")
+                : KeyArguments.own(client, given, "RSA", "DECRYPT");
+        modulusBytes = given instanceof RSAKey ? (((RSAKey) given).getModulus().bitLength() + 7) / 8 : 0;
+        return argument;
+    }
+
+    @Override
+    Class<? extends AlgorithmParameterSpec> specClass() {
+        return OAEPParameterSpec.class;
+    }
+
+    @Override
+    void begin(AlgorithmParameterSpec spec) throws InvalidAlgorithmParameterException {
+        waiting.reset();
+        parameters = null;
+        label = NOTHING;
+        if (spec == null) {
+            return;
+        }
+        String hash = row.get("oaep");
+        if (hash == null || !(spec instanceof OAEPParameterSpec)) {
+            throw new InvalidAlgorithmParameterException(row.algorithm() + " does not take " + spec.getClass().getName());
+        }
+        OAEPParameterSpec oaep = (OAEPParameterSpec) spec;
+        AlgorithmParameterSpec mgf = oaep.getMGFParameters();
+        if (!hash.equalsIgnoreCase(oaep.getDigestAlgorithm()) || !(mgf instanceof MGF1ParameterSpec)
+                || !hash.equalsIgnoreCase(((MGF1ParameterSpec) mgf).getDigestAlgorithm())) {
+            throw new InvalidAlgorithmParameterException(row.algorithm() + " needs " + hash + " for OAEP and for MGF1");
+        }
+        if (oaep.getPSource() instanceof PSource.PSpecified) {
+            label = ((PSource.PSpecified) oaep.getPSource()).getValue();
+        }
+        parameters = label.length == 0 ? null : Map.of("label", label);
+    }
+
+    /** {@code RSA} alone, with mode and padding of the registered row, is how some callers ask. */
+    @Override
+    protected void engineSetMode(String mode) throws NoSuchAlgorithmException {
+        if (!mode.equalsIgnoreCase("ECB") && !mode.equalsIgnoreCase("NONE")) {
+            super.engineSetMode(mode);
+        }
+    }
+
+    @Override
+    protected void engineSetPadding(String padding) throws NoSuchPaddingException {
+        if (!row.algorithm().regionMatches(true, row.algorithm().lastIndexOf('/') + 1, padding, 0, padding.length())) {
+            super.engineSetPadding(padding);
+        }
+    }
+
+    @Override
+    protected int engineGetBlockSize() {
+        return 0;
+    }
+
+    @Override
+    protected byte[] engineGetIV() {
+        return null;
+    }
+
+    @Override
+    protected AlgorithmParameters engineGetParameters() {
+        String hash = row.get("oaep");
+        return hash == null ? null : parameters("OAEP",
+                new OAEPParameterSpec(hash, "MGF1", new MGF1ParameterSpec(hash), new PSource.PSpecified(label)));
+    }
+
+    @Override
+    int engineGetUpdateSize(int length) {
+        return 0;
+    }
+
+    @Override
+    protected int engineGetOutputSize(int length) {
+        return modulusBytes;
+    }
+
+    @Override
+    protected byte[] engineUpdate(byte[] input, int offset, int length) {
+        waiting.write(input, offset, length);
+        return NOTHING;
+    }
+
+    @Override
+    protected byte[] engineDoFinal(byte[] input, int offset, int length)
+            throws IllegalBlockSizeException, BadPaddingException {
+        if (length > 0) {
+            waiting.write(input, offset, length);
+        }
+        byte[] data = waiting.toByteArray();
+        waiting.reset();
+        try {
+            int request = encrypting ? Operation.ENCRYPT : Operation.DECRYPT;
+            return client.bytes(request, key, row.mechanism(), parameters, data);
+        } catch (HsmException e) {
+            throw Errors.crypt(e);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+package io.hsmbridge.jce.spi;
+
+import io.hsmbridge.jce.client.HsmClient;
+import io.hsmbridge.jce.keys.HsmKey;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.InputStreamReader;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.security.NoSuchAlgorithmException;
+import java.security.Provider;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.Supplier;
+
+/** The provider's services, from a resource that the jar's build writes out of the HSM's mechanism table. */
+public final class Services {
+    private static final String RESOURCE = "/io/hsmbridge/jce/services.tsv";
+    /** Engines that the JDK tries in turn until one takes the key: it need not try us with keys of others. */
+    private static final Set<String> CHOSEN_BY_KEY = Set.of("Signature", "Cipher", "Mac");
+
+    private Services() {}
+
+    /** Returns the services of a provider; {@code client} is asked when an engine object is made. */
+    public static List<Provider.Service> of(Provider provider, Supplier<HsmClient> client) {
+        try (InputStream in = Services.class.getResourceAsStream(RESOURCE);
+                BufferedReader lines = new BufferedReader(new InputStreamReader(in, StandardCharsets.UTF_8))) {
+            List<Provider.Service> services = new ArrayList<>();
+            for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+                services.add(new RowService(provider, Row.parse(line), client));
+            }
+            return services;
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private static final class RowService extends Provider.Service {
+        private final Row row;
+        private final Supplier<HsmClient> client;
+
+        RowService(Provider provider, Row row, Supplier<HsmClient> client) {
+            super(provider, row.engine(), row.algorithm(), KeyStoreAdapter.class.getName(), row.aliases(), attributes(row));
+            this.row = row;
+            this.client = client;
+        }
+
+        private static Map<String, String> attributes(Row row) {
+            return CHOSEN_BY_KEY.contains(row.engine()) ? Map.of("SupportedKeyClasses", HsmKey.class.getName()) : Map.of();
+        }
+
+        /** The JDK would load the class by name, which fails where our loader is not the provider's. */
+        @Override
+        public boolean supportsParameter(Object parameter) {
+            return !CHOSEN_BY_KEY.contains(row.engine()) || parameter instanceof HsmKey;
+        }
+
+        @Override
+        public Object newInstance(Object parameter) throws NoSuchAlgorithmException {
+            switch (row.engine()) {
+                case "Signature":
+                    return new SignatureAdapter(client.get(), row);
+                case "Mac":
+                    return new MacAdapter(client.get(), row);
+                case "MessageDigest":
+                    return new DigestAdapter(row);
+                case "KeyGenerator":
+                    return new KeyGeneratorAdapter(client.get(), row);
+                case "KeyPairGenerator":
+                    return new KeyPairGeneratorAdapter(client.get(), row);
+                case "KeyFactory":
+                    return new KeyFactoryAdapter(client.get(), row);
+                case "KeyStore":
+                    return new KeyStoreAdapter(client.get());
+                case "Cipher":
+                    return cipher();
+                default:
+                    throw new NoSuchAlgorithmException(row.engine() + " is not an engine of this provider");
+            }
+        }
+
+        private CipherAdapter cipher() {
+            switch (row.get("form")) {
+                case "aead":
+                    return new GcmCipherAdapter(client.get(), row);
+                case "rsa":
+                    return new RsaCipherAdapter(client.get(), row);
+                default:
+                    return new BlockCipherAdapter(client.get(), row);
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+package io.hsmbridge.jce.spi;
+
+import io.hsmbridge.jce.client.Errors;
+import io.hsmbridge.jce.client.HsmClient;
+import io.hsmbridge.jce.client.HsmException;
+import io.hsmbridge.jce.wire.Operation;
+import java.io.ByteArrayOutputStream;
+import java.nio.ByteBuffer;
+import java.security.AlgorithmParameters;
+import java.security.GeneralSecurityException;
+import java.security.InvalidAlgorithmParameterException;
+import java.security.InvalidKeyException;
+import java.security.InvalidParameterException;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.security.PrivateKey;
+import java.security.ProviderException;
+import java.security.PublicKey;
+import java.security.SecureRandom;
+import java.security.SignatureException;
+import java.security.SignatureSpi;
+import java.security.spec.AlgorithmParameterSpec;
+import java.security.spec.MGF1ParameterSpec;
+import java.security.spec.PSSParameterSpec;
+import java.util.Map;
+
+/** Signatures: the data is hashed here, as CloudHSM's client does, and only the digest goes to the HSM. */
+final class SignatureAdapter extends SignatureSpi {
+    private final HsmClient client;
+    private final Row row;
+    private final boolean pss;
+    private PSSParameterSpec parameters;
+    private MessageDigest digest;
+    private ByteArrayOutputStream raw;
+    private Object key;
+    private boolean signing;
+
+    SignatureAdapter(HsmClient client, Row row) throws NoSuchAlgorithmException {
+        this.client = client;
+        this.row = row;
+        this.pss = "pss".equals(row.get("form"));
+        if (row.get("digest") != null) {
+            digest = DigestAdapter.software(row.get("digest"));
+        } else if (!pss) {
+            raw = new ByteArrayOutputStream();
+        }
+    }
+
+    @Override
+    protected void engineInitSign(PrivateKey privateKey) throws InvalidKeyException {
+        begin(KeyArguments.own(client, privateKey, row.get("key"), "SIGN"), true);
+    }
+
+    @Override
+    protected void engineInitSign(PrivateKey privateKey, SecureRandom random) throws InvalidKeyException {
+        engineInitSign(privateKey);
+    }
+
+    @Override
+    protected void engineInitVerify(PublicKey publicKey) throws InvalidKeyException {
+        begin(KeyArguments.anyPublic(client, publicKey, row.get("key"), "VERIFY"), false);
+    }
+
+    private void begin(Object argument, boolean toSign) {
+        key = argument;
+        signing = toSign;
+        reset();
+    }
+
+    private void reset() {
+        if (raw != null) {
+            raw.reset();
+        }
+        if (digest != null) {
+            digest.reset();
+        }
+    }
+
+    private MessageDigest digest() throws SignatureException {
+        if (digest == null) {
+            throw new SignatureException("RSASSA-PSS needs a PSSParameterSpec first: call setParameter");
+        }
+        return digest;
+    }
+
+    @Override
+    protected void engineUpdate(byte b) throws SignatureException {
+        if (raw != null) {
+            raw.write(b);
+        } else {
+            digest().update(b);
+        }
+    }
+
+    @Override
+    protected void engineUpdate(byte[] data, int offset, int length) throws SignatureException {
+        if (raw != null) {
+            raw.write(data, offset, length);
+        } else {
+            digest().update(data, offset, length);
+        }
+    }
+
+    @Override
+    protected void engineUpdate(ByteBuffer data) {
+        if (raw != null) {
+            byte[] bytes = new byte[data.remaining()];
+            data.get(bytes);
+            raw.write(bytes, 0, bytes.length);
+        } else if (digest == null) {
+            throw new ProviderException("RSASSA-PSS needs a PSSParameterSpec first: call setParameter");
+        } else {
+            digest.update(data);
+        }
+    }
+
+    private byte[] message() throws SignatureException {
+        byte[] message = raw != null ? raw.toByteArray() : digest().digest();
+        reset();
+        return message;
+    }
+
+    private Map<String, Object> parameterMap() {
+        if (parameters == null) {
+            return null;
+        }
+        return Map.of("hash", parameters.getDigestAlgorithm(), "mgf_hash", parameters.getDigestAlgorithm(),
+                "salt_length", (long) parameters.getSaltLength());
+    }
+
+    @Override
+    protected byte[] engineSign() throws SignatureException {
+        if (!signing) {
+            throw new SignatureException("not initialised for signing");
+        }
+        try {
+            return client.bytes(Operation.SIGN, key, row.mechanism(), parameterMap(), message());
+        } catch (HsmException e) {
+            throw Errors.signature(e);
+        }
+    }
+
+    @Override
+    protected boolean engineVerify(byte[] signature) throws SignatureException {
+        try {
+            return (Boolean) client.call(Operation.VERIFY, key, row.mechanism(), parameterMap(), message(), signature)
+                    .get(0);
+        } catch (HsmException e) {
+            throw Errors.signature(e);
+        }
+    }
+
+    @Override
+    protected void engineSetParameter(AlgorithmParameterSpec spec) throws InvalidAlgorithmParameterException {
+        if (spec == null && row.get("digest") != null) {
+            return;
+        }
+        if (!pss || !(spec instanceof PSSParameterSpec)) {
+            throw new InvalidAlgorithmParameterException(row.algorithm() + " does not take "
+                    + (spec == null ? "null" : spec.getClass().getName()));
+        }
+        PSSParameterSpec given = (PSSParameterSpec) spec;
+        String hash = given.getDigestAlgorithm();
+        boolean sameHash = given.getMGFParameters() instanceof MGF1ParameterSpec
+                && ((MGF1ParameterSpec) given.getMGFParameters()).getDigestAlgorithm().equalsIgnoreCase(hash);
+        if (!sameHash || given.getTrailerField() != PSSParameterSpec.TRAILER_FIELD_BC) {
+            throw new InvalidAlgorithmParameterException("MGF1 must use the message's hash, " + hash + ", and the trailer be 1");
+        }
+        String fixed = row.get("digest");
+        if (fixed != null && !fixed.equalsIgnoreCase(hash)) {
+            throw new InvalidAlgorithmParameterException(row.algorithm() + " hashes with " + fixed + ", not " + hash);
+        }
+        try {
+            digest = DigestAdapter.software(hash);
+        } catch (NoSuchAlgorithmException e) {
+            throw new InvalidAlgorithmParameterException("no such hash: " + hash, e);
+        }
+        parameters = given;
+    }
+
+    @Override
+    @Deprecated
+    protected void engineSetParameter(String name, Object value) {
+        throw new InvalidParameterException("use setParameter(AlgorithmParameterSpec)");
+    }
+
+    @Override
+    @Deprecated
+    protected Object engineGetParameter(String name) {
+        throw new InvalidParameterException("use getParameters()");
+    }
+
+    @Override
+    protected AlgorithmParameters engineGetParameters() {
+        PSSParameterSpec spec = parameters;
+        if (spec == null && pss && digest != null) {
+            String hash = row.get("digest");
+            spec = new PSSParameterSpec(hash, "MGF1", new MGF1ParameterSpec(hash), digest.getDigestLength(), 1);
+        }
+        if (spec == null) {
+            return null;
+        }
+        try {
+            AlgorithmParameters result = AlgorithmParameters.getInstance("RSASSA-PSS");
+            result.init(spec);
+            return result;
+        } catch (GeneralSecurityException e) {
+            throw new ProviderException(e);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+package io.hsmbridge.jce.wire;
+
+/** Operation numbers of the message protocol that the provider uses; see {@code bridge/PROTOCOL.md}. */
+public final class Operation {
+    public static final int HELLO = 1;
+    public static final int LOGIN = 2;
+    public static final int LOGOUT = 3;
+    public static final int GENERATE_KEY = 10;
+    public static final int GENERATE_KEY_PAIR = 11;
+    public static final int IMPORT_KEY = 12;
+    public static final int GET_KEY = 14;
+    public static final int DESTROY_KEY = 16;
+    public static final int CLEAR_VALUE = 17;
+    public static final int ENCRYPT = 30;
+    public static final int DECRYPT = 31;
+    public static final int SIGN = 32;
+    public static final int VERIFY = 33;
+    public static final int BEGIN = 40;
+    public static final int UPDATE = 41;
+    public static final int FINISH = 42;
+    public static final int ABORT = 43;
+    public static final int STORE_LOAD = 70;
+    public static final int STORE_ALIASES = 71;
+    public static final int STORE_ENTRY = 72;
+    public static final int STORE_GET_KEY = 73;
+    public static final int STORE_SET_KEY = 74;
+    public static final int STORE_SET_CERTIFICATE = 75;
+    public static final int STORE_DELETE = 76;
+    public static final int STORE_FIND_CERTIFICATE = 77;
+    public static final int STORE_SAVE = 78;
+    public static final int STORE_CLOSE = 79;
+    public static final int STORE_IMPORT_KEY = 80;
+
+    private Operation() {}
+}
