@@ -154,15 +154,17 @@ class KeyStore:
         return self._hsm.find_keys(self._session, attributes)
 
     def _candidates(self, alias: str) -> list[KeyRecord]:
-        """Return the keys that the alias may mean: private and secret ones, else public ones.
+        """Return the keys that the alias may mean: private and secret ones, else for a mere label public ones.
 
-        The label decides. A key whose label is another one is found through its certificate.
+        The label decides. A key in the file whose label is another one is found through its certificate.
         """
         if alias in self._links:
             return self._by_handle(self._links[alias])
         labelled = self._find({"LABEL": alias}) if alias else []
         usable = [record for record in labelled if record.attributes["OBJECT_CLASS"] != _PUBLIC]
-        return usable or self._certified(alias) or labelled
+        if alias in self._entries:
+            return usable or self._certified(self._entries[alias])
+        return usable or labelled
 
     def _by_handle(self, handle: int) -> list[KeyRecord]:
         try:
@@ -170,10 +172,7 @@ class KeyStore:
         except KeyNotFound:
             return []
 
-    def _certified(self, alias: str) -> list[KeyRecord]:
-        held = self._entries.get(alias)
-        if held is None:
-            return []
+    def _certified(self, held: FileEntry) -> list[KeyRecord]:
         public_key = public_key_of(held.chain[0])
         private_keys = self._find({"OBJECT_CLASS": _PRIVATE})
         return [record for record in private_keys if record.public_key_info == public_key]

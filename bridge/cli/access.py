@@ -67,7 +67,7 @@ def new_password(name: str, file: str | None) -> bytes:
     if file is not None:
         return first_line(file)
     if not sys.stdin.isatty():
-        raise click.UsageError(f"a new password for {name} is needed: --password-file FILE, or - for standard input")
+        raise click.ClickException(f"a new password for {name} is needed: --password-file FILE, or - for standard input")
     answer: str = click.prompt(f"New password of {name}", hide_input=True, confirmation_prompt=True, err=True)
     return answer.encode()
 
@@ -86,6 +86,6 @@ def _from_environment(variable: str) -> bytes | None:
 
 def _asked(variable: str, question: str, *, hidden: bool) -> str:
     if not sys.stdin.isatty():
-        raise click.UsageError(f"{variable} is not set, and there is no terminal to ask at")
+        raise click.ClickException(f"{variable} is not set, and there is no terminal to ask at")
     answer: str = click.prompt(question, hide_input=hidden, err=True)
     return answer

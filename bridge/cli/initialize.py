@@ -10,6 +10,7 @@ import click
 
 from bridge.cli.access import ADMIN, CRYPTO_USER, first_line, passphrase
 from bridge.paths import socket_path
+from hsmcore.users import check_password, normal_name
 
 
 @click.command("init")
@@ -76,6 +77,10 @@ def _crypto_user() -> tuple[str, bytes]:
     if bool(user) != bool(password):
         missing = "HSM_PASSWORD" if user else "HSM_USER"
         raise click.UsageError(f"{missing} is not set; a crypto user needs both HSM_USER and HSM_PASSWORD")
+    if user:
+        # Checked before anything is made, so that a refused name or password leaves nothing behind.
+        normal_name(user)
+        check_password(password.encode())
     return user, password.encode()
 
 

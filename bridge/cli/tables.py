@@ -19,6 +19,9 @@ def show(rows: Sequence[Mapping[str, Value]], columns: Mapping[str, str], *, as_
     if as_json:
         click.echo(json.dumps(rows, default=bytes.hex, indent=2, sort_keys=True))
         return
+    if not rows:
+        click.echo("None")
+        return
     # Imported here, so that commands without a table start without it.
     from rich.box import SIMPLE_HEAD
     from rich.console import Console

@@ -1,0 +1,320 @@
+"""What an alias is, which key it means, and when it may be set."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from keystore_bench import Bench
+
+from hsmcore.errors import KeyAmbiguous, KeyNotFound, KeyStoreEntry, KeyStorePassword
+from hsmcore.keys import KeyRecord
+
+Certify = Callable[[KeyRecord], bytes]
+
+
+def test_new_store_is_empty(bench: Bench) -> None:
+    store = bench.store()
+    assert store.aliases() == []
+    assert store.entry("nothing") is None
+    assert store.get_key("nothing") is None
+    assert store.find_certificate(b"nothing") is None
+
+
+def test_new_store_with_password(bench: Bench) -> None:
+    assert bench.store(None, "changeit").aliases() == []
+
+
+def test_aliases_are_file_entries_then_labels(bench: Bench, certify: Certify, root: bytes) -> None:
+    bench.secret("Secret")
+    bench.pair("x:Public", "x:Private")
+    store = bench.store()
+    store.set_certificate("zz-root", root)
+    assert store.aliases() == ["zz-root", "Secret", "x:Private", "x:Public"]
+
+
+def test_alias_keeps_its_case(bench: Bench, certify: Certify) -> None:
+    key = bench.pair(None, "MixedCase Ümläut/%41 \U0001f511")
+    store = bench.store()
+    alias = "MixedCase Ümläut/%41 \U0001f511"
+    store.set_key(alias, key.handle, [certify(key)])
+    assert bench.store(store.save("changeit"), "changeit").aliases() == [alias]
+
+
+def test_key_without_entry_in_the_file(bench: Bench) -> None:
+    key = bench.secret("only-in-hsm")
+    entry = bench.store().entry("only-in-hsm")
+    assert entry is not None
+    assert (entry.is_key, entry.is_certificate, entry.chain, entry.created) == (True, False, (), None)
+    assert bench.store().get_key("only-in-hsm") == key
+
+
+def test_label_of_a_public_key(bench: Bench) -> None:
+    bench.pair("x:Public", "x:Private")
+    store = bench.store()
+    entry = store.entry("x:Public")
+    assert entry is not None
+    assert entry.chain == ()
+    found = store.get_key("x:Public")
+    assert found is not None
+    assert found.attributes["OBJECT_CLASS"] == "PUBLIC_KEY"
+
+
+def test_pair_with_one_label_is_not_ambiguous(bench: Bench) -> None:
+    key = bench.pair("both", "both")
+    store = bench.store()
+    assert store.get_key("both") == key
+    entry = store.entry("both")
+    assert entry is not None
+    assert entry.is_key
+    assert store.aliases() == ["both"]
+
+
+def test_label_of_several_keys(bench: Bench) -> None:
+    bench.secret("twice")
+    bench.secret("twice")
+    store = bench.store()
+    assert store.aliases() == ["twice"]
+    entry = store.entry("twice")
+    assert entry is not None
+    assert not entry.is_key
+    with pytest.raises(
+        KeyAmbiguous, match=re.escape("KeyStore should return only one key for the provided alias twice")
+    ):
+        store.get_key("twice")
+
+
+def test_set_key_that_has_the_label(bench: Bench, certify: Certify, root: bytes) -> None:
+    key = bench.pair("x:Public", "x:Private")
+    store = bench.store()
+    leaf = certify(key)
+    before = int(time.time() * 1000)
+    store.set_key("x:Private", key.handle, [leaf, root])
+    entry = store.entry("x:Private")
+    assert entry is not None
+    assert (entry.is_key, entry.is_certificate, entry.chain) == (True, False, (leaf, root))
+    assert entry.created is not None
+    assert before <= entry.created <= time.time() * 1000
+    assert store.find_certificate(leaf) == "x:Private"
+    assert store.find_certificate(root) is None
+
+
+def test_set_key_again_with_longer_chain(bench: Bench, certify: Certify, root: bytes) -> None:
+    key = bench.pair(None, "renewed")
+    store = bench.store()
+    store.set_key("renewed", key.handle, [certify(key)])
+    store = bench.store(store.save("changeit"), "changeit")
+    signed = certify(key)
+    store.set_key("renewed", key.handle, [signed, root])
+    entry = store.entry("renewed")
+    assert entry is not None
+    assert entry.chain == (signed, root)
+
+
+def test_set_key_that_another_key_has(bench: Bench, certify: Certify) -> None:
+    bench.secret("taken")
+    key = bench.pair()
+    store = bench.store()
+    with pytest.raises(KeyStoreEntry, match="taken"):
+        store.set_key("taken", key.handle, [certify(key)])
+    assert store.find_certificate(certify(key)) is None
+    assert not bench.record(key.handle).attributes.get("LABEL")
+
+
+def test_set_key_over_a_certificate(bench: Bench, certify: Certify, root: bytes) -> None:
+    key = bench.pair()
+    store = bench.store()
+    store.set_certificate("root", root)
+    with pytest.raises(KeyStoreEntry):
+        store.set_key("root", key.handle, [certify(key)])
+
+
+def test_set_private_key_without_chain(bench: Bench) -> None:
+    key = bench.pair(None, "bare")
+    with pytest.raises(KeyStoreEntry, match="chain"):
+        bench.store().set_key("bare", key.handle, [])
+
+
+def test_set_key_with_another_keys_certificate(bench: Bench, certify: Certify) -> None:
+    key, other = bench.pair(None, "mine"), bench.pair(None, "other")
+    store = bench.store()
+    with pytest.raises(KeyStoreEntry, match="another key"):
+        store.set_key("mine", key.handle, [certify(other)])
+    entry = store.entry("mine")
+    assert entry is not None
+    assert entry.chain == ()
+
+
+def test_set_key_with_broken_certificate(bench: Bench, certify: Certify) -> None:
+    key = bench.pair(None, "mine")
+    with pytest.raises(KeyStoreEntry, match="certificate 1"):
+        bench.store().set_key("mine", key.handle, [certify(key), b"no certificate"])
+
+
+def test_set_key_that_is_gone(bench: Bench, certify: Certify) -> None:
+    key = bench.pair(None, "gone")
+    leaf = certify(key)
+    bench.hsm.destroy_key(bench.session, key.handle)
+    with pytest.raises(KeyNotFound):
+        bench.store().set_key("gone", key.handle, [leaf])
+
+
+def test_set_key_labels_both_halves(bench: Bench, certify: Certify) -> None:
+    key = bench.pair()
+    store = bench.store()
+    store.set_key("named", key.handle, [certify(key)])
+    labelled = bench.hsm.find_keys(bench.session, {"LABEL": "named"})
+    assert {record.attributes["OBJECT_CLASS"] for record in labelled} == {"PRIVATE_KEY", "PUBLIC_KEY"}
+    assert store.get_key("named") == bench.record(key.handle)
+    store.save("changeit")
+    bench.relogin()
+    kept = bench.hsm.find_keys(bench.session, {"LABEL": "named"})
+    assert len(kept) == 2
+    assert all(record.attributes["TOKEN"] for record in kept)
+
+
+def test_set_key_under_an_alias_that_is_not_its_label(bench: Bench, certify: Certify) -> None:
+    key = bench.pair(None, "label")
+    store = bench.store()
+    store.set_key("alias", key.handle, [certify(key)])
+    assert store.get_key("alias") == bench.record(key.handle)
+    assert bench.record(key.handle).attributes["LABEL"] == "label"
+    again = bench.store(store.save("changeit"), "changeit")
+    found = again.get_key("alias")
+    assert found is not None
+    assert found.attributes["LABEL"] == "label"
+
+
+def test_save_makes_keys_persistent_and_nothing_before(bench: Bench, certify: Certify) -> None:
+    key = bench.pair(None, "kept")
+    store = bench.store()
+    store.set_key("kept", key.handle, [certify(key)])
+    assert bench.record(key.handle).attributes["TOKEN"] is False
+    file = store.save("changeit")
+    assert bench.record(key.handle).attributes["TOKEN"] is True
+    bench.relogin()
+    found = bench.store(file, "changeit").get_key("kept")
+    assert found is not None
+    assert found.public_key_info == key.public_key_info
+
+
+def test_key_that_is_not_saved_ends_with_its_session(bench: Bench, certify: Certify) -> None:
+    key = bench.pair(None, "lost")
+    bench.store().set_key("lost", key.handle, [certify(key)])
+    bench.relogin()
+    assert bench.store().aliases() == []
+
+
+def test_import_secret_key(bench: Bench) -> None:
+    store = bench.store()
+    attributes = {"OBJECT_CLASS": "SECRET_KEY", "KEY_TYPE": "AES"}
+    record = store.import_key("aes", attributes, bytes(range(32)), [])
+    assert record.attributes["LABEL"] == "aes"
+    assert record.attributes["TOKEN"] is False
+    assert record.attributes["EXTRACTABLE"] is True
+    entry = store.entry("aes")
+    assert entry is not None
+    assert (entry.is_key, entry.chain) == (True, ())
+    store.save("changeit")
+    bench.relogin()
+    found = bench.store().get_key("aes")
+    assert found is not None
+    assert found.attributes["SIZE"] == 256
+
+
+def test_import_private_key(bench: Bench, authority: ec.EllipticCurvePrivateKey, root: bytes) -> None:
+    store = bench.store()
+    material = authority.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    attributes = {"OBJECT_CLASS": "PRIVATE_KEY", "KEY_TYPE": "EC"}
+    store.import_key("ca", attributes, material, [root])
+    file = store.save("changeit")
+    bench.relogin()
+    store = bench.store(file, "changeit")
+    key, entry = store.get_key("ca"), store.entry("ca")
+    assert key is not None
+    assert entry is not None
+    assert entry.chain == (root,)
+    assert bench.hsm.sign(bench.session, key.handle, "ECDSA_SHA256", None, bytes(32))
+
+
+def test_import_with_foreign_certificate_leaves_no_key(
+    bench: Bench, certify: Certify, authority: ec.EllipticCurvePrivateKey
+) -> None:
+    material = authority.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    attributes = {"OBJECT_CLASS": "PRIVATE_KEY", "KEY_TYPE": "EC"}
+    foreign = certify(bench.pair())
+    with pytest.raises(KeyStoreEntry, match="another key"):
+        bench.store().import_key("ca", attributes, material, [foreign])
+    assert bench.store().entry("ca") is None
+
+
+def test_import_does_not_overwrite(bench: Bench) -> None:
+    key = bench.secret("taken")
+    attributes = {"OBJECT_CLASS": "SECRET_KEY", "KEY_TYPE": "AES"}
+    with pytest.raises(KeyStoreEntry, match="taken"):
+        bench.store().import_key("taken", attributes, bytes(32), [])
+    assert bench.store().get_key("taken") == key
+
+
+def test_certificate_entry(bench: Bench, root: bytes) -> None:
+    store = bench.store()
+    store.set_certificate("root", root)
+    entry = store.entry("root")
+    assert entry is not None
+    assert (entry.is_key, entry.is_certificate, entry.chain) == (False, True, (root,))
+    assert store.get_key("root") is None
+    assert store.find_certificate(root) == "root"
+
+
+@pytest.mark.parametrize("taken", ["certificate", "key"])
+def test_certificate_over_something_else(bench: Bench, root: bytes, taken: str) -> None:
+    store = bench.store()
+    store.set_certificate("certificate", root)
+    bench.secret("key")
+    with pytest.raises(KeyStoreEntry, match=taken):
+        store.set_certificate(taken, root)
+
+
+def test_delete_leaves_the_hsms_keys(bench: Bench, certify: Certify, root: bytes) -> None:
+    key = bench.pair(None, "key")
+    store = bench.store()
+    store.set_key("key", key.handle, [certify(key)])
+    store.set_certificate("root", root)
+    for alias in ("key", "root", "never there"):
+        store.delete(alias)
+    assert store.aliases() == ["key"]
+    entry = store.entry("key")
+    assert entry is not None
+    assert entry.chain == ()
+    assert bench.record(key.handle)
+
+
+def test_chain_whose_key_was_destroyed(bench: Bench, certify: Certify) -> None:
+    key = bench.pair(None, "gone")
+    store = bench.store()
+    store.set_key("gone", key.handle, [certify(key)])
+    bench.hsm.destroy_key(bench.session, key.handle)
+    entry = store.entry("gone")
+    assert entry is not None
+    assert entry.chain
+    assert store.get_key("gone") is None
+    assert store.save("changeit")
+
+
+def test_empty_alias(bench: Bench, root: bytes) -> None:
+    with pytest.raises(KeyStoreEntry, match="alias"):
+        bench.store().set_certificate("", root)
+
+
+@pytest.mark.parametrize("password", [None, ""])
+def test_save_needs_a_password(bench: Bench, certify: Certify, password: str | None) -> None:
+    key = bench.pair(None, "kept")
+    store = bench.store()
+    store.set_key("kept", key.handle, [certify(key)])
+    with pytest.raises(KeyStorePassword):
+        store.save(password)
+    assert bench.record(key.handle).attributes["TOKEN"] is False
