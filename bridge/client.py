@@ -15,9 +15,8 @@ from bridge.paths import socket_path
 from hsmcore.errors import HsmError, MalformedRequest
 
 if TYPE_CHECKING:
-    from hsmcore.hsm import Hsm
-
     from bridge.dispatch import Connection
+    from hsmcore.hsm import Hsm
 
 TIMEOUT = 120.0
 """How long a client waits for one answer, in seconds; generating a 4096-bit RSA key takes a few."""

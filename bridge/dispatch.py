@@ -27,7 +27,6 @@ from hsmcore.errors import HsmError, MalformedRequest, RequestError, Unauthentic
 
 if TYPE_CHECKING:
     from hsmcore.hsm import Hsm
-
     from hsmcore.sessions import Session
 
 _log = logging.getLogger("hsmbridge.dispatch")

@@ -11,9 +11,8 @@ from hsmcore.attributes import Value as AttributeValue
 from hsmcore.errors import MalformedRequest, UnsupportedVersion
 
 if TYPE_CHECKING:
-    from hsmcore.hsm import Hsm
-
     from bridge.dispatch import Connection, Dispatcher
+    from hsmcore.hsm import Hsm
     from hsmcore.sessions import Session
 
 Fields = Mapping[str, Value]

@@ -23,7 +23,6 @@ import pytest
 
 if TYPE_CHECKING:
     from hsmcore.hsm import Hsm
-
     from hsmcore.sessions import Session
 
 USER = "cu1"

@@ -16,7 +16,6 @@ from keystore import KeyStore
 
 if TYPE_CHECKING:
     from hsmcore.hsm import Hsm
-
     from hsmcore.sessions import Session
 
 MAX_STORES = 1000

@@ -63,7 +63,7 @@ class Hsm:
         """Make an HSM with the admin ``admin`` in the directory, and open it.
 
         Without a passphrase the master key is sealed under the key file ``master.key``. Raises ``PasswordInvalid``,
-        ``StateError`` if there is an HSM already, ``StateLocked``, ``StoreFull``; after a failure it may be tried again.
+        ``StateError`` if there is an HSM already, ``StateLocked``, ``StoreFull``; after one it may be tried again.
         """
         if passphrase == b"":
             raise MasterKeyUnavailable("the passphrase is empty; give one, or none for a key file")

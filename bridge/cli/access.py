@@ -67,7 +67,9 @@ def new_password(name: str, file: str | None) -> bytes:
     if file is not None:
         return first_line(file)
     if not sys.stdin.isatty():
-        raise click.ClickException(f"a new password for {name} is needed: --password-file FILE, or - for standard input")
+        raise click.ClickException(
+            f"a new password for {name} is needed: --password-file FILE, or - for standard input"
+        )
     answer: str = click.prompt(f"New password of {name}", hide_input=True, confirmation_prompt=True, err=True)
     return answer.encode()
 

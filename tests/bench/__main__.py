@@ -56,22 +56,40 @@ def main() -> None:
 
 
 def _one_round(work: Path, arguments: list[str], turn: int) -> Iterator[tuple[str, Rates]]:
-    environment = os.environ | {"HSM_HOME": str(work / f"hsm{turn}"), "HSM_USER": "cu1", "HSM_PASSWORD": "bench-password"}
+    environment = os.environ | {
+        "HSM_HOME": str(work / f"hsm{turn}"),
+        "HSM_USER": "cu1",
+        "HSM_PASSWORD": "bench-password",
+    }
     subprocess.run([*_HSM, "init"], env=environment, check=True, stdout=subprocess.DEVNULL)
     yield IN_PROCESS, _run([*_HSM, "java", "-cp", str(work), "Bench", "hsm", *arguments], environment)
     with _daemon(environment):
         jar = subprocess.run([*_HSM, "jar"], env=environment, check=True, capture_output=True, text=True).stdout.strip()
         properties = work / "provider.security"
         properties.write_text(_registration())
-        yield SOCKET, _run(
-            ["java", f"-Djava.security.properties={properties}", "-cp", f"{work}:{jar}", "Bench", "hsm", *arguments],
-            environment,
+        yield (
+            SOCKET,
+            _run(
+                [
+                    "java",
+                    f"-Djava.security.properties={properties}",
+                    "-cp",
+                    f"{work}:{jar}",
+                    "Bench",
+                    "hsm",
+                    *arguments,
+                ],
+                environment,
+            ),
         )
     library = next((path for path in _SOFTHSM if Path(path).exists()), None)
     if library and shutil.which("softhsm2-util"):
         configuration = _softhsm(work / f"softhsm{turn}", library)
         environment["SOFTHSM2_CONF"] = str(configuration.with_name("softhsm2.conf"))
-        yield SOFTHSM, _run(["java", "-cp", str(work), "Bench", f"pkcs11:{configuration}:{_PIN}", *arguments], environment)
+        yield (
+            SOFTHSM,
+            _run(["java", "-cp", str(work), "Bench", f"pkcs11:{configuration}:{_PIN}", *arguments], environment),
+        )
     yield JDK, _run(["java", "-cp", str(work), "Bench", "jdk", *arguments], environment)
 
 

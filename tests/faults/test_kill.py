@@ -9,6 +9,8 @@ import signal
 import threading
 import time
 
+import pytest
+
 from bridge.client import Client
 from hsmcore.errors import HsmError
 
@@ -17,7 +19,7 @@ from .conftest import PASSWORD, Site
 ROUNDS = 50
 
 
-def test_kill_at_random_points(site: Site, capsys: object) -> None:
+def test_kill_at_random_points(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     acknowledged: dict[int, str] = {}
     destroyed: set[int] = set()
     chance = random.Random(20)
@@ -34,7 +36,10 @@ def test_kill_at_random_points(site: Site, capsys: object) -> None:
     site.must("start")
     _check(site, acknowledged, destroyed)
     assert acknowledged
-    print(f"kill -9: {ROUNDS} rounds, {len(acknowledged)} acknowledged keys, {len(destroyed)} destroyed, none lost")
+    with capsys.disabled():
+        print(
+            f"\nkill -9: {ROUNDS} rounds, {len(acknowledged)} acknowledged keys, {len(destroyed)} destroyed, none lost"
+        )
 
 
 def _login(site: Site) -> Client:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+
 from bridge.client import Client
 from hsmcore import Hsm
 from hsmcore.errors import HsmError, StateLocked, StateMissing, StateVersion, StoreDamaged, StoreFull
@@ -44,7 +46,7 @@ def test_no_state_directory(site: Site, tmp_path: Path) -> None:
 
 
 def test_newer_state_is_refused_and_untouched(site: Site) -> None:
-    with sqlite3.connect(_database(site.home)) as connection:
+    with closing(sqlite3.connect(_database(site.home))) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     before = _database(site.home).read_bytes()
     with pytest.raises(StateVersion):
@@ -69,11 +71,10 @@ def test_damaged_row_hurts_only_its_key(site: Site) -> None:
 
 def test_swapped_rows_do_not_open(site: Site) -> None:
     first, second = _token_keys(site.home, 2)
-    table, column = _material_column(site.home)
-    with sqlite3.connect(_database(site.home)) as connection:
-        rows = dict(connection.execute(f"SELECT handle, {column} FROM {table}"))
+    with closing(sqlite3.connect(_database(site.home))) as connection, connection:
+        rows = dict(connection.execute("SELECT handle, material FROM keys"))
         for handle, other in ((first, second), (second, first)):
-            connection.execute(f"UPDATE {table} SET {column} = ? WHERE handle = ?", (rows[other], handle))
+            connection.execute("UPDATE keys SET material = ? WHERE handle = ?", (rows[other], handle))
     with Hsm.open(site.home) as hsm:
         session = hsm.login("cu1", PASSWORD.encode())
         for handle in (first, second):
@@ -89,15 +90,19 @@ def test_full_disk_is_an_error_and_nothing_else(site: Site) -> None:
     with Client.connect(site.home) as client:
         client.call("LOGIN", "cu1", PASSWORD.encode(), "crypto-user")
         with pytest.raises(StoreFull):
-            for number in range(5_000):
-                (record,) = client.call("GENERATE_KEY", "AES_KEY_GEN", {"SIZE": 256, "TOKEN": True, "LABEL": f"f{number}"})
-                made.append(record["HANDLE"])
+            _fill(client, made)
         assert {record["HANDLE"] for record in client.call("FIND_KEYS", {}, 0)[0]} == set(made)
         assert client.call("ENCRYPT", made[0], "AES_GCM", None, b"still works")
     site.must("stop")
     with Hsm.open(site.home) as hsm:
         session = hsm.login("cu1", PASSWORD.encode())
         assert {record.handle for record in hsm.find_keys(session, {})} == set(made)
+
+
+def _fill(client: Client, made: list[int]) -> None:
+    for number in range(5_000):
+        attributes = {"SIZE": 256, "TOKEN": True, "LABEL": f"f{number}"}
+        made.append(client.call("GENERATE_KEY", "AES_KEY_GEN", attributes)[0]["HANDLE"])
 
 
 def test_copy_without_master_key_does_not_open(site: Site, tmp_path: Path) -> None:
@@ -107,20 +112,8 @@ def test_copy_without_master_key_does_not_open(site: Site, tmp_path: Path) -> No
         Hsm.open(copy)
 
 
-def _material_column(home: Path) -> tuple[str, str]:
-    """Return the table and column that hold sealed key material."""
-    with sqlite3.connect(_database(home)) as connection:
-        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        for table in names:
-            columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-            if "handle" in columns:
-                return table, next(name for name in columns if name in ("material", "sealed", "sealed_material"))
-    raise AssertionError(f"no table of keys among {names}")
-
-
 def _overwrite_material(home: Path, handle: int) -> None:
-    table, column = _material_column(home)
-    with sqlite3.connect(_database(home)) as connection:
-        (material,) = connection.execute(f"SELECT {column} FROM {table} WHERE handle = ?", (handle,)).fetchone()
+    with closing(sqlite3.connect(_database(home))) as connection, connection:
+        (material,) = connection.execute("SELECT material FROM keys WHERE handle = ?", (handle,)).fetchone()
         broken = bytes([*material[:-1], material[-1] ^ 1])
-        connection.execute(f"UPDATE {table} SET {column} = ? WHERE handle = ?", (broken, handle))
+        connection.execute("UPDATE keys SET material = ? WHERE handle = ?", (broken, handle))

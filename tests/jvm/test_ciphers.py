@@ -9,7 +9,13 @@ import jca
 import pytest
 
 _SIZES = (0, 1, 15, 16, 17, 4096, 70_000)
-_BLOCK_MODES = ("AES/CBC/PKCS5Padding", "AES/ECB/PKCS5Padding", "AES/CTR/NoPadding", "AES/CBC/NoPadding", "AES/ECB/NoPadding")
+_BLOCK_MODES = (
+    "AES/CBC/PKCS5Padding",
+    "AES/ECB/PKCS5Padding",
+    "AES/CTR/NoPadding",
+    "AES/CBC/NoPadding",
+    "AES/ECB/NoPadding",
+)
 _DESEDE_MODES = ("DESede/CBC/PKCS5Padding", "DESede/ECB/PKCS5Padding", "DESede/CBC/NoPadding", "DESede/ECB/NoPadding")
 _DESEDE_KEY = bytes.fromhex("0123456789abcdef23456789abcdef01456789abcdef0123")
 
@@ -158,7 +164,9 @@ def test_hmac_agrees_with_the_jdk(hsm: object, name: str) -> None:
 @pytest.mark.parametrize("name", ["SHA-1", "SHA-224", "SHA-256", "SHA-384", "SHA-512"])
 def test_digests_agree_with_the_jdk(hsm: object, name: str) -> None:
     digest = jca.java("java.security.MessageDigest")
-    assert bytes(digest.getInstance(name, jca.PROVIDER).digest(b"abc")) == bytes(digest.getInstance(name, "SUN").digest(b"abc"))
+    assert bytes(digest.getInstance(name, jca.PROVIDER).digest(b"abc")) == bytes(
+        digest.getInstance(name, "SUN").digest(b"abc")
+    )
 
 
 def _through_streams(cipher: Any, data: bytes) -> bytes:

@@ -76,7 +76,9 @@ def test_usage_attributes_are_obeyed(hsm: object, attribute: str) -> None:
 
 def test_a_key_that_may_not_sign_does_not(hsm: object) -> None:
     pair_map = jca.java(f"{_ATTRIBUTES}.KeyPairAttributesMapBuilder")()
-    pair_map.withPublic(_map(LABEL="p", MODULUS_BITS=2048, PUBLIC_EXPONENT=jca.java("java.math.BigInteger")("65537").toByteArray()))
+    pair_map.withPublic(
+        _map(LABEL="p", MODULUS_BITS=2048, PUBLIC_EXPONENT=jca.java("java.math.BigInteger")("65537").toByteArray())
+    )
     pair_map.withPrivate(_map(LABEL="s", SIGN=False))
     generator = jca.java("java.security.KeyPairGenerator").getInstance("RSA", jca.PROVIDER)
     generator.initialize(pair_map.build())
@@ -105,10 +107,10 @@ def test_rsa_sizes_outside_the_table_are_refused(hsm: object, bits: int) -> None
 
 
 def test_forbidden_and_unfit_attributes_are_refused(hsm: Any) -> None:
-    invalid = jca.java("java.security.InvalidAlgorithmParameterException")
+    invalid = jca.java("java.security.InvalidParameterException")
     before = len(hsm.hsm.find_keys(hsm.session, {}))
     for attributes in ({"SIZE": 129}, {"SIZE": 256, "LABEL": "x" * 128}):
-        with pytest.raises((invalid, jca.java("java.security.ProviderException"))):
+        with pytest.raises(invalid):
             _generated(**attributes)
     assert len(hsm.hsm.find_keys(hsm.session, {})) == before
 
@@ -117,8 +119,12 @@ def test_key_factory_imports_what_the_jdk_made(hsm: object) -> None:
     for kind, size, algorithm in (("RSA", 2048, "SHA256withRSA"), ("EC", 256, "SHA256withECDSA")):
         pair = jca.key_pair(kind, size, None)
         factory = jca.java("java.security.KeyFactory").getInstance(kind, jca.PROVIDER)
-        private = factory.generatePrivate(jca.java("java.security.spec.PKCS8EncodedKeySpec")(pair.getPrivate().getEncoded()))
-        public = factory.generatePublic(jca.java("java.security.spec.X509EncodedKeySpec")(pair.getPublic().getEncoded()))
+        private = factory.generatePrivate(
+            jca.java("java.security.spec.PKCS8EncodedKeySpec")(pair.getPrivate().getEncoded())
+        )
+        public = factory.generatePublic(
+            jca.java("java.security.spec.X509EncodedKeySpec")(pair.getPublic().getEncoded())
+        )
         signed = jca.sign(algorithm, private, b"text")
         assert jca.verify(algorithm, pair.getPublic(), b"text", signed, None)
         assert jca.verify(algorithm, public, b"text", signed)

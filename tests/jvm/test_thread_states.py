@@ -48,10 +48,10 @@ mac = JClass("javax.crypto.Mac").getInstance("HmacSHA256", provider)
 mac.init(key)
 before = states()
 run = JClass("ShortLivedThreads").run
-run(mac, 1000)
+run(mac, 6000)
 print("states", settled())
 start = resident()
-run(mac, 3000)
+run(mac, 6000)
 print("states", settled())
 print("kib", resident() - start)
 carrier.close()
@@ -69,6 +69,6 @@ def test_memory_is_flat_over_many_short_lived_threads(tmp_path: Path) -> None:
     words = done.stdout.split()
     assert words[-1] == _ENDED
     states, grown = [int(words[1]), int(words[3])], int(words[5])
-    # An unreleased state is 5 KiB a thread, so 15 000; a channel that is not reused 1.5 KiB a thread, so 4500.
+    # An unreleased state is 5 KiB a thread, so 30 000; a channel that is not reused 1.5 KiB a thread, so 9000.
     assert max(states) <= 20, done.stdout
     assert grown < 4000, done.stdout

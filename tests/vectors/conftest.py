@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 _COUNTS: Counter[str] = Counter()
+_LEFT_OUT: Counter[str] = Counter()
 
 
 @pytest.fixture(scope="session")
@@ -15,8 +16,17 @@ def counted() -> Counter[str]:
     return _COUNTS
 
 
+@pytest.fixture(scope="session")
+def left_out() -> Counter[str]:
+    """Vectors not run, by reason."""
+    return _LEFT_OUT
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print one line of counts."""
+    """Print what was run and what was not."""
     if _COUNTS:
         families = ", ".join(f"{name} {count}" for name, count in sorted(_COUNTS.items()))
         terminalreporter.write_line(f"vectors through the JVM: {families}, together {sum(_COUNTS.values())}")
+    if _LEFT_OUT:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(_LEFT_OUT.items()))
+        terminalreporter.write_line(f"vectors left out: {sum(_LEFT_OUT.values())} ({reasons})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from hashlib import sha256
 from typing import Any
 
 from jpype import JClass
@@ -25,7 +26,7 @@ def secret_key(algorithm: str, material: bytes) -> Any:
     store = java("java.security.KeyStore").getInstance("CloudHSM")
     store.load(None, None)
     key = java("javax.crypto.spec.SecretKeySpec")(material, algorithm)
-    alias = f"vector-{algorithm}-{material.hex()}"
+    alias = f"vector-{algorithm}-{sha256(material).hexdigest()}"
     if not store.containsAlias(alias):
         store.setKeyEntry(alias, key, None, None)
     return store.getKey(alias, None)
@@ -58,7 +59,9 @@ def ec_parameters(curve: str) -> Any:
 
 def _secp256k1() -> Any:
     """Return secp256k1 by its numbers (SEC 2, 2.4.1): the JDK dropped the curve in release 16."""
-    field = java("java.security.spec.ECFieldFp")(number("FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEFFFFFC2F"))
+    field = java("java.security.spec.ECFieldFp")(
+        number("FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEFFFFFC2F")
+    )
     curve = java("java.security.spec.EllipticCurve")(field, number("0"), number("7"))
     x = number("79BE667EF9DCBBAC55A06295CE870B07029BFCDB2DCE28D959F2815B16F81798")
     y = number("483ADA7726A3C4655DA4FBFC0E1108A8FD17B448A68554199C47D08FFB10D4B8")
@@ -86,7 +89,9 @@ def verify(algorithm: str, key: Any, message: bytes, signature: bytes, parameter
         return False
 
 
-def crypt(transformation: str, encrypting: bool, key: Any, data: bytes, parameters: Any = None, aad: bytes = b"") -> bytes:
+def crypt(
+    transformation: str, encrypting: bool, key: Any, data: bytes, parameters: Any = None, aad: bytes = b""
+) -> bytes:
     """Encrypt or decrypt in one call."""
     cipher = java("javax.crypto.Cipher").getInstance(transformation, PROVIDER)
     mode = cipher.ENCRYPT_MODE if encrypting else cipher.DECRYPT_MODE

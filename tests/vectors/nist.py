@@ -54,13 +54,13 @@ def oaep_examples(path: str) -> Iterator[dict[str, str]]:
     """Yield the OAEP examples: modulus, exponents, primes and CRT values of the private key, message, encryption."""
     state: dict[str, str] = {}
     name = ""
-    for raw in _text(path).splitlines():
+    for raw in [*_text(path).splitlines(), "# End:"]:
         line = raw.strip()
         heading = re.fullmatch(r"#\s*([A-Za-z0-9 ]+):\s*", line)
         if heading:
+            if name == "encryption":
+                yield dict(state)
             name = heading.group(1).strip().lower()
             state[name] = ""
         elif name and re.fullmatch(r"[0-9a-fA-F ]+", line):
             state[name] += line.replace(" ", "")
-            if name == "encryption":
-                yield dict(state)

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.lang.ref.Cleaner;
 import java.nio.ByteBuffer;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.ConcurrentLinkedDeque;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -24,6 +25,7 @@ public final class InProcess extends Carrier {
 
     private final InProcessHook hook;
     private final ThreadLocal<ThreadLink> links = new ThreadLocal<>();
+    private final ConcurrentLinkedDeque<Seat> vacant = new ConcurrentLinkedDeque<>();
 
     private InProcess(InProcessHook hook) {
         this.hook = hook;
@@ -66,11 +68,23 @@ public final class InProcess extends Carrier {
     protected Link acquire() {
         ThreadLink link = links.get();
         if (link == null) {
-            link = new ThreadLink(hook);
+            Seat seat = vacant.pollFirst();
+            if (seat == null) {
+                seat = Seat.open(hook);
+            }
+            link = new ThreadLink(seat);
             links.set(link);
-            CLEANER.register(link, link.channel::release);
+            CLEANER.register(link, leaving(seat));
         }
         return link;
+    }
+
+    /** Holds no reference to the link, which would otherwise never be unreachable. */
+    private Runnable leaving(Seat seat) {
+        return () -> {
+            seat.channel().release();
+            vacant.offerFirst(seat);
+        };
     }
 
     @Override
@@ -85,14 +99,24 @@ public final class InProcess extends Carrier {
         return "the HSM in this process";
     }
 
-    /** A thread's channel and the buffer it shares with it. */
-    private static final class ThreadLink implements Link {
-        private final InProcessChannel channel;
-        private final ByteBuffer usual = ByteBuffer.allocateDirect(BUFFER_LENGTH);
-        private ByteBuffer buffer = usual;
+    /** A channel and the buffer it shares, used by one thread after another: JPype never frees what a new one costs. */
+    private record Seat(InProcessChannel channel, ByteBuffer buffer) {
+        static Seat open(InProcessHook hook) {
+            ByteBuffer buffer = ByteBuffer.allocateDirect(BUFFER_LENGTH);
+            return new Seat(hook.open(buffer), buffer);
+        }
+    }
 
-        ThreadLink(InProcessHook hook) {
-            channel = hook.open(usual);
+    /** The link of a thread, which ends with it. */
+    private static final class ThreadLink implements Link {
+        private final Seat seat;
+        private final InProcessChannel channel;
+        private ByteBuffer buffer;
+
+        ThreadLink(Seat seat) {
+            this.seat = seat;
+            channel = seat.channel();
+            buffer = seat.buffer();
         }
 
         @Override
@@ -116,8 +140,8 @@ public final class InProcess extends Carrier {
         }
 
         void shrink() {
-            buffer = usual;
-            channel.grow(usual);
+            buffer = seat.buffer();
+            channel.grow(buffer);
         }
     }
 }
