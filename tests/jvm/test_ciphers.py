@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import jca
 import pytest
+
+from tests import jca
 
 _SIZES = (0, 1, 15, 16, 17, 4096, 70_000)
 _BLOCK_MODES = (

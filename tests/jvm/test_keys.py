@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import jca
 import pytest
+
+from tests import jca
 
 _ATTRIBUTES = "com.amazonaws.cloudhsm.jce.provider.attributes"
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import jca
 import pytest
+
+from tests import jca
 
 MESSAGE = b"hsmbridge" * 1000
 _HASHES = ("SHA1", "SHA224", "SHA256", "SHA384", "SHA512")

@@ -11,10 +11,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
-from keystore_bench import PASSWORD, Bench
 
 from bridge.pytest_plugin import USER, fresh_hsm
 from hsmcore.keys import KeyRecord
+from tests.keystore.bench import PASSWORD, Bench
 
 
 @pytest.fixture

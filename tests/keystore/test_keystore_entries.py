@@ -9,10 +9,10 @@ from collections.abc import Callable
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from keystore_bench import Bench
 
 from hsmcore.errors import KeyAmbiguous, KeyNotFound, KeyStoreEntry, KeyStorePassword
 from hsmcore.keys import KeyRecord
+from tests.keystore.bench import Bench
 
 Certify = Callable[[KeyRecord], bytes]
 

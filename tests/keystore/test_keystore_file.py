@@ -11,12 +11,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 from hypothesis import given
 from hypothesis import strategies as st
-from keystore_bench import Bench
 
 from hsmcore.errors import KeyStoreDamaged, KeyStoreError, KeyStorePassword
 from hsmcore.keys import KeyRecord
 from keystore import file as key_store_file
 from keystore.entries import FileEntry, Kind
+from tests.keystore.bench import Bench
 
 Certify = Callable[[KeyRecord], bytes]
 PASSWORD = "pass wörd"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-import jca
-import nist
 import pytest
+
+from tests.jca import java
+from tests.vectors import keys, nist
 
 _CAVP_FILES = ("GFSbox", "KeySbox", "VarKey", "VarTxt", "MMT")
 
@@ -34,20 +35,20 @@ def test_aes_ctr(hsm: object, counted: Counter[str], bits: int) -> None:
 
 @pytest.mark.parametrize("bits", [128, 192, 256])
 def test_aes_gcm_decryption(hsm: object, counted: Counter[str], left_out: Counter[str], bits: int) -> None:
-    bad_tag = jca.java("javax.crypto.AEADBadTagException")
+    bad_tag = java("javax.crypto.AEADBadTagException")
     for case in nist.gcm_decryptions(f"ciphers/AES/GCM/gcmDecrypt{bits}.rsp"):
         if (case["ivlen"], case["taglen"]) != ("96", "128"):
             left_out["GCM with another IV than 96 or tag than 128 bits"] += 1
             continue
-        key = jca.secret_key("AES", bytes.fromhex(case["key"]))
-        parameters = jca.java("javax.crypto.spec.GCMParameterSpec")(128, bytes.fromhex(case["iv"]))
+        key = keys.secret_key("AES", bytes.fromhex(case["key"]))
+        parameters = java("javax.crypto.spec.GCMParameterSpec")(128, bytes.fromhex(case["iv"]))
         sealed, aad = bytes.fromhex(case["ct"] + case["tag"]), bytes.fromhex(case["aad"])
         counted["AES-GCM"] += 1
         if "pt" in case:
-            assert jca.crypt("AES/GCM/NoPadding", False, key, sealed, parameters, aad).hex() == case["pt"]
+            assert keys.crypt("AES/GCM/NoPadding", False, key, sealed, parameters, aad).hex() == case["pt"]
         else:
             with pytest.raises(bad_tag):
-                jca.crypt("AES/GCM/NoPadding", False, key, sealed, parameters, aad)
+                keys.crypt("AES/GCM/NoPadding", False, key, sealed, parameters, aad)
         key.destroy()
 
 
@@ -57,8 +58,8 @@ def test_aes_gcm_decryption(hsm: object, counted: Counter[str], left_out: Counte
 )
 def test_hmac(hsm: object, counted: Counter[str], path: str, algorithm: str) -> None:
     for case in nist.records(f"HMAC/{path}.txt", "md"):
-        key = jca.secret_key(algorithm, bytes.fromhex(case["key"]))
-        mac = jca.java("javax.crypto.Mac").getInstance(algorithm, jca.PROVIDER)
+        key = keys.secret_key(algorithm, bytes.fromhex(case["key"]))
+        mac = java("javax.crypto.Mac").getInstance(algorithm, keys.PROVIDER)
         mac.init(key)
         mac.update(bytes.fromhex(case["msg"]))
         assert bytes(mac.doFinal()).hex() == case["md"].lower()
@@ -66,11 +67,11 @@ def test_hmac(hsm: object, counted: Counter[str], path: str, algorithm: str) -> 
 
 
 def _check(transformation: str, case: dict[str, str], encrypting: bool, counted: Counter[str]) -> None:
-    key = jca.secret_key("AES", bytes.fromhex(case["key"]))
+    key = keys.secret_key("AES", bytes.fromhex(case["key"]))
     parameters = None
     if "iv" in case:
-        parameters = jca.java("javax.crypto.spec.IvParameterSpec")(bytes.fromhex(case["iv"]))
+        parameters = java("javax.crypto.spec.IvParameterSpec")(bytes.fromhex(case["iv"]))
     given, wanted = (case["plaintext"], case["ciphertext"])[:: 1 if encrypting else -1]
-    assert jca.crypt(transformation, encrypting, key, bytes.fromhex(given), parameters).hex() == wanted.lower()
+    assert keys.crypt(transformation, encrypting, key, bytes.fromhex(given), parameters).hex() == wanted.lower()
     counted["AES"] += 1
     key.destroy()

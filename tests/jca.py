@@ -36,10 +36,11 @@ def secret_key(algorithm: str = "AES", bits: int = 256, provider: str = PROVIDER
 
 
 def imported_secret(material: bytes, algorithm: str = "AES", alias: str = "imported") -> Any:
-    """Put a raw key into the HSM through the key store and return the HSM's key."""
+    """Put a raw key into the HSM through the key store, unless the alias is there, and return the HSM's key."""
     store = JClass("java.security.KeyStore").getInstance(PROVIDER)
     store.load(None, None)
-    store.setKeyEntry(alias, JClass("javax.crypto.spec.SecretKeySpec")(material, algorithm), None, None)
+    if not store.containsAlias(alias):
+        store.setKeyEntry(alias, JClass("javax.crypto.spec.SecretKeySpec")(material, algorithm), None, None)
     return store.getKey(alias, None)
 
 

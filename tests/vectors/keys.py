@@ -1,4 +1,4 @@
-"""The JCA calls that the vectors need, from Python: keys made from numbers, one call a case."""
+"""Keys in the HSM made from the numbers of the vectors, and one JCA call a case."""
 
 from __future__ import annotations
 
@@ -6,14 +6,8 @@ from functools import cache
 from hashlib import sha256
 from typing import Any
 
-from jpype import JClass
-
-PROVIDER = "CloudHSM"
-
-
-def java(name: str) -> Any:
-    """Return the Java class of that name."""
-    return JClass(name)
+from tests.jca import PROVIDER, cipher, imported_secret, java
+from tests.jca import verify as verified
 
 
 def number(hexadecimal: str) -> Any:
@@ -23,13 +17,7 @@ def number(hexadecimal: str) -> Any:
 
 def secret_key(algorithm: str, material: bytes) -> Any:
     """Put a raw secret key into the HSM through the key store, as ``keytool -importpass`` would, and return it."""
-    store = java("java.security.KeyStore").getInstance("CloudHSM")
-    store.load(None, None)
-    key = java("javax.crypto.spec.SecretKeySpec")(material, algorithm)
-    alias = f"vector-{algorithm}-{sha256(material).hexdigest()}"
-    if not store.containsAlias(alias):
-        store.setKeyEntry(alias, key, None, None)
-    return store.getKey(alias, None)
+    return imported_secret(material, algorithm, f"vector-{algorithm}-{sha256(material).hexdigest()}")
 
 
 @cache
@@ -78,13 +66,8 @@ def ec_public(curve: str, x: str, y: str) -> Any:
 
 def verify(algorithm: str, key: Any, message: bytes, signature: bytes, parameters: Any = None) -> bool:
     """Verify; a signature that is not even well-formed counts as refused."""
-    verifier = java("java.security.Signature").getInstance(algorithm, PROVIDER)
-    if parameters is not None:
-        verifier.setParameter(parameters)
-    verifier.initVerify(key)
-    verifier.update(message)
     try:
-        return bool(verifier.verify(signature))
+        return verified(algorithm, key, message, signature, parameters=parameters)
     except java("java.security.SignatureException"):
         return False
 
@@ -93,12 +76,7 @@ def crypt(
     transformation: str, encrypting: bool, key: Any, data: bytes, parameters: Any = None, aad: bytes = b""
 ) -> bytes:
     """Encrypt or decrypt in one call."""
-    cipher = java("javax.crypto.Cipher").getInstance(transformation, PROVIDER)
-    mode = cipher.ENCRYPT_MODE if encrypting else cipher.DECRYPT_MODE
-    if parameters is None:
-        cipher.init(mode, key)
-    else:
-        cipher.init(mode, key, parameters)
+    made = cipher(transformation, "encrypt" if encrypting else "decrypt", key, parameters)
     if aad:
-        cipher.updateAAD(aad)
-    return bytes(cipher.doFinal(data))
+        made.updateAAD(aad)
+    return bytes(made.doFinal(data))
