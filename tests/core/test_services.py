@@ -1,0 +1,29 @@
+"""The provider's list of services is the core's mechanism table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+import bridge
+from hsmcore.mechanisms import MECHANISMS, services_resource
+
+_JAR = Path(bridge.__file__).parent / "hsmbridge.jar"
+_ENTRY = "io/hsmbridge/jce/services.tsv"
+
+
+@pytest.mark.skipif(not _JAR.is_file(), reason="make builds the jar, and it has not been made")
+def test_the_jars_resource_is_the_cores_table() -> None:
+    with ZipFile(_JAR) as archive:
+        assert archive.read(_ENTRY).decode() == services_resource()
+
+
+def test_each_line_names_a_mechanism_and_each_mechanism_has_a_line() -> None:
+    lines = [line.split("\t") for line in services_resource().splitlines()]
+    assert all(len(line) == 5 for line in lines)
+    assert {line[2] for line in lines} - {""} == MECHANISMS.keys()
+    names = [(engine, name) for engine, algorithm, _, aliases, _ in lines for name in (algorithm, *aliases.split(","))]
+    taken = [name for name in names if name[1]]
+    assert len(taken) == len(set(taken)), "no two services have one name"
