@@ -151,6 +151,16 @@ def test_other_signatures_do_not_hold(
         assert not keys.verify(row, parameters, bytes([digest[0] ^ 1]) + digest[1:], signature)
 
 
+@pytest.mark.parametrize("curve", CURVES)
+def test_p1363_signatures_have_one_length(pair: Callable[[str], _Pair], curve: str) -> None:
+    row, digest = MECHANISMS["ECDSA_P1363_SHA256"], bytes(range(32))
+    signature = pair(curve).sign(row, None, digest)
+    half = len(signature) // 2
+    longer = b"\0" + signature[:half] + b"\0" + signature[half:]
+    assert not pair(curve).verify(row, None, digest, longer)
+    assert pair(curve).verify(row, None, digest, signature)
+
+
 @_named([row for row in _SIGNATURES if row.hash])
 def test_digests_of_the_wrong_length(pair: Callable[[str], _Pair], row: Mechanism) -> None:
     keys = pair("RSA" if row in _RSA_SIGNATURES else "P-256")

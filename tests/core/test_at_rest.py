@@ -250,3 +250,13 @@ def test_a_damaged_seal_of_the_master_key_is_refused(home: Path) -> None:
         connection.execute("UPDATE hsm SET master = ?", (sealed[:20],))
         with pytest.raises(StoreDamaged):
             Hsm.open(home)
+
+
+def test_a_destroyed_key_leaves_not_even_its_seal(home: Path) -> None:
+    with closing(sqlite3.connect(home / "hsm.db")) as connection:
+        ((handle, sealed), *_) = _rows(connection, "handle, material")
+    assert isinstance(sealed, bytes)
+    assert sealed in (home / "hsm.db").read_bytes()
+    with Hsm.open(home) as hsm:
+        hsm.destroy_key(hsm.login("cu1", PASSWORDS["cu1"]), int(str(handle)))
+    assert not [path.name for path in _files(home) if sealed in path.read_bytes()]
