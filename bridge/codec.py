@@ -189,15 +189,6 @@ def encode_bytes_response(session: int, request: int, data: bytes) -> bytes:
     return _pack_header_and_bytes(length + HEADER_LENGTH + 1, VERSION, 0, 0, session, request, _BYTES, length) + data
 
 
-def encode_sealed_response(session: int, request: int, data: bytes, iv: bytes) -> bytes:
-    """Return the frame of a response of bytes and a map of nothing but ``iv``: what encryption answers, in one step."""
-    length = HEADER_LENGTH + 5 + len(data) + len(_IV_MAP) + 4 + len(iv)
-    if length > MAX_FRAME:
-        raise FrameTooLarge(f"the result of {len(data)} bytes does not fit a frame; use a multi-part operation")
-    head = _pack_header_and_bytes(length - 4, VERSION, 0, 0, session, request, _BYTES, len(data))
-    return b"".join((head, data, _IV_MAP, LENGTH.pack(len(iv)), iv))
-
-
 def encode_values(values: Iterable[Value]) -> bytes:
     """Return the values one after the other.
 
@@ -209,8 +200,11 @@ def encode_values(values: Iterable[Value]) -> bytes:
     return b"".join(parts)
 
 
-_IV_MAP = bytes([_MAP, 0, 0, 0, 1, 0, 0, 0, 2]) + b"iv" + bytes([_BYTES])
-"""A map of one pair up to the length of its value."""
+IV_MAPS = {
+    length: _pack_tagged_length(_MAP, 1) + LENGTH.pack(2) + b"iv" + _pack_tagged_length(_BYTES, length)
+    for length in (8, 12, 16)
+}
+"""A map of ``iv`` up to its value, by its length in bytes: DESede, GCM, AES."""
 
 
 def _encode_one(append: Callable[[bytes], None], value: Value, depth: int) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from bridge import shortcuts
 from bridge.codec import (
     Value,
     correlation,
@@ -17,7 +18,6 @@ from bridge.codec import (
     encode_bytes_response,
     encode_error,
     encode_frame,
-    encode_sealed_response,
     encode_values,
 )
 from bridge.handlers import Handlers
@@ -43,6 +43,7 @@ class _Route:
     signatures: frozenset[tuple[type, ...]]
     call: Callable[..., object]
     needs_session: bool
+    repeats: bool
     answer: Answer
 
 
@@ -62,7 +63,9 @@ class Dispatcher:
         if row.handler.startswith("hsm."):
             owner = self._hsm
         call = getattr(owner, row.handler.removeprefix("hsm."))
-        return _Route(row, row.signatures(), call, row.needs_session, _ANSWERS[row.result])
+        return _Route(
+            row, row.signatures(), call, row.needs_session, row.number in shortcuts.KINDS, _ANSWERS[row.result]
+        )
 
     def connect(self) -> Connection:
         """Return the state of a new connection; close it when its peer is gone."""
@@ -77,6 +80,10 @@ class Dispatcher:
             self._connections.setdefault(token, set()).add(connection)
             connection.sessions[token] = session
             return session
+
+    def keep_shortcut(self, session: Session, frame: bytes, fields: list[Value]) -> None:
+        """Let the next request that differs in its data alone take the short way."""
+        shortcuts.keep(self._hsm, session, frame, fields)
 
     def end(self, token: int) -> None:
         """End the session for every connection; unknown ones are let be."""
@@ -126,6 +133,10 @@ class Connection:
 
     def answer(self, frame: bytes) -> bytes:
         """Answer one frame. Never raises an ``Exception``: whatever happens becomes an error response."""
+        return shortcuts.answer(frame, self.sessions) or self.answer_in_full(frame)
+
+    def answer_in_full(self, frame: bytes) -> bytes:
+        """Answer one frame, looking at every part of it. Never raises an ``Exception``."""
         try:
             operation, token, request = decode_header(frame)
         except RequestError as error:
@@ -140,7 +151,10 @@ class Connection:
                 raise MalformedRequest(f"{route.operation.name} takes {route.operation.expected()}")
             if route.needs_session:
                 session = self.sessions.get(token) or self._dispatcher.join(token, self)
-                return route.answer(token, request, route.call(session, *fields))
+                answer = route.answer(token, request, route.call(session, *fields))
+                if route.repeats:
+                    self._dispatcher.keep_shortcut(session, frame, fields)
+                return answer
             return route.answer(token, request, route.call(self, *fields))
         except HsmError as error:
             return encode_error(token, request, error.code, str(error))
@@ -161,14 +175,6 @@ def _answer_bytes(token: int, request: int, result: object) -> bytes:
     return encode_bytes_response(token, request, result)
 
 
-def _answer_sealed(token: int, request: int, result: object) -> bytes:
-    if type(result) is tuple and type(result[1]) is dict and len(result[1]) == 1:
-        iv = result[1].get("iv")
-        if type(iv) is bytes:
-            return encode_sealed_response(token, request, result[0], iv)
-    return _answer_values(token, request, result)
-
-
 def _answer_value(token: int, request: int, result: Value) -> bytes:
     return encode_frame(0, token, request, encode_values((result,)))
 
@@ -185,7 +191,6 @@ def _answer_nothing(token: int, request: int, result: object) -> bytes:
 
 _ANSWERS: dict[Result, Answer] = {
     Result.BYTES: _answer_bytes,
-    Result.SEALED: _answer_sealed,
     Result.VALUE: _answer_value,
     Result.VALUES: _answer_values,
     Result.NOTHING: _answer_nothing,

@@ -28,8 +28,6 @@ class Result(Enum):
     """``bytes``, the one result."""
     VALUE = auto()
     """Any other single value, or ``bytes | None``."""
-    SEALED = auto()
-    """A tuple of ``bytes`` and parameters: None or a map, mostly of ``iv`` alone."""
     VALUES = auto()
     """A tuple of values."""
     NOTHING = auto()
@@ -119,7 +117,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(15, "SET_ATTRIBUTES", (_HANDLE, _ATTRIBUTES), "set_attributes", Result.VALUE),
     Operation(16, "DESTROY_KEY", (_HANDLE,), "hsm.destroy_key", Result.NOTHING),
     Operation(17, "CLEAR_VALUE", (_HANDLE,), "hsm.clear_value", Result.VALUE),
-    Operation(30, "ENCRYPT", (_KEY, _MECHANISM, _PARAMETERS, _DATA), "hsm.encrypt", Result.SEALED),
+    Operation(30, "ENCRYPT", (_KEY, _MECHANISM, _PARAMETERS, _DATA), "hsm.encrypt", Result.VALUES),
     Operation(31, "DECRYPT", (_KEY, _MECHANISM, _PARAMETERS, _DATA), "hsm.decrypt", Result.BYTES),
     Operation(32, "SIGN", (_KEY, _MECHANISM, _PARAMETERS, _DATA), "hsm.sign", Result.BYTES),
     Operation(33, "VERIFY", (_KEY, _MECHANISM, _PARAMETERS, _DATA, _bytes("signature")), "hsm.verify", Result.VALUE),

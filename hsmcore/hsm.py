@@ -245,30 +245,23 @@ class Hsm:
         Like ``decrypt``, ``sign`` and ``verify`` it raises ``Unauthenticated``, and ``KeyUseError`` and
         ``MechanismError`` with their kinds.
         """
-        run = session.prepared.get((key, mechanism, "ENCRYPT"))
-        if run is None:
-            run = self._use.operation(session, _ENCRYPT, key, mechanism)
-        result: tuple[bytes, dict[str, object] | None] = run(parameters, data)
+        result: tuple[bytes, dict[str, object] | None] = self._use.operation(session, _ENCRYPT, key, mechanism)(
+            parameters, data
+        )
         return result
 
     def decrypt(
         self, session: Session, key: KeyReference, mechanism: str, parameters: Parameters, data: bytes
     ) -> bytes:  # fmt: skip
         """Decrypt."""
-        run = session.prepared.get((key, mechanism, "DECRYPT"))
-        if run is None:
-            run = self._use.operation(session, _DECRYPT, key, mechanism)
-        result: bytes = run(parameters, data)
+        result: bytes = self._use.operation(session, _DECRYPT, key, mechanism)(parameters, data)
         return result
 
     def sign(
         self, session: Session, key: KeyReference, mechanism: str, parameters: Parameters, data: bytes
     ) -> bytes:  # fmt: skip
         """Sign a digest, or the data where the mechanism does not hash; or make a MAC of the data."""
-        run = session.prepared.get((key, mechanism, "SIGN"))
-        if run is None:
-            run = self._use.operation(session, _SIGN, key, mechanism)
-        result: bytes = run(parameters, data)
+        result: bytes = self._use.operation(session, _SIGN, key, mechanism)(parameters, data)
         return result
 
     def verify(
@@ -281,11 +274,12 @@ class Hsm:
         signature: bytes,
     ) -> bool:
         """Tell whether a signature or MAC is right; one of the wrong form is not."""
-        run = session.prepared.get((key, mechanism, "VERIFY"))
-        if run is None:
-            run = self._use.operation(session, _VERIFY, key, mechanism)
-        result: bool = run(parameters, data, signature)
+        result: bool = self._use.operation(session, _VERIFY, key, mechanism)(parameters, data, signature)
         return result
+
+    def keep_shortcut(self, session: Session, name: bytes, kind: str, key: KeyReference, mechanism: str) -> None:
+        """Keep a use that has been allowed under a name in ``session.shortcuts`` too, for as long as it is."""
+        self._use.keep_shortcut(session, name, Operation(kind), key, mechanism)
 
     def begin(
         self, session: Session, kind: str, key: KeyReference, mechanism: str, parameters: Parameters

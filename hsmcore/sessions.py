@@ -21,18 +21,20 @@ ROLES = (ADMIN, CRYPTO_USER)
 class Session:
     """One login. ``token`` is 63 random bits.
 
-    ``prepared`` maps key, mechanism and operation to a function that was allowed for this session, so that a repeated
-    operation costs one look-up; entries are dropped when the key changes.
+    ``prepared`` maps a key's handle, then mechanism and operation, to a function that was allowed for this session, so
+    that a repeated operation costs two look-ups. ``shortcuts`` maps the bytes of a request up to its data to the same
+    functions; what the bytes mean only the dispatcher knows. Both forget a key when it changes.
     """
 
-    __slots__ = ("alive", "prepared", "role", "token", "username")
+    __slots__ = ("alive", "prepared", "role", "shortcuts", "token", "username")
 
     def __init__(self, token: int, username: str, role: str) -> None:
         self.token = token
         self.username = username
         self.role = role
         self.alive = True
-        self.prepared: dict[tuple[object, str, str], Callable[..., Any]] = {}
+        self.prepared: dict[object, dict[tuple[str, str], Callable[..., Any]]] = {}
+        self.shortcuts: dict[bytes, Callable[..., Any]] = {}
 
     def __repr__(self) -> str:
         return f"Session({self.username!r}, {self.role!r}, alive={self.alive})"
@@ -66,6 +68,7 @@ class Sessions:
         """End the session; return whether it was alive."""
         session.alive = False
         session.prepared.clear()
+        session.shortcuts.clear()
         return self._alive.pop(session.token, None) is not None
 
     def all(self) -> tuple[Session, ...]:
@@ -79,8 +82,8 @@ class Sessions:
     def forget_key(self, handle: int) -> None:
         """Drop what was prepared with a key, in every session."""
         for session in self._alive.values():
-            for place in [place for place in list(session.prepared) if place[0] == handle]:
-                session.prepared.pop(place, None)
+            if session.prepared.pop(handle, None) is not None:
+                session.shortcuts.clear()
 
 
 def ended() -> Unauthenticated:

@@ -25,7 +25,8 @@ KeyReference = int | bytes
 FOREIGN_KEYS = 512
 """How many opened public keys from outside are kept, least recently used first to go."""
 
-_PARTS = " in parts"
+SHORTCUTS = 4096
+"""How many shortcuts a session keeps; one more starts afresh."""
 
 
 class KeyUse:
@@ -36,11 +37,16 @@ class KeyUse:
         self._lock = lock
 
     def operation(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Run:
-        """Return the function of a one-shot operation.
+        """Return the function of a one-shot operation, as it was prepared before if it was.
 
         Raises ``Unauthenticated``, ``PermissionDenied``, ``MechanismInvalid``, ``KeyNotFound``,
         ``KeyTypeInconsistent``, ``KeyFunctionNotPermitted``, ``StoreDamaged``.
         """
+        prepared = session.prepared.get(key)
+        found = prepared.get((mechanism, kind.value)) if prepared else None
+        return self._prepare(session, kind, key, mechanism) if found is None else found
+
+    def _prepare(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Run:
         policy.require(session, CRYPTO_USER)
         row = policy.mechanism(mechanism, kind)
         if isinstance(key, bytes):
@@ -50,8 +56,20 @@ class KeyUse:
         run = primitives.operation(row, kind, self._ring.open(entry))
         with self._lock:
             if session.alive and self._ring.is_current(entry):
-                session.prepared[key, mechanism, kind.value] = run
+                session.prepared.setdefault(key, {})[mechanism, kind.value] = run
         return run
+
+    def keep_shortcut(
+        self, session: Session, name: bytes, kind: Operation, key: KeyReference, mechanism: str
+    ) -> None:  # fmt: skip
+        """Keep what is prepared for this use under a name too; nothing if it was forgotten meanwhile."""
+        with self._lock:
+            run = session.prepared.get(key, {}).get((mechanism, kind.value))
+            if run is None:
+                return
+            if len(session.shortcuts) >= SHORTCUTS:
+                session.shortcuts.clear()
+            session.shortcuts[name] = run
 
     def stream(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Begin:
         """Return the function that begins a multi-part operation. Raises as ``operation``."""
