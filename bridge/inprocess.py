@@ -1,8 +1,9 @@
 """The in-process carrier, as far as Python goes: a buffer shared with one Java thread, and that thread's Python state.
 
-JPype gives a Java thread a new Python thread state for each call and deletes it at the end, which costs more than the
-rest of a request. One ``PyGILState_Ensure`` more, made inside the thread's first exchange and not matched by a release,
-keeps the state; it is deleted once the thread is gone. Nothing here imports JPype: ``bridge.jvm`` makes the
+Java calls ``exchange``, as a native method, with the number of a channel; everything else goes through the buffer. A
+Java thread that enters Python gets a new Python thread state and loses it at the end of the call, which costs more than
+the rest of a request. One ``PyGILState_Ensure`` more, made inside the thread's first exchange and not matched by a
+release, keeps the state; it is deleted once the thread is gone. Nothing here imports JPype: ``bridge.jvm`` makes the
 Java halves.
 """
 
@@ -17,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bridge.codec import HEADER_LENGTH, LENGTH
+from bridge import shortcuts
+from bridge.codec import LENGTH
 from bridge.dispatch import Connection, Dispatcher
 
 if TYPE_CHECKING:
@@ -31,6 +33,11 @@ _python.PyThreadState_Clear.argtypes = (ctypes.c_void_p,)
 _python.PyThreadState_Clear.restype = None
 _python.PyThreadState_Delete.argtypes = (ctypes.c_void_p,)
 _python.PyThreadState_Delete.restype = None
+
+_channels: list[Channel] = []
+"""Every channel by its number. Java keeps its channels for later threads, so none is ever taken out."""
+_FRAMES = 2
+"""Python's frames from ``Channel.keep_state`` to the call from Java: its own and that of ``exchange``."""
 
 
 class InProcess:
@@ -52,36 +59,51 @@ class InProcess:
         self._connection.close()
 
 
-class Channel:
-    """The three methods of ``io.hsmbridge.jce.carrier.InProcessChannel``, for one Java thread."""
+def exchange(environment: int, java_class: int, number: int) -> int:
+    """Answer the request at offset 0 of a channel's buffer, there, and return how long the answer is, in bytes.
 
-    __slots__ = ("_answer", "_kept", "_pending", "_view")
+    Where the answer does not fit, it waits for ``grow``. This is the body of a native method; see ``bridge.natives``
+    for the first two arguments.
+    """
+    channel = _channels[number]
+    if not channel.owned:
+        channel.keep_state()
+    view = channel.view
+    # Copied before it is looked at: what is checked is then what is used, whatever Java does to the buffer.
+    frame = view[: _read_length(view)[0] + 4].tobytes()
+    response = shortcuts.answer(frame, channel.sessions) or channel.answer(frame)
+    length = len(response)
+    if length <= len(view):
+        view[:length] = response
+    else:
+        channel.pending = response
+    return length
+
+
+class Channel:
+    """What one Java thread shares with Python.
+
+    ``grow`` and ``release`` are those of ``io.hsmbridge.jce.carrier.InProcessChannel``.
+    """
+
+    __slots__ = ("_kept", "answer", "number", "owned", "pending", "sessions", "view")
 
     def __init__(self, connection: Connection, buffer: Any) -> None:
-        self._answer = connection.answer
-        self._view = plain_view(buffer)
-        self._pending = b""
+        self.answer = connection.answer_in_full
+        self.sessions = connection.sessions
+        self.view = plain_view(buffer)
+        self.pending = b""
+        self.owned = False
         self._kept: _KeptState | None = None
-
-    def exchange(self) -> None:
-        """Answer the request at offset 0 of the buffer, there; leave the header only where the answer does not fit."""
-        if self._kept is None:
-            self._keep_state()
-        view = self._view
-        # Copied before it is looked at: what is checked is then what is used, whatever Java does to the buffer.
-        response = self._answer(view[: _read_length(view)[0] + 4].tobytes())
-        length = len(response)
-        if length <= len(view):
-            view[:length] = response
-        else:
-            self._pending = response
-            view[:HEADER_LENGTH] = response[:HEADER_LENGTH]
+        _channels.append(self)
+        self.number = len(_channels) - 1
+        LENGTH.pack_into(self.view, 0, self.number)
 
     def grow(self, buffer: Any) -> None:
         """Use this larger buffer from now on, and put the response that did not fit there."""
-        self._view = plain_view(buffer)
-        response, self._pending = self._pending, b""
-        self._view[: len(response)] = response
+        self.view = plain_view(buffer)
+        response, self.pending = self.pending, b""
+        self.view[: len(response)] = response
 
     def release(self) -> None:
         """Let go of the thread's Python state once the thread is gone. Called by another thread.
@@ -89,17 +111,21 @@ class Channel:
         The channel may then serve another thread: wrapping a Java buffer costs JPype 1.5 KiB a thread that it never
         gives back, so Java keeps released channels and buffers for the next thread.
         """
-        self._pending = b""
+        self.pending = b""
+        self.owned = False
         kept, self._kept = self._kept, None
         if kept is not None:
             _departed.add(kept)
 
-    def _keep_state(self) -> None:
-        frame = inspect.currentframe()
-        # A thread that Python owns has frames below the call from Java, and its state is not JPype's to delete.
-        if frame is None or frame.f_back is None or frame.f_back.f_back is not None:
-            return
-        self._kept = _KeptState.of_this_thread()
+    def keep_state(self) -> None:
+        """Keep the calling thread's Python state from now on, where the thread is Java's."""
+        self.owned = True
+        entry = inspect.currentframe()
+        for _ in range(_FRAMES):
+            entry = entry.f_back if entry is not None else None
+        # A thread that Python owns has frames below the call from Java, and its state is not ours to delete.
+        if entry is None:
+            self._kept = _KeptState.of_this_thread()
 
 
 def plain_view(buffer: Any) -> memoryview:

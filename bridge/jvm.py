@@ -17,7 +17,8 @@ import _jpype
 import jpype
 from jpype import JArray, JChar, JClass, JException, JProxy, JString
 
-from bridge.inprocess import InProcess
+from bridge import natives
+from bridge.inprocess import InProcess, exchange
 from hsmcore.errors import StateError
 
 if TYPE_CHECKING:
@@ -86,10 +87,11 @@ def install(hsm: Hsm) -> InProcess:
 
     def open_channel(buffer: Any) -> Any:
         channel = carrier.attach(buffer)
-        methods = {"exchange": channel.exchange, "grow": channel.grow, "release": channel.release}
+        methods = {"grow": channel.grow, "release": channel.release}
         return JProxy(channel_interface, dict=methods)
 
     hook = JProxy(_CARRIER + "InProcessHook", dict={"open": _logged(open_channel)})
+    natives.register(jpype.getDefaultJVMPath(), _CARRIER + "InProcess", "exchange", exchange)
     JClass(_CARRIER + "InProcess").install(hook)
     return carrier
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from bridge import codec
-from bridge.inprocess import Channel, InProcess
+from bridge.inprocess import Channel, InProcess, exchange
 from bridge.operations import NUMBERS
 from bridge.pytest_plugin import USER
 from hsmcore import Hsm, errors
@@ -33,12 +33,11 @@ class Java:
 
     def raw(self, frame: bytes) -> bytes:
         self.buffer[: len(frame)] = frame
-        self.channel.exchange()
-        (length,) = struct.unpack_from(">I", self.buffer)
-        if length + 4 > len(self.buffer):
-            self.buffer = bytearray(length + 4)
+        length = exchange(0, 0, self.channel.number)
+        if length > len(self.buffer):
+            self.buffer = bytearray(length)
             self.channel.grow(self.buffer)
-        return bytes(self.buffer[: length + 4])
+        return bytes(self.buffer[:length])
 
     def call(self, name: str, session: int, *fields: object) -> tuple[int, list[object]]:
         response = self.raw(codec.encode_request(NUMBERS[name], session, 3, fields))

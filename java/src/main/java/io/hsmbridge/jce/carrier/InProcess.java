@@ -99,23 +99,29 @@ public final class InProcess extends Carrier {
         return "the HSM in this process";
     }
 
+    /**
+     * Answers the request at offset 0 of a channel's buffer, there. Its body is Python's.
+     *
+     * @return the answer's length in bytes; one that the buffer cannot hold waits for {@link InProcessChannel#grow}
+     */
+    private static native int exchange(int channelNumber);
+
     /** A channel and the buffer it shares, used by one thread after another: JPype never frees what a new one costs. */
-    private record Seat(InProcessChannel channel, ByteBuffer buffer) {
+    private record Seat(InProcessChannel channel, int number, ByteBuffer buffer) {
         static Seat open(InProcessHook hook) {
             ByteBuffer buffer = ByteBuffer.allocateDirect(BUFFER_LENGTH);
-            return new Seat(hook.open(buffer), buffer);
+            InProcessChannel channel = hook.open(buffer);
+            return new Seat(channel, buffer.getInt(0), buffer);
         }
     }
 
     /** The link of a thread, which ends with it. */
     private static final class ThreadLink implements Link {
         private final Seat seat;
-        private final InProcessChannel channel;
         private ByteBuffer buffer;
 
         ThreadLink(Seat seat) {
             this.seat = seat;
-            channel = seat.channel();
             buffer = seat.buffer();
         }
 
@@ -123,25 +129,24 @@ public final class InProcess extends Carrier {
         public ByteBuffer buffer(int capacity) {
             if (capacity > buffer.capacity()) {
                 buffer = ByteBuffer.allocateDirect(Math.min(capacity, Frame.MAX_LENGTH + BUFFER_LENGTH));
-                channel.grow(buffer);
+                seat.channel().grow(buffer);
             }
             return buffer;
         }
 
         @Override
-        public ByteBuffer exchange() throws IOException {
-            channel.exchange();
-            int length = Frame.length(buffer);
+        public ByteBuffer exchange() {
+            int length = InProcess.exchange(seat.number());
             if (length > buffer.capacity()) {
                 buffer = ByteBuffer.allocateDirect(length);
-                channel.grow(buffer);
+                seat.channel().grow(buffer);
             }
             return buffer;
         }
 
         void shrink() {
             buffer = seat.buffer();
-            channel.grow(buffer);
+            seat.channel().grow(buffer);
         }
     }
 }
