@@ -53,8 +53,8 @@ public enum KeyAttribute {
     CRT_COEFFICIENT(byte[].class),
     /** Curve: DER object identifier at generation, parameters at import. */
     EC_PARAMS(byte[].class, ECParameterSpec.class),
-    /** Public point. */
-    EC_POINT(ECPoint.class),
+    /** Public point of a curve; of an Edwards curve the SubjectPublicKeyInfo in DER. */
+    EC_POINT(ECPoint.class, byte[].class),
     /** Secret key bytes, or an EC private value, big-endian. */
     VALUE(byte[].class),
     /** Type of the key. */

@@ -8,6 +8,10 @@ public enum KeyType {
     DESEDE,
     /** Elliptic curve. */
     EC,
+    /** Edwards curve: Ed25519. */
+    EC_EDWARDS,
+    /** Lattice signatures, FIPS 204. */
+    ML_DSA,
     /** Any bytes, for HMAC. */
     GENERIC_SECRET,
     /** RSA, 2048 to 4096 bits. */
