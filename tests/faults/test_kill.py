@@ -13,8 +13,7 @@ import pytest
 
 from bridge.client import Client
 from hsmcore.errors import HsmError
-
-from .conftest import PASSWORD, Site
+from tests.site import PASSWORD, Site
 
 ROUNDS = 50
 

@@ -12,8 +12,7 @@ import pytest
 from bridge.client import Client
 from hsmcore import Hsm
 from hsmcore.errors import HsmError, StateLocked, StateMissing, StateVersion, StoreDamaged, StoreFull
-
-from .conftest import PASSWORD, Site
+from tests.site import PASSWORD, Site
 
 
 def _database(home: Path) -> Path:

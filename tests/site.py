@@ -1,0 +1,57 @@
+"""An HSM in a directory of its own, its commands and its daemon as processes."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+PASSWORD = "correct-horse-1"
+"""The password of the crypto user ``cu1`` of every site."""
+ADMIN_PASSWORD = "battery-staple-2"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A state directory and how to run commands on it."""
+
+    home: Path
+    environment: dict[str, str]
+
+    def hsm(
+        self, *arguments: str, file_size_limit: int | None = None, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``hsm``; with a limit, no file it or its daemon writes grows beyond that many bytes."""
+
+        def limit() -> None:
+            if file_size_limit is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (file_size_limit, file_size_limit))
+
+        return subprocess.run(
+            [sys.executable, "-m", "bridge", *arguments],
+            env=self.environment | variables, capture_output=True, text=True, preexec_fn=limit, timeout=120,
+        )  # fmt: skip
+
+    def must(self, *arguments: str, **variables: str) -> str:
+        """Run ``hsm``, expect success, return what it printed."""
+        done = self.hsm(*arguments, **variables)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@contextmanager
+def fresh_site(home: Path, *options: str) -> Iterator[Site]:
+    """Make an HSM with the crypto user ``cu1``; its daemon, if one runs, is stopped afterwards."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HSM_")}
+    own = {"HSM_HOME": str(home), "HSM_USER": "cu1", "HSM_PASSWORD": PASSWORD, "HSM_ADMIN_PASSWORD": ADMIN_PASSWORD}
+    site = Site(home, kept | own)
+    site.must("init", *options)
+    try:
+        yield site
+    finally:
+        site.hsm("stop")
