@@ -41,7 +41,7 @@ def create(home: Path, name: str, role: str, password_file: str | None) -> None:
     password = known.encode() if known and not password_file else new_password(name, password_file)
     with as_admin(home) as client:
         client.call("USER_CREATE", name, role, password)
-    click.echo(f"Created {role} {name}")
+    click.echo(f"Created {role} {name.lower()}")
 
 
 @user.command("list")
@@ -77,7 +77,7 @@ def change_password(home: Path, name: str, role: str, password_file: str | None)
     password = new_password(name, password_file)
     with (as_user if own else as_admin)(home) as client:
         client.call("USER_CHANGE_PASSWORD", name, role, password)
-    click.echo(f"Changed the password of {role} {name}")
+    click.echo(f"Changed the password of {role} {name.lower()}")
 
 
 @user.command()
@@ -93,4 +93,4 @@ def delete(home: Path, name: str, role: str) -> None:
     """
     with as_admin(home) as client:
         client.call("USER_DELETE", name, role)
-    click.echo(f"Deleted {role} {name}")
+    click.echo(f"Deleted {role} {name.lower()}")

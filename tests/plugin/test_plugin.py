@@ -1,0 +1,85 @@
+"""The pytest plugin as a project of somebody else uses it: a folder with a few lines of test, run by pytest."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TESTS = """
+from jpype import JClass
+
+LABELS = []
+
+
+def test_signs(hsm):
+    generator = JClass("java.security.KeyPairGenerator").getInstance("EC", "CloudHSM")
+    generator.initialize(256)
+    pair = generator.generateKeyPair()
+    assert pair.getPrivate().getEncoded() is None
+    assert hsm.provider.getName() == "CloudHSM"
+
+
+def test_makes_a_key_in_python_and_finds_it_in_java(hsm):
+    hsm.hsm.generate_key(hsm.session, "AES_KEY_GEN", {"LABEL": "shared", "TOKEN": True})
+    store = JClass("java.security.KeyStore").getInstance("CloudHSM")
+    store.load(None, None)
+    assert store.getKey("shared", None).getAlgorithm() == "AES"
+
+
+def test_begins_with_an_empty_hsm(hsm):
+    assert hsm.hsm.find_keys(hsm.session, {}) == []
+    assert JClass("com.example.Answer").number() == 42
+    assert JClass("java.lang.System").getProperty("set.by.test") == "yes"
+
+
+def test_needs_no_hsm():
+    assert True
+"""
+
+ANSWER = """
+package com.example;
+public class Answer {
+    public static int number() {
+        return 42;
+    }
+}
+"""
+
+
+def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HSM_", "PYTEST_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
+
+
+def _project(folder: Path, addopts: str) -> None:
+    (folder / "test_it.py").write_text(TESTS)
+    (folder / "Answer.java").write_text(ANSWER)
+    subprocess.run(["javac", "-d", "classes", "Answer.java"], cwd=folder, check=True)
+    (folder / "pytest.ini").write_text(
+        f"[pytest]\naddopts = {addopts}\nhsmbridge_classpath = classes\nhsmbridge_jvm_args =\n    -Dset.by.test=yes\n"
+    )
+
+
+def test_a_project_with_the_advised_options(tmp_path: Path) -> None:
+    _project(tmp_path, "-p no:faulthandler")
+    done = _run(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 passed" in done.stdout
+
+
+def test_a_project_that_forgot_them(tmp_path: Path) -> None:
+    _project(tmp_path, "")
+    done = _run(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 passed" in done.stdout
+
+
+def test_a_failing_test_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text("def test_fails(hsm):\n    assert hsm.user == 'nobody'\n")
+    done = _run(tmp_path, "-p", "no:faulthandler")
+    assert done.returncode == 1
+    assert "1 failed" in done.stdout

@@ -1,0 +1,93 @@
+"""``hsm java``, ``hsm keytool`` and ``hsm jarsigner``: in one process with the HSM, exit codes passed on."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from bridge.jvm import provider_jar
+from tests.site import fresh_site
+
+from .conftest import Desk
+
+PROGRAM = """
+import java.security.*;
+public class Program {
+    public static void main(String[] words) throws Exception {
+        if (words[0].equals("exit")) {
+            System.exit(Integer.parseInt(words[1]));
+        }
+        if (words[0].equals("throw")) {
+            throw new IllegalStateException("thrown");
+        }
+        Provider[] all = Security.getProviders();
+        System.out.println(all[all.length - 1].getName());
+        KeyPairGenerator generator = KeyPairGenerator.getInstance("EC", "CloudHSM");
+        generator.initialize(256);
+        KeyPair pair = generator.generateKeyPair();
+        Signature signature = Signature.getInstance("SHA256withECDSA");
+        signature.initSign(pair.getPrivate());
+        signature.update(words[1].getBytes());
+        byte[] signed = signature.sign();
+        Signature judge = Signature.getInstance("SHA256withECDSA", "SunEC");
+        judge.initVerify(pair.getPublic());
+        judge.update(words[1].getBytes());
+        System.out.println(signature.getProvider().getName() + " " + judge.verify(signed));
+    }
+}
+"""
+
+
+@pytest.fixture(scope="module", params=["in process", "beside a daemon"])
+def desk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    with fresh_site(tmp_path_factory.mktemp("hsm")) as site:
+        if request.param == "beside a daemon":
+            site.must("start")
+        desk = Desk(site, tmp_path_factory.mktemp("desk"))
+        (desk.folder / "Program.java").write_text(PROGRAM)
+        subprocess.run(["javac", "Program.java"], cwd=desk.folder, check=True)
+        yield desk
+
+
+def test_a_jar_is_signed(desk: Desk) -> None:
+    store = ["-storetype", "CloudHSM", "-keystore", str(desk.folder / "certs.store"), "-storepass", "changeit"]
+    desk.site.must(
+        "keytool", "-genkeypair", "-alias", "release", "-keyalg", "EC", "-groupname", "secp384r1", "-dname", "CN=R",
+        "-providerName", "CloudHSM", "-keypass", "changeit", *store,
+    )  # fmt: skip
+    assert "release, " in desk.site.must("keytool", "-list", *store)
+    jar = desk.folder / "app.jar"
+    shutil.copy(provider_jar(), jar)
+    desk.site.must("jarsigner", *store, str(jar), "release")
+    assert "jar verified." in desk.must("jarsigner", "-verify", str(jar))
+
+
+def test_a_program_finds_the_provider_last(desk: Desk) -> None:
+    said = desk.site.must("java", "-cp", str(desk.folder), "Program", "sign", "words")
+    assert said.split() == ["CloudHSM", "CloudHSM", "true"]
+
+
+@pytest.mark.parametrize(("words", "code"), [(("exit", "0"), 0), (("exit", "7"), 7), (("throw",), 1)])
+def test_exit_codes(desk: Desk, words: tuple[str, ...], code: int) -> None:
+    done = desk.site.hsm("java", "-cp", str(desk.folder), "Program", *words)
+    assert done.returncode == code, done.stderr
+    assert ("java.lang.IllegalStateException: thrown" in done.stderr) == (words[0] == "throw")
+
+
+def test_failures_of_the_tools(desk: Desk) -> None:
+    store = ["-storetype", "CloudHSM", "-keystore", str(desk.folder / "missing.store"), "-storepass", "changeit"]
+    assert desk.site.hsm("keytool", "-list", *store).returncode == 1
+    assert desk.site.hsm("jarsigner", *store, "missing.jar", "nobody").returncode == 1
+    done = desk.site.hsm("java", "-cp", str(desk.folder), "Missing")
+    assert done.returncode == 1
+    assert "Could not find or load main class Missing" in done.stderr
+    assert desk.site.hsm("java").returncode == 2
+
+
+def test_wrong_credentials(desk: Desk) -> None:
+    done = desk.site.hsm("java", "-cp", str(desk.folder), "Program", "sign", "words", HSM_PASSWORD="not-the-one")
+    assert done.returncode == 1
+    assert "Incorrect authentication credentials" in done.stderr
