@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bridge.codec import Value
 from bridge.handlers import Fields, flat
 from hsmcore.errors import KeyStoreNotLoaded, MalformedRequest, OperationLimit
-from keystore import KeyStore
+from keystore import Entry, KeyStore
 
 if TYPE_CHECKING:
     from hsmcore.hsm import Hsm
@@ -64,19 +64,16 @@ class Stores:
         with self._open(session, handle) as store:
             return list(store.aliases())
 
+    def store_entries(self, session: Session, handle: int) -> dict[str, Fields]:
+        """Describe every entry, by alias."""
+        with self._open(session, handle) as store:
+            return {alias: _fields(entry) for alias, entry in store.entries().items()}
+
     def store_entry(self, session: Session, handle: int, alias: str) -> Fields | None:
         """Describe one entry."""
         with self._open(session, handle) as store:
             entry = store.entry(alias)
-        if entry is None:
-            return None
-        chain: list[Value] = list(entry.chain)
-        return {
-            "is_key": entry.is_key,
-            "is_certificate": entry.is_certificate,
-            "chain": chain,
-            "created": entry.created,
-        }
+        return None if entry is None else _fields(entry)
 
     def store_get_key(self, session: Session, handle: int, alias: str) -> Fields | None:
         """Return the record of the key under this alias."""
@@ -123,6 +120,16 @@ class Stores:
             raise _not_loaded()
         with loaded.lock:
             yield loaded.store
+
+
+def _fields(entry: Entry) -> Fields:
+    chain: list[Value] = list(entry.chain)
+    return {
+        "is_key": entry.is_key,
+        "is_certificate": entry.is_certificate,
+        "chain": chain,
+        "created": entry.created,
+    }
 
 
 def certificates(chain: Sequence[Value]) -> tuple[bytes, ...]:

@@ -212,6 +212,17 @@ class Hsm:
         """
         return self._ring.find(session, given(attributes), limit)
 
+    def find_pair(self, session: Session, public_key_info: bytes) -> list[KeyRecord]:
+        """Return the halves, that this session sees, of the pair with this SubjectPublicKeyInfo (DER)."""
+        return self._ring.halves(session, public_key_info)
+
+    def labels(self, session: Session) -> dict[str, dict[str, int]]:
+        """Return the labels that this session sees, each with how many keys of each OBJECT_CLASS have it.
+
+        What a damaged row claims counts too; the key itself is refused when it is asked for.
+        """
+        return self._ring.labels(session)
+
     def get_key(self, session: Session, handle: int) -> KeyRecord:
         """Return a key's record. Raises ``KeyNotFound``, ``StoreDamaged``."""
         return policy.view(session, self._ring.entry(session, handle))

@@ -1,4 +1,4 @@
-"""Key records, and the index that finds them by handle, label and other attributes."""
+"""Key records, and the session keys, which are in memory only."""
 
 from __future__ import annotations
 
@@ -50,18 +50,13 @@ class Entry:
         """The key's handle."""
         return self.record.handle
 
-
-@dataclass(frozen=True, slots=True)
-class DamagedEntry:
-    """A stored row that does not open. What it claims may be forged: it serves to report the damage, nothing else."""
-
-    handle: int
-    owner: str
-    label: str
+    def erase(self) -> None:
+        """Drop the material of a key that is no more; who still holds the entry can do nothing with it."""
+        self.material = self.loaded = self.sealed = None
 
 
-class KeyIndex:
-    """All keys in memory, in the order in which they were made. Whoever changes it holds the HSM's lock."""
+class SessionKeys:
+    """The session keys, in the order in which they were made. Whoever changes them holds the HSM's lock."""
 
     def __init__(self) -> None:
         self._entries: dict[int, Entry] = {}
@@ -80,36 +75,35 @@ class KeyIndex:
         old = self._entries.get(entry.handle)
         if old is not None:
             self._forget_label(old)
-            self._forget_session(old)
         self._entries[entry.handle] = entry
         self._labels.setdefault(str(entry.record.attributes["LABEL"]), {})[entry.handle] = None
         if entry.session is not None:
             self._sessions.setdefault(entry.session, {})[entry.handle] = None
 
-    def remove(self, handle: int) -> None:
-        """Take a key out and drop its material."""
+    def remove(self, handle: int) -> Entry:
+        """Take a key out and return it."""
         entry = self._entries.pop(handle)
         self._forget_label(entry)
         self._forget_session(entry)
-        entry.material = entry.loaded = entry.sealed = None
+        return entry
 
-    def of_session(self, session: int) -> tuple[int, ...]:
-        """Return the handles of a session's session keys."""
-        return tuple(self._sessions.get(session, ()))
+    def of_session(self, session: int) -> tuple[Entry, ...]:
+        """Return a session's keys."""
+        return tuple(self._entries[handle] for handle in self._sessions.get(session, ()))
 
     def owned_by(self, owner: str) -> bool:
-        """Tell whether the user owns a key."""
+        """Tell whether the user owns a session key."""
         return any(entry.owner == owner for entry in self._entries.values())
 
-    def matching(self, wanted: Mapping[str, Value]) -> Iterator[Entry]:
-        """Yield the keys that have all these attribute values."""
+    def matching(self, session: int, wanted: Mapping[str, Value]) -> Iterator[Entry]:
+        """Yield the keys of a session that have all these attribute values."""
         label = wanted.get("LABEL")
+        entries = self.of_session(session)
         if isinstance(label, str):
-            candidates = [self._entries[handle] for handle in self._labels.get(label, ())]
-        else:
-            candidates = list(self._entries.values())
+            labelled = self._labels.get(label, ())
+            entries = tuple(self._entries[handle] for handle in labelled)
         items = wanted.items()
-        return (entry for entry in candidates if items <= entry.record.attributes.items())
+        return (entry for entry in entries if entry.session == session and items <= entry.record.attributes.items())
 
     def _forget_label(self, entry: Entry) -> None:
         label = str(entry.record.attributes["LABEL"])

@@ -31,7 +31,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hsmcore.attributes import Value
 from hsmcore.errors import MasterKeyUnavailable, StateVersion, StoreDamaged
@@ -64,7 +64,7 @@ def decode_attributes(encoded: str) -> dict[str, Value]:
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """A token key as it is stored. ``created`` is in ms since 1970."""
+    """A token key as it is stored. ``created`` is in ms since 1970; the last three repeat attributes."""
 
     handle: int
     owner: str
@@ -72,6 +72,9 @@ class KeyRow:
     attributes: str
     public_key_info: bytes | None
     sealed: bytes = field(repr=False)
+    label: str
+    object_class: str
+    key_type: str
 
     def context(self) -> bytes:
         """Return what the material is bound to."""
@@ -94,7 +97,7 @@ class Vault:
     def seal_key(self, row: KeyRow, material: bytes) -> KeyRow:
         """Return the row with the material sealed to it."""
         sealed = self._sealer.seal(material, row.context())
-        return KeyRow(row.handle, row.owner, row.created, row.attributes, row.public_key_info, sealed)
+        return replace(row, sealed=sealed)
 
     def open_key(self, row: KeyRow) -> bytes:
         """Return a key's material. Raises ``StoreDamaged``."""

@@ -36,6 +36,11 @@ class Session:
         self.prepared: dict[object, dict[tuple[str, str], Callable[..., Any]]] = {}
         self.shortcuts: dict[bytes, Callable[..., Any]] = {}
 
+    def forget(self) -> None:
+        """Drop everything that was prepared."""
+        self.prepared.clear()
+        self.shortcuts.clear()
+
     def __repr__(self) -> str:
         return f"Session({self.username!r}, {self.role!r}, alive={self.alive})"
 
@@ -67,8 +72,7 @@ class Sessions:
     def end(self, session: Session) -> bool:
         """End the session; return whether it was alive."""
         session.alive = False
-        session.prepared.clear()
-        session.shortcuts.clear()
+        session.forget()
         return self._alive.pop(session.token, None) is not None
 
     def all(self) -> tuple[Session, ...]:

@@ -25,8 +25,8 @@ KeyReference = int | bytes
 FOREIGN_KEYS = 512
 """How many opened public keys from outside are kept, least recently used first to go."""
 
-SHORTCUTS = 4096
-"""How many shortcuts a session keeps; one more starts afresh."""
+PREPARED = SHORTCUTS = 4096
+"""How many keys a session keeps prepared, and how many shortcuts; one more starts afresh."""
 
 
 class KeyUse:
@@ -56,6 +56,8 @@ class KeyUse:
         run = primitives.operation(row, kind, self._ring.open(entry))
         with self._lock:
             if session.alive and self._ring.is_current(entry):
+                if len(session.prepared) >= PREPARED:
+                    session.forget()
                 session.prepared.setdefault(key, {})[mechanism, kind.value] = run
         return run
 

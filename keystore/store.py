@@ -54,18 +54,39 @@ class KeyStore:
 
     def aliases(self) -> list[str]:
         """List the file's aliases in their order, then the labels of keys in the HSM, each once."""
-        labels = {str(record.attributes["LABEL"]) for record in self._find({}) if record.attributes.get("LABEL")}
-        return [*self._entries, *sorted(labels - self._entries.keys())]
+        labels = self._hsm.labels(self._session)
+        return [*self._entries, *sorted(labels.keys() - self._entries.keys())]
+
+    def entries(self) -> dict[str, Entry]:
+        """Describe every entry, as ``entry`` does, in the order of ``aliases``.
+
+        One question to the HSM; a key is opened, and damage of its row found, when it is asked for.
+        """
+        labels = self._hsm.labels(self._session)
+        described = {}
+        for alias, held in self._entries.items():
+            if held.kind is Kind.TRUSTED or alias in self._links or not _usable(labels.get(alias, {})):
+                described[alias] = self._described(alias, held)
+            else:
+                described[alias] = _of_key(held, _usable(labels[alias]))
+        for alias in sorted(labels.keys() - self._entries.keys()):
+            counts = labels[alias]
+            found = _usable(counts) or counts[_PUBLIC]
+            described[alias] = Entry(is_key=found == 1, is_certificate=False)
+        return described
 
     def entry(self, alias: str) -> Entry | None:
         """Describe one entry; ``None`` where neither the file nor the HSM knows the alias."""
         held = self._entries.get(alias)
-        if held is not None and held.kind is Kind.TRUSTED:
-            return Entry(is_key=False, is_certificate=True, chain=held.chain, created=held.created)
-        candidates = self._candidates(alias)
         if held is not None:
-            return Entry(is_key=len(candidates) < 2, is_certificate=False, chain=held.chain, created=held.created)
+            return self._described(alias, held)
+        candidates = self._candidates(alias)
         return Entry(is_key=len(candidates) == 1, is_certificate=False) if candidates else None
+
+    def _described(self, alias: str, held: FileEntry) -> Entry:
+        if held.kind is Kind.TRUSTED:
+            return Entry(is_key=False, is_certificate=True, chain=held.chain, created=held.created)
+        return _of_key(held, len(self._candidates(alias)))
 
     def get_key(self, alias: str) -> KeyRecord | None:
         """Return the key under this alias; ``None`` where there is none. Raises ``KeyAmbiguous``."""
@@ -150,9 +171,6 @@ class KeyStore:
         self._to_persist.clear()
         return file
 
-    def _find(self, attributes: Mapping[str, Value]) -> list[KeyRecord]:
-        return self._hsm.find_keys(self._session, attributes)
-
     def _candidates(self, alias: str) -> list[KeyRecord]:
         """Return the keys that the alias may mean: private and secret ones, else for a mere label public ones.
 
@@ -160,7 +178,7 @@ class KeyStore:
         """
         if alias in self._links:
             return self._by_handle(self._links[alias])
-        labelled = self._find({"LABEL": alias}) if alias else []
+        labelled = self._hsm.find_keys(self._session, {"LABEL": alias}) if alias else []
         usable = [record for record in labelled if record.attributes["OBJECT_CLASS"] != _PUBLIC]
         if alias in self._entries:
             return usable or self._certified(self._entries[alias])
@@ -174,8 +192,8 @@ class KeyStore:
 
     def _certified(self, held: FileEntry) -> list[KeyRecord]:
         public_key = public_key_of(held.chain[0])
-        private_keys = self._find({"OBJECT_CLASS": _PRIVATE})
-        return [record for record in private_keys if record.public_key_info == public_key]
+        halves = self._hsm.find_pair(self._session, public_key) if public_key else []
+        return [record for record in halves if record.attributes["OBJECT_CLASS"] == _PRIVATE]
 
     def _check_free(self, alias: str, handle: int | None) -> None:
         """Check that the alias names nothing but the key that is about to be entered."""
@@ -190,9 +208,9 @@ class KeyStore:
     def _unlabelled_public_halves(self, record: KeyRecord) -> list[KeyRecord]:
         if record.attributes["OBJECT_CLASS"] != _PRIVATE or record.public_key_info is None:
             return []
-        public_keys = self._find({"OBJECT_CLASS": _PUBLIC})
-        halves = (public for public in public_keys if public.public_key_info == record.public_key_info)
-        return [public for public in halves if not public.attributes.get("LABEL")]
+        halves = self._hsm.find_pair(self._session, record.public_key_info)
+        publics = (half for half in halves if half.attributes["OBJECT_CLASS"] == _PUBLIC)
+        return [public for public in publics if not public.attributes.get("LABEL")]
 
     def _label(self, record: KeyRecord, alias: str) -> bool:
         """Give a key without a label this one; return whether the key is labelled so now."""
@@ -211,6 +229,16 @@ class KeyStore:
         for record in self._by_handle(handle):
             if not record.attributes["TOKEN"]:
                 self._hsm.set_attributes(self._session, handle, {"TOKEN": True})
+
+
+def _of_key(held: FileEntry, candidates: int) -> Entry:
+    """Describe a key with its chain; an alias that means several keys is none of them."""
+    return Entry(is_key=candidates < 2, is_certificate=False, chain=held.chain, created=held.created)
+
+
+def _usable(counts: Mapping[str, int]) -> int:
+    """Return how many private and secret keys there are, from how many keys there are of each class."""
+    return sum(count for object_class, count in counts.items() if object_class != _PUBLIC)
 
 
 def _check_alias(alias: str) -> None:

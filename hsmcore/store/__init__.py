@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from hsmcore.store.database import Store, UserRow
+from hsmcore.store.keys import KeyQuery
 
-__all__ = ["Store", "UserRow"]
+__all__ = ["KeyQuery", "Store", "UserRow"]

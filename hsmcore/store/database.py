@@ -13,7 +13,9 @@ from sqlalchemy import Connection, delete, insert, inspect, select, text, update
 
 from hsmcore.errors import StateVersion
 from hsmcore.sealing import KeyRow
+from hsmcore.store import keys
 from hsmcore.store.engine import connect, store_errors
+from hsmcore.store.keys import KeyQuery
 from hsmcore.store.schema import HEAD, HSM, KEYS, KNOWN, USERS
 
 
@@ -77,10 +79,35 @@ class Store:
         with store_errors(), self._engine.connect() as connection:
             return [_user_row(*row) for row in connection.execute(_ALL_USERS)]
 
-    def token_keys(self) -> list[KeyRow]:
-        """Return all token keys in the order in which they were made."""
+    def key(self, handle: int) -> KeyRow | None:
+        """Return a token key."""
         with store_errors(), self._engine.connect() as connection:
-            return [_key_row(*row) for row in connection.execute(_ALL_KEYS)]
+            return keys.one(connection, handle)
+
+    def find_keys(self, query: KeyQuery, offset: int, limit: int) -> list[KeyRow]:
+        """Return some of the token keys that the query finds, in the order in which they were made."""
+        with store_errors(), self._engine.connect() as connection:
+            return keys.page(connection, query, offset, limit)
+
+    def labels(self, user: str | None) -> list[tuple[str, str, int]]:
+        """Return each label that a user sees, an object class, and how many token keys have both."""
+        with store_errors(), self._engine.connect() as connection:
+            return keys.labels(connection, user)
+
+    def count_keys(self) -> int:
+        """Return how many token keys there are."""
+        with store_errors(), self._engine.connect() as connection:
+            return keys.count(connection)
+
+    def newest_key(self) -> int:
+        """Return when the newest token key was made, in ms since 1970."""
+        with store_errors(), self._engine.connect() as connection:
+            return keys.newest(connection)
+
+    def owns_keys(self, owner: str) -> bool:
+        """Tell whether a user owns a token key."""
+        with store_errors(), self._engine.connect() as connection:
+            return keys.owns(connection, owner)
 
     def add_user(self, user: UserRow) -> None:
         """Add a user."""
@@ -101,12 +128,12 @@ class Store:
     def add_keys(self, rows: Sequence[KeyRow]) -> None:
         """Add keys, all or none."""
         with self._changing() as connection:
-            connection.execute(insert(KEYS), [_key_values(row) for row in rows])
+            connection.execute(insert(KEYS), keys.values(rows))
 
     def change_key(self, row: KeyRow) -> None:
         """Replace a key's row."""
         with self._changing() as connection:
-            connection.execute(update(KEYS).where(KEYS.c.handle == row.handle).values(_key_values(row)))
+            connection.execute(update(KEYS).where(KEYS.c.handle == row.handle).values(keys.values([row])[0]))
 
     def delete_keys(self, handles: Iterable[int]) -> None:
         """Delete keys, all or none."""
@@ -122,9 +149,6 @@ class Store:
 
 # As text, so that the columns' types convert nothing: one damaged value would otherwise end the reading of all rows.
 _ALL_USERS = text("SELECT username, role, verifier, failures FROM users ORDER BY username, role")
-_ALL_KEYS = text(
-    "SELECT handle, owner, created, attributes, public_key_info, material FROM keys ORDER BY created, handle"
-)
 
 
 def _user_row(username: object, role: object, verifier: object, failures: object) -> UserRow:
@@ -133,31 +157,8 @@ def _user_row(username: object, role: object, verifier: object, failures: object
     return UserRow(str(username), str(role), verifier if isinstance(verifier, bytes) else b"", count)
 
 
-def _key_row(handle: int, owner: object, created: object, attributes: object, info: object, material: object) -> KeyRow:
-    """Return a row; a value of the wrong type becomes one that does not open."""
-    return KeyRow(
-        handle,
-        str(owner),
-        created if isinstance(created, int) and 0 <= created < 2**63 else 0,
-        attributes if isinstance(attributes, str) else "",
-        info if isinstance(info, bytes) or info is None else b"",
-        material if isinstance(material, bytes) else b"",
-    )
-
-
 def _user_values(user: UserRow) -> dict[str, object]:
     return {"username": user.username, "role": user.role, "verifier": user.verifier, "failures": user.failures}
-
-
-def _key_values(row: KeyRow) -> dict[str, object]:
-    return {
-        "handle": row.handle,
-        "owner": row.owner,
-        "created": row.created,
-        "attributes": row.attributes,
-        "public_key_info": row.public_key_info,
-        "material": row.sealed,
-    }
 
 
 def _revision(connection: Connection) -> str | None:

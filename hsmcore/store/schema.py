@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
-HEAD = "0001"
+HEAD = "0005"
 """The newest migration."""
-KNOWN = (HEAD,)
+KNOWN = ("0001", HEAD)
 """Every migration that this version knows."""
 
 METADATA = MetaData()
@@ -36,5 +36,12 @@ KEYS = Table(
     Column("created", BigInteger, nullable=False, comment="ms since 1970"),
     Column("attributes", Text, nullable=False, comment="canonical JSON, see hsmcore.sealing"),
     Column("public_key_info", LargeBinary, nullable=True, comment="SubjectPublicKeyInfo in DER"),
-    Column("material", LargeBinary, nullable=False, comment="sealed, bound to the other columns"),
+    Column("material", LargeBinary, nullable=False, comment="sealed, bound to the columns before"),
+    Column("label", String(127), nullable=False, server_default="", comment="as in attributes, to find by"),
+    Column("object_class", String(16), nullable=False, server_default="", comment="the same"),
+    Column("key_type", String(16), nullable=False, server_default="", comment="the same"),
+    Index("keys_by_time", "created", "handle"),
+    Index("keys_by_label", "label", "object_class", "owner"),
+    Index("keys_by_owner", "owner"),
+    Index("keys_by_public_key", "public_key_info"),
 )

@@ -17,7 +17,14 @@ from bridge.client import Client, LocalChannel
 from bridge.codec import Value
 from bridge.dispatch import Dispatcher
 from hsmcore import Hsm, Settings
-from hsmcore.errors import HsmError, KeyFunctionNotPermitted, KeyNotFound, OperationNotFound, Unauthenticated
+from hsmcore.errors import (
+    HsmError,
+    KeyFunctionNotPermitted,
+    KeyNotFound,
+    OperationNotFound,
+    StoreDamaged,
+    Unauthenticated,
+)
 from hsmcore.keys import KeyRecord
 
 from .conftest import ADMIN_PASSWORD, CURVES, PASSWORDS, Site, make_site
@@ -150,6 +157,8 @@ def test_logs_hold_no_secrets(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
             with pytest.raises(HsmError):
                 client.call("LOGIN", "cu1", password, "crypto-user")
         client.call("LOGIN", "cu1", PASSWORDS["cu1"], "crypto-user")
+        with pytest.raises(StoreDamaged):
+            client.call("GET_KEY", keys[0].handle)
         with pytest.raises(HsmError):
             client.call("IMPORT_KEY", {"OBJECT_CLASS": "SECRET_KEY", "KEY_TYPE": "AES"}, AES_KEY[:-1])
     assert str(keys[0].handle) in caplog.text, "something was logged"

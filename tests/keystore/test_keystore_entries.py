@@ -318,3 +318,25 @@ def test_save_needs_a_password(bench: Bench, certify: Certify, password: str | N
     with pytest.raises(KeyStorePassword):
         store.save(password)
     assert bench.record(key.handle).attributes["TOKEN"] is False
+
+
+def test_all_entries_at_once_are_those_one_by_one(bench: Bench, certify: Certify, root: bytes) -> None:
+    store = bench.store()
+    pair = bench.pair(public="pair", private="pair")
+    store.set_key("pair", pair.handle, [certify(pair)])
+    linked = bench.pair(private="another label")
+    store.set_key("linked", linked.handle, [certify(linked)])
+    gone = bench.pair(private="gone")
+    store.set_key("gone", gone.handle, [certify(gone)])
+    bench.hsm.destroy_key(bench.session, gone.handle)
+    store.set_certificate("root", root)
+    for label in ("one", "twice", "twice", ""):
+        bench.secret(label)
+    for label in ("public", "publics", "publics"):
+        bench.pair(public=label)
+    # A label in the HSM that the file has too, and one of two keys beside a chain.
+    bench.secret("root")
+    bench.secret("pair")
+    for opened in (store, bench.store(store.save("changeit"), "changeit")):
+        assert list(opened.entries()) == opened.aliases()
+        assert opened.entries() == {alias: opened.entry(alias) for alias in opened.aliases()}

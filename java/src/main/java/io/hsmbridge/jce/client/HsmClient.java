@@ -8,18 +8,25 @@ import io.hsmbridge.jce.carrier.NoHsmException;
 import io.hsmbridge.jce.wire.Operation;
 import java.io.IOException;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicLong;
 
 /** One login to the HSM, shared by every object of one provider instance. Safe for use by many threads. */
 public final class HsmClient {
     private static final String CRYPTO_USER = "crypto-user";
 
     private final Carrier carrier;
+    private final AtomicLong changes = new AtomicLong();
     private volatile long session;
     private volatile boolean implicit;
 
     /** Makes a client that is not logged in. */
     public HsmClient(Carrier carrier) {
         this.carrier = carrier;
+    }
+
+    /** Returns a number that differs after each request of this client that may change a key or a key store. */
+    public long changes() {
+        return changes.get();
     }
 
     /** Returns whether there is a session. */
@@ -66,6 +73,9 @@ public final class HsmClient {
      */
     public List<Object> call(int operation, Object... fields) throws HsmException {
         long token = session;
+        if (!Operation.onlyReads(operation)) {
+            changes.incrementAndGet();
+        }
         try {
             if (token == 0) {
                 token = begin(0);

@@ -29,8 +29,19 @@ import java.util.Map;
 
 /** The CloudHSM key store: keys are in the HSM by label; the file, whose bytes are only carried here, has certificates. */
 final class KeyStoreAdapter extends KeyStoreSpi {
+    /** How long a listing answers for its aliases, in nanoseconds. */
+    private static final long LISTING_AGE = 2_000_000_000L;
+
     private final HsmClient client;
     private Long store;
+    private Listing listing;
+
+    /**
+     * All entries, asked for with the aliases: keytool goes through every alias and asks five questions about each.
+     *
+     * <p>What it says holds for two seconds and until this provider changes something; what it does not have is asked for.
+     */
+    private record Listing(Map<?, ?> entries, long changes, long time) {}
 
     KeyStoreAdapter(HsmClient client) {
         this.client = client;
@@ -66,6 +77,13 @@ final class KeyStoreAdapter extends KeyStoreSpi {
     }
 
     private Map<?, ?> entry(String alias) {
+        Listing last = listing;
+        if (last != null && last.changes() == client.changes() && System.nanoTime() - last.time() < LISTING_AGE) {
+            Map<?, ?> listed = (Map<?, ?>) last.entries().get(alias);
+            if (listed != null) {
+                return listed;
+            }
+        }
         return (Map<?, ?>) ask(Operation.STORE_ENTRY, store, alias);
     }
 
@@ -179,8 +197,11 @@ final class KeyStoreAdapter extends KeyStoreSpi {
     }
 
     private List<String> list() {
+        long changes = client.changes();
+        Map<?, ?> entries = (Map<?, ?>) ask(Operation.STORE_ENTRIES, store);
+        listing = new Listing(entries, changes, System.nanoTime());
         List<String> aliases = new ArrayList<>();
-        for (Object alias : (List<?>) ask(Operation.STORE_ALIASES, store)) {
+        for (Object alias : entries.keySet()) {
             aliases.add((String) alias);
         }
         return aliases;

@@ -20,7 +20,6 @@ public final class Operation {
     public static final int FINISH = 42;
     public static final int ABORT = 43;
     public static final int STORE_LOAD = 70;
-    public static final int STORE_ALIASES = 71;
     public static final int STORE_ENTRY = 72;
     public static final int STORE_GET_KEY = 73;
     public static final int STORE_SET_KEY = 74;
@@ -30,6 +29,14 @@ public final class Operation {
     public static final int STORE_SAVE = 78;
     public static final int STORE_CLOSE = 79;
     public static final int STORE_IMPORT_KEY = 80;
+    public static final int STORE_ENTRIES = 81;
 
     private Operation() {}
+
+    /** Returns whether an operation leaves keys and key stores as they are. */
+    public static boolean onlyReads(int operation) {
+        return (operation >= ENCRYPT && operation <= ABORT) || operation == GET_KEY || operation == CLEAR_VALUE
+                || operation == STORE_ENTRY || operation == STORE_ENTRIES || operation == STORE_GET_KEY
+                || operation == STORE_FIND_CERTIFICATE || operation == STORE_CLOSE;
+    }
 }

@@ -1,0 +1,112 @@
+"""Queries of the stored token keys.
+
+The columns ``label``, ``object_class`` and ``key_type`` repeat attributes, so that a key is found without reading all
+keys. They are looked at, never trusted: who opens a row compares them with its sealed attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, column, func, or_, select, table, true
+
+from hsmcore.sealing import KeyRow
+
+_COLUMNS = (
+    "handle",
+    "owner",
+    "created",
+    "attributes",
+    "public_key_info",
+    "material",
+    "label",
+    "object_class",
+    "key_type",
+)
+# Without types, so that nothing is converted: one damaged value would otherwise end the reading of all rows.
+_KEYS = table("keys", *map(column, _COLUMNS))
+_C: Any = _KEYS.c
+_PUBLIC = "PUBLIC_KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyQuery:
+    """Which keys: those that have these values in these columns, and that a user sees; ``None`` sees all."""
+
+    user: str | None
+    columns: Mapping[str, object] = field(default_factory=dict)
+
+    def condition(self) -> ColumnElement[bool]:
+        """Return the query as an SQL condition."""
+        return and_(_visible(self.user), *(_C[name] == value for name, value in self.columns.items()))
+
+
+def _visible(user: str | None) -> ColumnElement[bool]:
+    return true() if user is None else or_(_C.owner == user, _C.object_class == _PUBLIC)
+
+
+def one(connection: Connection, handle: int) -> KeyRow | None:
+    """Return the row with that handle."""
+    found = connection.execute(select(_KEYS).where(_C.handle == handle)).first()
+    return None if found is None else _row(*found)
+
+
+def page(connection: Connection, query: KeyQuery, offset: int, limit: int) -> list[KeyRow]:
+    """Return some of the rows that the query finds, in the order in which the keys were made."""
+    ordered = select(_KEYS).where(query.condition()).order_by(_C.created, _C.handle)
+    return [_row(*row) for row in connection.execute(ordered.offset(offset).limit(limit))]
+
+
+def labels(connection: Connection, user: str | None) -> list[tuple[str, str, int]]:
+    """Return each label with an object class and how many keys have both."""
+    grouped = select(_C.label, _C.object_class, func.count()).where(_visible(user), _C.label != "")
+    rows = connection.execute(grouped.group_by(_C.label, _C.object_class))
+    return [(str(label), str(object_class), count) for label, object_class, count in rows]
+
+
+def count(connection: Connection) -> int:
+    """Return how many token keys there are."""
+    return connection.execute(select(func.count()).select_from(_KEYS)).scalar_one()
+
+
+def newest(connection: Connection) -> int:
+    """Return when the newest key was made, in ms since 1970, 0 where there is none."""
+    created = connection.execute(select(func.max(_C.created))).scalar_one()
+    return created if isinstance(created, int) else 0
+
+
+def owns(connection: Connection, owner: str) -> bool:
+    """Tell whether a user owns a token key."""
+    return connection.execute(select(_C.handle).where(_C.owner == owner).limit(1)).first() is not None
+
+
+def values(rows: Sequence[KeyRow]) -> list[dict[str, object]]:
+    """Return rows as they are inserted."""
+    return [{name: getattr(row, "sealed" if name == "material" else name) for name in _COLUMNS} for row in rows]
+
+
+def _row(
+    handle: int,
+    owner: object,
+    created: object,
+    attributes: object,
+    info: object,
+    material: object,
+    label: object,
+    object_class: object,
+    key_type: object,
+) -> KeyRow:
+    """Return a row; a value of the wrong type becomes one that does not open."""
+    return KeyRow(
+        handle,
+        str(owner),
+        created if isinstance(created, int) and 0 <= created < 2**63 else 0,
+        attributes if isinstance(attributes, str) else "",
+        info if isinstance(info, bytes) or info is None else b"",
+        material if isinstance(material, bytes) else b"",
+        str(label),
+        str(object_class),
+        str(key_type),
+    )

@@ -1,0 +1,129 @@
+"""Token keys: all of them on disk, those used last in memory too.
+
+Opening an HSM reads none of them, so that it takes as long with a hundred thousand keys as with ten. A row is opened
+when its key is first asked for: one that was edited or damaged hurts its own key only.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from hsmcore.attributes import Value
+from hsmcore.errors import StoreDamaged
+from hsmcore.keys import Entry, KeyRecord
+from hsmcore.sealing import KeyRow, Vault, decode_attributes, encode_attributes
+from hsmcore.store import KeyQuery, Store
+
+CACHED = 4096
+"""Keys that are kept in memory; the one that has been there longest goes first."""
+MAX_HANDLE = 2**63 - 1
+_PAGE = 500
+"""Rows that are read at a time."""
+_INDEXED = {"LABEL": "label", "OBJECT_CLASS": "object_class", "KEY_TYPE": "key_type"}
+"""Attributes that are columns too."""
+
+_log = logging.getLogger("hsmcore.tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedEntry:
+    """A stored row that does not open. What it claims may be forged: it serves to report the damage, nothing else."""
+
+    handle: int
+    owner: str
+
+    def error(self) -> StoreDamaged:
+        """Return what the use of this key raises."""
+        return StoreDamaged(f"the stored row of key {self.handle} is damaged or was edited; restore it from a backup")
+
+
+class TokenKeys:
+    """The token keys. Whoever calls holds the HSM's lock; ``cached`` alone needs none."""
+
+    def __init__(self, store: Store, vault: Vault) -> None:
+        self._store = store
+        self._vault = vault
+        self._cache: dict[int, Entry] = {}
+
+    def __len__(self) -> int:
+        return self._store.count_keys()
+
+    def cached(self, handle: int) -> Entry | None:
+        """Return a key that is in memory."""
+        return self._cache.get(handle)
+
+    def read(self, handle: int) -> Entry | DamagedEntry | None:
+        """Return a key, from memory or from disk."""
+        entry = self._cache.get(handle)
+        if entry is not None:
+            return entry
+        row = self._store.key(handle) if 0 < handle <= MAX_HANDLE else None
+        return None if row is None else self._opened(row)
+
+    def put(self, entry: Entry) -> None:
+        """Keep a key in memory, in place of the one with its handle."""
+        self._cache.pop(entry.handle, None)
+        if len(self._cache) >= CACHED:
+            del self._cache[next(iter(self._cache))]
+        self._cache[entry.handle] = entry
+
+    def forget(self, handle: int) -> None:
+        """Drop a key that was destroyed from memory."""
+        entry = self._cache.pop(handle, None)
+        if entry is not None:
+            entry.erase()
+
+    def matching(self, user: str | None, wanted: Mapping[str, Value], limit: int) -> Iterator[Entry | DamagedEntry]:
+        """Yield the keys that the user sees and that have these values, in the order in which they were made."""
+        query = KeyQuery(user, {_INDEXED[name]: value for name, value in wanted.items() if name in _INDEXED})
+        rest = {name: value for name, value in wanted.items() if name not in _INDEXED}
+        for entry in self._found(query, limit if not rest else 0):
+            if isinstance(entry, DamagedEntry) or rest.items() <= entry.record.attributes.items():
+                yield entry
+
+    def halves(self, user: str | None, public_key_info: bytes) -> Iterator[Entry | DamagedEntry]:
+        """Yield the halves of the pair with this public key that the user sees."""
+        return self._found(KeyQuery(user, {"public_key_info": public_key_info}), 0)
+
+    def _found(self, query: KeyQuery, limit: int) -> Iterator[Entry | DamagedEntry]:
+        size = min(limit, _PAGE) or _PAGE
+        offset = 0
+        while True:
+            rows = self._store.find_keys(query, offset, size)
+            for row in rows:
+                yield self._cache.get(row.handle) or self._opened(row, keep=False)
+            if len(rows) < size:
+                return
+            offset += size
+
+    def _opened(self, row: KeyRow, *, keep: bool = True) -> Entry | DamagedEntry:
+        """Return a row as an entry; a long listing does not push the keys in use out of memory."""
+        try:
+            self._vault.open_key(row)
+            attributes = decode_attributes(row.attributes)
+            if (row.label, row.object_class, row.key_type) != tuple(str(attributes[name]) for name in _INDEXED):
+                raise StoreDamaged("a column differs from its attribute")
+        except (StoreDamaged, ValueError, TypeError, KeyError, AttributeError):
+            _log.error("the row of key %d is damaged or was edited; the key cannot be used", row.handle)
+            return DamagedEntry(row.handle, row.owner)
+        entry = Entry(KeyRecord(row.handle, attributes, row.public_key_info), row.owner, row.created, sealed=row.sealed)
+        if keep:
+            self.put(entry)
+        return entry
+
+
+def row_of(entry: Entry) -> KeyRow:
+    """Return a key as it is stored."""
+    record = entry.record
+    columns = (str(record.attributes[name]) for name in _INDEXED)
+    return KeyRow(
+        record.handle,
+        entry.owner,
+        entry.created,
+        encode_attributes(record.attributes),
+        record.public_key_info,
+        entry.sealed or b"",
+        *columns,
+    )

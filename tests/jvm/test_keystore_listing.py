@@ -1,0 +1,30 @@
+"""A listing answers for its aliases for a moment; what this JVM changes is seen at once."""
+
+from __future__ import annotations
+
+from bridge.pytest_plugin import HsmUnderTest
+from tests import jca
+from tests.jca import java
+
+
+def test_changes_after_a_listing_are_seen(hsm: HsmUnderTest) -> None:
+    store = java("java.security.KeyStore").getInstance("CloudHSM")
+    store.load(None, None)
+    jca.imported_secret(bytes(16), alias="first")
+    assert [str(alias) for alias in java("java.util.Collections").list(store.aliases())] == ["first"]
+    assert store.containsAlias("first")
+    jca.imported_secret(bytes(16), alias="second")
+    assert store.containsAlias("second")
+    assert store.size() == 2
+    store.getKey("first", None).destroy()
+    assert not store.containsAlias("first")
+    assert not store.isKeyEntry("first")
+    assert store.size() == 1
+
+
+def test_keys_that_others_make_after_a_listing_are_seen(hsm: HsmUnderTest) -> None:
+    store = java("java.security.KeyStore").getInstance("CloudHSM")
+    store.load(None, None)
+    assert store.size() == 0
+    hsm.hsm.generate_key(hsm.session, "AES_KEY_GEN", {"LABEL": "elsewhere", "TOKEN": True})
+    assert store.containsAlias("elsewhere")
