@@ -3,30 +3,34 @@ import java.security.Key;
 import java.security.KeyPair;
 import java.security.KeyPairGenerator;
 import java.security.KeyStore;
+import java.security.MessageDigest;
 import java.security.Provider;
 import java.security.Security;
 import java.security.Signature;
 import java.security.spec.ECGenParameterSpec;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.LongAdder;
+import java.util.regex.Pattern;
 import javax.crypto.Cipher;
 import javax.crypto.KeyGenerator;
+import javax.crypto.Mac;
 import javax.crypto.SecretKey;
 import javax.crypto.spec.GCMParameterSpec;
 import javax.crypto.spec.IvParameterSpec;
 
 /**
- * Measures one provider through the JCA and prints a line per cell: operation, threads, operations per second.
+ * Measures one provider through the JCA and prints a line a cell: operation, threads, operations per second in each window.
  *
- * <p>Arguments: {@code jdk}, {@code hsm} or {@code pkcs11:<configuration file>:<PIN>}; milliseconds a cell; thread counts.
+ * <p>Arguments: {@code jdk}, {@code hsm} or {@code pkcs11:<configuration file>:<PIN>}; milliseconds a window; windows; thread
+ * counts with commas; a pattern that the operations to measure match; payload sizes in bytes with commas. An operation that
+ * the provider does not have is left out.
  */
 public final class Bench {
-    private static final int[] SIZES = {16, 1024, 16384};
-
     /** One operation, repeated; each thread has its own. */
     interface Work {
         void run() throws Exception;
@@ -39,6 +43,8 @@ public final class Bench {
 
     private final Provider provider;
     private final boolean hsmMakesNonce;
+    private final Map<String, Maker> cells = new LinkedHashMap<>();
+    private final Map<String, Object> keys = new LinkedHashMap<>();
 
     private Bench(String which) throws Exception {
         hsmMakesNonce = which.equals("hsm");
@@ -58,56 +64,75 @@ public final class Bench {
     public static void main(String[] arguments) throws Exception {
         Bench bench = new Bench(arguments[0]);
         long milliseconds = Long.parseLong(arguments[1]);
-        for (Map.Entry<String, Maker> cell : bench.cells().entrySet()) {
-            for (int i = 2; i < arguments.length; i++) {
-                int threads = Integer.parseInt(arguments[i]);
-                measure(cell.getValue(), threads, milliseconds / 3);
-                double rate = measure(cell.getValue(), threads, milliseconds);
-                System.out.println(cell.getKey() + "\t" + threads + "\t" + Math.round(rate));
+        int windows = Integer.parseInt(arguments[2]);
+        Pattern wanted = Pattern.compile(arguments[4]);
+        for (String size : arguments[5].split(",")) {
+            bench.symmetric(Integer.parseInt(size));
+        }
+        bench.asymmetric();
+        for (Map.Entry<String, Maker> cell : bench.cells.entrySet()) {
+            if (!wanted.matcher(cell.getKey()).find()) {
+                continue;
+            }
+            for (String threads : arguments[3].split(",")) {
+                bench.cell(cell.getKey(), cell.getValue(), Integer.parseInt(threads), milliseconds, windows);
             }
         }
     }
 
-    private Map<String, Maker> cells() throws Exception {
-        Map<String, Maker> cells = new LinkedHashMap<>();
-        KeyPairGenerator rsa = generator("RSA");
-        rsa.initialize(2048);
-        signatures(cells, "RSA-2048", "SHA256withRSA", rsa.generateKeyPair());
-        KeyPairGenerator ec = generator("EC");
-        ec.initialize(new ECGenParameterSpec("secp256r1"));
-        signatures(cells, "P-256", "SHA256withECDSA", ec.generateKeyPair());
-        KeyGenerator aes = provider == null ? KeyGenerator.getInstance("AES") : KeyGenerator.getInstance("AES", provider);
-        aes.init(256);
-        SecretKey key = aes.generateKey();
-        for (int size : SIZES) {
-            cells.put("AES-256-GCM encrypt " + size + " B", () -> gcm(key, new byte[size]));
+    private void cell(String name, Maker maker, int threads, long milliseconds, int windows) {
+        try {
+            measure(maker, threads, milliseconds);
+            StringBuilder line = new StringBuilder(name + "\t" + threads + "\t");
+            for (int i = 0; i < windows; i++) {
+                line.append(i == 0 ? "" : ",").append(Math.round(measure(maker, threads, milliseconds)));
+            }
+            System.out.println(line);
+        } catch (Exception missing) {
+            System.err.println(name + ": " + missing);
         }
-        for (int size : SIZES) {
-            cells.put("AES-256-CBC encrypt " + size + " B", () -> cbc(key, new byte[size]));
-        }
-        return cells;
     }
 
-    private KeyPairGenerator generator(String algorithm) throws Exception {
-        return provider == null ? KeyPairGenerator.getInstance(algorithm) : KeyPairGenerator.getInstance(algorithm, provider);
+    private void asymmetric() {
+        for (int bits : new int[] {2048, 3072, 4096}) {
+            signatures("RSA-" + bits, "RSA", bits, null, "SHA256withRSA");
+        }
+        signatures("P-256", "EC", 256, "secp256r1", "SHA256withECDSA");
+        signatures("P-384", "EC", 384, "secp384r1", "SHA384withECDSA");
+        for (boolean encrypts : new boolean[] {true, false}) {
+            cells.put("RSA-2048 OAEP " + (encrypts ? "encrypt" : "decrypt"), () -> oaep(encrypts));
+        }
     }
 
-    private void signatures(Map<String, Maker> cells, String name, String algorithm, KeyPair pair) throws Exception {
+    private void symmetric(int size) {
+        String sized = " " + size + " B";
+        for (String mode : new String[] {"GCM", "CBC", "CTR"}) {
+            cells.put("AES-256-" + mode + " encrypt" + sized, () -> mode.equals("GCM") ? gcm(size) : block(mode, size, true));
+        }
+        cells.put("AES-256-GCM decrypt" + sized, () -> gcmDecrypt(size));
+        cells.put("AES-256-CBC decrypt" + sized, () -> block("CBC", size, false));
+        cells.put("HMAC-SHA256" + sized, () -> hmac(size));
+        cells.put("SHA-256" + sized, () -> digest(size));
+    }
+
+    private void signatures(String name, String algorithm, int bits, String curve, String signatureName) {
         byte[] message = new byte[32];
-        Signature once = signature(algorithm);
-        once.initSign(pair.getPrivate());
-        once.update(message);
-        byte[] signed = once.sign();
         cells.put(name + " sign", () -> {
-            Signature signature = signature(algorithm);
-            signature.initSign(pair.getPrivate());
+            Signature signature = provider == null ? Signature.getInstance(signatureName)
+                    : Signature.getInstance(signatureName, provider);
+            signature.initSign(pair(algorithm, bits, curve).getPrivate());
             return () -> {
                 signature.update(message);
                 signature.sign();
             };
         });
         cells.put(name + " verify", () -> {
-            Signature signature = signature(algorithm);
+            Signature signature = provider == null ? Signature.getInstance(signatureName)
+                    : Signature.getInstance(signatureName, provider);
+            KeyPair pair = pair(algorithm, bits, curve);
+            signature.initSign(pair.getPrivate());
+            signature.update(message);
+            byte[] signed = signature.sign();
             signature.initVerify(pair.getPublic());
             return () -> {
                 signature.update(message);
@@ -118,15 +143,50 @@ public final class Bench {
         });
     }
 
-    private Signature signature(String algorithm) throws Exception {
-        return provider == null ? Signature.getInstance(algorithm) : Signature.getInstance(algorithm, provider);
+    private synchronized KeyPair pair(String algorithm, int bits, String curve) throws Exception {
+        KeyPair made = (KeyPair) keys.get(algorithm + bits);
+        if (made == null) {
+            KeyPairGenerator generator = provider == null ? KeyPairGenerator.getInstance(algorithm)
+                    : KeyPairGenerator.getInstance(algorithm, provider);
+            if (curve == null) {
+                generator.initialize(bits);
+            } else {
+                generator.initialize(new ECGenParameterSpec(curve));
+            }
+            made = generator.generateKeyPair();
+            keys.put(algorithm + bits, made);
+        }
+        return made;
+    }
+
+    private synchronized SecretKey secret(String algorithm) throws Exception {
+        SecretKey made = (SecretKey) keys.get(algorithm);
+        if (made == null) {
+            KeyGenerator generator =
+                    provider == null ? KeyGenerator.getInstance(algorithm) : KeyGenerator.getInstance(algorithm, provider);
+            generator.init(256);
+            made = generator.generateKey();
+            keys.put(algorithm, made);
+        }
+        return made;
     }
 
     private Cipher cipher(String transformation) throws Exception {
         return provider == null ? Cipher.getInstance(transformation) : Cipher.getInstance(transformation, provider);
     }
 
-    private Work gcm(Key key, byte[] data) throws Exception {
+    private Work oaep(boolean encrypts) throws Exception {
+        Cipher cipher = cipher("RSA/ECB/OAEPWithSHA-256AndMGF1Padding");
+        KeyPair pair = pair("RSA", 2048, null);
+        cipher.init(Cipher.ENCRYPT_MODE, pair.getPublic());
+        byte[] data = encrypts ? new byte[32] : cipher.doFinal(new byte[32]);
+        cipher.init(encrypts ? Cipher.ENCRYPT_MODE : Cipher.DECRYPT_MODE, encrypts ? pair.getPublic() : pair.getPrivate());
+        return () -> cipher.doFinal(data);
+    }
+
+    private Work gcm(int size) throws Exception {
+        byte[] data = new byte[size];
+        Key key = secret("AES");
         Cipher cipher = cipher("AES/GCM/NoPadding");
         if (hsmMakesNonce) {
             return () -> {
@@ -135,7 +195,7 @@ public final class Bench {
             };
         }
         byte[] nonce = new byte[12];
-        long[] counter = {Thread.currentThread().getId() << 40};
+        long[] counter = {Thread.currentThread().getId() << 40 | System.nanoTime() & 0xffffffffL};
         return () -> {
             long value = counter[0]++;
             for (int i = 4; i < 12; i++) {
@@ -146,13 +206,48 @@ public final class Bench {
         };
     }
 
-    private Work cbc(Key key, byte[] data) throws Exception {
-        Cipher cipher = cipher("AES/CBC/PKCS5Padding");
-        IvParameterSpec iv = new IvParameterSpec(new byte[16]);
+    private Work gcmDecrypt(int size) throws Exception {
+        Key key = secret("AES");
+        Cipher cipher = cipher("AES/GCM/NoPadding");
+        byte[] nonce = new byte[12];
+        java.nio.ByteBuffer.wrap(nonce).putLong(4, System.nanoTime() ^ Thread.currentThread().getId() << 48);
+        if (hsmMakesNonce) {
+            cipher.init(Cipher.ENCRYPT_MODE, key);
+        } else {
+            cipher.init(Cipher.ENCRYPT_MODE, key, new GCMParameterSpec(128, nonce));
+        }
+        byte[] sealed = cipher.doFinal(new byte[size]);
+        GCMParameterSpec parameters = new GCMParameterSpec(128, cipher.getIV());
         return () -> {
-            cipher.init(Cipher.ENCRYPT_MODE, key, iv);
+            cipher.init(Cipher.DECRYPT_MODE, key, parameters);
+            cipher.doFinal(sealed);
+        };
+    }
+
+    private Work block(String mode, int size, boolean encrypts) throws Exception {
+        Key key = secret("AES");
+        Cipher cipher = cipher("AES/" + mode + (mode.equals("CBC") ? "/PKCS5Padding" : "/NoPadding"));
+        IvParameterSpec iv = new IvParameterSpec(new byte[16]);
+        cipher.init(Cipher.ENCRYPT_MODE, key, iv);
+        byte[] data = encrypts ? new byte[size] : cipher.doFinal(new byte[size]);
+        return () -> {
+            cipher.init(encrypts ? Cipher.ENCRYPT_MODE : Cipher.DECRYPT_MODE, key, iv);
             cipher.doFinal(data);
         };
+    }
+
+    private Work hmac(int size) throws Exception {
+        byte[] data = new byte[size];
+        Mac mac = provider == null ? Mac.getInstance("HmacSHA256") : Mac.getInstance("HmacSHA256", provider);
+        mac.init(secret("HmacSHA256"));
+        return () -> mac.doFinal(data);
+    }
+
+    private Work digest(int size) throws Exception {
+        byte[] data = new byte[size];
+        MessageDigest digest =
+                provider == null ? MessageDigest.getInstance("SHA-256") : MessageDigest.getInstance("SHA-256", provider);
+        return () -> digest.digest(data);
     }
 
     private static double measure(Maker maker, int threads, long milliseconds) throws Exception {
@@ -160,7 +255,7 @@ public final class Bench {
         CountDownLatch ready = new CountDownLatch(threads);
         CountDownLatch go = new CountDownLatch(1);
         List<Thread> running = new ArrayList<>();
-        List<Throwable> failures = java.util.Collections.synchronizedList(new ArrayList<>());
+        List<Throwable> failures = Collections.synchronizedList(new ArrayList<>());
         long[] end = new long[1];
         for (int i = 0; i < threads; i++) {
             Thread thread = new Thread(() -> {
@@ -191,7 +286,7 @@ public final class Bench {
             thread.join();
         }
         if (!failures.isEmpty()) {
-            throw new IllegalStateException("a thread failed", failures.get(0));
+            throw new IllegalStateException("a thread failed: " + failures.get(0), failures.get(0));
         }
         return done.sum() * 1e9 / (System.nanoTime() - start);
     }
