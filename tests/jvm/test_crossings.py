@@ -1,0 +1,151 @@
+"""How often one JCA operation goes to the HSM, and what it asks of the store: counts that no machine changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from bridge import shortcuts
+from bridge.pytest_plugin import HsmUnderTest
+from hsmcore.sessions import Session
+from tests import jca
+from tests.jca import java
+
+
+class Counts:
+    """Requests since the last reset, how many bytes they had in all, and SQL statements."""
+
+    def __init__(self) -> None:
+        self.requests = self.received = self.statements = 0
+
+    def of(self, call: Callable[[], Any]) -> tuple[int, int, int]:
+        """Return what one call costs."""
+        before = (self.requests, self.received, self.statements)
+        call()
+        after = (self.requests, self.received, self.statements)
+        return after[0] - before[0], after[1] - before[1], after[2] - before[2]
+
+
+@pytest.fixture
+def counts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counts]:
+    counted = Counts()
+    answer = shortcuts.answer
+
+    def counting(frame: bytes, sessions: dict[int, Session]) -> bytes | None:
+        counted.requests += 1
+        counted.received += len(frame)
+        return answer(frame, sessions)
+
+    def statement(*arguments: object) -> None:
+        counted.statements += 1
+
+    monkeypatch.setattr(shortcuts, "answer", counting)
+    event.listen(Engine, "before_cursor_execute", statement)
+    yield counted
+    event.remove(Engine, "before_cursor_execute", statement)
+
+
+def one_shot(cipher: str, key: Any, data: bytes, parameters: Any = None) -> Callable[[], Any]:
+    """Return a function that initialises, updates and finishes."""
+    made = java("javax.crypto.Cipher").getInstance(cipher, "CloudHSM")
+    half = len(data) // 2
+
+    def run() -> None:
+        if parameters is None:
+            made.init(1, key)
+        else:
+            made.init(1, key, parameters)
+        if cipher.startswith("AES/GCM"):
+            made.update(data[:half])
+        made.doFinal(data[half:] if cipher.startswith("AES/GCM") else data)
+
+    return run
+
+
+def signing(algorithm: str, key: Any) -> Callable[[], Any]:
+    made = java("java.security.Signature").getInstance(algorithm, "CloudHSM")
+
+    def run() -> None:
+        made.initSign(key)
+        for _ in range(100):
+            made.update(bytes(1000))
+        made.sign()
+
+    return run
+
+
+def mac(key: Any) -> Callable[[], Any]:
+    made = java("javax.crypto.Mac").getInstance("HmacSHA256", "CloudHSM")
+
+    def run() -> None:
+        made.init(key)
+        made.update(bytes(500))
+        made.doFinal(bytes(500))
+
+    return run
+
+
+HEADROOM = 128
+"""Bytes of a request besides its data: header, key, mechanism, parameters."""
+
+
+def test_one_request_an_operation(hsm: HsmUnderTest, counts: Counts) -> None:
+    iv = java("javax.crypto.spec.IvParameterSpec")(bytes(16))
+    aes = jca.secret_key()
+    pair = jca.key_pair("EC", 256)
+    works = [
+        (one_shot("AES/GCM/NoPadding", aes, bytes(1024)), 1024),
+        (one_shot("AES/CBC/PKCS5Padding", aes, bytes(1024), iv), 1024),
+        (one_shot("AES/CTR/NoPadding", aes, bytes(1024), iv), 1024),
+        (signing("SHA256withECDSA", pair.getPrivate()), 32),
+        (signing("SHA512withRSA", jca.key_pair("RSA", 2048).getPrivate()), 64),
+        (mac(jca.secret_key("HmacSHA256")), 1000),
+    ]
+    for work, size in works:
+        for _ in range(2):
+            requests, received, statements = counts.of(work)
+            assert requests == 1
+            assert size <= received <= size + HEADROOM
+            assert statements == 0
+
+
+def test_digests_do_not_go_to_the_hsm(hsm: HsmUnderTest, counts: Counts) -> None:
+    digest = java("java.security.MessageDigest").getInstance("SHA-256", "CloudHSM")
+    assert counts.of(lambda: digest.digest(bytes(100_000))) == (0, 0, 0)
+
+
+def test_what_a_key_object_knows_is_not_asked_for(hsm: HsmUnderTest, counts: Counts) -> None:
+    pair = jca.key_pair("RSA", 2048)
+
+    def look() -> None:
+        for key in (pair.getPublic(), pair.getPrivate()):
+            key.getAlgorithm()
+            key.toString()
+            key.getModulus()
+        pair.getPublic().getEncoded()
+
+    assert counts.of(look) == (0, 0, 0)
+
+
+def test_large_data_goes_in_pieces_of_a_mebibyte(hsm: HsmUnderTest, counts: Counts) -> None:
+    iv = java("javax.crypto.spec.IvParameterSpec")(bytes(16))
+    size = 4 * 1024 * 1024
+    requests, received, statements = counts.of(one_shot("AES/CTR/NoPadding", jca.secret_key(), bytes(size), iv))
+    # One to begin, one for each piece, the last of which finishes.
+    assert requests == 1 + 4
+    assert size <= received <= size + requests * HEADROOM
+    assert statements == 0
+
+
+def test_a_token_key_is_read_from_the_store_once(hsm: HsmUnderTest, counts: Counts) -> None:
+    store = java("java.security.KeyStore").getInstance("CloudHSM")
+    store.load(None, None)
+    hsm.hsm.generate_key(hsm.session, "AES_KEY_GEN", {"LABEL": "kept", "TOKEN": True})
+    key = store.getKey("kept", None)
+    work = one_shot("AES/GCM/NoPadding", key, bytes(16))
+    work()
+    for _ in range(3):
+        assert counts.of(work)[2] == 0
