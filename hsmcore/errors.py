@@ -18,7 +18,8 @@
     ├── StateError              the HSM's own state is in the way
     │   ├── StoreFull, StoreDamaged, StateVersion, StateLocked, StateMissing, MasterKeyUnavailable
     └── KeyStoreError           the key store file is in the way
-        └── KeyStorePassword, KeyStoreDamaged, KeyStoreEntry, KeyStoreNotLoaded
+        ├── KeyStorePassword, KeyStoreDamaged, KeyStoreEntry, KeyStoreNotLoaded
+        └── ForeignStoreDamaged, ForeignStorePassword, ForeignKeyPassword, ForeignKeyUnreadable
 
 The message says what was wrong, with what value, and what to do. It never holds a secret.
 """
@@ -286,3 +287,27 @@ class KeyStoreNotLoaded(KeyStoreError):
     """No key store is loaded under that handle."""
 
     code = 73
+
+
+class ForeignStoreDamaged(KeyStoreError):
+    """The bytes are no key store that can be read: of no known format, cut, or changed."""
+
+    code = 74
+
+
+class ForeignStorePassword(KeyStoreError):
+    """The password of another program's key store is wrong, or its bytes were changed."""
+
+    code = 75
+
+
+class ForeignKeyPassword(KeyStoreError):
+    """The password does not open this key of another program's key store."""
+
+    code = 76
+
+
+class ForeignKeyUnreadable(KeyStoreError):
+    """This key of another program's key store is in a form that is not understood."""
+
+    code = 77

@@ -18,14 +18,15 @@ from urllib.parse import quote, unquote
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat, pkcs12
+from cryptography.hazmat.primitives.serialization import Encoding, KeySerializationEncryption, PrivateFormat, pkcs12
 
 from hsmcore.errors import KeyStoreDamaged, KeyStorePassword
 from keystore.entries import FileEntry, Kind
 
-_MARK = b"hsmbridge-keystore/"
+MARK = b"hsmbridge-keystore/"
+"""How the name of the certificate begins that tells the format."""
 _VERSION = b"1"
-_ROUNDS = 10_000
+ROUNDS = 10_000
 """PBKDF2 rounds for the encryption, as in the JDK's own PKCS #12 files since 2020 (JDK-8076190)."""
 _PKCS7_DATA = bytes.fromhex("06092a864886f70d010701")
 """``contentType`` of a PKCS #12 that is protected by a password (RFC 7292, section 4), DER."""
@@ -35,15 +36,19 @@ def write(entries: Mapping[str, FileEntry], password: str | None) -> bytes:
     """Return the file. Raises ``KeyStorePassword`` where there is no password."""
     if not password:
         raise KeyStorePassword("a key store file needs a password of at least one character")
-    protection = (
+    certificates = [pkcs12.PKCS12Certificate(_marker(), MARK + _VERSION), *_named(entries)]
+    return pkcs12.serialize_java_truststore(certificates, protection(password))
+
+
+def protection(password: str) -> KeySerializationEncryption:
+    """Return how this project encrypts a PKCS #12 under a password."""
+    return (
         PrivateFormat.PKCS12.encryption_builder()
-        .kdf_rounds(_ROUNDS)
+        .kdf_rounds(ROUNDS)
         .key_cert_algorithm(pkcs12.PBES.PBESv2SHA256AndAES256CBC)
         .hmac_hash(hashes.SHA256())
         .build(password.encode())
     )
-    certificates = [pkcs12.PKCS12Certificate(_marker(), _MARK + _VERSION), *_named(entries)]
-    return pkcs12.serialize_java_truststore(certificates, protection)
 
 
 def read(file: bytes, password: str) -> dict[str, FileEntry]:
@@ -56,7 +61,7 @@ def read(file: bytes, password: str) -> dict[str, FileEntry]:
         raise KeyStorePassword("the key store's password is wrong, or the file was changed") from error
     names = [(bag.friendly_name or b"", bag.certificate.public_bytes(Encoding.DER)) for bag in bags]
     _check_version(names)
-    return _gathered((name, der) for name, der in names if not name.startswith(_MARK))
+    return _gathered((name, der) for name, der in names if not name.startswith(MARK))
 
 
 def check_form(file: bytes) -> None:
@@ -108,7 +113,7 @@ def _parsed(name: bytes) -> tuple[int, int, Kind, int, str]:
 
 
 def _check_version(names: list[tuple[bytes, bytes]]) -> None:
-    versions = [name.removeprefix(_MARK) for name, _ in names if name.startswith(_MARK)]
+    versions = [name.removeprefix(MARK) for name, _ in names if name.startswith(MARK)]
     if not versions:
         raise KeyStoreDamaged("the file is not a CloudHSM key store: it is a PKCS #12 of another program")
     if versions != [_VERSION]:

@@ -1,0 +1,127 @@
+"""JKS and JCEKS (the JDK's formats), BKS and UBER (Bouncy Castle's), read by pyjks."""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jks
+from jks import util
+
+from hsmcore.errors import ForeignKeyPassword, ForeignKeyUnreadable, ForeignStoreDamaged, ForeignStorePassword
+from keystore.foreign.model import Found, Open, Opened, private_key, secret_key
+
+# What it logs is also raised, and reported as the file's damage.
+logging.getLogger("javaobj").propagate = False
+logging.getLogger("javaobj").addHandler(logging.NullHandler())
+
+
+class _JavaText:
+    """Reads texts as ``DataInput.readUTF`` does, which pyjks takes for UTF-8."""
+
+    @classmethod
+    def _read_utf(cls, data: bytes, position: int, kind: str = "text") -> tuple[str, int]:
+        (size,) = struct.unpack_from(">H", data, position)
+        encoded = data[position + 2 : position + 2 + size]
+        try:
+            # Modified UTF-8: NUL in two bytes, and each half of a surrogate pair in three.
+            halves = encoded.replace(b"\xc0\x80", b"\0").decode("utf-8", "surrogatepass")
+            text = halves.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeError as error:
+            raise util.BadKeystoreFormatException(f"{kind} is not text") from error
+        return text, position + 2 + size
+
+
+# pyjks has no annotations, so that its classes are made known as values.
+_SunStore: Any = type("_SunStore", (_JavaText, jks.KeyStore), {})
+_BksStore: Any = type("_BksStore", (_JavaText, jks.BksKeyStore), {})
+_UberStore: Any = type("_UberStore", (_JavaText, jks.UberKeyStore), {})
+
+
+def read_sun(data: bytes, password: str) -> list[Found]:
+    """Read a JKS or JCEKS file. Raises ``ForeignStoreDamaged``, ``ForeignStorePassword``."""
+    return list(_entries(_loaded(_SunStore, data, password)))
+
+
+def read_bks(data: bytes, password: str) -> list[Found]:
+    """Read a BKS file, version 1 or 2. Raises as ``read_sun``."""
+    return list(_entries(_loaded(_BksStore, data, password)))
+
+
+def read_uber(data: bytes, password: str) -> list[Found]:
+    """Read an UBER file. Raises as ``read_sun``."""
+    try:
+        import twofish  # noqa: F401 - the one look that tells whether pyjks can open the file
+    except ImportError as error:
+        raise ForeignStoreDamaged(
+            f"UBER files cannot be read with this Python: the package twofish does not load ({error});"
+            " convert the file to BKS or PKCS #12 with Bouncy Castle's keytool, or use Python 3.11"
+        ) from error
+    return list(_entries(_loaded(_UberStore, data, password)))
+
+
+def _loaded(kind: Any, data: bytes, password: str) -> Any:
+    try:
+        return kind.loads(data, password, try_decrypt_keys=False)
+    except (util.KeystoreSignatureException, util.DecryptionFailureException) as error:
+        raise ForeignStorePassword("the password is wrong, or the file was changed") from error
+    except Exception as error:
+        # pyjks and javaobj let whatever happens inside them through when the bytes are not as they expect.
+        raise ForeignStoreDamaged(f"the file is damaged: {error}") from error
+
+
+def _entries(store: Any) -> Iterator[Found]:
+    for alias, entry in store.entries.items():
+        if isinstance(entry, jks.TrustedCertEntry):
+            yield Found(alias, (bytes(entry.cert),))
+        else:
+            yield Found(alias, tuple(_chain(entry)), _opener(entry))
+
+
+def _chain(entry: Any) -> Iterator[bytes]:
+    # Neither a secret key of a JCEKS file has the attribute, nor any entry of pyjks before it is decrypted.
+    for certificate in vars(entry).get("cert_chain") or ():
+        yield bytes(certificate.cert if isinstance(certificate, jks.TrustedCertEntry) else certificate[1])
+
+
+def _opener(entry: Any) -> Open:
+    def opened(password: str) -> Opened:
+        try:
+            entry.decrypt(password)
+        except (util.UnexpectedAlgorithmException, util.UnexpectedJavaTypeException) as error:
+            raise ForeignKeyUnreadable(str(error)) from error
+        except Exception as error:
+            # Only JKS has a check value; elsewhere a wrong password shows as anything that goes wrong afterwards.
+            raise ForeignKeyPassword("the password does not open the key") from error
+        return _FORMS.get(type(entry), _bks_key)(entry)
+
+    return opened
+
+
+def _sun_private(entry: Any) -> Opened:
+    return private_key(bytes(entry.pkey_pkcs8))
+
+
+def _sun_secret(entry: Any) -> Opened:
+    return secret_key(str(entry.algorithm), bytes(entry.key))
+
+
+def _bks_opaque(entry: Any) -> Opened:
+    raise ForeignKeyUnreadable("the key was protected by the program that put it into the file, in a way of its own")
+
+
+def _bks_key(entry: Any) -> Opened:
+    if entry.type == jks.bks.KEY_TYPE_PRIVATE:
+        return _sun_private(entry)
+    if entry.type == jks.bks.KEY_TYPE_SECRET:
+        return _sun_secret(entry)
+    raise ForeignKeyUnreadable("the entry is a public key, which a key store of the HSM does not hold")
+
+
+_FORMS: dict[type, Callable[[Any], Opened]] = {
+    jks.PrivateKeyEntry: _sun_private,
+    jks.SecretKeyEntry: _sun_secret,
+    jks.BksSecretKeyEntry: _bks_opaque,
+}
