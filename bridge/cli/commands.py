@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bridge.cli import daemon, initialize, keys, tools, users
+from bridge.cli import daemon, initialize, keys, keystores, tools, users
 from bridge.handlers import server_version
 from bridge.paths import default_home
 from hsmcore.errors import AccountLocked, AuthenticationFailed, HsmError, MasterKeyUnavailable, PermissionDenied
@@ -95,6 +95,7 @@ for _command in (
     daemon.status,
     users.user,
     keys.key,
+    keystores.keystore,
     tools.jar,
     tools.keytool,
     tools.jarsigner,

@@ -1,0 +1,97 @@
+"""The work of ``hsm keystore export``: what goes into the file, each entry with a row of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bridge.cli.reports import EXPORTED, REFUSED, Row, type_name
+from bridge.cli.tables import maps
+from bridge.client import Client
+from bridge.codec import Value
+from hsmcore.errors import KeyStoreEntry, KeyUseError
+from keystore.foreign import OwnKey, Reason, Refused
+
+
+class Exporter:
+    """Gathers what is exported from a loaded key store (its handle); private and secret keys only on request."""
+
+    def __init__(self, client: Client, store: int, *, with_keys: bool) -> None:
+        self._client = client
+        self._store = store
+        self._with_keys = with_keys
+        self.keys: list[OwnKey] = []
+        self.certificates: list[tuple[str, bytes]] = []
+        """Aliases and DER; an issuer in a chain is named for the key and its place, ``release (issuer 1)``."""
+
+    def take_all(self, wanted: Sequence[str]) -> list[Row]:
+        """Take the entries under these aliases, without any all that there are. Raises ``KeyStoreEntry``."""
+        (aliases,) = self._client.call("STORE_ALIASES", self._store)
+        known = [alias for alias in aliases if isinstance(alias, str)] if isinstance(aliases, list) else []
+        unknown = [alias for alias in wanted if alias not in known]
+        if unknown:
+            raise KeyStoreEntry(f"the key store has no entry {unknown[0]!r}")
+        rows = [self.take(alias) for alias in wanted or known]
+        return [row for row in rows if row is not None]
+
+    def take(self, alias: str) -> Row | None:
+        """Take one entry; ``None`` where the alias is nothing to export, as the label of a key without certificates."""
+        (entry,) = self._client.call("STORE_ENTRY", self._store, alias)
+        if not isinstance(entry, Mapping):
+            return None
+        chain = certificates_of(entry)
+        row = Row(alias, "certificate" if entry["is_certificate"] else "key", certificates=len(chain), result=EXPORTED)
+        try:
+            if self._with_keys and not entry["is_certificate"]:
+                return self._take_key(alias, chain, row)
+        except Refused as refused:
+            row.result, row.reason, row.detail = REFUSED, refused.reason, refused.detail
+            return row
+        if not chain:
+            return None
+        row.kind = "certificate"
+        self._take_certificates(alias, chain)
+        return row
+
+    def _take_certificates(self, alias: str, chain: Sequence[bytes]) -> None:
+        self.certificates.append((alias, chain[0]))
+        known = {der for _, der in self.certificates}
+        self.certificates += [
+            (f"{alias} (issuer {place})", der) for place, der in enumerate(chain[1:], 1) if der not in known
+        ]
+
+    def _take_key(self, alias: str, chain: Sequence[bytes], row: Row) -> Row | None:
+        record = self._record(alias)
+        if record is None or record["OBJECT_CLASS"] == "PUBLIC_KEY":
+            return None
+        private = record["OBJECT_CLASS"] == "PRIVATE_KEY"
+        row.kind, row.type = "private key" if private else "secret key", type_name(record["KEY_TYPE"], record["SIZE"])
+        if private and not chain:
+            raise Refused(Reason.CERTIFICATE, "the key store file has no certificate for it, which PKCS #12 needs")
+        if any(key.alias.casefold() == alias.casefold() for key in self.keys):
+            raise Refused(Reason.DUPLICATE, "another alias differs in upper and lower case only, which PKCS #12 folds")
+        (material,) = self._client.call("CLEAR_VALUE", record["HANDLE"])
+        if not isinstance(material, bytes):
+            raise Refused(Reason.NOT_EXTRACTABLE, _why(record))
+        self.keys.append(OwnKey(alias, str(record["KEY_TYPE"]), material, tuple(chain)))
+        return row
+
+    def _record(self, alias: str) -> Mapping[str, Value] | None:
+        try:
+            (record,) = self._client.call("STORE_GET_KEY", self._store, alias)
+        except KeyUseError as error:
+            raise Refused(Reason.HSM, str(error)) from error
+        return next(iter(maps([record])), None)
+
+
+def certificates_of(entry: Mapping[str, Value]) -> list[bytes]:
+    """Return the chain of an entry as STORE_ENTRY describes it."""
+    chain = entry["chain"]
+    return [der for der in chain if isinstance(der, bytes)] if isinstance(chain, list) else []
+
+
+def _why(record: Mapping[str, Value]) -> str:
+    if not record["EXTRACTABLE"]:
+        return "the key is not extractable (EXTRACTABLE is false)"
+    if record["WRAP_WITH_TRUSTED"]:
+        return "the key leaves the HSM wrapped by a trusted key only (WRAP_WITH_TRUSTED)"
+    return "this HSM gives out no keys in the clear; `hsm init --enable-clear-key-extraction` makes one that does"

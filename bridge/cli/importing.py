@@ -1,0 +1,173 @@
+"""The work of ``hsm keystore import``: one entry after the other, each with a row of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bridge.cli.reports import IMPORTABLE, IMPORTED, LEFT_OUT, REFUSED, THERE, Row, type_name
+from bridge.cli.tables import maps
+from bridge.client import Client
+from bridge.codec import Value
+from hsmcore.errors import ForeignKeyPassword, ForeignKeyUnreadable, HsmError, KeyStoreError, KeyUseError, RequestError
+from keystore.foreign import Candidate, Found, Reason, Refused, check_chain, judge
+from keystore.foreign.model import Opened
+
+
+@dataclass(slots=True)
+class Passwords:
+    """Passwords for keys: those that are known, each tried in turn, and a way to ask for more."""
+
+    known: list[str] = field(repr=False)
+    ask: Callable[[str], str] | None = None
+    """Asks for the password of the key under an alias; the answer may be empty."""
+
+    def open(self, found: Found) -> Opened:
+        """Open the key of an entry. Raises ``Refused``."""
+        for password in self.known:
+            opened = _opened(found, password)
+            if opened is not None:
+                return opened
+        if self.ask is not None and (answer := self.ask(found.alias)):
+            opened = _opened(found, answer)
+            if opened is not None:
+                self.known.append(answer)
+                return opened
+        raise Refused(Reason.KEY_PASSWORD, "none of the passwords given opens the key; --key-password asks for it")
+
+
+def _opened(found: Found, password: str) -> Opened | None:
+    if found.open is None:
+        return None
+    try:
+        return found.open(password)
+    except ForeignKeyPassword:
+        return None
+    except ForeignKeyUnreadable as error:
+        raise Refused(Reason.KEY, str(error)) from error
+
+
+class Importer:
+    """Takes entries into the HSM and, where there is one, into a loaded key store of it.
+
+    ``store`` is the handle of the key store, ``None`` leaves certificates out. ``wishes`` are attributes for each key.
+    A dry run asks the HSM and changes nothing.
+    """
+
+    def __init__(
+        self, client: Client, store: int | None, passwords: Passwords, wishes: Mapping[str, bool], *, dry_run: bool
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._passwords = passwords
+        self._wishes = wishes
+        self._dry_run = dry_run
+        self._seen: dict[str, str] = {}
+        self.changed = False
+        """Whether the key store has got entries that are to be saved."""
+
+    def take(self, found: Found) -> Row:
+        """Take one entry. What is wrong with the entry is in the row; what is wrong with the HSM is raised."""
+        row = Row(found.alias, "certificate" if found.open is None else "key", certificates=len(found.chain))
+        try:
+            self._check_alias(found.alias)
+            if found.open is None:
+                self._take_certificate(found, row)
+            else:
+                self._take_key(found, row)
+        except Refused as refused:
+            row.result, row.reason, row.detail = REFUSED, refused.reason, refused.detail
+        except (KeyUseError, KeyStoreError, RequestError) as error:
+            row.result, row.reason, row.detail = REFUSED, Reason.HSM, str(error)
+        return row
+
+    def _check_alias(self, alias: str) -> None:
+        if not alias:
+            raise Refused(Reason.ALIAS, "the alias is empty")
+        before = self._seen.get(alias.casefold())
+        self._seen[alias.casefold()] = alias
+        if before is not None:
+            other = "the same alias" if before == alias else f"{before!r}, which differs in upper and lower case only"
+            raise Refused(Reason.DUPLICATE, f"the file has an entry before with {other}; rename one of them")
+
+    def _take_certificate(self, found: Found, row: Row) -> None:
+        check_chain(None, found.chain)
+        if self._store is None:
+            row.result = LEFT_OUT
+            return
+        entry = self._entry(self._store, found.alias)
+        if entry is not None:
+            if entry["is_certificate"] and entry["chain"] == list(found.chain):
+                row.result = THERE
+                return
+            raise Refused(Reason.ALIAS_TAKEN, "the alias names a key, or another certificate, in the key store")
+        row.result = IMPORTABLE
+        if not self._dry_run:
+            self._client.call("STORE_SET_CERTIFICATE", self._store, found.alias, found.chain[0])
+            self.changed = True
+            row.result = IMPORTED
+
+    def _take_key(self, found: Found, row: Row) -> None:
+        opened = self._passwords.open(found)
+        row.kind = "private key" if opened.object_class == "PRIVATE_KEY" else "secret key"
+        candidate = judge(found.alias, opened, found.chain, self._wishes)
+        row.type = type_name(candidate.attributes["KEY_TYPE"], candidate.size)
+        entry = None if self._store is None else self._entry(self._store, found.alias)
+        if entry is not None and entry["is_certificate"]:
+            raise Refused(Reason.ALIAS_TAKEN, "the alias names a trusted certificate in the key store")
+        handle = self._present(found.alias, candidate)
+        row.result = IMPORTABLE if handle is None else THERE
+        kept = list(entry["chain"]) if entry is not None and isinstance(entry["chain"], list) else []
+        if handle is not None and kept and found.chain and kept != list(found.chain):
+            row.detail = "the key store has other certificates for it, which were left as they are"
+            return
+        if self._dry_run:
+            return
+        if handle is None:
+            handle = self._imported(candidate)
+            row.result = IMPORTED
+        if self._store is not None and found.chain and kept != list(found.chain):
+            self._client.call("STORE_SET_KEY", self._store, found.alias, handle, list(found.chain))
+            self.changed = True
+        elif not found.chain and candidate.public_key_info is not None:
+            row.detail = "the file has no certificate for it"
+
+    def _entry(self, store: int, alias: str) -> Mapping[str, Value] | None:
+        (entry,) = self._client.call("STORE_ENTRY", store, alias)
+        return entry if isinstance(entry, Mapping) else None
+
+    def _imported(self, candidate: Candidate) -> int:
+        (record,) = self._client.call("IMPORT_KEY", dict(candidate.attributes), candidate.material)
+        return _handle(maps([record])[0])
+
+    def _present(self, alias: str, candidate: Candidate) -> int | None:
+        """Return the handle of this very key where the HSM has it under the alias. Raises ``Refused`` for another."""
+        (found,) = self._client.call("FIND_KEYS", {"LABEL": alias}, 0)
+        records = [record for record in maps(found) if record["OBJECT_CLASS"] != "PUBLIC_KEY"]
+        if not records:
+            return None
+        if len(records) > 1 or not self._same(records[0], candidate):
+            raise Refused(Reason.ALIAS_TAKEN, "the alias is the label of another key in the HSM")
+        return _handle(records[0])
+
+    def _same(self, record: Mapping[str, Value], candidate: Candidate) -> bool:
+        names: Sequence[str] = ("OBJECT_CLASS", "KEY_TYPE", "TOKEN")
+        if any(record[name] != candidate.attributes[name] for name in names) or record["SIZE"] != candidate.size:
+            return False
+        check = candidate.check
+        if check is None:
+            return record.get("PUBLIC_KEY_INFO") == candidate.public_key_info
+        try:
+            result = self._client.call(check.operation, _handle(record), check.mechanism, None, check.data)[0]
+        except KeyUseError as error:
+            raise Refused(
+                Reason.ALIAS_TAKEN, f"whether the key with this label is the same is not known: {error}"
+            ) from error
+        return result == check.result
+
+
+def _handle(record: Mapping[str, Value]) -> int:
+    handle = record["HANDLE"]
+    if not isinstance(handle, int):
+        raise HsmError("the HSM's answer is not understood; is the daemon of another version?")
+    return handle

@@ -1,0 +1,68 @@
+"""The report of ``hsm keystore``: a row for each entry, as a table or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import click
+
+from bridge.cli import tables
+from bridge.codec import Value
+
+INCOMPLETE = 3
+"""Exit code where some entries were refused and the others were taken."""
+
+IMPORTED, IMPORTABLE, THERE, LEFT_OUT = "imported", "importable", "already-there", "left-out"
+EXPORTED, REFUSED = "exported", "refused"
+"""What becomes of an entry; ``importable`` is what a dry run says for ``imported``."""
+
+_TYPES: dict[Value, str] = {"DESEDE": "DESede", "GENERIC_SECRET": "generic secret"}
+
+_COLUMNS = {
+    "alias": "alias",
+    "kind": "kind",
+    "type": "type",
+    "certificates": "certificates",
+    "result": "result",
+    "reason": "reason",
+    "detail": "detail",
+}
+
+
+@dataclass(slots=True)
+class Row:
+    """One line of the report; the names are those of the JSON. ``reason`` is a value of ``keystore.foreign.Reason``."""
+
+    alias: str
+    kind: str
+    type: str = ""
+    certificates: int = 0
+    result: str = REFUSED
+    reason: str | None = None
+    detail: str = ""
+
+
+def type_name(key_type: Value, size: Value) -> str:
+    """Return how a report names a KEY_TYPE and a size in bits."""
+    return f"{_TYPES.get(key_type, key_type)} {size}"
+
+
+def show(rows: Sequence[Row], about: Mapping[str, Value], *, as_json: bool) -> None:
+    """Print the report on the file that ``about`` tells of (``file``, ``format``, ``dry_run``)."""
+    lines: list[dict[str, Value]] = [{name: getattr(row, name) for name in _COLUMNS} for row in rows]
+    counts = Counter(row.result for row in rows)
+    if as_json:
+        click.echo(json.dumps({**about, "counts": counts, "entries": lines}, indent=2, sort_keys=True))
+        return
+    tables.show(lines, _COLUMNS, as_json=False)
+    summary = ", ".join(f"{count} {result}" for result, count in counts.items()) or "no entries"
+    unchanged = "; nothing was changed" if about.get("dry_run") else ""
+    click.echo(f"{about['file']} ({about['format']}): {summary}{unchanged}")
+
+
+def exit_code(rows: Sequence[Row]) -> int:
+    """Return 0, or ``INCOMPLETE`` where an entry was refused."""
+    return INCOMPLETE if any(row.result == REFUSED for row in rows) else 0
