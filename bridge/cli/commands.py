@@ -10,12 +10,22 @@ import click
 from bridge.cli import daemon, initialize, keys, keystores, tools, users
 from bridge.handlers import server_version
 from bridge.paths import default_home
-from hsmcore.errors import AccountLocked, AuthenticationFailed, HsmError, MasterKeyUnavailable, PermissionDenied
+from hsmcore.errors import (
+    AccountLocked,
+    AuthenticationFailed,
+    ForeignStorePassword,
+    HsmError,
+    KeyStorePassword,
+    MasterKeyUnavailable,
+    PermissionDenied,
+)
 
 _HINTS: dict[type[HsmError], str] = {
     AuthenticationFailed: "check the user's name and password: HSM_USER and HSM_PASSWORD, or HSM_ADMIN_PASSWORD",
     AccountLocked: "an admin sets a new password with `hsm user change-password`",
     PermissionDenied: "`hsm user` commands need the admin's password in HSM_ADMIN_PASSWORD",
+    ForeignStorePassword: "the password of FILE is in HSM_FILE_PASSWORD or --password-file",
+    KeyStorePassword: "the password of the CloudHSM key store is in HSM_KEYSTORE_PASSWORD or --keystore-password-file",
     MasterKeyUnavailable: "give the passphrase that the HSM was made with in HSM_PASSPHRASE",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import shutil
@@ -303,3 +304,22 @@ def test_a_bar_on_a_terminal_only(cli: Cli, stores: Path) -> None:
     assert "Importing" in shown
     assert "Importing" not in done.stdout.decode()
     assert cli.run("keystore", "import", stores / "all.jceks", "--no-certificates").stderr == ""
+
+
+def test_a_key_password_is_asked_for_at_the_terminal(cli: Cli, stores: Path) -> None:
+    pid, terminal = pty.fork()
+    if pid == 0:
+        command = [sys.executable, "-m", "bridge", "keystore", "import", str(stores / "all.jks"), "--no-certificates"]
+        os.execve(sys.executable, [*command, "--key-password"], {**cli.env, "TERM": "xterm"})
+    shown = b""
+    while b"Password of key 'own-password'" not in shown:
+        shown += os.read(terminal, 10_000)
+    os.write(terminal, b"another-password\n")
+    with contextlib.suppress(OSError):
+        # The terminal ends with an error when the program is gone.
+        while part := os.read(terminal, 10_000):
+            shown += part
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
+    assert b"another-password" not in shown
+    assert {key["LABEL"] for key in cli.found_keys()} == {"release", "own-password"}
