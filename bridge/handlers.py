@@ -95,7 +95,12 @@ class Handlers:
         """Change attributes and return the record as it is then."""
         return self._hsm.set_attributes(session, handle, flat(attributes)).fields()
 
-    def list_users(self, session: Session) -> list[Fields]:
+    def list_users(self, connection: Connection) -> list[Fields]:
         """List the users."""
-        users = self._hsm.list_users(session)
-        return [{"username": user.username, "role": user.role, "locked": user.locked} for user in users]
+        return [
+            {
+                "id": user.number, "username": user.username, "role": user.role, "locked": user.locked,
+                "mfa": user.mfa, "quorum": user.quorum,
+            }
+            for user in self._hsm.list_users()
+        ]  # fmt: skip

@@ -128,7 +128,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(50, "USER_CREATE", (_USER, _ROLE, _PASSWORD), "hsm.create_user", Result.NOTHING),
     Operation(51, "USER_DELETE", (_USER, _ROLE), "hsm.delete_user", Result.NOTHING),
     Operation(52, "USER_CHANGE_PASSWORD", (_USER, _ROLE, _PASSWORD), "hsm.change_password", Result.NOTHING),
-    Operation(53, "USER_LIST", (), "list_users", Result.VALUE),
+    Operation(53, "USER_LIST", (), "list_users", Result.VALUE, needs_session=False),
     Operation(70, "STORE_LOAD", (Field("file", (_NONE, bytes)), _STORE_PASSWORD), "store_load", Result.VALUE),
     Operation(71, "STORE_ALIASES", (_STORE,), "store_aliases", Result.VALUE),
     Operation(81, "STORE_ENTRIES", (_STORE,), "store_entries", Result.VALUE),
@@ -147,6 +147,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "store_import_key",
         Result.VALUE,
     ),
+    Operation(100, "ACTIVATE", (_PASSWORD,), "hsm.activate", Result.NOTHING),
 )
 
 NUMBERS: dict[str, int] = {operation.name: operation.number for operation in OPERATIONS}

@@ -15,6 +15,7 @@
     │   ├── PaddingInvalid, TagMismatch, OperationNotFound, OperationLimit
     ├── UserError               the user cannot be made, changed or deleted so
     │   ├── UserExists, UserNotFound, UserNameInvalid, PasswordInvalid, UserBusy, UserOwnsKeys
+    │   ├── UserLimit
     ├── StateError              the HSM's own state is in the way
     │   ├── StoreFull, StoreDamaged, StateVersion, StateLocked, StateMissing, MasterKeyUnavailable
     └── KeyStoreError           the key store file is in the way
@@ -219,6 +220,12 @@ class UserOwnsKeys(UserError):
     """The user still owns keys."""
 
     code = 55
+
+
+class UserLimit(UserError):
+    """The HSM has as many users as it may have."""
+
+    code = 80
 
 
 class StateError(HsmError):

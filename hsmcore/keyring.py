@@ -18,7 +18,7 @@ from hsmcore.keys import Entry, KeyRecord, SessionKeys
 from hsmcore.making import NewKey
 from hsmcore.primitives.keyforms import OpenedKey, open_private, open_public
 from hsmcore.sealing import Vault
-from hsmcore.sessions import ADMIN, CRYPTO_USER, Session, Sessions
+from hsmcore.sessions import ADMIN, Session, Sessions
 from hsmcore.store import Store
 from hsmcore.tokens import DamagedEntry, TokenKeys, row_of
 
@@ -109,7 +109,6 @@ class KeyRing:
 
     def halves(self, session: Session, public_key_info: bytes) -> list[KeyRecord]:
         """Return the records of the halves of a pair that this session sees."""
-        policy.require(session, CRYPTO_USER)
         with self._lock:
             found, _ = self._seen(session, self._tokens.halves(_whose(session), public_key_info), 0)
             own = self._session_keys.of_session(session.token)
@@ -133,7 +132,6 @@ class KeyRing:
 
     def labels(self, session: Session) -> dict[str, dict[str, int]]:
         """Return the labels that this session sees, each with how many keys of each object class have it."""
-        policy.require(session, CRYPTO_USER)
         labels: dict[str, dict[str, int]] = {}
         with self._lock:
             for label, object_class, count in self._store.labels(session.username):
@@ -168,7 +166,6 @@ class KeyRing:
             policy.require_alive(session)
             damaged = None if self._in_memory(handle) else self._tokens.read(handle)
             if isinstance(damaged, DamagedEntry):
-                policy.require(session, CRYPTO_USER)
                 if damaged.owner != session.username:
                     raise damaged.error()
                 self._store.delete_keys([handle])

@@ -1,8 +1,8 @@
-"""Who may do what to which key: pure functions of records, without clock, store or cryptography.
+"""What a session may do to which key: pure functions of records, without clock, store or cryptography.
 
-The rules, in order: a session sees a key or it does not exist for it; a crypto user uses what is visible, where the
-key's class, type and attributes allow; only the owner changes, extracts or destroys; an admin sees the label of every
-token key and sets TRUSTED.
+Which role may call what at all is decided before, by ``hsmcore.permissions``. The rules here, in order: a session sees
+a key or it does not exist for it; a crypto user uses what is visible, where the key's class, type and attributes allow;
+only the owner changes, extracts or destroys; an admin sees the label of every token key and sets TRUSTED.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hsmcore.errors import (
 )
 from hsmcore.keys import Entry, KeyRecord
 from hsmcore.mechanisms import MECHANISMS, Mechanism, Operation
-from hsmcore.sessions import ADMIN, CRYPTO_USER, Session, ended
+from hsmcore.sessions import ADMIN, Session, ended
 
 _CLASSES = {
     Operation.ENCRYPT: (SECRET, PUBLIC),
@@ -26,13 +26,6 @@ _CLASSES = {
     Operation.SIGN: (SECRET, PRIVATE),
     Operation.VERIFY: (SECRET, PUBLIC),
 }
-
-
-def require(session: Session, role: str) -> None:
-    """Raise ``Unauthenticated`` for an ended session, ``PermissionDenied`` for another role."""
-    require_alive(session)
-    if session.role != role:
-        raise PermissionDenied(f"this takes the role {role}; {session.username!r} is logged in as {session.role}")
 
 
 def require_alive(session: Session) -> None:
@@ -62,7 +55,6 @@ def view(session: Session, entry: Entry) -> KeyRecord:
 
 def require_owner(session: Session, entry: Entry) -> None:
     """Raise ``PermissionDenied`` where the key is visible but another crypto user's."""
-    require(session, CRYPTO_USER)
     if entry.owner != session.username:
         raise PermissionDenied(f"key {entry.handle} belongs to another user; only the owner may do this")
 

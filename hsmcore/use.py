@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 from threading import RLock
 
-from hsmcore import policy, primitives
+from hsmcore import permissions, policy, primitives
 from hsmcore.attributes import PUBLIC, Value
 from hsmcore.errors import KeyMaterialInvalid, KeyTypeInconsistent
 from hsmcore.keyring import KeyRing
 from hsmcore.mechanisms import MECHANISMS, Operation
 from hsmcore.primitives.families import Begin, Run
 from hsmcore.primitives.keyforms import PublicKey, open_public
-from hsmcore.sessions import CRYPTO_USER, Session
+from hsmcore.sessions import Session
 
 KeyReference = int | bytes
 """A handle, or the SubjectPublicKeyInfo (DER) of a public key that is not in the HSM."""
@@ -47,7 +47,7 @@ class KeyUse:
         return self._prepare(session, kind, key, mechanism) if found is None else found
 
     def _prepare(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Run:
-        policy.require(session, CRYPTO_USER)
+        permissions.require(session, kind.value.lower())
         row = policy.mechanism(mechanism, kind)
         if isinstance(key, bytes):
             return _foreign_operation(key, mechanism, kind.value)
@@ -75,7 +75,6 @@ class KeyUse:
 
     def stream(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Begin:
         """Return the function that begins a multi-part operation. Raises as ``operation``."""
-        policy.require(session, CRYPTO_USER)
         row = policy.mechanism(mechanism, kind)
         if isinstance(key, bytes):
             return primitives.stream(row, kind, _foreign(key))
