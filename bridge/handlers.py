@@ -58,7 +58,17 @@ class Handlers:
 
     def login(self, connection: Connection, user: str, password: bytes, role: str) -> int:
         """Begin a session that ends at the latest with the last connection that used it."""
-        session = self._hsm.login(user, password, role)
+        return self._joined(self._hsm.login(user, password, role), connection)
+
+    def login_token(self, connection: Connection, user: str, role: str) -> bytes:
+        """Give a token to sign for ``login_mfa``."""
+        return self._hsm.login_token(user, role)
+
+    def login_mfa(self, connection: Connection, user: str, password: bytes, role: str, token_file: bytes) -> int:
+        """Begin a session as ``login`` does, with a second factor."""
+        return self._joined(self._hsm.login_mfa(user, password, role, token_file), connection)
+
+    def _joined(self, session: Session, connection: Connection) -> int:
         self._dispatcher.join(session.token, connection)
         return session.token
 

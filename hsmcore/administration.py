@@ -1,31 +1,63 @@
-"""The part of the door by which users are made and changed. ``hsmcore.Hsm`` is the whole door."""
+"""The part of the door by which users log in, are made and are changed. ``hsmcore.Hsm`` is the whole door."""
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Callable
 from dataclasses import replace
 from threading import RLock
 
-from hsmcore.errors import PermissionDenied, UserBusy, UserOwnsKeys
+from hsmcore import mfa, tokenfiles
+from hsmcore.errors import PermissionDenied, TokenSignatureInvalid, UserBusy, UserOwnsKeys
 from hsmcore.keyring import KeyRing
+from hsmcore.mfa import Challenges, Event, Keys, Purpose
 from hsmcore.permissions import guarded
+from hsmcore.primitives.proofs import TOKEN_BYTES, proves, read_user_key
 from hsmcore.sealing import UserRow, Vault
 from hsmcore.sessions import ADMIN, CRYPTO_USER, Session, Sessions
 from hsmcore.store import Store
-from hsmcore.users import UserInfo, Users, new_verifier
+from hsmcore.users import UserInfo, Users, new_verifier, normal_name
 
 
 class Administration:
-    """Users, and what they may do to one another."""
+    """Users, their logins, and what they may do to one another. ``clock`` gives seconds, from whatever beginning."""
 
-    def __init__(self, store: Store, vault: Vault) -> None:
+    def __init__(self, store: Store, vault: Vault, clock: Callable[[], float]) -> None:
         self._lock = RLock()
         self._sessions = Sessions()
         self._users = Users(store, vault, self._lock)
         self._ring = KeyRing(store, vault, self._sessions, self._lock)
+        self._challenges = Challenges(clock)
 
     def list_users(self) -> list[UserInfo]:
         """Return all users in order of creation, the appliance user among them. It takes no login."""
         return self._users.infos()
+
+    def login(self, username: str, password: bytes, role: str = CRYPTO_USER) -> Session:
+        """Begin a session. Raises ``AuthenticationFailed``, ``AccountLocked``, ``MfaRequired``."""
+        return self._begin(self._users.authenticate(username, password, role))
+
+    def login_token(self, username: str, role: str) -> bytes:
+        """Return a token file, to be signed for ``login_mfa``; whether there is such a user is not told.
+
+        Raises ``UserNameInvalid``.
+        """
+        return self._new_token(Purpose.LOGIN, _subject(username, role))
+
+    def login_mfa(self, username: str, password: bytes, role: str, token_file: bytes) -> Session:
+        """Begin a session with password and signed token; a signature that does not hold counts as a wrong password.
+
+        For a user without a second factor the password decides. Raises as ``login``, ``TokenFileInvalid``,
+        ``TokenUnknown``.
+        """
+        signed = tokenfiles.read_token(token_file)
+        self._challenges.redeem(signed.token, Purpose.LOGIN, _subject(username, role))
+        return self._begin(self._users.authenticate(username, password, role, signed))
+
+    def _begin(self, row: UserRow) -> Session:
+        with self._lock:
+            self._users.require_unchanged(row)
+            return self._sessions.begin(row.username, row.role)
 
     @guarded
     def activate(self, session: Session, password: bytes) -> None:
@@ -58,20 +90,96 @@ class Administration:
             self._users.delete(row)
 
     @guarded
-    def change_password(self, session: Session, username: str, role: str, password: bytes) -> None:
+    def change_password(
+        self,
+        session: Session,
+        username: str,
+        role: str,
+        password: bytes,
+        deregister_mfa: bool = False,
+        deregister_quorum: bool = False,
+    ) -> None:
         """Set a password, the own one or as an admin anybody's who is not logged in, and unlock the account.
 
-        Raises ``UserNotFound``, ``PasswordInvalid``, ``UserBusy``.
+        A user with MFA no longer approves then. Raises ``UserNotFound``, ``PasswordInvalid``, ``UserBusy``.
         """
-        self._require_own_or_admin(session, username, role)
+        _require_own_or_admin(session, username, role)
         verifier = new_verifier(password)
         with self._users.changing(username, role) as row:
             self._require_own_or_idle(session, row)
-            self._users.put(row, row, verifier)
+            keys = mfa.after(Event.CHANGE_PASSWORD, _keys(row))
+            if deregister_quorum:
+                keys = mfa.after(Event.DEREGISTER_QUORUM, keys)
+            if deregister_mfa and keys.mfa:
+                keys = mfa.after(Event.DEREGISTER_MFA, keys)
+            self._put_keys(row, keys, verifier)
 
-    def _require_own_or_admin(self, session: Session, username: str, role: str) -> None:
-        if session.role != ADMIN and (username.lower(), role) != (session.username, session.role):
-            raise PermissionDenied("only an admin changes another user")
+    @guarded
+    def mfa_token(self, session: Session, username: str, role: str) -> bytes:
+        """Return a token file, to be signed with the key that ``register_mfa`` is to register.
+
+        Raises ``UserNotFound``, and ``PermissionDenied`` for another user's unless as an admin.
+        """
+        _require_own_or_admin(session, username, role)
+        row = self._users.known(username, role)
+        return self._new_token(Purpose.MFA, (row.username, row.role), session)
+
+    @guarded
+    def register_mfa(
+        self,
+        session: Session,
+        username: str,
+        role: str,
+        token_file: bytes,
+        public_key: bytes,
+        password: bytes | None = None,
+        change_quorum: bool = False,
+    ) -> None:
+        """Register a user's second factor (PEM), or another one; the user approves with it too. May set a password.
+
+        Raises ``UserNotFound``, ``UserBusy``, ``PasswordInvalid``, ``PublicKeyInvalid``, ``TokenFileInvalid``,
+        ``TokenUnknown``, ``TokenSignatureInvalid``, and ``MfaSharesKey`` where the user approves with another key and
+        ``change_quorum`` is not given.
+        """
+        _require_own_or_admin(session, username, role)
+        key = self._proven(Purpose.MFA, self._users.known(username, role), session, token_file, public_key)
+        verifier = None if password is None else new_verifier(password)
+        with self._users.changing(username, role) as row:
+            self._require_own_or_idle(session, row)
+            self._users.require_own_key(row, key)
+            keys = mfa.after(Event.REGISTER_MFA, _keys(row), key, change_quorum=change_quorum)
+            self._put_keys(row, keys, verifier)
+
+    @guarded
+    def deregister_mfa(
+        self, session: Session, username: str, role: str, password: bytes | None = None, change_quorum: bool = False
+    ) -> None:
+        """Take a user's second factor away, and with it, asked for or not, the approvals. May set a password.
+
+        Raises ``UserNotFound``, ``UserBusy``, ``PasswordInvalid``, ``MfaNotEnabled``.
+        """
+        _require_own_or_admin(session, username, role)
+        verifier = None if password is None else new_verifier(password)
+        with self._users.changing(username, role) as row:
+            self._require_own_or_idle(session, row)
+            self._put_keys(row, mfa.after(Event.DEREGISTER_MFA, _keys(row)), verifier)
+
+    def _new_token(self, purpose: Purpose, subject: tuple[str, str], session: Session | None = None) -> bytes:
+        token = secrets.token_bytes(TOKEN_BYTES)
+        self._challenges.issue(token, purpose, subject, session.token if session else 0)
+        return tokenfiles.encode_token(token)
+
+    def _proven(self, purpose: Purpose, row: UserRow, session: Session, token_file: bytes, public_key: bytes) -> bytes:
+        """Return the key (SubjectPublicKeyInfo) with which the user has signed the token that was asked for."""
+        key = read_user_key(public_key)
+        signed = tokenfiles.read_token(token_file)
+        self._challenges.redeem(signed.token, purpose, (row.username, row.role), session.token)
+        if not proves(key, signed.token, signed.signature):
+            raise TokenSignatureInvalid("the token is not signed with this key (RSA PKCS #1 v1.5, token as the digest)")
+        return key
+
+    def _put_keys(self, row: UserRow, keys: Keys, verifier: str | None) -> None:
+        self._users.put(row, replace(row, mfa_key=keys.mfa, quorum_key=keys.quorum), verifier)
 
     def _require_own_or_idle(self, session: Session, row: UserRow) -> None:
         if (row.username, row.role) != (session.username, session.role):
@@ -80,3 +188,17 @@ class Administration:
     def _require_idle(self, row: UserRow) -> None:
         if self._sessions.of_user(row.username, row.role):
             raise UserBusy(f"{row.username!r} is logged in")
+
+
+def _require_own_or_admin(session: Session, username: str, role: str) -> None:
+    if session.role != ADMIN and (username.lower(), role) != (session.username, session.role):
+        raise PermissionDenied("only an admin changes another user")
+
+
+def _subject(username: str, role: str) -> tuple[str, str]:
+    """Return name and role of a user who need not exist, in a form that takes little memory."""
+    return normal_name(username), role[:32]
+
+
+def _keys(row: UserRow) -> Keys:
+    return Keys(row.mfa_key, row.quorum_key)

@@ -6,7 +6,8 @@ All methods may be called from any thread.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,7 +23,7 @@ from hsmcore.multipart import MultiPart
 from hsmcore.permissions import guarded
 from hsmcore.quorum import QuorumRules
 from hsmcore.sealing import Vault, new_master, open_master, seal_master
-from hsmcore.sessions import CRYPTO_USER, Session
+from hsmcore.sessions import Session
 from hsmcore.settings import Settings
 from hsmcore.state import StateDirectory, missing
 from hsmcore.store import HsmRow, Store
@@ -31,6 +32,8 @@ from hsmcore.users import first_user
 
 Attributes = Mapping[str, None | bool | int | str | bytes]
 Parameters = Mapping[str, object] | None
+Clock = Callable[[], float]
+"""Gives seconds, by which tokens expire."""
 
 _ENCRYPT, _DECRYPT, _SIGN, _VERIFY = Operation.ENCRYPT, Operation.DECRYPT, Operation.SIGN, Operation.VERIFY
 DEFAULT_SETTINGS = Settings()
@@ -40,9 +43,9 @@ _KINDS = {"encrypt": _ENCRYPT, "decrypt": _DECRYPT, "sign": _SIGN}
 class Hsm(Administration):
     """An HSM in a state directory, which this process alone has until ``close``."""
 
-    def __init__(self, state: StateDirectory, store: Store, vault: Vault) -> None:
+    def __init__(self, state: StateDirectory, store: Store, vault: Vault, clock: Clock) -> None:
         """Take over an unlocked state; ``initialize`` and ``open`` are the ways to get one."""
-        super().__init__(store, vault)
+        super().__init__(store, vault, clock)
         self.settings = Settings.decode(vault.open_settings(store.hsm().settings))
         self._state = state
         self._store = store
@@ -57,6 +60,7 @@ class Hsm(Administration):
         admin_password: bytes | None,
         passphrase: bytes | None = None,
         settings: Settings = DEFAULT_SETTINGS,
+        clock: Clock = time.monotonic,
     ) -> Self:
         """Make an HSM with the admin ``admin`` in the directory, and open it.
 
@@ -81,13 +85,13 @@ class Hsm(Administration):
             rules = vault.seal_quorum(QuorumRules().encode())
             store.initialize(HsmRow(sealed, vault.seal_settings(settings.encode()), rules), admin)
             state.sync()
-            return cls(state, store, vault)
+            return cls(state, store, vault, clock)
         except BaseException:
             _release(state, store)
             raise
 
     @classmethod
-    def open(cls, home: Path, *, passphrase: bytes | None = None) -> Self:
+    def open(cls, home: Path, *, passphrase: bytes | None = None, clock: Clock = time.monotonic) -> Self:
         """Open the HSM in the directory.
 
         Raises ``StateMissing``, ``StateLocked``, ``StateVersion``, ``MasterKeyUnavailable``, ``StoreDamaged``. The
@@ -101,7 +105,7 @@ class Hsm(Administration):
                 raise missing(state.home)
             vault = Vault(open_master(store.master(), passphrase, state.read_key_file))
             store.migrate(vault.seal_quorum(QuorumRules().encode()))
-            return cls(state, store, vault)
+            return cls(state, store, vault, clock)
         except BaseException:
             _release(state, store)
             raise
@@ -130,23 +134,17 @@ class Hsm(Administration):
             "home": str(self._state.home),
         }
 
-    def login(self, username: str, password: bytes, role: str = CRYPTO_USER) -> Session:
-        """Begin a session. Raises ``AuthenticationFailed``, ``AccountLocked``."""
-        row = self._users.authenticate(username, password, role)
-        with self._lock:
-            self._users.require_unchanged(row)
-            return self._sessions.begin(row.username, row.role)
-
     def session(self, token: int) -> Session:
         """Return the session with that token. Raises ``Unauthenticated``."""
         return self._sessions.get(token)
 
     def logout(self, session: Session) -> None:
-        """End a session and what belongs to it: session keys, multi-part operations. One that has ended is let be."""
+        """End a session and what belongs to it: session keys, multi-part operations, tokens. An ended one is let be."""
         with self._lock:
             self._sessions.end(session)
             self._ring.drop_session(session)
             self._multipart.drop_session(session)
+            self._challenges.drop_session(session.token)
 
     def authorise(self, session: Session, operation: str) -> None:
         """Raise unless this session may do what a caller makes of several operations (``permissions.PERMISSIONS``)."""

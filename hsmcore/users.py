@@ -21,18 +21,22 @@ from threading import Lock, RLock
 from hsmcore.errors import (
     AccountLocked,
     AuthenticationFailed,
+    MfaRequired,
     PasswordInvalid,
     PermissionDenied,
+    PublicKeyInvalid,
     StoreFull,
     UserExists,
     UserLimit,
     UserNameInvalid,
     UserNotFound,
 )
+from hsmcore.primitives.proofs import proves
 from hsmcore.primitives.secrecy import hash_password, password_matches
 from hsmcore.sealing import UserRow, Vault
 from hsmcore.sessions import ADMIN, APPLIANCE_USER, ROLES, UNACTIVATED_ADMIN
 from hsmcore.store import Store
+from hsmcore.tokenfiles import SignedToken
 
 MAX_FAILURES = 5
 """Wrong passwords in a row that an account survives (CloudHSM: more than 5 lock it)."""
@@ -128,17 +132,25 @@ class Users:
         infos = [_info(user) for user in list(self._users.values())]
         return sorted([*infos, APPLIANCE], key=lambda info: (info.number, info.username, info.role))
 
-    def authenticate(self, username: str, password: bytes, role: str) -> UserRow:
-        """Return the user as it was when the password was right.
+    def authenticate(
+        self, username: str, password: bytes, role: str, signed: SignedToken | None = None
+    ) -> UserRow:  # fmt: skip
+        """Return the user as it was when the password was right, and for a user with MFA the signature of the token.
 
-        Raises ``AuthenticationFailed``, ``AccountLocked``, ``StoreDamaged``.
+        Raises ``AuthenticationFailed``, ``AccountLocked``, ``MfaRequired``, ``StoreDamaged``.
         """
         user = self._users.get((username.lower(), role)) if _NAME.fullmatch(username) else None
         if user is None:
             password_matches(password, self._nobody)
             raise _wrong()
         with user.guard:
-            right = password_matches(password, self._vault.open_user(user.row))
+            verifier, key = self._vault.open_user(user.row), user.row.mfa_key
+            if key is not None and (signed is None or not signed.signature):
+                # Not counted, and before the password is looked at: whether that was right is not told.
+                raise _second_factor(user.row)
+            right = password_matches(password, verifier)
+            if key is not None and signed is not None:
+                right &= proves(key, signed.token, signed.signature)
             if user.locked:
                 raise AccountLocked(
                     f"the account {user.row.username!r} is locked; an admin unlocks it with a new password"
@@ -215,6 +227,15 @@ class Users:
         if row.role == ADMIN and sum(user.row.role == ADMIN for user in self._users.values()) == 1:
             raise PermissionDenied(f"{row.username!r} is the last admin and cannot be deleted")
 
+    def require_own_key(self, row: UserRow, key: bytes) -> None:
+        """Raise ``PublicKeyInvalid`` for a key of another user in the same role, who could then approve twice."""
+        for user in self._users.values():
+            other = user.row
+            if other.role == row.role and other.username != row.username and key in (other.mfa_key, other.quorum_key):
+                raise PublicKeyInvalid(
+                    f"the {row.role} {other.username!r} has registered this key; each has an own one"
+                )
+
     def delete(self, row: UserRow) -> None:
         """Delete a user whose row is ``changing``."""
         self._store.delete_user(row.username, row.role)
@@ -231,6 +252,13 @@ def _info(user: _User) -> UserInfo:
     row = user.row
     mfa, quorum = row.mfa_key is not None, row.quorum_key is not None
     return UserInfo(row.number, row.username, row.role, user.locked, mfa, quorum)
+
+
+def _second_factor(row: UserRow) -> MfaRequired:
+    return MfaRequired(
+        f"{row.username!r} logs in with a second factor, and no signed token was given; programs that use the JCE "
+        "provider log in as a user without one"
+    )
 
 
 def _wrong() -> AuthenticationFailed:

@@ -77,7 +77,7 @@ def change_password(home: Path, name: str, role: str, password_file: str | None)
     own = name == os.environ.get("HSM_USER") and role == CRYPTO_USER and "HSM_ADMIN_PASSWORD" not in os.environ
     password = new_password(name, password_file)
     with (as_user if own else as_admin)(home) as client:
-        client.call("USER_CHANGE_PASSWORD", name, role, password)
+        client.call("USER_CHANGE_PASSWORD", name, role, password, False, False)
     click.echo(f"Changed the password of {role} {name.lower()}")
 
 

@@ -55,6 +55,11 @@ ALLOWED = {
     "STORE_CLOSE": "c",
     "STORE_IMPORT_KEY": "c",
     "ACTIVATE": "u",
+    "LOGIN_TOKEN": "nuac",
+    "LOGIN_MFA": "nuac",
+    "MFA_TOKEN": "ac",
+    "MFA_REGISTER": "ac",
+    "MFA_DEREGISTER": "ac",
 }
 """Roles that may call an operation, by their letters: not logged in, unactivated admin, admin, crypto user."""
 
@@ -64,7 +69,12 @@ _FIELDS: dict[str, tuple[Value, ...]] = {
     "BEGIN": ("encrypt", 1, "x", None),
 }
 """Fields of the operations for which samples of the right types would say nothing about permission."""
-_OWN: dict[str, tuple[Value, ...]] = {"USER_CHANGE_PASSWORD": (b"short",)}
+_OWN: dict[str, tuple[Value, ...]] = {
+    "USER_CHANGE_PASSWORD": (b"short", False, False),
+    "MFA_TOKEN": (),
+    "MFA_REGISTER": (b"no file", b"no key", None, False),
+    "MFA_DEREGISTER": (None, False),
+}
 """What follows name and role in operations that everybody may do to themselves."""
 
 

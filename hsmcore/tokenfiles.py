@@ -1,0 +1,90 @@
+"""Token files: the JSON that a user signs outside the HSM, in the shape of CloudHSM's command line (version 2.0).
+
+Bytes in, records out, and back. What was read says only what somebody wrote: the HSM looks up the token and verifies
+the signature. Binary values are base64; space inside of them does not count, since ``base64`` breaks lines.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hsmcore.errors import TokenFileInvalid
+from hsmcore.primitives.proofs import TOKEN_BYTES
+
+VERSION = "2.0"
+MAX_BYTES = 256 * 1024
+"""Longest file that is read, in bytes; eight approvals take 5 KiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedToken:
+    """The one token of a file for MFA or registration; the signature is empty where nobody signed."""
+
+    token: bytes
+    signature: bytes = field(default=b"")
+
+
+def encode_token(token: bytes, approval_data: bytes | None = None) -> bytes:
+    """Return the file of a token that is to be signed: for MFA, and with what was hashed for registration."""
+    entry = {} if approval_data is None else {"approval_data": _base64(approval_data)}
+    return _encode({"version": VERSION, "tokens": [entry | {"unsigned": _base64(token), "signed": ""}]})
+
+
+def read_token(file: bytes) -> SignedToken:
+    """Read the file of a token. Raises ``TokenFileInvalid``."""
+    tokens = _decode(file).get("tokens")
+    if not isinstance(tokens, list) or len(tokens) != 1:
+        count = f"{len(tokens)}" if isinstance(tokens, list) else "no"
+        raise TokenFileInvalid(f"the file has {count} tokens where this HSM gave one")
+    return SignedToken(_token(tokens[0], "unsigned"), _bytes(tokens[0], "signed"))
+
+
+def _encode(document: Mapping[str, object]) -> bytes:
+    return json.dumps(document, indent=2).encode() + b"\n"
+
+
+def _decode(file: bytes) -> Mapping[str, object]:
+    """Return the file's object of this version."""
+    if len(file) > MAX_BYTES:
+        raise TokenFileInvalid(f"the token file has {len(file)} bytes, more than {MAX_BYTES}")
+    try:
+        document = json.loads(file, object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        raise TokenFileInvalid("the token file is no JSON in UTF-8") from error
+    if not isinstance(document, dict):
+        raise TokenFileInvalid("the token file is no JSON object")
+    if document.get("version") != VERSION:
+        raise TokenFileInvalid(f'the token file is not of version "{VERSION}"')
+    return document
+
+
+def _object(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    """Refuse a name that comes twice: two readers of the file would see two values."""
+    read = dict(pairs)
+    if len(read) != len(pairs):
+        raise ValueError("a name comes twice")
+    return read
+
+
+def _token(entry: object, name: str) -> bytes:
+    token = _bytes(entry, name)
+    if len(token) != TOKEN_BYTES:
+        raise TokenFileInvalid(f"{name!r} has {len(token)} bytes, not {TOKEN_BYTES}")
+    return token
+
+
+def _bytes(entry: object, name: str) -> bytes:
+    text = entry.get(name) if isinstance(entry, dict) else None
+    if not isinstance(text, str):
+        raise TokenFileInvalid(f"the token file has no text {name!r} where it should")
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except ValueError as error:
+        raise TokenFileInvalid(f"{name!r} is no base64") from error
+
+
+def _base64(value: bytes) -> str:
+    return base64.b64encode(value).decode()
