@@ -114,3 +114,26 @@ class Handlers:
             }
             for user in self._hsm.list_users()
         ]  # fmt: skip
+
+    def approve(self, session: Session, approval_file: bytes) -> Fields:
+        """Approve a quorum token."""
+        required, approvals = self._hsm.approve(session, approval_file)
+        return {"approvals-required": required, "number-of-approvals": approvals}
+
+    def quorum_tokens(self, session: Session) -> list[Fields]:
+        """List the quorum tokens."""
+        return [
+            {
+                "username": token.username, "service": token.service, "approvals-required": token.required,
+                "number-of-approvals": token.approvals, "token-timeout-seconds": token.seconds,
+            }
+            for token in self._hsm.quorum_tokens(session)
+        ]  # fmt: skip
+
+    def quorum_values(self, connection: Connection) -> Fields:
+        """Return the quorum values."""
+        return dict(self._hsm.quorum_values())
+
+    def quorum_timeouts(self, connection: Connection) -> Fields:
+        """Return the timeouts of quorum tokens."""
+        return dict(self._hsm.quorum_timeouts())

@@ -94,6 +94,7 @@ _DATA = _bytes("data")
 _OPERATION = _integer("operation handle")
 _USER, _ROLE, _PASSWORD = _text("user"), _text("role"), _bytes("password")
 _NEW_PASSWORD, _CHANGE_QUORUM = Field("password", (_NONE, bytes)), _boolean("change quorum")
+_SERVICE = _text("service")
 _TOKEN_FILE, _PUBLIC_KEY = _bytes("token file"), _bytes("public key")
 _STORE, _ALIAS = _integer("key store"), _text("alias")
 _STORE_PASSWORD = Field("password", (_NONE, str))
@@ -174,6 +175,17 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         105, "MFA_DEREGISTER", (_USER, _ROLE, _NEW_PASSWORD, _CHANGE_QUORUM), "hsm.deregister_mfa", Result.NOTHING
+    ),
+    Operation(110, "QUORUM_TOKEN", (_SERVICE, Field("key", (_NONE, int))), "hsm.quorum_token", Result.BYTES),
+    Operation(111, "QUORUM_REGISTER", (_PUBLIC_KEY, _TOKEN_FILE), "hsm.register_quorum", Result.NOTHING),
+    Operation(112, "QUORUM_APPROVE", (_bytes("approval file"),), "approve", Result.VALUE),
+    Operation(113, "QUORUM_LIST", (), "quorum_tokens", Result.VALUE),
+    Operation(114, "QUORUM_DELETE", (_text("scope"),), "hsm.delete_quorum_tokens", Result.NOTHING),
+    Operation(115, "QUORUM_VALUES", (), "quorum_values", Result.VALUE, needs_session=False),
+    Operation(116, "QUORUM_SET_VALUE", (_SERVICE, _integer("value")), "hsm.set_quorum_value", Result.NOTHING),
+    Operation(117, "QUORUM_TIMEOUTS", (), "quorum_timeouts", Result.VALUE, needs_session=False),
+    Operation(
+        118, "QUORUM_SET_TIMEOUT", (_text("timeout"), _integer("seconds")), "hsm.set_quorum_timeout", Result.NOTHING
     ),
 )
 

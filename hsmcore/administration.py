@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from threading import RLock
 
 from hsmcore import mfa, tokenfiles
-from hsmcore.errors import PermissionDenied, TokenSignatureInvalid, UserBusy, UserOwnsKeys
+from hsmcore.approvals import Approvals, TokenInfo
+from hsmcore.errors import MalformedRequest, PermissionDenied, TokenSignatureInvalid, UserBusy, UserOwnsKeys
 from hsmcore.keyring import KeyRing
-from hsmcore.mfa import Challenges, Event, Keys, Purpose
+from hsmcore.mfa import NO_KEYS, Challenges, Event, Keys, Purpose
 from hsmcore.permissions import guarded
 from hsmcore.primitives.proofs import TOKEN_BYTES, proves, read_user_key
+from hsmcore.quorum import REGISTRATION, approval_data
 from hsmcore.sealing import UserRow, Vault
 from hsmcore.sessions import ADMIN, CRYPTO_USER, Session, Sessions
 from hsmcore.store import Store
@@ -28,6 +32,7 @@ class Administration:
         self._users = Users(store, vault, self._lock)
         self._ring = KeyRing(store, vault, self._sessions, self._lock)
         self._challenges = Challenges(clock)
+        self._approvals = Approvals(store, vault, self._users, self._lock, clock)
 
     def list_users(self) -> list[UserInfo]:
         """Return all users in order of creation, the appliance user among them. It takes no login."""
@@ -73,18 +78,24 @@ class Administration:
 
     @guarded
     def create_user(self, session: Session, username: str, role: str, password: bytes) -> None:
-        """Create a user. Raises ``UserExists``, ``UserNameInvalid``, ``PasswordInvalid``, ``UserLimit``."""
-        self._users.add(username, role, password)
+        """Create a user; it takes approval.
+
+        Raises ``UserExists``, ``UserNameInvalid``, ``PasswordInvalid``, ``UserLimit``, ``ApprovalRequired``.
+        """
+        with self._approvals.granted(session, "user"):
+            self._users.add(username, role, password)
 
     @guarded
     def delete_user(self, session: Session, username: str, role: str) -> None:
-        """Delete a user.
+        """Delete a user; it takes approval.
 
-        Raises ``UserNotFound``, ``UserBusy``, ``UserOwnsKeys``, and ``PermissionDenied`` for the last admin.
+        Raises ``UserNotFound``, ``UserBusy``, ``UserOwnsKeys``, ``ApprovalRequired``, ``QuorumAdmins``, and
+        ``PermissionDenied`` for the last admin.
         """
-        with self._users.changing(username, role) as row:
+        with self._approvals.granted(session, "user"), self._users.changing(username, role) as row:
             self._users.require_not_last_admin(row)
             self._require_idle(row)
+            self._approvals.require_enough_admins(row, NO_KEYS)
             if role == CRYPTO_USER and self._ring.owned_by(row.username):
                 raise UserOwnsKeys(f"{row.username!r} owns keys; delete them first")
             self._users.delete(row)
@@ -101,12 +112,12 @@ class Administration:
     ) -> None:
         """Set a password, the own one or as an admin anybody's who is not logged in, and unlock the account.
 
-        A user with MFA no longer approves then. Raises ``UserNotFound``, ``PasswordInvalid``, ``UserBusy``.
+        Another user's takes approval. A user with MFA no longer approves then. Raises ``UserNotFound``,
+        ``PasswordInvalid``, ``UserBusy``, ``ApprovalRequired``, ``QuorumAdmins``.
         """
-        _require_own_or_admin(session, username, role)
+        own = _require_own_or_admin(session, username, role)
         verifier = new_verifier(password)
-        with self._users.changing(username, role) as row:
-            self._require_own_or_idle(session, row)
+        with self._changing(session, username, role, approval=not own) as row:
             keys = mfa.after(Event.CHANGE_PASSWORD, _keys(row))
             if deregister_quorum:
                 keys = mfa.after(Event.DEREGISTER_QUORUM, keys)
@@ -137,15 +148,14 @@ class Administration:
     ) -> None:
         """Register a user's second factor (PEM), or another one; the user approves with it too. May set a password.
 
-        Raises ``UserNotFound``, ``UserBusy``, ``PasswordInvalid``, ``PublicKeyInvalid``, ``TokenFileInvalid``,
-        ``TokenUnknown``, ``TokenSignatureInvalid``, and ``MfaSharesKey`` where the user approves with another key and
-        ``change_quorum`` is not given.
+        From an admin it takes approval. Raises ``UserNotFound``, ``UserBusy``, ``PasswordInvalid``,
+        ``PublicKeyInvalid``, ``TokenFileInvalid``, ``TokenUnknown``, ``TokenSignatureInvalid``, ``ApprovalRequired``,
+        and ``MfaSharesKey`` where the user approves with another key and ``change_quorum`` is not given.
         """
         _require_own_or_admin(session, username, role)
         key = self._proven(Purpose.MFA, self._users.known(username, role), session, token_file, public_key)
         verifier = None if password is None else new_verifier(password)
-        with self._users.changing(username, role) as row:
-            self._require_own_or_idle(session, row)
+        with self._changing(session, username, role, approval=session.role == ADMIN) as row:
             self._users.require_own_key(row, key)
             keys = mfa.after(Event.REGISTER_MFA, _keys(row), key, change_quorum=change_quorum)
             self._put_keys(row, keys, verifier)
@@ -156,13 +166,88 @@ class Administration:
     ) -> None:
         """Take a user's second factor away, and with it, asked for or not, the approvals. May set a password.
 
-        Raises ``UserNotFound``, ``UserBusy``, ``PasswordInvalid``, ``MfaNotEnabled``.
+        From an admin it takes approval. Raises ``UserNotFound``, ``UserBusy``, ``PasswordInvalid``, ``MfaNotEnabled``,
+        ``ApprovalRequired``, ``QuorumAdmins``.
         """
         _require_own_or_admin(session, username, role)
         verifier = None if password is None else new_verifier(password)
-        with self._users.changing(username, role) as row:
-            self._require_own_or_idle(session, row)
+        with self._changing(session, username, role, approval=session.role == ADMIN) as row:
             self._put_keys(row, mfa.after(Event.DEREGISTER_MFA, _keys(row)), verifier)
+
+    @guarded
+    def quorum_token(self, session: Session, service: str, key: int | None = None) -> bytes:
+        """Return the file of a quorum token, or for ``registration`` of one that ``register_quorum`` takes.
+
+        Raises ``PermissionDenied``, ``QuorumTokenRefused``, ``QuorumTokenLimit``, and ``MalformedRequest`` for an
+        unknown service or one that has no key.
+        """
+        if key is not None:
+            raise MalformedRequest(f"a token of the service {service[:32]!r} is not for one key")
+        if service != REGISTRATION:
+            return self._approvals.request(session, service)
+        data = approval_data(session, service)
+        token = hashlib.sha256(data).digest()
+        self._challenges.issue(token, Purpose.QUORUM, (session.username, session.role), session.token)
+        return tokenfiles.encode_token(token, data)
+
+    @guarded
+    def register_quorum(self, session: Session, public_key: bytes, token_file: bytes) -> None:
+        """Register the key (PEM) with which the user who is logged in approves, or another one.
+
+        Raises ``PublicKeyInvalid``, ``TokenFileInvalid``, ``TokenUnknown``, ``TokenSignatureInvalid``, and
+        ``MfaSharesKey`` for another key than that of MFA.
+        """
+        own = self._users.known(session.username, session.role)
+        key = self._proven(Purpose.QUORUM, own, session, token_file, public_key)
+        with self._users.changing(session.username, session.role) as row:
+            self._users.require_own_key(row, key)
+            self._put_keys(row, mfa.after(Event.REGISTER_QUORUM, _keys(row), key), None)
+
+    @guarded
+    def approve(self, session: Session, approval_file: bytes) -> tuple[int, int]:
+        """Approve a token of this session with the signatures of a file; return approvals required, and there are.
+
+        The session's next operation that takes an approval of the token's service uses it up if it succeeds. Raises
+        ``TokenFileInvalid``, ``TokenUnknown``, ``ApproverInvalid``, ``TokenSignatureInvalid``.
+        """
+        return self._approvals.approve(session, approval_file)
+
+    @guarded
+    def quorum_tokens(self, session: Session) -> list[TokenInfo]:
+        """Return the quorum tokens of all users."""
+        return self._approvals.infos()
+
+    @guarded
+    def delete_quorum_tokens(self, session: Session, scope: str) -> None:
+        """Delete the own quorum tokens (scope ``user``), or everybody's (``all``)."""
+        if scope == "all":
+            self._approvals.tokens.end_all()
+        elif scope == "user":
+            self._approvals.tokens.end_of_user(session.username, session.role)
+        else:
+            raise MalformedRequest(f"the scope is user or all, not {scope[:32]!r}")
+
+    def quorum_values(self) -> Mapping[str, int]:
+        """Return how many approvals each admin service takes. It takes no login."""
+        return self._approvals.rules.values
+
+    @guarded
+    def set_quorum_value(self, session: Session, service: str, value: int) -> None:
+        """Set how many approvals an admin service takes; it takes approval by the service ``quorum``.
+
+        Raises ``QuorumValueInvalid``, ``ApprovalRequired``, ``MalformedRequest``.
+        """
+        with self._approvals.granted(session, "quorum"):
+            self._approvals.set_value(service, value)
+
+    def quorum_timeouts(self) -> Mapping[str, int]:
+        """Return the seconds in which a token may be approved, and then used. It takes no login."""
+        return self._approvals.rules.timeouts
+
+    @guarded
+    def set_quorum_timeout(self, session: Session, timeout: str, seconds: int) -> None:
+        """Set the timeout ``generated`` or ``approved``. Raises ``QuorumValueInvalid``, ``MalformedRequest``."""
+        self._approvals.set_timeout(timeout, seconds)
 
     def _new_token(self, purpose: Purpose, subject: tuple[str, str], session: Session | None = None) -> bytes:
         token = secrets.token_bytes(TOKEN_BYTES)
@@ -179,20 +264,31 @@ class Administration:
         return key
 
     def _put_keys(self, row: UserRow, keys: Keys, verifier: str | None) -> None:
+        self._approvals.require_enough_admins(row, keys)
         self._users.put(row, replace(row, mfa_key=keys.mfa, quorum_key=keys.quorum), verifier)
 
-    def _require_own_or_idle(self, session: Session, row: UserRow) -> None:
-        if (row.username, row.role) != (session.username, session.role):
-            self._require_idle(row)
+    @contextmanager
+    def _changing(self, session: Session, username: str, role: str, *, approval: bool) -> Iterator[UserRow]:
+        """Give the row of a user who is to be changed: the own one, or one who is not logged in."""
+        with (
+            self._approvals.granted(session, "user") if approval else nullcontext(),
+            self._users.changing(username, role) as row,
+        ):
+            if (row.username, row.role) != (session.username, session.role):
+                self._require_idle(row)
+            yield row
 
     def _require_idle(self, row: UserRow) -> None:
         if self._sessions.of_user(row.username, row.role):
             raise UserBusy(f"{row.username!r} is logged in")
 
 
-def _require_own_or_admin(session: Session, username: str, role: str) -> None:
-    if session.role != ADMIN and (username.lower(), role) != (session.username, session.role):
+def _require_own_or_admin(session: Session, username: str, role: str) -> bool:
+    """Return whether the user is the session's own. Raises ``PermissionDenied`` for another unless as an admin."""
+    own = (username.lower(), role) == (session.username, session.role)
+    if not own and session.role != ADMIN:
         raise PermissionDenied("only an admin changes another user")
+    return own
 
 
 def _subject(username: str, role: str) -> tuple[str, str]:

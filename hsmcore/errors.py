@@ -19,6 +19,9 @@
     │   ├── UserLimit, MfaNotEnabled, MfaSharesKey, PublicKeyInvalid
     ├── TokenError              the token or its signature is not right
     │   ├── TokenFileInvalid, TokenUnknown, TokenSignatureInvalid
+    ├── QuorumError             approvals are missing, or the quorum cannot be so
+    │   ├── ApprovalRequired, QuorumValueInvalid, QuorumAdmins
+    │   ├── QuorumTokenRefused, QuorumTokenLimit, ApproverInvalid
     ├── StateError              the HSM's own state is in the way
     │   ├── StoreFull, StoreDamaged, StateVersion, StateLocked, StateMissing, MasterKeyUnavailable
     └── KeyStoreError           the key store file is in the way
@@ -275,6 +278,46 @@ class TokenSignatureInvalid(TokenError):
     """The token was not signed with that key."""
 
     code = 87
+
+
+class QuorumError(HsmError):
+    """Approvals are missing, or the quorum cannot be made so."""
+
+
+class ApprovalRequired(QuorumError):
+    """The operation takes an approved quorum token, and the session has none for it."""
+
+    code = 88
+
+
+class QuorumValueInvalid(QuorumError):
+    """The quorum value or timeout is out of range, or fits neither the other values nor the approvers there are."""
+
+    code = 90
+
+
+class QuorumAdmins(QuorumError):
+    """Fewer registered admins would remain than a quorum value asks for; lower the value first."""
+
+    code = 91
+
+
+class QuorumTokenRefused(QuorumError):
+    """The user has an active token for that service, or the service takes no approval."""
+
+    code = 92
+
+
+class QuorumTokenLimit(QuorumError):
+    """The HSM holds as many quorum tokens as it may."""
+
+    code = 93
+
+
+class ApproverInvalid(QuorumError):
+    """The approver does not exist, has no registered key, or does not approve this service."""
+
+    code = 94
 
 
 class StateError(HsmError):

@@ -145,6 +145,7 @@ class Hsm(Administration):
             self._ring.drop_session(session)
             self._multipart.drop_session(session)
             self._challenges.drop_session(session.token)
+            self._approvals.tokens.drop_session(session)
 
     def authorise(self, session: Session, operation: str) -> None:
         """Raise unless this session may do what a caller makes of several operations (``permissions.PERMISSIONS``)."""

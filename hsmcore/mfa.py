@@ -67,6 +67,9 @@ class Keys(NamedTuple):
     quorum: bytes | None
 
 
+NO_KEYS = Keys(None, None)
+
+
 def after(event: Event, keys: Keys, key: bytes | None = None, *, change_quorum: bool = False) -> Keys:
     """Return what is registered after an event; ``key`` is the one to register.
 

@@ -42,6 +42,43 @@ def read_token(file: bytes) -> SignedToken:
     return SignedToken(_token(tokens[0], "unsigned"), _bytes(tokens[0], "signed"))
 
 
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """One approver's signature, as the file claims; the role is empty where the file has none."""
+
+    username: str
+    role: str
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalFile:
+    """A token's raw data, its hash, and the signatures."""
+
+    approval_data: bytes
+    token: bytes
+    approvals: tuple[Approval, ...]
+
+
+def encode_approval(service: str, approval_data: bytes, token: bytes) -> bytes:
+    """Return the file of a quorum token, to which approvers add their signatures."""
+    values = {"approval_data": _base64(approval_data), "token": _base64(token), "signatures": []}
+    return _encode({"version": VERSION, "service": service, **values})
+
+
+def read_approval(file: bytes) -> ApprovalFile:
+    """Read the file of a quorum token. Raises ``TokenFileInvalid``."""
+    document = _decode(file)
+    signatures = document.get("signatures")
+    if not isinstance(signatures, list):
+        raise TokenFileInvalid("the approval file has no list 'signatures'")
+    approvals = tuple(
+        Approval(_text(entry, "username"), _text(entry, "role", missing=""), _bytes(entry, "signature"))
+        for entry in signatures
+    )
+    return ApprovalFile(_bytes(document, "approval_data"), _token(document, "token"), approvals)
+
+
 def _encode(document: Mapping[str, object]) -> bytes:
     return json.dumps(document, indent=2).encode() + b"\n"
 
@@ -77,13 +114,17 @@ def _token(entry: object, name: str) -> bytes:
 
 
 def _bytes(entry: object, name: str) -> bytes:
-    text = entry.get(name) if isinstance(entry, dict) else None
-    if not isinstance(text, str):
-        raise TokenFileInvalid(f"the token file has no text {name!r} where it should")
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
+        return base64.b64decode("".join(_text(entry, name).split()), validate=True)
     except ValueError as error:
         raise TokenFileInvalid(f"{name!r} is no base64") from error
+
+
+def _text(entry: object, name: str, missing: str | None = None) -> str:
+    text = entry.get(name, missing) if isinstance(entry, dict) else None
+    if not isinstance(text, str):
+        raise TokenFileInvalid(f"the token file has no text {name!r} where it should")
+    return text
 
 
 def _base64(value: bytes) -> str:

@@ -236,6 +236,15 @@ class Users:
                     f"the {row.role} {other.username!r} has registered this key; each has an own one"
                 )
 
+    def quorum_key(self, username: str, role: str) -> bytes | None:
+        """Return the key with which a user approves; none where there is no such user."""
+        user = self._users.get((username, role))
+        return user.row.quorum_key if user else None
+
+    def approvers(self, role: str) -> int:
+        """Count the users in a role who have registered a key for quorum."""
+        return sum(user.row.role == role and user.row.quorum_key is not None for user in self._users.values())
+
     def delete(self, row: UserRow) -> None:
         """Delete a user whose row is ``changing``."""
         self._store.delete_user(row.username, row.role)

@@ -31,3 +31,10 @@ class Signer:
         for entry in document["tokens"]:
             entry["signed"] = self.sign(base64.b64decode(entry["unsigned"]))
         return json.dumps(document).encode()
+
+    def approved(self, approval_file: bytes, username: str, role: str | None = "admin") -> bytes:
+        """Add the signature of an approver to the file of a quorum token."""
+        document = json.loads(approval_file)
+        signature = {"username": username, "signature": self.sign(base64.b64decode(document["token"]))}
+        document["signatures"].append(signature if role is None else signature | {"role": role})
+        return json.dumps(document).encode()

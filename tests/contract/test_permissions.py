@@ -60,6 +60,15 @@ ALLOWED = {
     "MFA_TOKEN": "ac",
     "MFA_REGISTER": "ac",
     "MFA_DEREGISTER": "ac",
+    "QUORUM_TOKEN": "ac",
+    "QUORUM_REGISTER": "ac",
+    "QUORUM_APPROVE": "ac",
+    "QUORUM_LIST": "ac",
+    "QUORUM_DELETE": "a",
+    "QUORUM_VALUES": "nuac",
+    "QUORUM_SET_VALUE": "a",
+    "QUORUM_TIMEOUTS": "nuac",
+    "QUORUM_SET_TIMEOUT": "a",
 }
 """Roles that may call an operation, by their letters: not logged in, unactivated admin, admin, crypto user."""
 
@@ -67,6 +76,10 @@ _SAMPLES: dict[type, Value] = {type(None): None, bool: True, int: 1, bytes: b"x"
 _FIELDS: dict[str, tuple[Value, ...]] = {
     "HELLO": (1, 1, "test"),
     "BEGIN": ("encrypt", 1, "x", None),
+    "QUORUM_TOKEN": ("registration", None),
+    "QUORUM_DELETE": ("user",),
+    "QUORUM_SET_VALUE": ("user", 0),
+    "QUORUM_SET_TIMEOUT": ("generated", 0),
 }
 """Fields of the operations for which samples of the right types would say nothing about permission."""
 _OWN: dict[str, tuple[Value, ...]] = {

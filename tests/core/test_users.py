@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -25,6 +26,7 @@ from hsmcore.errors import (
     UserNotFound,
     UserOwnsKeys,
 )
+from hsmcore.sessions import Session
 
 from .conftest import ADMIN_PASSWORD, PASSWORDS, Site, make_site
 
@@ -264,6 +266,38 @@ def test_a_name_that_comes_back_is_another_user(site: Site, monkeypatch: pytest.
     with pytest.raises(AuthenticationFailed):
         site.hsm.login("phoenix", PASSWORD)
     site.hsm.delete_user(site.admin, "phoenix", "crypto-user")
+
+
+@pytest.mark.parametrize("action", ["create", "delete"])
+def test_of_two_admins_who_do_the_same_at_once_one_does(site: Site, action: str) -> None:
+    site.hsm.create_user(site.admin, "second", "admin", PASSWORD)
+    admins = [site.admin, site.hsm.login("second", PASSWORD, "admin")]
+    outcomes: list[type[HsmError] | None] = []
+    if action == "delete":
+        site.hsm.create_user(site.admin, "wanted", "crypto-user", PASSWORD)
+
+    def act(session: Session) -> None:
+        try:
+            if action == "create":
+                site.hsm.create_user(session, "wanted", "crypto-user", PASSWORD)
+            else:
+                site.hsm.delete_user(session, "wanted", "crypto-user")
+        except HsmError as error:
+            outcomes.append(type(error))
+        else:
+            outcomes.append(None)
+
+    threads = [threading.Thread(target=act, args=(session,)) for session in admins]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(outcomes) == {None, UserExists if action == "create" else UserNotFound}
+    assert (("wanted", "crypto-user") in _names(site.hsm, site)) == (action == "create")
+    if action == "create":
+        site.hsm.delete_user(site.admin, "wanted", "crypto-user")
+    site.hsm.logout(admins[1])
+    site.hsm.delete_user(site.admin, "second", "admin")
 
 
 def test_there_are_at_most_1024_users(tmp_path: Path) -> None:
