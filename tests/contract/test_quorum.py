@@ -63,7 +63,7 @@ def test_approvals(carrier: Carrier, tmp_path: Path) -> None:
         with carrier.client() as nobody:
             assert nobody.call("QUORUM_VALUES") == ({"user": 2, "quorum": 2, "cluster": 1},)
             assert nobody.call("QUORUM_TIMEOUTS") == ({"generated": 600, "approved": 600},)
-        with pytest.raises(errors.ApprovalRequired, match="^Quorum approval is required for this operation"):
+        with pytest.raises(errors.ApprovalRequired, match=r"^Quorum approval is required for this operation"):
             admin.call(*_PROTECTED)
         file = approved("user")
         with pytest.raises(errors.TokenUnknown):
