@@ -54,6 +54,7 @@ ALLOWED = {
     "STORE_SAVE": "c",
     "STORE_CLOSE": "c",
     "STORE_IMPORT_KEY": "c",
+    "STORE_ENTRIES": "c",
     "ACTIVATE": "u",
     "LOGIN_TOKEN": "nuac",
     "LOGIN_MFA": "nuac",

@@ -16,23 +16,15 @@ from hsmcore.errors import MasterKeyUnavailable
 from hsmcore.store.schema import HEAD, METADATA
 
 from .conftest import ADMIN_PASSWORD, PASSWORDS, make_site
-
-_TO_0005 = """
-ALTER TABLE users DROP COLUMN number;
-ALTER TABLE users DROP COLUMN mfa_key;
-ALTER TABLE users DROP COLUMN quorum_key;
-ALTER TABLE hsm DROP COLUMN quorum;
-UPDATE alembic_version SET version_num = '0005';
-"""
+from .older import FIRST, make_first
 
 
 def _make_old(home: Path) -> int:
-    """Make an HSM as the schema before that of users with keys had it, and return a key of ``cu1``."""
+    """Make an HSM as the first schema had it, and return a key of ``cu1``."""
     made = make_site(home)
     with made.hsm as hsm:
         handle = hsm.generate_key(made.user, "AES_KEY_GEN", {"TOKEN": True}).handle
-    with closing(sqlite3.connect(home / "hsm.db")) as connection:
-        connection.executescript(_TO_0005)
+    make_first(home)
     return handle
 
 
@@ -49,7 +41,7 @@ def test_the_migrations_lead_to_the_schema(tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_an_hsm_of_an_older_schema_goes_on(tmp_path: Path) -> None:
+def test_an_hsm_of_the_first_schema_goes_on(tmp_path: Path) -> None:
     home = tmp_path / "hsm"
     handle = _make_old(home)
     for _ in range(2):
@@ -70,6 +62,6 @@ def test_an_old_hsm_that_does_not_open_is_left_as_it_is(tmp_path: Path) -> None:
     (home / "master.key").write_bytes(bytes(32))
     with pytest.raises(MasterKeyUnavailable):
         Hsm.open(home)
-    assert _revision(home) == "0005"
+    assert _revision(home) == FIRST
     (home / "master.key").write_bytes(key)
     Hsm.open(home).close()
