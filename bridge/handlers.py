@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -121,14 +122,22 @@ class Handlers:
         return {"approvals-required": required, "number-of-approvals": approvals}
 
     def quorum_tokens(self, session: Session) -> list[Fields]:
-        """List the quorum tokens."""
-        return [
+        """List the quorum tokens: those of admin services one by one, those for keys counted."""
+        tokens = self._hsm.quorum_tokens(session)
+        for_keys = Counter((token.username, token.service, token.key) for token in tokens if token.key is not None)
+        rows: list[Fields] = [
             {
                 "username": token.username, "service": token.service, "approvals-required": token.required,
                 "number-of-approvals": token.approvals, "token-timeout-seconds": token.seconds,
             }
-            for token in self._hsm.quorum_tokens(session)
+            for token in tokens
+            if token.key is None
         ]  # fmt: skip
+        for (username, service, key), count in for_keys.items():
+            rows.append(
+                {"username": username, "service": service, "key-reference": key, "minimum-token-count": count}
+            )  # fmt: skip
+        return rows
 
     def quorum_values(self, connection: Connection) -> Fields:
         """Return the quorum values."""

@@ -187,6 +187,13 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         118, "QUORUM_SET_TIMEOUT", (_text("timeout"), _integer("seconds")), "hsm.set_quorum_timeout", Result.NOTHING
     ),
+    Operation(
+        119,
+        "QUORUM_SET_KEY",
+        (_HANDLE, _integer("manage value"), _integer("use value")),
+        "hsm.set_key_quorum",
+        Result.NOTHING,
+    ),
 )
 
 NUMBERS: dict[str, int] = {operation.name: operation.number for operation in OPERATIONS}

@@ -32,7 +32,7 @@ class Administration:
         self._users = Users(store, vault, self._lock)
         self._ring = KeyRing(store, vault, self._sessions, self._lock)
         self._challenges = Challenges(clock)
-        self._approvals = Approvals(store, vault, self._users, self._lock, clock)
+        self._approvals = Approvals(store, vault, self._users, self._ring, self._lock, clock)
 
     def list_users(self) -> list[UserInfo]:
         """Return all users in order of creation, the appliance user among them. It takes no login."""
@@ -178,13 +178,12 @@ class Administration:
     def quorum_token(self, session: Session, service: str, key: int | None = None) -> bytes:
         """Return the file of a quorum token, or for ``registration`` of one that ``register_quorum`` takes.
 
-        Raises ``PermissionDenied``, ``QuorumTokenRefused``, ``QuorumTokenLimit``, and ``MalformedRequest`` for an
-        unknown service or one that has no key.
+        ``key`` is the handle that a token of a key service is for. Raises ``PermissionDenied``, ``KeyNotFound``,
+        ``QuorumTokenRefused``, ``QuorumTokenLimit``, and ``MalformedRequest`` for an unknown service, a key where there
+        is none, or none where there is one.
         """
-        if key is not None:
-            raise MalformedRequest(f"a token of the service {service[:32]!r} is not for one key")
-        if service != REGISTRATION:
-            return self._approvals.request(session, service)
+        if service != REGISTRATION or key is not None:
+            return self._approvals.request(session, service, key)
         data = approval_data(session, service)
         token = hashlib.sha256(data).digest()
         self._challenges.issue(token, Purpose.QUORUM, (session.username, session.role), session.token)

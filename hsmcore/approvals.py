@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import RLock
 
-from hsmcore import tokenfiles
+from hsmcore import policy, tokenfiles
 from hsmcore.errors import (
     ApproverInvalid,
     MalformedRequest,
@@ -20,6 +20,8 @@ from hsmcore.errors import (
     TokenSignatureInvalid,
     UserNotFound,
 )
+from hsmcore.keyring import KeyRing
+from hsmcore.keys import Entry
 from hsmcore.mfa import Keys
 from hsmcore.primitives.proofs import proves
 from hsmcore.quorum import MAX_TIMEOUT, MAX_VALUE, NO_QUORUM, SERVICES, QuorumRules, Token, Tokens
@@ -32,10 +34,14 @@ from hsmcore.users import Users
 
 @dataclass(frozen=True, slots=True)
 class TokenInfo:
-    """What may be known about a token; ``seconds`` are those in which it may still be approved or used."""
+    """What may be known about a token; ``seconds`` are those in which it may still be approved or used.
+
+    ``key`` is the handle that one of a key service is for.
+    """
 
     username: str
     service: str
+    key: int | None
     required: int
     approvals: int
     seconds: int
@@ -44,30 +50,39 @@ class TokenInfo:
 class Approvals:
     """The quorum of an HSM: its values, and the approvals that operations take."""
 
-    def __init__(self, store: Store, vault: Vault, users: Users, lock: RLock, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, vault: Vault, users: Users, ring: KeyRing, lock: RLock, clock: Callable[[], float]
+    ) -> None:
         self._store = store
         self._vault = vault
         self._users = users
+        self._ring = ring
         self._lock = lock
         self._clock = clock
         self.tokens = Tokens(lock, clock)
         self.rules = QuorumRules.decode(vault.open_quorum(store.hsm().quorum))
 
-    def request(self, session: Session, service: str) -> bytes:
+    def request(self, session: Session, service: str, key: int | None) -> bytes:
         """Return the file of a new token.
 
-        Raises ``PermissionDenied``, ``QuorumTokenRefused``, ``QuorumTokenLimit``, and ``MalformedRequest`` for an
-        unknown service.
+        Raises ``PermissionDenied``, ``KeyNotFound``, ``QuorumTokenRefused``, ``QuorumTokenLimit``, and
+        ``MalformedRequest`` for an unknown service, a key where there is none, or none where there is one.
         """
         row = SERVICES.get(service)
         if row is None:
             raise MalformedRequest(f"there is no quorum service {service[:32]!r}; there are {', '.join(SERVICES)}")
         if session.role != row.role:
             raise PermissionDenied(f"the tokens of the service {service} are for the role {row.role}")
-        if self.rules.values[service] == NO_QUORUM:
-            raise QuorumTokenRefused(f"the service {service} takes no approval: its quorum value is {NO_QUORUM}")
-        token = self.tokens.add(session, service, self.rules.timeouts["generated"])
-        return tokenfiles.encode_approval(row.label, token.data, token.digest)
+        if (key is None) == bool(row.attribute):
+            raise MalformedRequest(f"a token of the service {service} is for {'a' if key is None else 'no'} key")
+        if key is None:
+            needed = self.rules.values[service] != NO_QUORUM
+        else:
+            needed = policy.approvals_needed(self._ring.entry(session, key), service) > 0
+        if not needed:
+            raise QuorumTokenRefused(f"the service {service} takes no approval here: its quorum value is not above 1")
+        token = self.tokens.add(session, service, key, self.rules.timeouts["generated"])
+        return tokenfiles.encode_approval(row.label, key, token.data, token.digest)
 
     def approve(self, session: Session, file: bytes) -> tuple[int, int]:
         """Add the signatures of an approval file to its token, all or none; return approvals required, and there are.
@@ -83,10 +98,10 @@ class Approvals:
         with self._lock:
             token = self.tokens.find(session, read.token)
             token.approvals.update(signed)
-            required = self._required(token)
-            if self._enough(token):
+            required, count = self._progress(token)
+            if count >= required:
                 self.tokens.approve(token, self.rules.timeouts["approved"])
-            return required, self._count(token)
+            return required, count
 
     def _signed(self, token: Token, approval: Approval) -> tuple[str, bytes]:
         """Return an approver's name and key, with which the token was signed."""
@@ -100,23 +115,34 @@ class Approvals:
 
     def _approver(self, token: Token, approval: Approval) -> UserRow:
         role = SERVICES[token.service].role
+        if approval.role not in ("", role):
+            raise ApproverInvalid(f"the service {token.service} is approved by the role {role}")
         try:
-            if approval.role not in ("", role):
-                raise ApproverInvalid(f"the service {token.service} is approved by the role {role}")
-            return self._users.known(approval.username, role)
+            row = self._users.known(approval.username, role)
         except UserNotFound as error:
             raise ApproverInvalid(str(error)) from error
+        entry = None if token.key is None else self._ring.present(token.key)
+        if token.key is not None and (entry is None or row.username not in policy.associates(entry)):
+            raise ApproverInvalid(f"{row.username!r} is no user of key {token.key}")
+        return row
 
-    def _required(self, token: Token) -> int:
-        return self.rules.values[token.service]
+    def _progress(self, token: Token) -> tuple[int, int]:
+        """Return the approvals that are required, and those there are of users who have the key still they signed with.
 
-    def _count(self, token: Token) -> int:
-        """Count the approvals of users who have the key still that they signed with."""
-        role = SERVICES[token.service].role
-        return sum(self._users.quorum_key(name, role) == key for name, key in token.approvals.items())
+        The values and users of the moment count; a key that is gone has none, and takes one more.
+        """
+        names, role = set(token.approvals), SERVICES[token.service].role
+        if token.key is None:
+            required = self.rules.values[token.service]
+        else:
+            entry = self._ring.present(token.key)
+            required = policy.approvals_needed(entry, token.service) if entry else 1
+            names &= policy.associates(entry) if entry else set()
+        return required, sum(self._users.quorum_key(name, role) == token.approvals[name] for name in names)
 
     def _enough(self, token: Token) -> bool:
-        return self._count(token) >= self._required(token)
+        required, count = self._progress(token)
+        return count >= required
 
     @contextmanager
     def granted(self, session: Session, service: str) -> Iterator[None]:
@@ -127,7 +153,19 @@ class Approvals:
         if self.rules.values[service] == NO_QUORUM:
             yield
             return
-        with self.tokens.using(session, service, self._enough):
+        with self.tokens.using(session, service, None, self._enough):
+            yield
+
+    @contextmanager
+    def granted_key(self, session: Session, service: str, entry: Entry) -> Iterator[None]:
+        """Let what is done with a key inside happen, with an approved token where the key takes approvals.
+
+        What raises leaves the token for another attempt. Raises ``KeyQuorumFailed``.
+        """
+        if policy.approvals_needed(entry, service) == 0:
+            yield
+            return
+        with self.tokens.using(session, service, entry.handle, self._enough):
             yield
 
     def infos(self) -> list[TokenInfo]:
@@ -136,7 +174,7 @@ class Approvals:
             now = self._clock()
             return [
                 TokenInfo(
-                    token.session.username, token.service, self._required(token), self._count(token),
+                    token.session.username, token.service, token.key, *self._progress(token),
                     max(0, int(token.remaining(now))),
                 )
                 for token in self.tokens.alive()

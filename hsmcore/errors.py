@@ -20,7 +20,7 @@
     ├── TokenError              the token or its signature is not right
     │   ├── TokenFileInvalid, TokenUnknown, TokenSignatureInvalid
     ├── QuorumError             approvals are missing, or the quorum cannot be so
-    │   ├── ApprovalRequired, QuorumValueInvalid, QuorumAdmins
+    │   ├── ApprovalRequired, KeyQuorumFailed, QuorumValueInvalid, QuorumAdmins
     │   ├── QuorumTokenRefused, QuorumTokenLimit, ApproverInvalid
     ├── StateError              the HSM's own state is in the way
     │   ├── StoreFull, StoreDamaged, StateVersion, StateLocked, StateMissing, MasterKeyUnavailable
@@ -288,6 +288,12 @@ class ApprovalRequired(QuorumError):
     """The operation takes an approved quorum token, and the session has none for it."""
 
     code = 88
+
+
+class KeyQuorumFailed(QuorumError):
+    """The key takes an approved quorum token, and the session has none for it."""
+
+    code = 89
 
 
 class QuorumValueInvalid(QuorumError):

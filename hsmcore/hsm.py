@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,7 +24,7 @@ from hsmcore.multipart import MultiPart
 from hsmcore.permissions import guarded
 from hsmcore.quorum import QuorumRules
 from hsmcore.sealing import Vault, new_master, open_master, seal_master
-from hsmcore.sessions import Session
+from hsmcore.sessions import ADMIN, Session
 from hsmcore.settings import Settings
 from hsmcore.state import StateDirectory, missing
 from hsmcore.store import HsmRow, Store
@@ -49,7 +50,7 @@ class Hsm(Administration):
         self.settings = Settings.decode(vault.open_settings(store.hsm().settings))
         self._state = state
         self._store = store
-        self._use = KeyUse(self._ring, self._lock)
+        self._use = KeyUse(self._ring, self._approvals, self._lock)
         self._multipart = MultiPart()
 
     @classmethod
@@ -205,15 +206,29 @@ class Hsm(Administration):
     def set_attributes(self, session: Session, handle: int, attributes: Attributes) -> KeyRecord:
         """Change attributes, all or none, and return the record as it is then.
 
-        Raises ``KeyNotFound``, ``PermissionDenied``, ``AttributeInvalid``, ``StoreFull``.
+        From the owner it takes approval where the key's management does. Raises ``KeyNotFound``, ``PermissionDenied``,
+        ``AttributeInvalid``, ``KeyQuorumFailed``, ``StoreFull``.
         """
-        return self._ring.change(session, handle, given(attributes))
+        entry = self._ring.entry(session, handle)
+        with nullcontext() if session.role == ADMIN else self._approvals.granted_key(session, "key-management", entry):
+            return self._ring.change(session, handle, given(attributes))
+
+    @guarded
+    def set_key_quorum(self, session: Session, handle: int, manage: int, use: int) -> None:
+        """Set how many users approve the management and the use of an own key, once; 0 is none.
+
+        The users of a key are its owner and those with whom it is shared. Raises ``KeyNotFound``, ``PermissionDenied``,
+        ``QuorumValueInvalid``, ``StoreFull``.
+        """
+        self._ring.set_quorum(session, handle, manage, use)
+        self._multipart.drop_key(handle)
 
     @guarded
     def destroy_key(self, session: Session, handle: int) -> None:
         """Destroy a key. Raises ``KeyNotFound``, ``PermissionDenied``, ``KeyFunctionNotPermitted``, ``StoreFull``."""
         self._ring.destroy(session, handle)
         self._multipart.drop_key(handle)
+        self._approvals.tokens.drop_key(handle)
 
     @guarded
     def clear_value(self, session: Session, handle: int) -> bytes | None:

@@ -33,6 +33,7 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "delete_quorum_tokens": _ADMINS,
     "set_quorum_value": _ADMINS,
     "set_quorum_timeout": _ADMINS,
+    "set_key_quorum": _CRYPTO_USERS,
     "generate_key": _CRYPTO_USERS,
     "generate_key_pair": _CRYPTO_USERS,
     "import_key": _CRYPTO_USERS,

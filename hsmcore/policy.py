@@ -15,9 +15,11 @@ from hsmcore.errors import (
     KeyTypeInconsistent,
     MechanismInvalid,
     PermissionDenied,
+    QuorumValueInvalid,
 )
 from hsmcore.keys import Entry, KeyRecord
 from hsmcore.mechanisms import MECHANISMS, Mechanism, Operation
+from hsmcore.quorum import KEY_SERVICES, MAX_VALUE, SERVICES
 from hsmcore.sessions import ADMIN, Session, ended
 
 _CLASSES = {
@@ -76,12 +78,45 @@ def require_may_change(session: Session, entry: Entry, wishes: Mapping[str, Valu
         raise PermissionDenied("TRUSTED is set by an admin")
 
 
+def approvals_needed(entry: Entry, service: str) -> int:
+    """Return the approvals that a key takes for a key service, 0 for none."""
+    return int(entry.record.attributes.get(SERVICES[service].attribute, 0))
+
+
+def associates(entry: Entry) -> frozenset[str]:
+    """Return the crypto users who approve what a key takes approval for."""
+    return frozenset({entry.owner})
+
+
+def require_may_set_quorum(session: Session, entry: Entry, manage: int, use: int) -> None:
+    """Raise ``PermissionDenied`` unless the session is the owner's, ``QuorumValueInvalid`` where values do not fit."""
+    require_owner(session, entry)
+    users = len(associates(entry))
+    problem = ""
+    if entry.record.attributes["OBJECT_CLASS"] == PUBLIC:
+        problem = "a public key takes no approval"
+    elif any(approvals_needed(entry, service) for service in KEY_SERVICES):
+        problem = "the values of this key are set and stay so"
+    elif not (0 <= manage <= MAX_VALUE and 0 <= use <= MAX_VALUE):
+        problem = f"a value is 0 to {MAX_VALUE}"
+    elif max(manage, use) > users:
+        problem = (
+            f"{max(manage, use)} is more than the {users} users of this key, the owner and those it is shared with"
+        )
+    if problem:
+        raise QuorumValueInvalid(f"Invalid quorum value provided. {problem}")
+
+
 def may_extract(session: Session, entry: Entry, *, clear_key_extraction: bool) -> bool:
-    """Tell whether this user may read the key's material in clear: a public key's always, else only the owner."""
+    """Tell whether this user may read the key's material in clear: a public key's always, else only the owner.
+
+    In the clear a key would take no approval, so one that does is not read.
+    """
     attributes = entry.record.attributes
     if attributes["OBJECT_CLASS"] == PUBLIC:
         return True
     allowed = attributes["EXTRACTABLE"] and not attributes["WRAP_WITH_TRUSTED"]
+    allowed = allowed and not any(approvals_needed(entry, service) for service in KEY_SERVICES)
     return bool(clear_key_extraction and allowed and entry.owner == session.username)
 
 

@@ -17,8 +17,16 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum, auto
 from threading import RLock
 
-from hsmcore.errors import ApprovalRequired, QuorumTokenLimit, QuorumTokenRefused, StoreDamaged, TokenUnknown
-from hsmcore.sessions import ADMIN, Session
+from hsmcore.errors import (
+    ApprovalRequired,
+    KeyQuorumFailed,
+    QuorumError,
+    QuorumTokenLimit,
+    QuorumTokenRefused,
+    StoreDamaged,
+    TokenUnknown,
+)
+from hsmcore.sessions import ADMIN, CRYPTO_USER, Session
 
 REGISTRATION = "registration"
 """Not a service that takes approvals: its token serves to register an approver's key."""
@@ -32,34 +40,43 @@ DEFAULT_TIMEOUT = 600
 MAX_TIMEOUT = 24 * 60 * 60
 
 _BLOCK = struct.Struct(">HHIQ16s36sI8x")
-"""What an approver signs the hash of, 80 bytes: kind (1), service, token id, 0, random bytes, requester padded with
-zeros, time of creation in seconds since 1970."""
+"""What an approver signs the hash of, 80 bytes: kind (1 admin services, 2 key services), service, token id, key handle
+or 0, random bytes, requester padded with zeros, time of creation in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
     """A kind of operations; ``role`` asks for its tokens and approves them, ``label`` is its name in an approval file.
 
-    CloudHSM's numbers are 3 and 4, and its one known label is that of ``user``; the others are of this HSM.
+    CloudHSM's known numbers are 3, 4 and 5, its known labels those of ``user`` and ``key-usage``; the others are of
+    this HSM. A service with an ``attribute`` has no value of its own but one for each key, in that attribute.
     """
 
     number: int
     label: str
     role: str
+    attribute: str = ""
 
 
 SERVICES: Mapping[str, Service] = {
     "user": Service(3, "user-management", ADMIN),
     "quorum": Service(4, "quorum-management", ADMIN),
     "cluster": Service(6, "cluster-management", ADMIN),
+    "key-usage": Service(5, "key-usage", CRYPTO_USER, "USE_QUORUM"),
+    "key-management": Service(7, "key-management", CRYPTO_USER, "MANAGE_QUORUM"),
 }
+
+
+KEY_SERVICES = tuple(name for name, service in SERVICES.items() if service.attribute)
 
 
 @dataclass(frozen=True, slots=True)
 class QuorumRules:
     """Approvals that each admin service takes, and the tokens' timeouts in seconds; stored sealed."""
 
-    values: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(SERVICES, NO_QUORUM))
+    values: Mapping[str, int] = field(
+        default_factory=lambda: {name: NO_QUORUM for name, service in SERVICES.items() if not service.attribute}
+    )
     timeouts: Mapping[str, int] = field(
         default_factory=lambda: dict.fromkeys(("generated", "approved"), DEFAULT_TIMEOUT)
     )
@@ -116,10 +133,14 @@ _TIMEOUT = {State.GENERATED: "generated", State.APPROVED: "approved"}
 
 @dataclass(slots=True, eq=False)
 class Token:
-    """A token. ``approvals`` are the keys (SubjectPublicKeyInfo) that signed it, by approver's name."""
+    """A token; ``key`` is the handle that one of a key service is for.
+
+    ``approvals`` are the keys (SubjectPublicKeyInfo) that signed it, by approver's name.
+    """
 
     data: bytes
     service: str
+    key: int | None
     session: Session
     since: float
     timeout: float
@@ -143,13 +164,13 @@ class Token:
         self.state = after
 
 
-def approval_data(session: Session, service: str) -> bytes:
+def approval_data(session: Session, service: str, key: int | None = None) -> bytes:
     """Return new raw data for a token of a session's user; 0 is the number of ``registration``."""
     return _BLOCK.pack(
-        1,
+        1 if key is None else 2,
         SERVICES[service].number if service in SERVICES else 0,
         secrets.randbits(32),
-        0,
+        key or 0,
         secrets.token_bytes(16),
         session.username.encode(),
         int(time.time()) & 0xFFFFFFFF,
@@ -164,17 +185,22 @@ class Tokens:
         self._clock = clock
         self._tokens: dict[bytes, Token] = {}
 
-    def add(self, session: Session, service: str, timeout: float) -> Token:
-        """Make a token. Raises ``QuorumTokenRefused``, ``QuorumTokenLimit``."""
+    def add(self, session: Session, service: str, key: int | None, timeout: float) -> Token:
+        """Make a token; of an admin service a user has one at a time.
+
+        Raises ``QuorumTokenRefused``, ``QuorumTokenLimit``.
+        """
         with self._lock:
             alive = self.alive()
-            if any((token.service, token.session.username) == (service, session.username) for token in alive):
+            if key is None and any(
+                (token.service, token.session.username) == (service, session.username) for token in alive
+            ):
                 raise QuorumTokenRefused(
                     f"{session.username!r} has an active token for the service {service}; use it or delete it first"
                 )
             if len(alive) >= MAX_TOKENS:
                 raise QuorumTokenLimit(f"there are {MAX_TOKENS} quorum tokens, which is the limit")
-            token = Token(approval_data(session, service), service, session, self._clock(), timeout)
+            token = Token(approval_data(session, service, key), service, key, session, self._clock(), timeout)
             self._tokens[token.digest] = token
             return token
 
@@ -195,19 +221,22 @@ class Tokens:
             token.since, token.timeout = self._clock(), timeout
 
     @contextmanager
-    def using(self, session: Session, service: str, enough: Callable[[Token], bool]) -> Iterator[None]:
-        """Use an approved token up by what is done inside, if that succeeds. Raises ``ApprovalRequired``."""
+    def using(
+        self, session: Session, service: str, key: int | None, enough: Callable[[Token], bool]
+    ) -> Iterator[None]:  # fmt: skip
+        """Use an approved token up by what is done inside, if that succeeds.
+
+        Raises ``ApprovalRequired``, for a key ``KeyQuorumFailed``.
+        """
         with self._lock:
             found = (
                 token for token in self.alive()
-                if (token.session, token.service, token.state) == (session, service, State.APPROVED)
+                if (token.session, token.service, token.key, token.state) == (session, service, key, State.APPROVED)
                 and enough(token)
             )  # fmt: skip
             token = next(found, None)
             if token is None:
-                raise ApprovalRequired(
-                    f"Quorum approval is required for this operation: an approved token of the service {service}"
-                )
+                raise _missing(service, key)
             token.happens(Event.USE)
         try:
             yield
@@ -236,6 +265,11 @@ class Tokens:
         with self._lock:
             self._end(lambda _: True)
 
+    def drop_key(self, key: int) -> None:
+        """Forget the tokens for a key that was destroyed."""
+        with self._lock:
+            self._end(lambda token: token.key == key)
+
     def drop_session(self, session: Session) -> None:
         """Forget the tokens of a session that has ended."""
         with self._lock:
@@ -246,6 +280,14 @@ class Tokens:
             if which(token):
                 token.happens(Event.END)
                 del self._tokens[digest]
+
+
+def _missing(service: str, key: int | None) -> QuorumError:
+    if key is None:
+        return ApprovalRequired(
+            f"Quorum approval is required for this operation: an approved token of the service {service}"
+        )
+    return KeyQuorumFailed(f"Quorum Failed: key {key} takes an approved token of the service {service}")
 
 
 def unknown() -> TokenUnknown:

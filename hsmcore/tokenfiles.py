@@ -60,10 +60,11 @@ class ApprovalFile:
     approvals: tuple[Approval, ...]
 
 
-def encode_approval(service: str, approval_data: bytes, token: bytes) -> bytes:
+def encode_approval(service: str, key: int | None, approval_data: bytes, token: bytes) -> bytes:
     """Return the file of a quorum token, to which approvers add their signatures."""
+    reference = {} if key is None else {"key_reference": f"0x{key:016x}"}
     values = {"approval_data": _base64(approval_data), "token": _base64(token), "signatures": []}
-    return _encode({"version": VERSION, "service": service, **values})
+    return _encode({"version": VERSION, "service": service, **reference, **values})
 
 
 def read_approval(file: bytes) -> ApprovalFile:

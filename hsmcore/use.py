@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from threading import RLock
+from typing import Any
 
 from hsmcore import permissions, policy, primitives
+from hsmcore.approvals import Approvals
 from hsmcore.attributes import PUBLIC, Value
 from hsmcore.errors import KeyMaterialInvalid, KeyTypeInconsistent
 from hsmcore.keyring import KeyRing
+from hsmcore.keys import Entry
 from hsmcore.mechanisms import MECHANISMS, Operation
 from hsmcore.primitives.families import Begin, Run
 from hsmcore.primitives.keyforms import PublicKey, open_public
@@ -21,6 +24,8 @@ from hsmcore.sessions import Session
 
 KeyReference = int | bytes
 """A handle, or the SubjectPublicKeyInfo (DER) of a public key that is not in the HSM."""
+
+_USAGE = "key-usage"
 
 FOREIGN_KEYS = 512
 """How many opened public keys from outside are kept, least recently used first to go."""
@@ -32,15 +37,17 @@ PREPARED = SHORTCUTS = 4096
 class KeyUse:
     """Prepares operations with keys."""
 
-    def __init__(self, ring: KeyRing, lock: RLock) -> None:
+    def __init__(self, ring: KeyRing, approvals: Approvals, lock: RLock) -> None:
         self._ring = ring
+        self._approvals = approvals
         self._lock = lock
 
     def operation(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Run:
         """Return the function of a one-shot operation, as it was prepared before if it was.
 
         Raises ``Unauthenticated``, ``PermissionDenied``, ``MechanismInvalid``, ``KeyNotFound``,
-        ``KeyTypeInconsistent``, ``KeyFunctionNotPermitted``, ``StoreDamaged``.
+        ``KeyTypeInconsistent``, ``KeyFunctionNotPermitted``, ``StoreDamaged``; the function raises
+        ``KeyQuorumFailed`` too.
         """
         prepared = session.prepared.get(key)
         found = prepared.get((mechanism, kind.value)) if prepared else None
@@ -54,12 +61,23 @@ class KeyUse:
         entry = self._ring.entry(session, key)
         policy.require_usable(entry.record.attributes, row, kind)
         run = primitives.operation(row, kind, self._ring.open(entry))
+        if policy.approvals_needed(entry, _USAGE):
+            return self._with_approval(session, entry, run)
         with self._lock:
             if session.alive and self._ring.is_current(entry):
                 if len(session.prepared) >= PREPARED:
                     session.forget()
                 session.prepared.setdefault(key, {})[mechanism, kind.value] = run
         return run
+
+    def _with_approval(self, session: Session, entry: Entry, run: Run) -> Run:
+        """Return a function that takes an approved token each time; it is not kept."""
+
+        def approved(*arguments: Any) -> Any:
+            with self._approvals.granted_key(session, _USAGE, entry):
+                return run(*arguments)
+
+        return approved
 
     def keep_shortcut(
         self, session: Session, name: bytes, kind: Operation, key: KeyReference, mechanism: str
@@ -80,7 +98,8 @@ class KeyUse:
             return primitives.stream(row, kind, _foreign(key))
         entry = self._ring.entry(session, key)
         policy.require_usable(entry.record.attributes, row, kind)
-        return primitives.stream(row, kind, self._ring.open(entry))
+        begin = primitives.stream(row, kind, self._ring.open(entry))
+        return self._with_approval(session, entry, begin) if policy.approvals_needed(entry, _USAGE) else begin
 
 
 @lru_cache(maxsize=FOREIGN_KEYS)

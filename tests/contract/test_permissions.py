@@ -70,6 +70,7 @@ ALLOWED = {
     "QUORUM_SET_VALUE": "a",
     "QUORUM_TIMEOUTS": "nuac",
     "QUORUM_SET_TIMEOUT": "a",
+    "QUORUM_SET_KEY": "c",
 }
 """Roles that may call an operation, by their letters: not logged in, unactivated admin, admin, crypto user."""
 
