@@ -297,17 +297,14 @@ class Hsm(Administration):
         stream, chosen = self._use.stream(session, operation, key, mechanism)(parameters)
         return self._multipart.begin(session, key, stream), chosen
 
-    @guarded
     def update(self, session: Session, operation: int, data: bytes) -> bytes:
         """Give more data to a multi-part operation, return the output that is ready. Raises ``OperationNotFound``."""
         return self._multipart.update(session, operation, data)
 
-    @guarded
     def finish(self, session: Session, operation: int, data: bytes) -> bytes:
         """Give the last data to a multi-part operation, return the rest of the output; the operation is over."""
         return self._multipart.finish(session, operation, data)
 
-    @guarded
     def abort(self, session: Session, operation: int) -> None:
         """End a multi-part operation without its result. Raises ``OperationNotFound``."""
         self._multipart.abort(session, operation)

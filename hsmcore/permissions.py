@@ -1,8 +1,9 @@
 """Which role may do what: the table by which the door authorises every operation.
 
 A row is named for the method of ``hsmcore.Hsm`` that it guards. Each method that takes a session is ``guarded`` by its
-row; the use of a key is authorised when it is prepared (``hsmcore.use``), by the row of its operation. What a session
-may do to which key is for ``hsmcore.policy``.
+row; the use of a key is authorised when it is prepared (``hsmcore.use``), by the row of its operation, and who may
+begin a multi-part operation may go on with it (``hsmcore.multipart``). What a session may do to which key is for
+``hsmcore.policy``.
 """
 
 from __future__ import annotations
@@ -49,9 +50,6 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "sign": _CRYPTO_USERS,
     "verify": _CRYPTO_USERS,
     "begin": _CRYPTO_USERS,
-    "update": _CRYPTO_USERS,
-    "finish": _CRYPTO_USERS,
-    "abort": _CRYPTO_USERS,
     "key_store": _CRYPTO_USERS,
 }
 """Roles by operation. What is not here anybody may do: it takes no session, or like ``logout`` only ends one."""
