@@ -59,6 +59,7 @@ class Mechanism:
     """One mechanism: its key type, its operations, its family in ``hsmcore.primitives``, and the family's options.
 
     ``hash`` is a digest name of ``HASHES`` or empty; ``block`` and ``iv`` are lengths in bytes, 0 where there is none.
+    ``limit`` is how many bytes of data CloudHSM takes at once, 0 where none is known (``hsmcore.limits``).
     """
 
     name: str
@@ -70,13 +71,18 @@ class Mechanism:
     padded: bool = False
     block: int = 0
     iv: int = 0
+    limit: int = 0
     services: tuple[Service, ...] = ()
 
 
 _CRYPT = frozenset({Operation.ENCRYPT, Operation.DECRYPT})
 _WRAPS = frozenset({Operation.WRAP, Operation.UNWRAP})
 _SIGNS = frozenset({Operation.SIGN, Operation.VERIFY})
+_ENCRYPTS = frozenset({Operation.ENCRYPT})
 _GENERATES = frozenset({Operation.GENERATE})
+
+_CBC_LIMITS = {KeyType.AES: 16_272, KeyType.DESEDE: 16_280}
+_HMAC_LIMITS = {"SHA1": 16_288, "SHA224": 16_256, "SHA256": 16_288, "SHA384": 16_224, "SHA512": 16_224}
 
 
 def _one(key_type: KeyType) -> frozenset[KeyType]:
@@ -118,10 +124,12 @@ def _block_ciphers() -> Iterator[Mechanism]:
             operations = _CRYPT | {Operation.UNWRAP} if name == "AES_CBC" else _CRYPT
             yield Mechanism(
                 name, _one(key_type), operations, "block_cipher", mode=mode, padded=padded, block=block, iv=iv,
-                services=(service,),
+                limit=_CBC_LIMITS[key_type] if mode == "CBC" else 0, services=(service,),
             )  # fmt: skip
     gcm = Service("Cipher", "AES/GCM/NoPadding", properties={"iv": "12", "form": "aead"})
-    yield Mechanism("AES_GCM", _one(KeyType.AES), _CRYPT | _WRAPS, "gcm", mode="GCM", iv=12, services=(gcm,))
+    yield Mechanism(
+        "AES_GCM", _one(KeyType.AES), _CRYPT | _WRAPS, "gcm", mode="GCM", iv=12, limit=16_000, services=(gcm,)
+    )
 
 
 def _key_wraps() -> Iterator[Mechanism]:
@@ -143,6 +151,9 @@ def _rsa_ciphers() -> Iterator[Mechanism]:
     rsa = _one(KeyType.RSA)
     pkcs1 = Service("Cipher", "RSA/ECB/PKCS1Padding", ("RSA",), {"form": "rsa"})
     yield Mechanism("RSA_PKCS1", rsa, _CRYPT | _WRAPS, "rsa_pkcs1", services=(pkcs1,))
+    # The library has no private operation without padding, and a home-made one is no way to treat a private key.
+    raw = Service("Cipher", "RSA/ECB/NoPadding", properties={"form": "rsa"})
+    yield Mechanism("RSA_X_509", rsa, _ENCRYPTS, "rsa_raw", services=(raw,))
     for name, digest in HASHES.items():
         for mechanism, transformation, family, operations in (
             ("RSA_OAEP", "RSA", "rsa_oaep", _CRYPT | _WRAPS),
@@ -181,7 +192,8 @@ def _macs_and_digests() -> Iterator[Mechanism]:
     keys = frozenset({KeyType.GENERIC_SECRET, KeyType.AES})
     for name, digest in HASHES.items():
         mac = Service("Mac", f"Hmac{name}", properties={"length": str({"SHA1": 20}.get(name) or int(name[3:]) // 8)})
-        yield Mechanism(f"HMAC_{name}", keys, _SIGNS, "hmac", hash=digest, services=(mac,))
+        limit = _HMAC_LIMITS[name]
+        yield Mechanism(f"HMAC_{name}", keys, _SIGNS, "hmac", hash=digest, limit=limit, services=(mac,))
         local = Service("MessageDigest", digest, (name,) if name == "SHA1" else (), {"digest": digest})
         yield Mechanism(name, frozenset(), frozenset({Operation.DIGEST}), "digest", hash=digest, services=(local,))
 

@@ -47,6 +47,7 @@ _OPERATIONS: dict[tuple[str, Operation], Callable[[Mechanism, Any], Run]] = {
     ("rsa_pkcs1", _D): asymmetric.pkcs1_decryptor,
     ("rsa_pkcs1", _W): asymmetric.pkcs1_encryptor,
     ("rsa_pkcs1", _U): asymmetric.pkcs1_decryptor,
+    ("rsa_raw", _E): asymmetric.raw_encryptor,
     ("rsa_oaep", _E): asymmetric.oaep_encryptor,
     ("rsa_oaep", _D): asymmetric.oaep_decryptor,
     ("rsa_oaep", _W): asymmetric.oaep_encryptor,
