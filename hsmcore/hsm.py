@@ -49,7 +49,7 @@ class Hsm:
         self._sessions = Sessions()
         self._users = Users(store, vault, self._lock)
         self._ring = KeyRing(store, vault, self._sessions, self._lock)
-        self._use = KeyUse(self._ring, self._lock)
+        self._use = KeyUse(self._ring, self._lock, strict_limits=self.settings.strict_limits)
         self._wrapping = Wrapping(self._ring, self._use, self.settings)
         self._multipart = MultiPart()
 
