@@ -1,8 +1,8 @@
 """Who may do what to which key: pure functions of records, without clock, store or cryptography.
 
 The rules, in order: a session sees a key or it does not exist for it; a crypto user uses what is visible, where the
-key's class, type and attributes allow; only the owner changes, extracts or destroys; an admin sees the label of every
-token key and sets TRUSTED.
+key's class, type and attributes allow; only the owner changes, extracts, wraps out or destroys; an admin sees the label
+of every token key and sets TRUSTED.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from hsmcore.attributes import PRIVATE, PUBLIC, SECRET, Value
 from hsmcore.errors import (
     KeyFunctionNotPermitted,
+    KeyNotWrappable,
     KeyTypeInconsistent,
+    KeyUnextractable,
     MechanismInvalid,
     PermissionDenied,
 )
@@ -25,6 +27,8 @@ _CLASSES = {
     Operation.DECRYPT: (SECRET, PRIVATE),
     Operation.SIGN: (SECRET, PRIVATE),
     Operation.VERIFY: (SECRET, PUBLIC),
+    Operation.WRAP: (SECRET, PUBLIC),
+    Operation.UNWRAP: (SECRET, PRIVATE),
 }
 
 
@@ -91,6 +95,29 @@ def may_extract(session: Session, entry: Entry, *, clear_key_extraction: bool) -
         return True
     allowed = attributes["EXTRACTABLE"] and not attributes["WRAP_WITH_TRUSTED"]
     return bool(clear_key_extraction and allowed and entry.owner == session.username)
+
+
+def require_wrappable(session: Session, entry: Entry, wrapping: Mapping[str, Value]) -> None:
+    """Raise unless this user may take the key out, wrapped under a key with the attributes ``wrapping``.
+
+    ``PermissionDenied`` unless the user owns the key, whoever owns the wrapping key; ``KeyUnextractable``;
+    ``KeyNotWrappable``.
+    """
+    require_owner(session, entry)
+    attributes = entry.record.attributes
+    if attributes["OBJECT_CLASS"] == PUBLIC:
+        raise KeyNotWrappable(f"key {entry.handle} is public and is not wrapped; its encoding may be read")
+    if not attributes["EXTRACTABLE"]:
+        raise KeyUnextractable(f"key {entry.handle} does not leave the HSM (EXTRACTABLE is false)")
+    if attributes["WRAP_WITH_TRUSTED"] and not wrapping["TRUSTED"]:
+        raise KeyNotWrappable(f"key {entry.handle} is wrapped by a trusted key only (WRAP_WITH_TRUSTED is true)")
+    template = wrapping.get("WRAP_TEMPLATE")
+    if isinstance(template, Mapping):
+        different = [name for name, value in template.items() if attributes.get(name) != value]
+        if different:
+            raise KeyNotWrappable(
+                f"key {entry.handle} does not match the wrapping key's WRAP_TEMPLATE in {', '.join(different)}"
+            )
 
 
 def mechanism(name: str, operation: Operation) -> Mechanism:

@@ -14,6 +14,7 @@ from hsmcore import policy, primitives
 from hsmcore.attributes import PUBLIC, Value
 from hsmcore.errors import KeyMaterialInvalid, KeyTypeInconsistent
 from hsmcore.keyring import KeyRing
+from hsmcore.limits import limited, limited_stream
 from hsmcore.mechanisms import MECHANISMS, Operation
 from hsmcore.primitives.families import Begin, Run
 from hsmcore.primitives.keyforms import PublicKey, open_public
@@ -32,9 +33,10 @@ PREPARED = SHORTCUTS = 4096
 class KeyUse:
     """Prepares operations with keys."""
 
-    def __init__(self, ring: KeyRing, lock: RLock) -> None:
+    def __init__(self, ring: KeyRing, lock: RLock, *, strict_limits: bool) -> None:
         self._ring = ring
         self._lock = lock
+        self._strict = strict_limits
 
     def operation(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Run:
         """Return the function of a one-shot operation, as it was prepared before if it was.
@@ -54,6 +56,8 @@ class KeyUse:
         entry = self._ring.entry(session, key)
         policy.require_usable(entry.record.attributes, row, kind)
         run = primitives.operation(row, kind, self._ring.open(entry))
+        if self._strict and row.limit:
+            run = limited(row, kind, run)
         with self._lock:
             if session.alive and self._ring.is_current(entry):
                 if len(session.prepared) >= PREPARED:
@@ -81,7 +85,8 @@ class KeyUse:
             return primitives.stream(row, kind, _foreign(key))
         entry = self._ring.entry(session, key)
         policy.require_usable(entry.record.attributes, row, kind)
-        return primitives.stream(row, kind, self._ring.open(entry))
+        begin = primitives.stream(row, kind, self._ring.open(entry))
+        return limited_stream(row, kind, begin) if self._strict and row.limit else begin
 
 
 @lru_cache(maxsize=FOREIGN_KEYS)
