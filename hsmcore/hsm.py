@@ -16,7 +16,7 @@ from typing import Self
 import hsmcore
 from hsmcore import making, permissions, policy
 from hsmcore.administration import Administration
-from hsmcore.attributes import given
+from hsmcore.attributes import Value, given
 from hsmcore.errors import MalformedRequest, MasterKeyUnavailable, StateError
 from hsmcore.keys import KeyRecord
 from hsmcore.mechanisms import Operation
@@ -30,8 +30,9 @@ from hsmcore.state import StateDirectory, missing
 from hsmcore.store import HsmRow, Store
 from hsmcore.use import KeyReference, KeyUse
 from hsmcore.users import first_user
+from hsmcore.wrapping import Wrapping
 
-Attributes = Mapping[str, None | bool | int | str | bytes]
+Attributes = Mapping[str, None | Value]
 Parameters = Mapping[str, object] | None
 Clock = Callable[[], float]
 """Gives seconds, by which tokens expire."""
@@ -50,7 +51,8 @@ class Hsm(Administration):
         self.settings = Settings.decode(vault.open_settings(store.hsm().settings))
         self._state = state
         self._store = store
-        self._use = KeyUse(self._ring, self._approvals, self._lock)
+        self._use = KeyUse(self._ring, self._approvals, self._lock, strict_limits=self.settings.strict_limits)
+        self._wrapping = Wrapping(self._ring, self._use, self._approvals, self.settings)
         self._multipart = MultiPart()
 
     @classmethod
@@ -238,6 +240,33 @@ class Hsm(Administration):
         if not policy.may_extract(session, entry, clear_key_extraction=extraction):
             return None
         return self._ring.material(entry)
+
+    @guarded
+    def wrap_key(
+        self, session: Session, key: int, mechanism: str, parameters: Parameters, target: int
+    ) -> tuple[bytes, dict[str, object] | None]:
+        """Return the target key encrypted under another, and the parameters to unwrap with, if there are any.
+
+        Raises ``PermissionDenied`` unless the session's user owns the target, ``KeyUnextractable``,
+        ``KeyNotWrappable``, and as ``encrypt``.
+        """
+        return self._wrapping.wrap(session, key, mechanism, parameters, target)
+
+    @guarded
+    def unwrap_key(
+        self,
+        session: Session,
+        key: int,
+        mechanism: str,
+        parameters: Parameters,
+        wrapped: bytes,
+        attributes: Attributes,
+    ) -> KeyRecord:
+        """Take in a key that was encrypted under another; attributes as in an import.
+
+        Raises ``WrappedKeyInvalid``, ``TemplateInconsistent``, ``AttributeInvalid``, ``StoreFull``, and as ``decrypt``.
+        """
+        return self._wrapping.unwrap(session, key, mechanism, parameters, wrapped, attributes)
 
     def encrypt(
         self, session: Session, key: KeyReference, mechanism: str, parameters: Parameters, data: bytes

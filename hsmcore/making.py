@@ -42,7 +42,7 @@ def generate_secret(mechanism: str, attributes: Mapping[str, object], settings: 
     _, key_type = _generator(mechanism, "secret_key")
     wishes = given(attributes)
     size = wishes.pop("SIZE", DEFAULT_SIZES[key_type])
-    return _new(SECRET, secret_key(key_type, int(size)), wishes, settings, generated=True)
+    return _new(SECRET, secret_key(key_type, _number(size)), wishes, settings, generated=True)
 
 
 def generate_pair(
@@ -53,7 +53,7 @@ def generate_pair(
     public_wishes, private_wishes = given(public), given(private)
     if key_type == KeyType.RSA:
         bits = public_wishes.get("MODULUS_BITS", DEFAULT_MODULUS_BITS)
-        halves = rsa_pair(int(bits), _bytes(public_wishes.get("PUBLIC_EXPONENT", DEFAULT_EXPONENT)))
+        halves = rsa_pair(_number(bits), _bytes(public_wishes.get("PUBLIC_EXPONENT", DEFAULT_EXPONENT)))
     else:
         halves = ec_pair(_bytes(public_wishes.get("EC_PARAMS", DEFAULT_CURVE)))
     return (
@@ -90,6 +90,12 @@ def _new(
         facts |= {"MODULUS_BITS": key.size, "PUBLIC_EXPONENT": key.exponent}
     origin = Origin(generated, settings.extractable_default, facts)
     return NewKey(complete(wishes, origin), key.material, key.public_key_info)
+
+
+def _number(value: Value) -> int:
+    if not isinstance(value, int):
+        raise AttributeInvalid(f"a number is needed, not {type(value).__name__}")
+    return value
 
 
 def _bytes(value: Value) -> bytes:

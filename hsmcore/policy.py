@@ -2,7 +2,7 @@
 
 Which role may call what at all is decided before, by ``hsmcore.permissions``. The rules here, in order: a session sees
 a key or it does not exist for it; a crypto user uses what is visible, where the key's class, type and attributes allow;
-only the owner changes, extracts or destroys; an admin sees the label of every token key and sets TRUSTED.
+only the owner changes, extracts, wraps out or destroys; an admin sees the label of every token key and sets TRUSTED.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from hsmcore.attributes import PRIVATE, PUBLIC, SECRET, Value
 from hsmcore.errors import (
     KeyFunctionNotPermitted,
+    KeyNotWrappable,
     KeyTypeInconsistent,
+    KeyUnextractable,
     MechanismInvalid,
     PermissionDenied,
     QuorumValueInvalid,
@@ -27,6 +29,8 @@ _CLASSES = {
     Operation.DECRYPT: (SECRET, PRIVATE),
     Operation.SIGN: (SECRET, PRIVATE),
     Operation.VERIFY: (SECRET, PUBLIC),
+    Operation.WRAP: (SECRET, PUBLIC),
+    Operation.UNWRAP: (SECRET, PRIVATE),
 }
 
 
@@ -80,7 +84,8 @@ def require_may_change(session: Session, entry: Entry, wishes: Mapping[str, Valu
 
 def approvals_needed(entry: Entry, service: str) -> int:
     """Return the approvals that a key takes for a key service, 0 for none."""
-    return int(entry.record.attributes.get(SERVICES[service].attribute, 0))
+    value = entry.record.attributes.get(SERVICES[service].attribute, 0)
+    return value if isinstance(value, int) else 0
 
 
 def associates(entry: Entry) -> frozenset[str]:
@@ -118,6 +123,29 @@ def may_extract(session: Session, entry: Entry, *, clear_key_extraction: bool) -
     allowed = attributes["EXTRACTABLE"] and not attributes["WRAP_WITH_TRUSTED"]
     allowed = allowed and not any(approvals_needed(entry, service) for service in KEY_SERVICES)
     return bool(clear_key_extraction and allowed and entry.owner == session.username)
+
+
+def require_wrappable(session: Session, entry: Entry, wrapping: Mapping[str, Value]) -> None:
+    """Raise unless this user may take the key out, wrapped under a key with the attributes ``wrapping``.
+
+    ``PermissionDenied`` unless the user owns the key, whoever owns the wrapping key; ``KeyUnextractable``;
+    ``KeyNotWrappable``.
+    """
+    require_owner(session, entry)
+    attributes = entry.record.attributes
+    if attributes["OBJECT_CLASS"] == PUBLIC:
+        raise KeyNotWrappable(f"key {entry.handle} is public and is not wrapped; its encoding may be read")
+    if not attributes["EXTRACTABLE"]:
+        raise KeyUnextractable(f"key {entry.handle} does not leave the HSM (EXTRACTABLE is false)")
+    if attributes["WRAP_WITH_TRUSTED"] and not wrapping["TRUSTED"]:
+        raise KeyNotWrappable(f"key {entry.handle} is wrapped by a trusted key only (WRAP_WITH_TRUSTED is true)")
+    template = wrapping.get("WRAP_TEMPLATE")
+    if isinstance(template, Mapping):
+        different = [name for name, value in template.items() if attributes.get(name) != value]
+        if different:
+            raise KeyNotWrappable(
+                f"key {entry.handle} does not match the wrapping key's WRAP_TEMPLATE in {', '.join(different)}"
+            )
 
 
 def mechanism(name: str, operation: Operation) -> Mechanism:

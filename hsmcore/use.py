@@ -17,6 +17,7 @@ from hsmcore.attributes import PUBLIC, Value
 from hsmcore.errors import KeyMaterialInvalid, KeyTypeInconsistent
 from hsmcore.keyring import KeyRing
 from hsmcore.keys import Entry
+from hsmcore.limits import limited, limited_stream
 from hsmcore.mechanisms import MECHANISMS, Operation
 from hsmcore.primitives.families import Begin, Run
 from hsmcore.primitives.keyforms import PublicKey, open_public
@@ -26,6 +27,8 @@ KeyReference = int | bytes
 """A handle, or the SubjectPublicKeyInfo (DER) of a public key that is not in the HSM."""
 
 _USAGE = "key-usage"
+_MANAGES = (Operation.WRAP, Operation.UNWRAP)
+"""What is no use of a key but its management; ``hsmcore.wrapping`` asks for that approval."""
 
 FOREIGN_KEYS = 512
 """How many opened public keys from outside are kept, least recently used first to go."""
@@ -37,10 +40,11 @@ PREPARED = SHORTCUTS = 4096
 class KeyUse:
     """Prepares operations with keys."""
 
-    def __init__(self, ring: KeyRing, approvals: Approvals, lock: RLock) -> None:
+    def __init__(self, ring: KeyRing, approvals: Approvals, lock: RLock, *, strict_limits: bool) -> None:
         self._ring = ring
         self._approvals = approvals
         self._lock = lock
+        self._strict = strict_limits
 
     def operation(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Run:
         """Return the function of a one-shot operation, as it was prepared before if it was.
@@ -61,7 +65,9 @@ class KeyUse:
         entry = self._ring.entry(session, key)
         policy.require_usable(entry.record.attributes, row, kind)
         run = primitives.operation(row, kind, self._ring.open(entry))
-        if policy.approvals_needed(entry, _USAGE):
+        if self._strict and row.limit:
+            run = limited(row, kind, run)
+        if kind not in _MANAGES and policy.approvals_needed(entry, _USAGE):
             return self._with_approval(session, entry, run)
         with self._lock:
             if session.alive and self._ring.is_current(entry):
@@ -99,6 +105,8 @@ class KeyUse:
         entry = self._ring.entry(session, key)
         policy.require_usable(entry.record.attributes, row, kind)
         begin = primitives.stream(row, kind, self._ring.open(entry))
+        if self._strict and row.limit:
+            begin = limited_stream(row, kind, begin)
         return self._with_approval(session, entry, begin) if policy.approvals_needed(entry, _USAGE) else begin
 
 

@@ -23,6 +23,10 @@ from hsmcore.users import check_password, normal_name
     "--enable-clear-key-extraction", is_flag=True,
     help="Let the owner of an extractable key read it in the clear (getEncoded).",
 )  # fmt: skip
+@click.option(
+    "--strict-limits", is_flag=True,
+    help="Refuse more data at once than CloudHSM takes, such as 16,000 bytes for AES-GCM.",
+)  # fmt: skip
 @click.pass_obj
 def initialize(
     home: Path,
@@ -30,6 +34,7 @@ def initialize(
     unactivated: bool,
     non_extractable: bool,
     enable_clear_key_extraction: bool,
+    strict_limits: bool,
 ) -> None:
     """Make an HSM, its admin and a crypto user.
 
@@ -52,7 +57,11 @@ def initialize(
     user, password = ("", b"") if unactivated else _crypto_user()
     admin_password, shown = (None, "not activated") if unactivated else _admin_password(admin_password_file)
     sealed_by = passphrase()
-    settings = Settings(clear_key_extraction=enable_clear_key_extraction, extractable_default=not non_extractable)
+    settings = Settings(
+        clear_key_extraction=enable_clear_key_extraction,
+        extractable_default=not non_extractable,
+        strict_limits=strict_limits,
+    )
     with Hsm.initialize(home, admin_password=admin_password, passphrase=sealed_by, settings=settings) as hsm:
         click.echo(f"Made an HSM in {home}")
         click.echo(f"  admin         {ADMIN}, {shown}")
@@ -65,6 +74,8 @@ def initialize(
     click.echo(f"  new keys      {'non-extractable' if non_extractable else 'extractable'} unless asked otherwise")
     if enable_clear_key_extraction:
         click.echo("  extraction    the owner of an extractable key can read it in the clear")
+    if strict_limits:
+        click.echo("  limits        as strict as CloudHSM's on how much data an operation takes at once")
     _tell_master_key(home, sealed=sealed_by is not None)
     if not unactivated:
         click.echo("Next: `hsm start` for a daemon, or `hsm keytool`, `hsm jarsigner`, `hsm java` without one.")

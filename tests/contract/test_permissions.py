@@ -31,6 +31,8 @@ ALLOWED = {
     "SET_ATTRIBUTES": "ac",
     "DESTROY_KEY": "c",
     "CLEAR_VALUE": "c",
+    "WRAP_KEY": "c",
+    "UNWRAP_KEY": "c",
     "ENCRYPT": "c",
     "DECRYPT": "c",
     "SIGN": "c",

@@ -28,6 +28,7 @@ from hsmcore.errors import (
     StoreDamaged,
     TokenSignatureInvalid,
     TokenUnknown,
+    WrappedKeyInvalid,
 )
 from hsmcore.keys import KeyRecord
 from hsmcore.sessions import Session
@@ -150,6 +151,24 @@ def test_management_takes_a_token_of_its_own(site: Site) -> None:
         site.hsm.set_attributes(site.user, handle, {"LABEL": "again"})
     site.hsm.set_attributes(site.admin, handle, {"TRUSTED": True})
     site.hsm.destroy_key(site.user, handle)
+
+
+def test_wrapping_takes_approval_for_both_keys(site: Site) -> None:
+    wrapping, target = site.aes(), site.aes()
+    mechanism = "AES_KEY_WRAP_ZERO_PAD"
+    for key in (wrapping, target):
+        with pytest.raises(KeyQuorumFailed, match=str(key)):
+            site.hsm.wrap_key(site.user, wrapping, mechanism, None, target)
+        site.approve(MANAGEMENT, key)
+    wrapped, _ = site.hsm.wrap_key(site.user, wrapping, mechanism, None, target)
+    attributes = {"OBJECT_CLASS": "SECRET_KEY", "KEY_TYPE": "AES"}
+    with pytest.raises(KeyQuorumFailed):
+        site.hsm.unwrap_key(site.user, wrapping, mechanism, None, wrapped, attributes)
+    site.approve(MANAGEMENT, wrapping)
+    with pytest.raises(WrappedKeyInvalid):
+        site.hsm.unwrap_key(site.user, wrapping, mechanism, None, wrapped[:-1] + b"x", attributes)
+    assert site.hsm.unwrap_key(site.user, wrapping, mechanism, None, wrapped, attributes)
+    assert site.hsm.quorum_tokens(site.user) == []
 
 
 def test_a_key_that_takes_approval_is_not_read_in_the_clear(site: Site) -> None:
