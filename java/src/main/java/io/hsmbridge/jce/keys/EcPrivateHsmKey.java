@@ -8,7 +8,7 @@ import java.security.spec.ECParameterSpec;
 import java.util.Map;
 
 /** An EC private key in the HSM. It is no ECPrivateKey: SunEC would take it for its own, and fail when it signs. */
-public final class EcPrivateHsmKey extends HsmKey implements PrivateKey, ECKey {
+class EcPrivateHsmKey extends HsmKey implements PrivateKey, ECKey {
     private static final long serialVersionUID = 1L;
 
     private final transient ECParameterSpec parameters;
@@ -24,7 +24,7 @@ public final class EcPrivateHsmKey extends HsmKey implements PrivateKey, ECKey {
     }
 
     @Override
-    String clearFormat() {
+    protected String clearFormat() {
         return "PKCS#8";
     }
 }

@@ -34,7 +34,7 @@ public final class EcPublicHsmKey extends HsmKey implements ECPublicKey {
     }
 
     @Override
-    String clearFormat() {
+    protected String clearFormat() {
         return "X.509";
     }
 

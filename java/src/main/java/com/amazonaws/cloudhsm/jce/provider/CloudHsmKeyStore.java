@@ -1,15 +1,19 @@
-package io.hsmbridge.jce.spi;
+package com.amazonaws.cloudhsm.jce.provider;
 
+import com.amazonaws.cloudhsm.jce.provider.attributes.KeyAttributesMap;
+import com.amazonaws.cloudhsm.jce.provider.attributes.KeyReferenceSpec;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
 import io.hsmbridge.jce.keys.HsmKey;
 import io.hsmbridge.jce.keys.Keys;
+import io.hsmbridge.jce.spi.Attributes;
 import io.hsmbridge.jce.wire.Operation;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.security.InvalidAlgorithmParameterException;
 import java.security.Key;
 import java.security.KeyStoreException;
 import java.security.KeyStoreSpi;
@@ -18,6 +22,8 @@ import java.security.UnrecoverableKeyException;
 import java.security.cert.Certificate;
 import java.security.cert.CertificateException;
 import java.security.cert.CertificateFactory;
+import java.security.spec.InvalidKeySpecException;
+import java.security.spec.KeySpec;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Date;
@@ -28,7 +34,7 @@ import java.util.Locale;
 import java.util.Map;
 
 /** The CloudHSM key store: keys are in the HSM by label; the file, whose bytes are only carried here, has certificates. */
-final class KeyStoreAdapter extends KeyStoreSpi {
+public final class CloudHsmKeyStore extends KeyStoreSpi {
     /** How long a listing answers for its aliases, in nanoseconds. */
     private static final long LISTING_AGE = 2_000_000_000L;
 
@@ -43,7 +49,8 @@ final class KeyStoreAdapter extends KeyStoreSpi {
      */
     private record Listing(Map<?, ?> entries, long changes, long time) {}
 
-    KeyStoreAdapter(HsmClient client) {
+    /** Makes one that is not loaded. */
+    public CloudHsmKeyStore(HsmClient client) {
         this.client = client;
     }
 
@@ -65,6 +72,41 @@ final class KeyStoreAdapter extends KeyStoreSpi {
             stream.write(client.bytes(Operation.STORE_SAVE, store, password == null ? null : new String(password)));
         } catch (HsmException e) {
             throw Errors.keyStoreFile(e);
+        }
+    }
+
+    boolean isLoaded() {
+        return store != null;
+    }
+
+    /** Returns the keys that a map of attributes or a reference describes, at most {@code limit}, 0 for all. */
+    List<Key> find(KeySpec spec, int limit) throws InvalidKeySpecException {
+        try {
+            List<Key> keys = new ArrayList<>();
+            for (Object record : records(spec, limit)) {
+                keys.add(Keys.of(client, record));
+            }
+            return keys;
+        } catch (HsmException e) {
+            if (e.code() == Errors.KEY_NOT_FOUND) {
+                return List.of();
+            }
+            throw Errors.invalidKeySpec(e);
+        }
+    }
+
+    private List<?> records(KeySpec spec, int limit) throws HsmException, InvalidKeySpecException {
+        if (spec instanceof KeyReferenceSpec) {
+            return client.call(Operation.GET_KEY, ((KeyReferenceSpec) spec).getKeyReference());
+        }
+        if (!(spec instanceof KeyAttributesMap)) {
+            throw new InvalidKeySpecException("Keys are found by a KeyAttributesMap or a KeyReferenceSpec, not "
+                    + (spec == null ? "null" : spec.getClass().getName()));
+        }
+        try {
+            return (List<?>) client.call(Operation.FIND_KEYS, Attributes.toFields((KeyAttributesMap) spec), limit).get(0);
+        } catch (InvalidAlgorithmParameterException e) {
+            throw new InvalidKeySpecException(e.getMessage(), e);
         }
     }
 
