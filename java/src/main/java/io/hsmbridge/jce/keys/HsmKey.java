@@ -64,7 +64,7 @@ public abstract class HsmKey implements Key, Destroyable {
         if (destroyed) {
             throw new InvalidKeyException("The key has been destroyed: " + this);
         }
-        if (Boolean.FALSE.equals(record.get(permission))) {
+        if (client.validatesAtInit() && Boolean.FALSE.equals(record.get(permission))) {
             throw new InvalidKeyException("The key's attribute " + permission + " is false: " + this);
         }
     }
@@ -81,7 +81,7 @@ public abstract class HsmKey implements Key, Destroyable {
 
     @Override
     public byte[] getEncoded() {
-        if (destroyed || !Boolean.TRUE.equals(record.get("EXTRACTABLE"))) {
+        if (destroyed || !client.asksForClearKeys() || !Boolean.TRUE.equals(record.get("EXTRACTABLE"))) {
             return null;
         }
         try {
