@@ -8,10 +8,11 @@ import java.util.Locale;
 import java.util.Map;
 
 /**
- * The way to the HSM. A configured server leads to a socket: by itself, if it is an absolute path, or through the system
- * property {@code hsmbridge.clusters}, {@code HSM_CLUSTERS} or the configuration file, in this order. Without such a
- * server it is the HSM in this process, if Python started the JVM, else the socket that the system property
- * {@code hsmbridge.socket}, {@code HSM_SOCKET}, {@code HSM_HOME} or the XDG data directory name, in this order.
+ * The way to the HSM. A server that the application configured leads to a socket: by itself, if it is an absolute path, or
+ * through the system property {@code hsmbridge.clusters}, {@code HSM_CLUSTERS} or the configuration file, in this order.
+ * Without such a server it is what the process was told: the HSM in this process, if Python started the JVM, else the
+ * socket that the system property {@code hsmbridge.socket}, {@code HSM_SOCKET} or {@code HSM_HOME} name, in this order; then
+ * the server of the configuration file, and at last the socket in the XDG data directory.
  */
 public final class Route {
     private static final String SOCKET_NAME = "hsm.sock";
@@ -19,13 +20,16 @@ public final class Route {
     private Route() {}
 
     /**
-     * Returns the carrier to the first server. It connects when it is first used.
+     * Returns the carrier to the first server that leads somewhere. It connects when it is first used.
      *
      * @throws IOException if the property or the variable is not a list of {@code host[:port]=path}
      */
     public static Carrier of(Settings settings) throws IOException {
-        if (!settings.servers().isEmpty()) {
-            Settings.Server server = settings.servers().get(0);
+        Carrier told = toldToProcess();
+        if (settings.ofMachine() && told != null) {
+            return told;
+        }
+        for (Settings.Server server : settings.servers()) {
             if (Path.of(server.host()).isAbsolute()) {
                 return new UnixSocket(Path.of(server.host()), "from the provider's configuration");
             }
@@ -34,8 +38,7 @@ public final class Route {
                 return new UnixSocket(Path.of(socket), "to which " + server.host() + " is mapped");
             }
         }
-        InProcess inProcess = InProcess.installed();
-        return inProcess != null ? inProcess : defaultSocket();
+        return told != null ? told : new UnixSocket(dataHome().resolve("hsmbridge").resolve(SOCKET_NAME), "the default");
     }
 
     private static String socketOf(Settings.Server server, Map<String, String> configured) throws IOException {
@@ -62,7 +65,11 @@ public final class Route {
         return sockets;
     }
 
-    private static Carrier defaultSocket() {
+    /** Returns the carrier to the HSM that this process was started beside or told of, or null. */
+    private static Carrier toldToProcess() {
+        if (InProcess.installed() != null) {
+            return InProcess.installed();
+        }
         String chosen = System.getProperty("hsmbridge.socket");
         if (chosen != null) {
             return new UnixSocket(Path.of(chosen), "from the system property hsmbridge.socket");
@@ -70,11 +77,12 @@ public final class Route {
         if ((chosen = System.getenv("HSM_SOCKET")) != null) {
             return new UnixSocket(Path.of(chosen), "from HSM_SOCKET");
         }
-        if ((chosen = System.getenv("HSM_HOME")) != null) {
-            return new UnixSocket(Path.of(chosen, SOCKET_NAME), "from HSM_HOME");
-        }
+        chosen = System.getenv("HSM_HOME");
+        return chosen == null ? null : new UnixSocket(Path.of(chosen, SOCKET_NAME), "from HSM_HOME");
+    }
+
+    private static Path dataHome() {
         String data = System.getenv("XDG_DATA_HOME");
-        Path home = data != null && !data.isEmpty() ? Path.of(data) : Path.of(System.getProperty("user.home"), ".local", "share");
-        return new UnixSocket(home.resolve("hsmbridge").resolve(SOCKET_NAME), "the default");
+        return data != null && !data.isEmpty() ? Path.of(data) : Path.of(System.getProperty("user.home"), ".local", "share");
     }
 }

@@ -11,6 +11,7 @@ import java.util.Map;
 /**
  * What one provider instance was told: by its configuration objects, by the configuration file, or by its argument.
  *
+ * @param ofMachine whether this is what the machine's configuration file says, which yields to what the process was told
  * @param servers where the HSM is, in order; empty for the HSM that this JVM uses without configuration
  * @param sockets hosts, with or without {@code :port}, to the sockets that they stand for
  * @param validatesAtInit whether an engine's {@code init} looks at the attributes of a key
@@ -18,7 +19,7 @@ import java.util.Map;
  * @param retries whether a request that is safe to repeat is repeated when the connection is lost
  * @param log how to log, or null for no log
  */
-public record Settings(List<Server> servers, Map<String, String> sockets, boolean validatesAtInit,
+public record Settings(boolean ofMachine, List<Server> servers, Map<String, String> sockets, boolean validatesAtInit,
         boolean clearExtraction, boolean retries, LogSettings log) {
     private static final Path INSTALLED = Path.of("/opt/cloudhsm/etc/cloudhsm-jce.cfg");
     private static final long DEFAULT_PORT = 2223;
@@ -61,7 +62,7 @@ public record Settings(List<Server> servers, Map<String, String> sockets, boolea
     }
 
     private static Settings of(List<Server> servers) {
-        return new Settings(servers, Map.of(), true, true, true, null);
+        return new Settings(false, servers, Map.of(), true, true, true, null);
     }
 
     private static Settings ofFile(Path file) throws IOException {
@@ -78,7 +79,7 @@ public record Settings(List<Server> servers, Map<String, String> sockets, boolea
         }
         Section cluster = clusters.get(0).section("cluster");
         Section options = cluster.section("options");
-        return new Settings(servers(cluster), root.section("hsmbridge").section("sockets").texts(),
+        return new Settings(true, servers(cluster), root.section("hsmbridge").section("sockets").texts(),
                 !options.flag("disable_validate_key_at_init", false),
                 options.flag("enable_clear_key_extraction_in_software", true), retries(options), log(root));
     }

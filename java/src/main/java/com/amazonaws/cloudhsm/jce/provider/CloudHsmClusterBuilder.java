@@ -31,7 +31,7 @@ public final class CloudHsmClusterBuilder {
         return this;
     }
 
-    /** Adds a server; a null server is a NullPointerException. The first one is used: an HSM here is one. */
+    /** Adds a server; a null server is a NullPointerException. The first that leads to a socket is used. */
     public CloudHsmClusterBuilder withServer(CloudHsmServer server) {
         servers.add(Objects.requireNonNull(server, "server"));
         return this;

@@ -31,7 +31,7 @@ public final class CloudHsmProviderConfig {
         for (CloudHsmServer server : cluster.servers()) {
             servers.add(new Settings.Server(server.hostIP(), server.port()));
         }
-        return new Settings(servers, Map.of(), cluster.option(OptionalParameters.VALIDATE_KEY_AT_INIT), true, true,
+        return new Settings(false, servers, Map.of(), cluster.option(OptionalParameters.VALIDATE_KEY_AT_INIT), true, true,
                 logging == null ? null : logging.settings());
     }
 }
