@@ -66,6 +66,26 @@ def test_a_reference_finds_session_keys_too(hsm: object) -> None:
         assert len(store.getKeys(_reference(number))) == 0
 
 
+def test_the_halves_of_an_ec_pair_are_found_by_curve_and_point(hsm: object) -> None:
+    pairs = [jca.key_pair("EC", curve) for curve in ("secp256r1", "secp256r1", "secp384r1")]
+    jca.key_pair("RSA", 2048)
+    store = _store()
+    for pair in pairs:
+        point = pair.getPublic().getW()
+        found = store.getKeys(jca.attribute_map(EC_POINT=point))
+        assert {key.handle() for key in found} == {pair.getPublic().handle(), pair.getPrivate().handle()}
+        with pytest.raises(jca.java("java.security.UnrecoverableKeyException")):
+            store.getKey(jca.attribute_map(EC_POINT=point))
+        private = jca.attribute_map(EC_POINT=point, OBJECT_CLASS=_constant("ObjectClassType", "PRIVATE_KEY"))
+        assert store.getKey(private).handle() == pair.getPrivate().handle()
+    curve = jca.java(f"{_PROVIDER}.attributes.EcParams").EC_CURVE_PRIME256
+    assert len(store.getKeys(jca.attribute_map(EC_PARAMS=curve))) == 4
+    other = jca.key_pair("EC", 256, None).getPublic().getW()
+    assert store.getKey(jca.attribute_map(EC_POINT=other)) is None
+    rsa = jca.attribute_map(EC_POINT=pairs[0].getPublic().getW(), KEY_TYPE=_constant("KeyType", "RSA"))
+    assert store.getKey(rsa) is None
+
+
 def test_what_is_no_filter_is_refused(hsm: object) -> None:
     store = _store()
     spec = jca.java("java.security.spec.InvalidKeySpecException")

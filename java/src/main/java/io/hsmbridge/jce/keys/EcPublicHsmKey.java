@@ -19,6 +19,11 @@ public final class EcPublicHsmKey extends HsmKey implements ECPublicKey {
     }
 
     @Override
+    public boolean hasPoint(ECPoint point) {
+        return getW().equals(point);
+    }
+
+    @Override
     public ECPoint getW() {
         return half.getW();
     }

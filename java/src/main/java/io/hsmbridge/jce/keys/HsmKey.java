@@ -11,6 +11,7 @@ import java.security.InvalidKeyException;
 import java.security.Key;
 import java.security.PrivateKey;
 import java.security.ProviderException;
+import java.security.spec.ECPoint;
 import java.security.spec.PKCS8EncodedKeySpec;
 import java.util.Arrays;
 import java.util.Map;
@@ -48,6 +49,11 @@ public abstract class HsmKey implements Key, Destroyable {
     /** Returns whether the key belongs to the provider instance with this client. */
     public final boolean belongsTo(HsmClient other) {
         return client == other;
+    }
+
+    /** Returns whether the key is a half of an EC pair whose public point is this one. */
+    public boolean hasPoint(ECPoint point) {
+        return false;
     }
 
     /** Returns an attribute as it was when the key was made or found, or null. */

@@ -1,7 +1,10 @@
 package com.amazonaws.cloudhsm.jce.provider;
 
+import com.amazonaws.cloudhsm.jce.jni.exception.AddAttributeException;
+import com.amazonaws.cloudhsm.jce.provider.attributes.KeyAttribute;
 import com.amazonaws.cloudhsm.jce.provider.attributes.KeyAttributesMap;
 import com.amazonaws.cloudhsm.jce.provider.attributes.KeyReferenceSpec;
+import com.amazonaws.cloudhsm.jce.provider.attributes.KeyType;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
@@ -22,6 +25,7 @@ import java.security.UnrecoverableKeyException;
 import java.security.cert.Certificate;
 import java.security.cert.CertificateException;
 import java.security.cert.CertificateFactory;
+import java.security.spec.ECPoint;
 import java.security.spec.InvalidKeySpecException;
 import java.security.spec.KeySpec;
 import java.util.ArrayList;
@@ -82,32 +86,46 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
     /** Returns the keys that a map of attributes or a reference describes, at most {@code limit}, 0 for all. */
     List<Key> find(KeySpec spec, int limit) throws InvalidKeySpecException {
         try {
-            List<Key> keys = new ArrayList<>();
-            for (Object record : records(spec, limit)) {
-                keys.add(Keys.of(client, record));
+            if (spec instanceof KeyReferenceSpec) {
+                long reference = ((KeyReferenceSpec) spec).getKeyReference();
+                return List.of(Keys.of(client, client.call(Operation.GET_KEY, reference).get(0)));
             }
-            return keys;
+            if (spec instanceof KeyAttributesMap) {
+                return find((KeyAttributesMap) spec, limit);
+            }
         } catch (HsmException e) {
             if (e.code() == Errors.KEY_NOT_FOUND) {
                 return List.of();
             }
             throw Errors.invalidKeySpec(e);
-        }
-    }
-
-    private List<?> records(KeySpec spec, int limit) throws HsmException, InvalidKeySpecException {
-        if (spec instanceof KeyReferenceSpec) {
-            return client.call(Operation.GET_KEY, ((KeyReferenceSpec) spec).getKeyReference());
-        }
-        if (!(spec instanceof KeyAttributesMap)) {
-            throw new InvalidKeySpecException("Keys are found by a KeyAttributesMap or a KeyReferenceSpec, not "
-                    + (spec == null ? "null" : spec.getClass().getName()));
-        }
-        try {
-            return (List<?>) client.call(Operation.FIND_KEYS, Attributes.toFields((KeyAttributesMap) spec), limit).get(0);
-        } catch (InvalidAlgorithmParameterException e) {
+        } catch (InvalidAlgorithmParameterException | AddAttributeException e) {
             throw new InvalidKeySpecException(e.getMessage(), e);
         }
+        throw new InvalidKeySpecException("Keys are found by a KeyAttributesMap or a KeyReferenceSpec, not "
+                + (spec == null ? "null" : spec.getClass().getName()));
+    }
+
+    /** The HSM finds by attributes; a public point is none, and is looked for among the EC keys that it finds. */
+    private List<Key> find(KeyAttributesMap attributes, int limit)
+            throws HsmException, InvalidAlgorithmParameterException, AddAttributeException {
+        KeyAttributesMap asked = new KeyAttributesMap();
+        asked.putAll(attributes);
+        ECPoint point = null;
+        if (attributes.get(KeyAttribute.EC_POINT) instanceof ECPoint) {
+            point = (ECPoint) asked.remove(KeyAttribute.EC_POINT);
+            if (asked.get(KeyAttribute.KEY_TYPE) == null) {
+                asked.put(KeyAttribute.KEY_TYPE, KeyType.EC);
+            }
+        }
+        List<Key> keys = new ArrayList<>();
+        long most = point == null ? limit : 0;
+        for (Object record : (List<?>) client.call(Operation.FIND_KEYS, Attributes.toFields(asked), most).get(0)) {
+            HsmKey key = Keys.of(client, record);
+            if (point == null || key.hasPoint(point)) {
+                keys.add(key);
+            }
+        }
+        return keys;
     }
 
     private Object ask(int operation, Object... fields) {
