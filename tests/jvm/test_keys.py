@@ -117,3 +117,15 @@ def test_key_factory_refuses_garbage(hsm: object) -> None:
     factory = jca.java("java.security.KeyFactory").getInstance("RSA", jca.PROVIDER)
     with pytest.raises(jca.java("java.security.spec.InvalidKeySpecException")):
         factory.generatePrivate(jca.java("java.security.spec.PKCS8EncodedKeySpec")(b"no key"))
+
+
+def test_the_jdk_passes_an_rsa_key_on_to_the_hsm(hsm: object) -> None:
+    """No provider is named: the built-in ones decline a key whose private parts are null."""
+    pair = jca.key_pair("RSA", 2048)
+    encrypted = jca.cipher("RSA/ECB/PKCS1Padding", "encrypt", pair.getPublic(), provider="SunJCE").doFinal(b"text")
+    decrypting = jca.java("javax.crypto.Cipher").getInstance("RSA/ECB/PKCS1Padding")
+    decrypting.init(2, pair.getPrivate())
+    assert decrypting.getProvider().getName() == jca.PROVIDER
+    assert bytes(decrypting.doFinal(encrypted)) == b"text"
+    signed = jca.sign("SHA256withRSA", pair.getPrivate(), b"text", None)
+    assert jca.verify("SHA256withRSA", pair.getPublic(), b"text", signed, "SunRsaSign")
