@@ -15,6 +15,7 @@ import faulthandler
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ import pytest
 if TYPE_CHECKING:
     from hsmcore.hsm import Hsm
     from hsmcore.sessions import Session
+    from hsmcore.settings import Settings
 
 USER = "cu1"
 """The crypto user whom each fresh HSM has."""
@@ -76,28 +78,35 @@ def _without_faulthandler(config: pytest.Config) -> None:
 @pytest.fixture
 def hsm(hsm_jvm: None, tmp_path: Path) -> Iterator[HsmUnderTest]:
     """Give a fresh HSM whose crypto user ``cu1`` is logged in, in Python and in the JVM's provider ``CloudHSM``."""
-    from bridge import jvm
-
     home = tmp_path / "hsm"
     password = secrets.token_hex(8)
-    with fresh_hsm(home, password) as core:
-        carrier = jvm.install(core)
-        provider = jvm.add_provider()
-        jvm.login(provider, USER, password)
+    with fresh_hsm(home, password) as core, provider_of(core, password) as provider:
         session = core.login(USER, password.encode())
-        try:
-            yield HsmUnderTest(core, session, provider, home, USER, password)
-        finally:
-            jvm.remove_provider()
-            carrier.close()
+        yield HsmUnderTest(core, session, provider, home, USER, password)
 
 
-def fresh_hsm(home: Path, password: str) -> Hsm:
+@contextmanager
+def provider_of(core: Hsm, password: str) -> Iterator[Any]:
+    """Register a provider of the JVM for this HSM, with ``cu1`` logged in, and take it away at the end."""
+    from bridge import jvm
+
+    carrier = jvm.install(core)
+    provider = jvm.add_provider()
+    try:
+        jvm.login(provider, USER, password)
+        yield provider
+    finally:
+        jvm.remove_provider()
+        carrier.close()
+
+
+def fresh_hsm(home: Path, password: str, settings: Settings | None = None) -> Hsm:
     """Make an HSM in ``home`` whose crypto user ``cu1`` has this password, and return it open."""
     from hsmcore import Hsm
+    from hsmcore.settings import Settings
 
     admin_password = secrets.token_hex(8).encode()
-    core = Hsm.initialize(home, admin_password=admin_password)
+    core = Hsm.initialize(home, admin_password=admin_password, settings=settings or Settings())
     admin = core.login("admin", admin_password, "admin")
     core.create_user(admin, USER, "crypto-user", password.encode())
     core.logout(admin)

@@ -5,9 +5,19 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from jpype import JClass
+from jpype import JArray, JByte, JClass
 
 PROVIDER = "CloudHSM"
+ATTRIBUTES = "com.amazonaws.cloudhsm.jce.provider.attributes"
+RSA_SECRETS = (
+    "getPrivateExponent",
+    "getPrimeP",
+    "getPrimeQ",
+    "getPrimeExponentP",
+    "getPrimeExponentQ",
+    "getCrtCoefficient",
+)
+"""The getters of ``RSAPrivateCrtKey`` that a key in the HSM answers with null."""
 
 java = partial(JClass)
 
@@ -32,6 +42,30 @@ def secret_key(algorithm: str = "AES", bits: int = 256, provider: str = PROVIDER
     """Generate a secret key."""
     generator = JClass("javax.crypto.KeyGenerator").getInstance(algorithm, provider)
     generator.init(bits)
+    return generator.generateKey()
+
+
+def attribute_map(**values: object) -> Any:
+    """Return a ``KeyAttributesMap`` with these attributes; bytes, numbers and truth values become Java's."""
+    made = JClass(f"{ATTRIBUTES}.KeyAttributesMapBuilder")()
+    names = JClass(f"{ATTRIBUTES}.KeyAttribute")
+    boxes = {bool: JClass("java.lang.Boolean"), int: JClass("java.lang.Integer"), bytes: JArray(JByte)}
+    for name, value in values.items():
+        box = boxes.get(type(value))
+        made.put(names.valueOf(name), box(value) if box else value)
+    return made.build()
+
+
+def pair_map(public: Any, private: Any) -> Any:
+    """Return a ``KeyPairAttributesMap`` of two maps."""
+    made = JClass(f"{ATTRIBUTES}.KeyPairAttributesMapBuilder")()
+    return made.withPublic(public).withPrivate(private).build()
+
+
+def generated(algorithm: str = "AES", **attributes: object) -> Any:
+    """Generate a secret key with these attributes."""
+    generator = JClass("javax.crypto.KeyGenerator").getInstance(algorithm, PROVIDER)
+    generator.init(attribute_map(**attributes))
     return generator.generateKey()
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from bridge.cli.access import passphrase
+from bridge.paths import socket_path
 
 
 class _Tool(click.Command):
@@ -24,17 +27,29 @@ def _launch(context: click.Context, tool: str) -> None:
 
 
 @click.command()
-def jar() -> None:
+@click.option(
+    "--install", "folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+    help="Put the jar into DIR/java and a configuration for this HSM's daemon into DIR/etc, unless one is there.",
+)  # fmt: skip
+@click.pass_obj
+def jar(home: Path, folder: Path | None) -> None:
     """Print where the provider's jar is, for a JVM of its own.
+
+    Code written for CloudHSM expects it in /opt/cloudhsm: --install puts it there under the name it looks for, in place
+    of one that an earlier hsmbridge put there, and prints the files. It may be done again at any time.
 
     \b
     Example:
       java -cp "$(hsm jar):app.jar" com.example.Main
+      sudo env HSM_HOME=$HSM_HOME hsm jar --install /opt/cloudhsm
     """
     # Imported here: it loads JPype, which most commands do without.
+    from bridge.installation import install
     from bridge.jvm import provider_jar
 
-    click.echo(provider_jar())
+    found = provider_jar()
+    for path in [found] if folder is None else install(folder.absolute(), found, socket_path(home)):
+        click.echo(path)
 
 
 @click.command(cls=_Tool, add_help_option=False)

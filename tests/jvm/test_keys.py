@@ -8,23 +8,6 @@ import pytest
 
 from tests import jca
 
-_ATTRIBUTES = "com.amazonaws.cloudhsm.jce.provider.attributes"
-
-
-def _map(**values: object) -> Any:
-    made = jca.java(f"{_ATTRIBUTES}.KeyAttributesMapBuilder")()
-    names = jca.java(f"{_ATTRIBUTES}.KeyAttribute")
-    for name, value in values.items():
-        given = jca.java("java.lang.Boolean")(value) if isinstance(value, bool) else value
-        made.put(names.valueOf(name), jca.java("java.lang.Integer")(given) if type(given) is int else given)
-    return made.build()
-
-
-def _generated(algorithm: str = "AES", **attributes: object) -> Any:
-    generator = jca.java("javax.crypto.KeyGenerator").getInstance(algorithm, jca.PROVIDER)
-    generator.init(_map(**attributes))
-    return generator.generateKey()
-
 
 @pytest.mark.parametrize(("kind", "size"), [("RSA", 2048), ("EC", 256)])
 def test_private_keys_are_opaque(hsm: object, kind: str, size: int) -> None:
@@ -36,10 +19,12 @@ def test_private_keys_are_opaque(hsm: object, kind: str, size: int) -> None:
     assert public.getFormat() == "X.509"
     assert public.getEncoded() is not None
     assert not isinstance(private, jca.java("java.security.interfaces.ECPrivateKey"))
-    assert not isinstance(private, jca.java("java.security.interfaces.RSAPrivateKey"))
     if kind == "RSA":
-        assert isinstance(private, jca.java("java.security.interfaces.RSAKey"))
+        assert isinstance(private, jca.java("java.security.interfaces.RSAPrivateCrtKey"))
         assert private.getModulus() == public.getModulus()
+        assert private.getPublicExponent() == public.getPublicExponent()
+        assert private.getParams() is None
+        assert [getattr(private, getter)() for getter in jca.RSA_SECRETS] == [None] * len(jca.RSA_SECRETS)
     else:
         assert isinstance(private, jca.java("java.security.interfaces.ECKey"))
 
@@ -68,7 +53,7 @@ def test_public_keys_are_the_jdks_equals(hsm: object) -> None:
 
 @pytest.mark.parametrize("attribute", ["ENCRYPT", "DECRYPT"])
 def test_usage_attributes_are_obeyed(hsm: object, attribute: str) -> None:
-    key = _generated(SIZE=256, **{attribute: False})
+    key = jca.generated(SIZE=256, **{attribute: False})
     mode = "encrypt" if attribute == "ENCRYPT" else "decrypt"
     iv = jca.java("javax.crypto.spec.IvParameterSpec")(bytes(16))
     with pytest.raises(jca.java("java.security.InvalidKeyException")):
@@ -76,13 +61,9 @@ def test_usage_attributes_are_obeyed(hsm: object, attribute: str) -> None:
 
 
 def test_a_key_that_may_not_sign_does_not(hsm: object) -> None:
-    pair_map = jca.java(f"{_ATTRIBUTES}.KeyPairAttributesMapBuilder")()
-    pair_map.withPublic(
-        _map(LABEL="p", MODULUS_BITS=2048, PUBLIC_EXPONENT=jca.java("java.math.BigInteger")("65537").toByteArray())
-    )
-    pair_map.withPrivate(_map(LABEL="s", SIGN=False))
+    public = jca.attribute_map(LABEL="p", MODULUS_BITS=2048, PUBLIC_EXPONENT=b"\x01\x00\x01")
     generator = jca.java("java.security.KeyPairGenerator").getInstance("RSA", jca.PROVIDER)
-    generator.initialize(pair_map.build())
+    generator.initialize(jca.pair_map(public, jca.attribute_map(LABEL="s", SIGN=False)))
     pair = generator.generateKeyPair()
     with pytest.raises(jca.java("java.security.InvalidKeyException"), match="SIGN"):
         jca.sign("SHA256withRSA", pair.getPrivate(), b"text")
@@ -93,6 +74,7 @@ def test_destroyed_keys_are_gone(hsm: object) -> None:
     store = jca.java("java.security.KeyStore").getInstance(jca.PROVIDER)
     store.load(None, None)
     assert store.containsAlias("to be destroyed")
+    key.destroy()
     key.destroy()
     assert key.isDestroyed()
     assert not store.containsAlias("to be destroyed")
@@ -112,7 +94,7 @@ def test_forbidden_and_unfit_attributes_are_refused(hsm: Any) -> None:
     before = len(hsm.hsm.find_keys(hsm.session, {}))
     for attributes in ({"SIZE": 129}, {"SIZE": 256, "LABEL": "x" * 128}):
         with pytest.raises(invalid):
-            _generated(**attributes)
+            jca.generated(**attributes)
     assert len(hsm.hsm.find_keys(hsm.session, {})) == before
 
 
@@ -135,3 +117,15 @@ def test_key_factory_refuses_garbage(hsm: object) -> None:
     factory = jca.java("java.security.KeyFactory").getInstance("RSA", jca.PROVIDER)
     with pytest.raises(jca.java("java.security.spec.InvalidKeySpecException")):
         factory.generatePrivate(jca.java("java.security.spec.PKCS8EncodedKeySpec")(b"no key"))
+
+
+def test_the_jdk_passes_an_rsa_key_on_to_the_hsm(hsm: object) -> None:
+    """No provider is named: the built-in ones decline a key whose private parts are null."""
+    pair = jca.key_pair("RSA", 2048)
+    encrypted = jca.cipher("RSA/ECB/PKCS1Padding", "encrypt", pair.getPublic(), provider="SunJCE").doFinal(b"text")
+    decrypting = jca.java("javax.crypto.Cipher").getInstance("RSA/ECB/PKCS1Padding")
+    decrypting.init(2, pair.getPrivate())
+    assert decrypting.getProvider().getName() == jca.PROVIDER
+    assert bytes(decrypting.doFinal(encrypted)) == b"text"
+    signed = jca.sign("SHA256withRSA", pair.getPrivate(), b"text", None)
+    assert jca.verify("SHA256withRSA", pair.getPublic(), b"text", signed, "SunRsaSign")

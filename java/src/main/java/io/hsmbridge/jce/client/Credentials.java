@@ -1,5 +1,6 @@
 package io.hsmbridge.jce.client;
 
+import com.amazonaws.cloudhsm.jce.jni.AuthenticationStrategy;
 import java.nio.ByteBuffer;
 import java.nio.CharBuffer;
 import java.nio.charset.StandardCharsets;
@@ -33,14 +34,28 @@ public final class Credentials implements AutoCloseable {
     public static Credentials parse(char[] pin) {
         for (int i = 0; i < pin.length; i++) {
             if (pin[i] == ':') {
-                ByteBuffer encoded = StandardCharsets.UTF_8.encode(CharBuffer.wrap(pin, i + 1, pin.length - i - 1));
-                byte[] password = new byte[encoded.remaining()];
-                encoded.get(password);
-                Arrays.fill(encoded.array(), (byte) 0);
-                return new Credentials(new String(pin, 0, i), password);
+                return new Credentials(new String(pin, 0, i), encode(pin, i + 1));
             }
         }
         return null;
+    }
+
+    /** Returns the credentials of a strategy, whose password is wiped. */
+    public static Credentials of(AuthenticationStrategy strategy) {
+        char[] password = strategy.getPassword();
+        try {
+            return new Credentials(strategy.getUsername(), encode(password, 0));
+        } finally {
+            Arrays.fill(password, '\0');
+        }
+    }
+
+    private static byte[] encode(char[] text, int from) {
+        ByteBuffer encoded = StandardCharsets.UTF_8.encode(CharBuffer.wrap(text, from, text.length - from));
+        byte[] bytes = new byte[encoded.remaining()];
+        encoded.get(bytes);
+        Arrays.fill(encoded.array(), (byte) 0);
+        return bytes;
     }
 
     String user() {

@@ -23,6 +23,7 @@ public final class Errors {
     public static final int UNAUTHENTICATED = 10;
     private static final int AUTHENTICATION_FAILED = 11;
     private static final int ACCOUNT_LOCKED = 12;
+    public static final int KEY_NOT_FOUND = 20;
     private static final int KEY_AMBIGUOUS = 21;
     private static final int LAST_OF_REQUEST = 9;
     private static final int DATA_LENGTH_INVALID = 42;

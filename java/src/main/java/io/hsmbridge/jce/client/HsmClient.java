@@ -5,6 +5,9 @@ import com.amazonaws.cloudhsm.jce.jni.exception.AuthenticationExceptionCause;
 import com.amazonaws.cloudhsm.jce.jni.exception.ProviderException;
 import io.hsmbridge.jce.carrier.Carrier;
 import io.hsmbridge.jce.carrier.NoHsmException;
+import io.hsmbridge.jce.carrier.Route;
+import io.hsmbridge.jce.log.Log;
+import io.hsmbridge.jce.settings.Settings;
 import io.hsmbridge.jce.wire.Operation;
 import java.io.IOException;
 import java.util.List;
@@ -13,15 +16,26 @@ import java.util.concurrent.atomic.AtomicLong;
 /** One login to the HSM, shared by every object of one provider instance. Safe for use by many threads. */
 public final class HsmClient {
     private static final String CRYPTO_USER = "crypto-user";
+    /** How long to wait before a request is repeated, in milliseconds: once for each repetition. */
+    private static final int[] RETRY_AFTER = {50, 250};
 
     private final Carrier carrier;
+    private final Settings settings;
+    private final Log log;
     private final AtomicLong changes = new AtomicLong();
     private volatile long session;
     private volatile boolean implicit;
 
-    /** Makes a client that is not logged in. */
-    public HsmClient(Carrier carrier) {
-        this.carrier = carrier;
+    /**
+     * Makes a client that is not logged in.
+     *
+     * @throws IOException if the settings have values that there are not
+     */
+    public HsmClient(Settings settings) throws IOException {
+        this.settings = settings;
+        log = Log.of(settings.log());
+        carrier = Route.of(settings);
+        log.write(Log.Level.INFO, "uses " + carrier.describe());
     }
 
     /** Returns a number that differs after each request of this client that may change a key or a key store. */
@@ -39,6 +53,16 @@ public final class HsmClient {
         return implicit;
     }
 
+    /** Returns whether an engine's {@code init} looks at the attributes of a key, or leaves that to the HSM. */
+    public boolean validatesAtInit() {
+        return settings.validatesAtInit();
+    }
+
+    /** Returns whether key material may be asked for in the clear, which the HSM may still refuse. */
+    public boolean asksForClearKeys() {
+        return settings.clearExtraction();
+    }
+
     /**
      * Logs a crypto user in.
      *
@@ -48,8 +72,10 @@ public final class HsmClient {
     public synchronized void login(Credentials credentials, boolean asImplicit) throws HsmException, IOException {
         Carrier.Response response =
                 carrier.call(Operation.LOGIN, 0, credentials.user(), credentials.password(), CRYPTO_USER);
-        session = (Long) results(response).get(0);
+        session = (Long) results(Operation.LOGIN, response).get(0);
         implicit = asImplicit;
+        log.write(Log.Level.INFO, "user " + credentials.user() + " has logged in"
+                + (asImplicit ? " with the credentials of the environment" : ""));
     }
 
     /** Ends the session; its session keys are gone. */
@@ -59,6 +85,7 @@ public final class HsmClient {
         implicit = false;
         try {
             carrier.call(Operation.LOGOUT, ended);
+            log.write(Log.Level.INFO, "the user has logged out");
         } catch (IOException e) {
             throw lost(e);
         }
@@ -80,11 +107,11 @@ public final class HsmClient {
             if (token == 0) {
                 token = begin(0);
             }
-            Carrier.Response response = carrier.call(operation, token, fields);
+            Carrier.Response response = send(operation, token, fields);
             if (response.status() == Errors.UNAUTHENTICATED && implicit) {
-                response = carrier.call(operation, begin(token), fields);
+                response = send(operation, begin(token), fields);
             }
-            return results(response);
+            return results(operation, response);
         } catch (IOException e) {
             throw lost(e);
         }
@@ -93,6 +120,30 @@ public final class HsmClient {
     /** Sends a request whose one result is bytes. */
     public byte[] bytes(int operation, Object... fields) throws HsmException {
         return (byte[]) call(operation, fields).get(0);
+    }
+
+    private Carrier.Response send(int operation, long token, Object[] fields) throws IOException {
+        int repeatable = settings.retries() && Operation.isSafeToRepeat(operation) ? RETRY_AFTER.length : 0;
+        for (int repeated = 0; ; repeated++) {
+            try {
+                return carrier.call(operation, token, fields);
+            } catch (IOException e) {
+                if (repeated >= repeatable || repeated == 0 && e instanceof NoHsmException) {
+                    throw e;
+                }
+                log.write(Log.Level.WARN, "operation " + operation + " is repeated: " + e.getMessage());
+                pause(RETRY_AFTER[repeated], e);
+            }
+        }
+    }
+
+    private static void pause(int milliseconds, IOException reason) throws IOException {
+        try {
+            Thread.sleep(milliseconds);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw reason;
+        }
     }
 
     /** Logs in with the implicit credentials, unless another thread has done so since {@code lost} was the session. */
@@ -111,11 +162,15 @@ public final class HsmClient {
         }
     }
 
-    private static List<Object> results(Carrier.Response response) throws HsmException {
+    private List<Object> results(int operation, Carrier.Response response) throws HsmException {
         if (response.status() == 0) {
+            if (log.writes(Log.Level.TRACE)) {
+                log.write(Log.Level.TRACE, "operation " + operation + " done");
+            }
             return response.results();
         }
         String message = String.valueOf(response.results().isEmpty() ? "no message" : response.results().get(0));
+        log.write(Log.Level.WARN, "operation " + operation + " refused with code " + response.status() + ": " + message);
         RuntimeException general = Errors.general(response.status(), message);
         if (general != null) {
             throw general;
@@ -128,6 +183,7 @@ public final class HsmClient {
                 : "The underlying Provider connection was lost: Communication with " + carrier.describe()
                         + " was lost during the execution of the function: " + e.getMessage());
         exception.initCause(e);
+        log.write(Log.Level.ERROR, exception.getMessage());
         return exception;
     }
 }

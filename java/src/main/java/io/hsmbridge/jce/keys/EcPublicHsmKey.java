@@ -19,6 +19,11 @@ public final class EcPublicHsmKey extends HsmKey implements ECPublicKey {
     }
 
     @Override
+    public boolean hasPoint(ECPoint point) {
+        return getW().equals(point);
+    }
+
+    @Override
     public ECPoint getW() {
         return half.getW();
     }
@@ -34,7 +39,7 @@ public final class EcPublicHsmKey extends HsmKey implements ECPublicKey {
     }
 
     @Override
-    String clearFormat() {
+    protected String clearFormat() {
         return "X.509";
     }
 

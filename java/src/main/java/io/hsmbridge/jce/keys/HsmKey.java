@@ -6,8 +6,14 @@ import io.hsmbridge.jce.client.HsmException;
 import io.hsmbridge.jce.wire.Operation;
 import java.io.NotSerializableException;
 import java.io.ObjectOutputStream;
+import java.security.GeneralSecurityException;
 import java.security.InvalidKeyException;
 import java.security.Key;
+import java.security.PrivateKey;
+import java.security.ProviderException;
+import java.security.spec.ECPoint;
+import java.security.spec.PKCS8EncodedKeySpec;
+import java.util.Arrays;
 import java.util.Map;
 import javax.security.auth.DestroyFailedException;
 import javax.security.auth.Destroyable;
@@ -27,7 +33,8 @@ public abstract class HsmKey implements Key, Destroyable {
     private final String algorithm;
     private volatile boolean destroyed;
 
-    HsmKey(HsmClient client, Map<?, ?> record, String algorithm) {
+    /** Makes the object of a key record of the protocol. */
+    protected HsmKey(HsmClient client, Map<?, ?> record, String algorithm) {
         this.client = client;
         this.record = record;
         this.handle = (Long) record.get("HANDLE");
@@ -44,6 +51,11 @@ public abstract class HsmKey implements Key, Destroyable {
         return client == other;
     }
 
+    /** Returns whether the key is a half of an EC pair whose public point is this one. */
+    public boolean hasPoint(ECPoint point) {
+        return false;
+    }
+
     /** Returns an attribute as it was when the key was made or found, or null. */
     public final Object attribute(String name) {
         return record.get(name);
@@ -58,7 +70,7 @@ public abstract class HsmKey implements Key, Destroyable {
         if (destroyed) {
             throw new InvalidKeyException("The key has been destroyed: " + this);
         }
-        if (Boolean.FALSE.equals(record.get(permission))) {
+        if (client.validatesAtInit() && Boolean.FALSE.equals(record.get(permission))) {
             throw new InvalidKeyException("The key's attribute " + permission + " is false: " + this);
         }
     }
@@ -75,7 +87,7 @@ public abstract class HsmKey implements Key, Destroyable {
 
     @Override
     public byte[] getEncoded() {
-        if (!Boolean.TRUE.equals(record.get("EXTRACTABLE"))) {
+        if (destroyed || !client.asksForClearKeys() || !Boolean.TRUE.equals(record.get("EXTRACTABLE"))) {
             return null;
         }
         try {
@@ -85,8 +97,23 @@ public abstract class HsmKey implements Key, Destroyable {
         }
     }
 
+    /** Returns a private key as the JDK's own object where the HSM lets its material out in the clear, else null. */
+    protected final PrivateKey clear() {
+        byte[] encoded = getEncoded();
+        if (encoded == null) {
+            return null;
+        }
+        try {
+            return Keys.software(algorithm).generatePrivate(new PKCS8EncodedKeySpec(encoded));
+        } catch (GeneralSecurityException e) {
+            throw new ProviderException("The HSM's clear key does not decode", e);
+        } finally {
+            Arrays.fill(encoded, (byte) 0);
+        }
+    }
+
     /** Returns the format of clear material. */
-    abstract String clearFormat();
+    protected abstract String clearFormat();
 
     @Override
     public final void destroy() throws DestroyFailedException {

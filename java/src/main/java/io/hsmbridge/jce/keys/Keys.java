@@ -1,5 +1,6 @@
 package io.hsmbridge.jce.keys;
 
+import com.amazonaws.cloudhsm.jce.provider.CloudHsmRsaPrivateCrtKey;
 import io.hsmbridge.jce.client.HsmClient;
 import java.security.GeneralSecurityException;
 import java.security.KeyFactory;
@@ -32,7 +33,7 @@ public final class Keys {
         PublicKey half = parse(type, (byte[]) map.get("PUBLIC_KEY_INFO"));
         if (half instanceof RSAPublicKey) {
             RSAPublicKey rsa = (RSAPublicKey) half;
-            return isPrivate ? new RsaPrivateHsmKey(client, map, rsa) : new RsaPublicHsmKey(client, map, rsa);
+            return isPrivate ? new CloudHsmRsaPrivateCrtKey(client, map, rsa) : new RsaPublicHsmKey(client, map, rsa);
         }
         ECPublicKey ec = (ECPublicKey) half;
         return isPrivate ? new EcPrivateHsmKey(client, map, ec) : new EcPublicHsmKey(client, map, ec);
@@ -58,6 +59,15 @@ public final class Keys {
     public static HsmKey named(HsmClient client, Object record, String algorithm) {
         return "GENERIC_SECRET".equals(((Map<?, ?>) record).get("KEY_TYPE")) ? secret(client, record, algorithm)
                 : of(client, record);
+    }
+
+    /** Returns the key object of a record of a key factory, which is what the casts of its callers need. */
+    public static HsmKey imported(HsmClient client, Object record) {
+        Map<?, ?> map = (Map<?, ?>) record;
+        if ("EC".equals(map.get("KEY_TYPE")) && "PRIVATE_KEY".equals(map.get("OBJECT_CLASS"))) {
+            return new ImportedEcPrivateKey(client, map, (ECPublicKey) parse("EC", (byte[]) map.get("PUBLIC_KEY_INFO")));
+        }
+        return of(client, record);
     }
 
     /** Returns a secret key under the name it was asked for, such as HmacSHA256. */

@@ -40,7 +40,7 @@ public final class RsaPublicHsmKey extends HsmKey implements RSAPublicKey {
     }
 
     @Override
-    String clearFormat() {
+    protected String clearFormat() {
         return "X.509";
     }
 

@@ -13,7 +13,7 @@ public final class SecretHsmKey extends HsmKey implements SecretKey {
     }
 
     @Override
-    String clearFormat() {
+    protected String clearFormat() {
         return "RAW";
     }
 }

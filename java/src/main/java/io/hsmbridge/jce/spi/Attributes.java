@@ -9,10 +9,11 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 
 /** Attribute maps of the public API to those of the protocol. */
-final class Attributes {
+public final class Attributes {
     private Attributes() {}
 
-    static Map<String, Object> toFields(KeyAttributesMap map) throws InvalidAlgorithmParameterException {
+    /** Returns the map's attributes by name, each value in the form of the protocol. */
+    public static Map<String, Object> toFields(KeyAttributesMap map) throws InvalidAlgorithmParameterException {
         Map<String, Object> fields = new LinkedHashMap<>();
         for (Map.Entry<KeyAttribute, Object> entry : map.asMap().entrySet()) {
             fields.put(entry.getKey().name(), toField(entry.getKey(), entry.getValue()));

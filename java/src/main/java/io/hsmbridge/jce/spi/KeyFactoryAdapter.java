@@ -64,7 +64,7 @@ final class KeyFactoryAdapter extends KeyFactorySpi {
         attributes.put("OBJECT_CLASS", objectClass);
         attributes.put("KEY_TYPE", row.algorithm());
         try {
-            return Keys.of(client, client.call(Operation.IMPORT_KEY, attributes, material).get(0));
+            return Keys.imported(client, client.call(Operation.IMPORT_KEY, attributes, material).get(0));
         } catch (HsmException e) {
             throw Errors.invalidKeySpec(e);
         }

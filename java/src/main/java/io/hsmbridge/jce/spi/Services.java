@@ -1,5 +1,6 @@
 package io.hsmbridge.jce.spi;
 
+import com.amazonaws.cloudhsm.jce.provider.CloudHsmKeyStore;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.keys.HsmKey;
 import java.io.BufferedReader;
@@ -43,7 +44,7 @@ public final class Services {
         private final Supplier<HsmClient> client;
 
         RowService(Provider provider, Row row, Supplier<HsmClient> client) {
-            super(provider, row.engine(), row.algorithm(), KeyStoreAdapter.class.getName(), row.aliases(), attributes(row));
+            super(provider, row.engine(), row.algorithm(), CloudHsmKeyStore.class.getName(), row.aliases(), attributes(row));
             this.row = row;
             this.client = client;
         }
@@ -74,7 +75,7 @@ public final class Services {
                 case "KeyFactory":
                     return new KeyFactoryAdapter(client.get(), row);
                 case "KeyStore":
-                    return new KeyStoreAdapter(client.get());
+                    return new CloudHsmKeyStore(client.get());
                 case "Cipher":
                     return cipher();
                 default:

@@ -8,6 +8,7 @@ public final class Operation {
     public static final int GENERATE_KEY = 10;
     public static final int GENERATE_KEY_PAIR = 11;
     public static final int IMPORT_KEY = 12;
+    public static final int FIND_KEYS = 13;
     public static final int GET_KEY = 14;
     public static final int DESTROY_KEY = 16;
     public static final int CLEAR_VALUE = 17;
@@ -37,8 +38,15 @@ public final class Operation {
 
     /** Returns whether an operation leaves keys and key stores as they are. */
     public static boolean onlyReads(int operation) {
-        return (operation >= ENCRYPT && operation <= ABORT) || operation == GET_KEY || operation == CLEAR_VALUE
-                || operation == STORE_ENTRY || operation == STORE_ENTRIES || operation == STORE_GET_KEY
-                || operation == STORE_FIND_CERTIFICATE || operation == STORE_CLOSE;
+        return (operation >= ENCRYPT && operation <= ABORT) || operation == FIND_KEYS || operation == GET_KEY
+                || operation == CLEAR_VALUE || operation == WRAP_KEY || operation == STORE_ENTRY
+                || operation == STORE_ENTRIES || operation == STORE_GET_KEY || operation == STORE_FIND_CERTIFICATE
+                || operation == STORE_CLOSE;
+    }
+
+    /** Returns whether a request may be sent again when nobody knows whether it arrived: done twice it is done once. */
+    public static boolean isSafeToRepeat(int operation) {
+        boolean isMultiPart = operation >= BEGIN && operation <= ABORT;
+        return onlyReads(operation) && !isMultiPart && operation != STORE_CLOSE;
     }
 }

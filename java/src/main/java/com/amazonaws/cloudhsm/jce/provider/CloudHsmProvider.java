@@ -3,19 +3,18 @@ package com.amazonaws.cloudhsm.jce.provider;
 import com.amazonaws.cloudhsm.jce.jni.exception.AccountAlreadyLoggedInException;
 import com.amazonaws.cloudhsm.jce.jni.exception.FailedLoginException;
 import com.amazonaws.cloudhsm.jce.jni.exception.ProviderInitializationException;
-import io.hsmbridge.jce.carrier.Configuration;
+import com.amazonaws.cloudhsm.jce.provider.authentication.AuthenticationStrategyCallback;
 import io.hsmbridge.jce.client.Credentials;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
+import io.hsmbridge.jce.settings.Settings;
 import io.hsmbridge.jce.spi.Services;
 import java.io.IOException;
 import java.security.AuthProvider;
 import java.security.InvalidParameterException;
 import java.security.Provider;
-import java.util.Arrays;
 import javax.security.auth.Subject;
-import javax.security.auth.callback.Callback;
 import javax.security.auth.callback.CallbackHandler;
 import javax.security.auth.callback.PasswordCallback;
 import javax.security.auth.callback.UnsupportedCallbackException;
@@ -38,19 +37,44 @@ public final class CloudHsmProvider extends AuthProvider {
     private transient CallbackHandler defaultHandler;
 
     /**
-     * Makes the provider, and logs in if there are implicit credentials.
+     * Makes the provider {@code CloudHSM} from the configuration file, if there is one, and logs in if there are implicit
+     * credentials. An application makes one, not a second one while the first is registered.
      *
      * @throws IOException if the configuration file cannot be read
-     * @throws ProviderInitializationException if there are credentials, but no HSM answers
+     * @throws ProviderInitializationException if there is one already, or there are credentials, but no HSM answers
      * @throws LoginException if the credentials are refused
      */
     public CloudHsmProvider() throws IOException, ProviderInitializationException, LoginException {
-        super(PROVIDER_NAME, VERSION, "hsmbridge, a software HSM behind the classes of AWS CloudHSM's JCE provider");
-        client = new HsmClient(Configuration.standard().carrier());
+        this(PROVIDER_NAME, admittedSettings());
+        DefaultInstance.made(this);
+    }
+
+    /**
+     * Makes a provider for one cluster, beside others, and logs in if there are implicit credentials. Its name is the
+     * cluster's unique identifier, else a random one.
+     *
+     * @throws IOException if the configuration has a value that there is not
+     * @throws ProviderInitializationException if there are credentials, but no HSM answers
+     * @throws LoginException if the credentials are refused
+     */
+    public CloudHsmProvider(CloudHsmProviderConfig config)
+            throws IOException, ProviderInitializationException, LoginException {
+        this(config.name(), config.settings());
+    }
+
+    private CloudHsmProvider(String name, Settings settings)
+            throws IOException, ProviderInitializationException, LoginException {
+        super(name, VERSION, "hsmbridge, a software HSM behind the classes of AWS CloudHSM's JCE provider");
+        client = new HsmClient(settings);
         for (Provider.Service service : Services.of(this, () -> client)) {
             putService(service);
         }
         loginImplicitly();
+    }
+
+    private static Settings admittedSettings() throws IOException, ProviderInitializationException {
+        DefaultInstance.admit();
+        return Settings.standard();
     }
 
     private void loginImplicitly() throws ProviderInitializationException, LoginException {
@@ -68,13 +92,13 @@ public final class CloudHsmProvider extends AuthProvider {
     }
 
     /**
-     * Applies {@code -providerarg} or the argument of a line in {@code java.security}: a properties file, or
-     * {@code socket=<path>}.
+     * Applies {@code -providerarg} or the argument of a line in {@code java.security}: the path of a configuration file,
+     * or {@code socket=<path>}.
      */
     @Override
     public Provider configure(String argument) {
         try {
-            HsmClient configured = new HsmClient(Configuration.parse(argument).carrier());
+            HsmClient configured = new HsmClient(Settings.ofArgument(argument));
             client = configured;
             loginImplicitly();
             return this;
@@ -92,8 +116,11 @@ public final class CloudHsmProvider extends AuthProvider {
     }
 
     /**
-     * Logs a crypto user in; the handler answers a {@link PasswordCallback} with {@code user:password}.
+     * Logs a crypto user in. The handler answers a {@link PasswordCallback} with {@code user:password}, or an
+     * {@link AuthenticationStrategyCallback}; it may leave out, or refuse, the one that it does not know.
      *
+     * @param subject not used
+     * @param handler null for the one of {@link #setCallbackHandler}
      * @throws IllegalStateException if the provider has logged in with implicit credentials
      * @throws LoginException of the package {@code jni.exception}: logged in already, locked, or refused
      */
@@ -103,38 +130,20 @@ public final class CloudHsmProvider extends AuthProvider {
             throw new IllegalStateException("Explict login unavailable using system credentials.");
         }
         if (client.loggedIn()) {
-            throw new AccountAlreadyLoggedInException("This provider is logged in already; log out first.");
+            throw new AccountAlreadyLoggedInException("This provider is already logged in; log out first.");
         }
-        PasswordCallback callback = new PasswordCallback("CloudHSM user:password: ", false);
         CallbackHandler asked = handler != null ? handler : defaultHandler;
         if (asked == null) {
             throw new FailedLoginException("A callback handler is needed: give one to login or to setCallbackHandler.");
         }
-        char[] pin = null;
-        try {
-            asked.handle(new Callback[] {callback});
-            pin = callback.getPassword();
-            loginWith(pin);
+        try (Credentials credentials = LoginDialogue.ask(asked)) {
+            client.login(credentials, false);
+        } catch (HsmException e) {
+            throw Errors.login(e);
         } catch (IOException | UnsupportedCallbackException e) {
             LoginException failed = new LoginException(e.getMessage());
             failed.initCause(e);
             throw failed;
-        } finally {
-            callback.clearPassword();
-            if (pin != null) {
-                Arrays.fill(pin, '\0');
-            }
-        }
-    }
-
-    private void loginWith(char[] pin) throws LoginException, IOException {
-        try (Credentials credentials = pin == null ? null : Credentials.parse(pin)) {
-            if (credentials == null) {
-                throw new FailedLoginException("The callback handler must answer user:password.");
-            }
-            client.login(credentials, false);
-        } catch (HsmException e) {
-            throw Errors.login(e);
         }
     }
 

@@ -22,8 +22,8 @@ public class KeyAttributesMap implements AlgorithmParameterSpec, KeySpec {
     public Object put(KeyAttribute attribute, Object value) throws AddAttributeException {
         if (attribute == null || !attribute.takes(value)) {
             throw new AddAttributeException("Attribute " + attribute + " does not take a value of type "
-                    + (value == null ? "null" : value.getClass().getName())
-                    + (attribute == null ? "" : ", but " + attribute.type().getName()));
+                    + (value == null ? "null" : value.getClass().getSimpleName())
+                    + (attribute == null ? "" : ", but " + attribute.type().getSimpleName()));
         }
         return values.put(attribute, value);
     }

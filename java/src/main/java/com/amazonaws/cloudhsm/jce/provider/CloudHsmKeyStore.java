@@ -1,15 +1,22 @@
-package io.hsmbridge.jce.spi;
+package com.amazonaws.cloudhsm.jce.provider;
 
+import com.amazonaws.cloudhsm.jce.jni.exception.AddAttributeException;
+import com.amazonaws.cloudhsm.jce.provider.attributes.KeyAttribute;
+import com.amazonaws.cloudhsm.jce.provider.attributes.KeyAttributesMap;
+import com.amazonaws.cloudhsm.jce.provider.attributes.KeyReferenceSpec;
+import com.amazonaws.cloudhsm.jce.provider.attributes.KeyType;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
 import io.hsmbridge.jce.keys.HsmKey;
 import io.hsmbridge.jce.keys.Keys;
+import io.hsmbridge.jce.spi.Attributes;
 import io.hsmbridge.jce.wire.Operation;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.security.InvalidAlgorithmParameterException;
 import java.security.Key;
 import java.security.KeyStoreException;
 import java.security.KeyStoreSpi;
@@ -18,6 +25,9 @@ import java.security.UnrecoverableKeyException;
 import java.security.cert.Certificate;
 import java.security.cert.CertificateException;
 import java.security.cert.CertificateFactory;
+import java.security.spec.ECPoint;
+import java.security.spec.InvalidKeySpecException;
+import java.security.spec.KeySpec;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Date;
@@ -28,7 +38,7 @@ import java.util.Locale;
 import java.util.Map;
 
 /** The CloudHSM key store: keys are in the HSM by label; the file, whose bytes are only carried here, has certificates. */
-final class KeyStoreAdapter extends KeyStoreSpi {
+public final class CloudHsmKeyStore extends KeyStoreSpi {
     /** How long a listing answers for its aliases, in nanoseconds. */
     private static final long LISTING_AGE = 2_000_000_000L;
 
@@ -43,7 +53,8 @@ final class KeyStoreAdapter extends KeyStoreSpi {
      */
     private record Listing(Map<?, ?> entries, long changes, long time) {}
 
-    KeyStoreAdapter(HsmClient client) {
+    /** Makes one that is not loaded. */
+    public CloudHsmKeyStore(HsmClient client) {
         this.client = client;
     }
 
@@ -66,6 +77,55 @@ final class KeyStoreAdapter extends KeyStoreSpi {
         } catch (HsmException e) {
             throw Errors.keyStoreFile(e);
         }
+    }
+
+    boolean isLoaded() {
+        return store != null;
+    }
+
+    /** Returns the keys that a map of attributes or a reference describes, at most {@code limit}, 0 for all. */
+    List<Key> find(KeySpec spec, int limit) throws InvalidKeySpecException {
+        try {
+            if (spec instanceof KeyReferenceSpec) {
+                long reference = ((KeyReferenceSpec) spec).getKeyReference();
+                return List.of(Keys.of(client, client.call(Operation.GET_KEY, reference).get(0)));
+            }
+            if (spec instanceof KeyAttributesMap) {
+                return find((KeyAttributesMap) spec, limit);
+            }
+        } catch (HsmException e) {
+            if (e.code() == Errors.KEY_NOT_FOUND) {
+                return List.of();
+            }
+            throw Errors.invalidKeySpec(e);
+        } catch (InvalidAlgorithmParameterException | AddAttributeException e) {
+            throw new InvalidKeySpecException(e.getMessage(), e);
+        }
+        throw new InvalidKeySpecException("Keys are found by a KeyAttributesMap or a KeyReferenceSpec, not "
+                + (spec == null ? "null" : spec.getClass().getName()));
+    }
+
+    /** The HSM finds by attributes; a public point is none, and is looked for among the EC keys that it finds. */
+    private List<Key> find(KeyAttributesMap attributes, int limit)
+            throws HsmException, InvalidAlgorithmParameterException, AddAttributeException {
+        KeyAttributesMap asked = new KeyAttributesMap();
+        asked.putAll(attributes);
+        ECPoint point = null;
+        if (attributes.get(KeyAttribute.EC_POINT) instanceof ECPoint) {
+            point = (ECPoint) asked.remove(KeyAttribute.EC_POINT);
+            if (asked.get(KeyAttribute.KEY_TYPE) == null) {
+                asked.put(KeyAttribute.KEY_TYPE, KeyType.EC);
+            }
+        }
+        List<Key> keys = new ArrayList<>();
+        long most = point == null ? limit : 0;
+        for (Object record : (List<?>) client.call(Operation.FIND_KEYS, Attributes.toFields(asked), most).get(0)) {
+            HsmKey key = Keys.of(client, record);
+            if (point == null || key.hasPoint(point)) {
+                keys.add(key);
+            }
+        }
+        return keys;
     }
 
     private Object ask(int operation, Object... fields) {

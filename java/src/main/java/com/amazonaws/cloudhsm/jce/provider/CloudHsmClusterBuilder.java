@@ -1,0 +1,54 @@
+package com.amazonaws.cloudhsm.jce.provider;
+
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+
+/** Builds a {@link CloudHsmCluster}. */
+public final class CloudHsmClusterBuilder {
+    private final Map<OptionalParameters, Boolean> options = new EnumMap<>(OptionalParameters.class);
+    private final List<CloudHsmServer> servers = new ArrayList<>();
+    private String uniqueIdentifier;
+
+    CloudHsmClusterBuilder() {}
+
+    /** Sets the name of the provider that is made for this cluster; without one it is random. */
+    public CloudHsmClusterBuilder withClusterUniqueIdentifier(String identifier) {
+        uniqueIdentifier = identifier;
+        return this;
+    }
+
+    /** Accepts the file with the cluster's certificate; a socket of this machine needs none, and it is not read. */
+    public CloudHsmClusterBuilder withHsmCAFilePath(String path) {
+        return this;
+    }
+
+    /** Sets an option; a null option is a NullPointerException. */
+    public CloudHsmClusterBuilder withOptions(OptionalParameters option, boolean value) {
+        options.put(Objects.requireNonNull(option, "option"), value);
+        return this;
+    }
+
+    /** Adds a server; a null server is a NullPointerException. The first that leads to a socket is used. */
+    public CloudHsmClusterBuilder withServer(CloudHsmServer server) {
+        servers.add(Objects.requireNonNull(server, "server"));
+        return this;
+    }
+
+    /**
+     * Returns the cluster.
+     *
+     * @throws IllegalArgumentException if there is no server, or the identifier is empty
+     */
+    public CloudHsmCluster build() {
+        if (servers.isEmpty()) {
+            throw new IllegalArgumentException("A cluster needs a server: call withServer");
+        }
+        if (uniqueIdentifier != null && uniqueIdentifier.isBlank()) {
+            throw new IllegalArgumentException("A cluster's unique identifier is not empty");
+        }
+        return new CloudHsmCluster(uniqueIdentifier, options, servers);
+    }
+}

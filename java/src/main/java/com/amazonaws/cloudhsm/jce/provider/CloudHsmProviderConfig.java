@@ -1,0 +1,37 @@
+package com.amazonaws.cloudhsm.jce.provider;
+
+import io.hsmbridge.jce.settings.Settings;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.UUID;
+
+/** The configuration of one provider instance: a cluster, and how it logs. */
+public final class CloudHsmProviderConfig {
+    private final CloudHsmCluster cluster;
+    private final CloudHsmLoggingConfig logging;
+
+    CloudHsmProviderConfig(CloudHsmCluster cluster, CloudHsmLoggingConfig logging) {
+        this.cluster = cluster;
+        this.logging = logging;
+    }
+
+    /** Begins one; it needs a cluster. */
+    public static CloudHsmProviderConfigBuilder builder() {
+        return new CloudHsmProviderConfigBuilder();
+    }
+
+    /** Returns the name of the provider that gets this: the cluster's identifier, else a random name. */
+    String name() {
+        return cluster.uniqueIdentifier() != null ? cluster.uniqueIdentifier() : "CloudHSM-" + UUID.randomUUID();
+    }
+
+    Settings settings() {
+        List<Settings.Server> servers = new ArrayList<>();
+        for (CloudHsmServer server : cluster.servers()) {
+            servers.add(new Settings.Server(server.hostIP(), server.port()));
+        }
+        return new Settings(false, servers, Map.of(), cluster.option(OptionalParameters.VALIDATE_KEY_AT_INIT), true, true,
+                logging == null ? null : logging.settings());
+    }
+}

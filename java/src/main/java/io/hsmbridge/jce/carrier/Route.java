@@ -1,0 +1,88 @@
+package io.hsmbridge.jce.carrier;
+
+import io.hsmbridge.jce.settings.Settings;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.Locale;
+import java.util.Map;
+
+/**
+ * The way to the HSM. A server that the application configured leads to a socket: by itself, if it is an absolute path, or
+ * through the system property {@code hsmbridge.clusters}, {@code HSM_CLUSTERS} or the configuration file, in this order.
+ * Without such a server it is what the process was told: the HSM in this process, if Python started the JVM, else the
+ * socket that the system property {@code hsmbridge.socket}, {@code HSM_SOCKET} or {@code HSM_HOME} name, in this order; then
+ * the server of the configuration file, and at last the socket in the XDG data directory.
+ */
+public final class Route {
+    private static final String SOCKET_NAME = "hsm.sock";
+
+    private Route() {}
+
+    /**
+     * Returns the carrier to the first server that leads somewhere. It connects when it is first used.
+     *
+     * @throws IOException if the property or the variable is not a list of {@code host[:port]=path}
+     */
+    public static Carrier of(Settings settings) throws IOException {
+        Carrier told = toldToProcess();
+        if (settings.ofMachine() && told != null) {
+            return told;
+        }
+        for (Settings.Server server : settings.servers()) {
+            if (Path.of(server.host()).isAbsolute()) {
+                return new UnixSocket(Path.of(server.host()), "from the provider's configuration");
+            }
+            String socket = socketOf(server, settings.sockets());
+            if (socket != null) {
+                return new UnixSocket(Path.of(socket), "to which " + server.host() + " is mapped");
+            }
+        }
+        return told != null ? told : new UnixSocket(dataHome().resolve("hsmbridge").resolve(SOCKET_NAME), "the default");
+    }
+
+    private static String socketOf(Settings.Server server, Map<String, String> configured) throws IOException {
+        Map<String, String> sockets = new HashMap<>();
+        for (Map.Entry<String, String> pair : configured.entrySet()) {
+            sockets.put(pair.getKey().toLowerCase(Locale.ROOT), pair.getValue());
+        }
+        sockets.putAll(parse(System.getenv("HSM_CLUSTERS"), "HSM_CLUSTERS"));
+        sockets.putAll(parse(System.getProperty("hsmbridge.clusters"), "the system property hsmbridge.clusters"));
+        String host = server.host().toLowerCase(Locale.ROOT);
+        return sockets.getOrDefault(host + ":" + server.port(), sockets.get(host));
+    }
+
+    private static Map<String, String> parse(String list, String where) throws IOException {
+        Map<String, String> sockets = new HashMap<>();
+        for (String pair : list == null || list.isBlank() ? new String[0] : list.split(",")) {
+            int at = pair.indexOf('=');
+            String socket = pair.substring(at + 1).trim();
+            if (at < 1 || !Path.of(socket).isAbsolute()) {
+                throw new IOException("In " + where + " there is no host[:port]=/path/of/a/socket: " + pair.trim());
+            }
+            sockets.put(pair.substring(0, at).trim().toLowerCase(Locale.ROOT), socket);
+        }
+        return sockets;
+    }
+
+    /** Returns the carrier to the HSM that this process was started beside or told of, or null. */
+    private static Carrier toldToProcess() {
+        if (InProcess.installed() != null) {
+            return InProcess.installed();
+        }
+        String chosen = System.getProperty("hsmbridge.socket");
+        if (chosen != null) {
+            return new UnixSocket(Path.of(chosen), "from the system property hsmbridge.socket");
+        }
+        if ((chosen = System.getenv("HSM_SOCKET")) != null) {
+            return new UnixSocket(Path.of(chosen), "from HSM_SOCKET");
+        }
+        chosen = System.getenv("HSM_HOME");
+        return chosen == null ? null : new UnixSocket(Path.of(chosen, SOCKET_NAME), "from HSM_HOME");
+    }
+
+    private static Path dataHome() {
+        String data = System.getenv("XDG_DATA_HOME");
+        return data != null && !data.isEmpty() ? Path.of(data) : Path.of(System.getProperty("user.home"), ".local", "share");
+    }
+}

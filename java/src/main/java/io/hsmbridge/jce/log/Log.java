@@ -1,0 +1,98 @@
+package io.hsmbridge.jce.log;
+
+import io.hsmbridge.jce.settings.Settings.LogSettings;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.Arrays;
+import java.util.Locale;
+
+/**
+ * What one provider instance says about its work, one line each: time (UTC), level, thread, message. Passwords and key
+ * material are in none. Safe for use by many threads.
+ */
+public final class Log {
+    /** No log. */
+    public static final Log NONE = new Log(null, Level.ERROR);
+
+    private static final String DEFAULT_FILE = "/opt/cloudhsm/run/cloudhsm-jce.log";
+
+    /** How much a line matters, the gravest first. */
+    public enum Level { ERROR, WARN, INFO, DEBUG, TRACE }
+
+    /** When a new file begins. */
+    enum Interval { HOURLY, DAILY, WEEKLY, NEVER }
+
+    private enum Type { FILE, TERM }
+
+    /** Where lines go. */
+    interface Sink {
+        void write(String line) throws IOException;
+    }
+
+    private final Sink sink;
+    private final Level threshold;
+
+    private Log(Sink sink, Level threshold) {
+        this.sink = sink;
+        this.threshold = threshold;
+    }
+
+    /**
+     * Returns the log that a configuration describes; null describes none. A file that cannot be written is told to the
+     * JVM's own log, and then nothing is logged: the provider works without.
+     *
+     * @throws IOException if a value is not among those of the configuration
+     */
+    public static Log of(LogSettings settings) throws IOException {
+        if (settings == null) {
+            return NONE;
+        }
+        Type type = one(Type.class, settings.type(), Type.FILE, "log type");
+        Level level = one(Level.class, settings.level(), Level.INFO, "log level");
+        Interval interval = one(Interval.class, settings.interval(), Interval.DAILY, "log interval");
+        if (type == Type.TERM) {
+            PrintStream terminal = System.err;
+            return new Log(terminal::println, level);
+        }
+        try {
+            return new Log(LogFile.of(Path.of(settings.file() == null ? DEFAULT_FILE : settings.file()), interval), level);
+        } catch (IOException e) {
+            System.getLogger(Log.class.getName()).log(System.Logger.Level.WARNING, "Nothing is logged: " + e.getMessage());
+            return NONE;
+        }
+    }
+
+    private static <E extends Enum<E>> E one(Class<E> kind, String name, E otherwise, String what) throws IOException {
+        if (name == null) {
+            return otherwise;
+        }
+        try {
+            return Enum.valueOf(kind, name.toUpperCase(Locale.ROOT));
+        } catch (IllegalArgumentException e) {
+            String known = Arrays.toString(kind.getEnumConstants()).toLowerCase(Locale.ROOT);
+            throw new IOException("There is no " + what + " " + name + "; there are " + known, e);
+        }
+    }
+
+    /** Returns whether lines of this level are written. */
+    public boolean writes(Level level) {
+        return sink != null && level.compareTo(threshold) <= 0;
+    }
+
+    /** Writes a line, if its level is high enough; a line break in the message becomes a space. */
+    public void write(Level level, String message) {
+        if (!writes(level)) {
+            return;
+        }
+        String time = Instant.now().truncatedTo(ChronoUnit.MILLIS).toString();
+        String line = time + " " + level + " [" + Thread.currentThread().getName() + "] " + message;
+        try {
+            sink.write(line.replaceAll("\\p{Cntrl}", " "));
+        } catch (IOException e) {
+            System.getLogger(Log.class.getName()).log(System.Logger.Level.WARNING, "The log lost a line: " + e.getMessage());
+        }
+    }
+}
