@@ -166,6 +166,8 @@ class Origin:
     extractable_default: bool
     facts: Mapping[str, Value]
     """OBJECT_CLASS, KEY_TYPE and what the key material says: SIZE, MODULUS_BITS, PUBLIC_EXPONENT, EC_PARAMS."""
+    base: Mapping[str, Value] | None = None
+    """The attributes of the key that this one was derived from."""
 
 
 def complete(wishes: Mapping[str, Value], origin: Origin) -> dict[str, Value]:
@@ -190,6 +192,10 @@ def complete(wishes: Mapping[str, Value], origin: Origin) -> dict[str, Value]:
     made["LOCAL"] = origin.generated
     made["ALWAYS_SENSITIVE"] = origin.generated and made["SENSITIVE"]
     made["NEVER_EXTRACTABLE"] = origin.generated and key_class != PUBLIC and not made["EXTRACTABLE"]
+    if origin.base is not None:
+        # Who has seen the base key can compute this one (PKCS #11 2.40 2.42.7).
+        for name in ("ALWAYS_SENSITIVE", "NEVER_EXTRACTABLE"):
+            made[name] = made[name] and origin.base[name]
     return made
 
 

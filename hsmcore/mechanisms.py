@@ -14,6 +14,9 @@ from enum import StrEnum
 HASHES = {"SHA1": "SHA-1", "SHA224": "SHA-224", "SHA256": "SHA-256", "SHA384": "SHA-384", "SHA512": "SHA-512"}
 """Spelling inside mechanism and signature names, to the name of the digest (FIPS 180-4)."""
 
+CMAC_KDF = "AES_CMAC_KDF"
+"""The derivation that every SecretKeyFactory offers beside the import."""
+
 
 class KeyType(StrEnum):
     """Key types, spelled as in ``com.amazonaws.cloudhsm.jce.provider.attributes.KeyType``."""
@@ -25,8 +28,29 @@ class KeyType(StrEnum):
     EC = "EC"
 
 
+KEY_SIZES = {
+    KeyType.AES: range(128, 256 + 1, 64),
+    KeyType.DESEDE: range(168, 192 + 1, 24),
+    KeyType.GENERIC_SECRET: range(8, 800 * 8 + 1, 8),
+    KeyType.RSA: range(2048, 4096 + 1, 256),
+}
+"""Sizes in bits of the keys that the HSM makes. A DESede key of 168 effective bits has 192 with its parity."""
+
+EXPONENT = 65537
+"""The public exponent of an RSA key that the HSM makes, and the least of one that it takes (FIPS 186-5 A.1.1)."""
+
+CURVES = {
+    "secp224r1": bytes.fromhex("06052b81040021"),
+    "secp256r1": bytes.fromhex("06082a8648ce3d030107"),
+    "secp256k1": bytes.fromhex("06052b8104000a"),
+    "secp384r1": bytes.fromhex("06052b81040022"),
+    "secp521r1": bytes.fromhex("06052b81040023"),
+}
+"""Curves by name, with the DER of their object identifier (RFC 5480 2.1.1.1; secp256k1: SEC 2)."""
+
+
 class Operation(StrEnum):
-    """What a mechanism can do; the value is the key attribute that permits it."""
+    """What a mechanism can do; the value is the key attribute that permits it, where a key is used."""
 
     ENCRYPT = "ENCRYPT"
     DECRYPT = "DECRYPT"
@@ -34,6 +58,8 @@ class Operation(StrEnum):
     VERIFY = "VERIFY"
     GENERATE = "GENERATE"
     DIGEST = "DIGEST"
+    DERIVE = "DERIVE"
+    RANDOM = "RANDOM"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +91,8 @@ class Mechanism:
     services: tuple[Service, ...] = ()
 
 
+_DIGEST_BYTES = {"SHA1": 20, "SHA224": 28, "SHA256": 32, "SHA384": 48, "SHA512": 64}
+
 _CRYPT = frozenset({Operation.ENCRYPT, Operation.DECRYPT})
 _SIGNS = frozenset({Operation.SIGN, Operation.VERIFY})
 _GENERATES = frozenset({Operation.GENERATE})
@@ -74,17 +102,32 @@ def _one(key_type: KeyType) -> frozenset[KeyType]:
     return frozenset({key_type})
 
 
+def _sizes(key_type: KeyType) -> str:
+    """Return the sizes of a key type as the provider reads them: least, most and step in bits."""
+    sizes = KEY_SIZES[key_type]
+    return f"{sizes[0]}-{sizes[-1]}/{sizes.step}"
+
+
 def _generators() -> Iterator[Mechanism]:
-    for key_type, jca in ((KeyType.AES, "AES"), (KeyType.DESEDE, "DESede")):
-        service = Service("KeyGenerator", jca)
-        yield Mechanism(f"{key_type}_KEY_GEN", _one(key_type), _GENERATES, "secret_key", services=(service,))
-    names = ("GenericSecret", *(f"Hmac{name}" for name in HASHES))
-    services = tuple(Service("KeyGenerator", name) for name in names)
-    kind = KeyType.GENERIC_SECRET
-    yield Mechanism("GENERIC_SECRET_KEY_GEN", _one(kind), _GENERATES, "secret_key", services=services)
-    for key_type in (KeyType.RSA, KeyType.EC):
+    bits = {f"Hmac{name}": str(_DIGEST_BYTES[name] * 8) for name in HASHES}
+    for key_type, names in (
+        (KeyType.AES, ("AES",)),
+        (KeyType.DESEDE, ("DESede",)),
+        (KeyType.GENERIC_SECRET, ("GenericSecret", *bits)),
+    ):
+        services = []
+        for name in names:
+            generator = {"sizes": _sizes(key_type)} | ({"bits": bits[name]} if name in bits else {})
+            services.append(Service("KeyGenerator", name, properties=generator))
+            factory = {"type": key_type.value, "kdf": CMAC_KDF}
+            services.append(Service("SecretKeyFactory", name, properties=factory))
+        mechanism = f"{key_type}_KEY_GEN"
+        yield Mechanism(mechanism, _one(key_type), _GENERATES, "secret_key", services=tuple(services))
+    rsa = {"sizes": _sizes(KeyType.RSA), "needs": "MODULUS_BITS,PUBLIC_EXPONENT", "exponent": str(EXPONENT)}
+    ec = {"curves": ",".join(curve.hex() for curve in CURVES.values()), "needs": "EC_PARAMS"}
+    for key_type, properties in ((KeyType.RSA, rsa), (KeyType.EC, ec)):
         pair = (
-            Service("KeyPairGenerator", key_type.value),
+            Service("KeyPairGenerator", key_type.value, properties=properties),
             Service("KeyFactory", key_type.value),
         )
         yield Mechanism(f"{key_type}_KEY_PAIR_GEN", _one(key_type), _GENERATES, "key_pair", services=pair)
@@ -147,18 +190,35 @@ def _signatures() -> Iterator[Mechanism]:
         yield Mechanism(f"ECDSA_P1363_{name}", ec, _SIGNS, "ecdsa", hash=digest, mode="P1363", services=(raw,))
 
 
+def _derivations() -> Iterator[Mechanism]:
+    derives = frozenset({Operation.DERIVE})
+    yield Mechanism(CMAC_KDF, _one(KeyType.AES), derives, "cmac_kdf")
+    for name, digest in HASHES.items():
+        service = Service("KeyAgreement", f"ECDHwithX963{name}KDF", properties={"key": "EC"})
+        yield Mechanism(f"ECDH_X963_{name}", _one(KeyType.EC), derives, "ecdh_x963", hash=digest, services=(service,))
+
+
+def _random() -> Iterator[Mechanism]:
+    service = Service("SecureRandom", "AES-CTR-DRBG")
+    yield Mechanism("RANDOM", frozenset(), frozenset({Operation.RANDOM}), "random", services=(service,))
+
+
 def _macs_and_digests() -> Iterator[Mechanism]:
     keys = frozenset({KeyType.GENERIC_SECRET, KeyType.AES})
     for name, digest in HASHES.items():
-        mac = Service("Mac", f"Hmac{name}", properties={"length": str({"SHA1": 20}.get(name) or int(name[3:]) // 8)})
-        yield Mechanism(f"HMAC_{name}", keys, _SIGNS, "hmac", hash=digest, services=(mac,))
+        mac = Service(
+            "Mac", f"Hmac{name}", properties={"length": str(_DIGEST_BYTES[name]), "keys": "AES,GENERIC_SECRET"}
+        )
+        yield Mechanism(f"HMAC_{name}", keys, _SIGNS, "mac", hash=digest, services=(mac,))
         local = Service("MessageDigest", digest, (name,) if name == "SHA1" else (), {"digest": digest})
         yield Mechanism(name, frozenset(), frozenset({Operation.DIGEST}), "digest", hash=digest, services=(local,))
+    cmac = Service("Mac", "AESCMAC", properties={"length": "16", "keys": "AES"})
+    yield Mechanism("AES_CMAC", _one(KeyType.AES), _SIGNS, "mac", services=(cmac,))
 
 
 MECHANISMS: dict[str, Mechanism] = {
     row.name: row
-    for make in (_generators, _block_ciphers, _rsa_ciphers, _signatures, _macs_and_digests)
+    for make in (_generators, _block_ciphers, _rsa_ciphers, _signatures, _macs_and_digests, _derivations, _random)
     for row in make()
 }
 """Every mechanism by name."""

@@ -25,6 +25,7 @@ _CLASSES = {
     Operation.DECRYPT: (SECRET, PRIVATE),
     Operation.SIGN: (SECRET, PRIVATE),
     Operation.VERIFY: (SECRET, PUBLIC),
+    Operation.DERIVE: (SECRET, PRIVATE),
 }
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from jpype import JClass
+from jpype import JArray, JByte, JClass
 
 PROVIDER = "CloudHSM"
+_ATTRIBUTES = "com.amazonaws.cloudhsm.jce.provider.attributes"
 
 java = partial(JClass)
 
@@ -86,6 +87,52 @@ def pss(digest: str, salt_length: int) -> Any:
     """Return a ``PSSParameterSpec`` with MGF1 over the same digest; the salt's length is in bytes."""
     mgf = JClass("java.security.spec.MGF1ParameterSpec")(digest)
     return JClass("java.security.spec.PSSParameterSpec")(digest, "MGF1", mgf, salt_length, 1)
+
+
+def attributes(**values: object) -> Any:
+    """Return a ``KeyAttributesMap``; values become Boolean, Integer and byte[], enums are given by name."""
+    made = JClass(f"{_ATTRIBUTES}.KeyAttributesMapBuilder")()
+    names = JClass(f"{_ATTRIBUTES}.KeyAttribute")
+    boxes = {bool: JClass("java.lang.Boolean"), int: JClass("java.lang.Integer"), bytes: JArray(JByte)}
+    enums = {"KEY_TYPE": "KeyType", "OBJECT_CLASS": "ObjectClassType"}
+    for name, value in values.items():
+        box = JClass(f"{_ATTRIBUTES}.{enums[name]}").valueOf if name in enums else boxes.get(type(value))
+        made.put(names.valueOf(name), box(value) if box else value)
+    return made.build()
+
+
+def pair_attributes(public: Any, private: Any) -> Any:
+    """Return a ``KeyPairAttributesMap`` of two maps."""
+    made = JClass(f"{_ATTRIBUTES}.KeyPairAttributesMapBuilder")()
+    return made.withPublic(public).withPrivate(private).build()
+
+
+def factory(algorithm: str) -> Any:
+    """Return the HSM's ``SecretKeyFactory``."""
+    return JClass("javax.crypto.SecretKeyFactory").getInstance(algorithm, PROVIDER)
+
+
+def is_secret(key: Any, material: bytes) -> bool:
+    """Tell whether a key of the HSM has this material, by what it makes of zeros beside the JDK's own provider."""
+    kind = str(key.getAlgorithm())
+    software = JClass("javax.crypto.spec.SecretKeySpec")(material, kind)
+    if kind in ("AES", "DESede"):
+        results = [
+            bytes(cipher(f"{kind}/ECB/NoPadding", "encrypt", each, provider=provider).doFinal(bytes(32)))
+            for each, provider in ((key, PROVIDER), (software, "SunJCE"))
+        ]
+    else:
+        results = [
+            mac("HmacSHA256", each, bytes(32), provider) for each, provider in ((key, PROVIDER), (software, "SunJCE"))
+        ]
+    return results[0] == results[1]
+
+
+def mac(algorithm: str, key: Any, data: bytes, provider: str = PROVIDER) -> bytes:
+    """Make a MAC in one call."""
+    made = JClass("javax.crypto.Mac").getInstance(algorithm, provider)
+    made.init(key)
+    return bytes(made.doFinal(data))
 
 
 def _signature(algorithm: str, provider: str | None) -> Any:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHAKE256, HashAlgorithm
 
 from hsmcore.errors import DataLengthInvalid, MechanismParameterInvalid, PaddingInvalid
 from hsmcore.mechanisms import Mechanism
-from hsmcore.primitives.parameters import Parameters, bytes_parameter, chosen_hash, hash_named, length_parameter
+from hsmcore.primitives.parameters import Parameters, bytes_parameter, chosen_hash, hash_named, number_parameter
 
 Encrypt = Callable[[Parameters, bytes], tuple[bytes, None]]
 Decrypt = Callable[[Parameters, bytes], bytes]
@@ -158,7 +158,7 @@ def _pss(row: Mechanism, parameters: Parameters, data: bytes, bits: int) -> tupl
     size = algorithm.digest_size
     if len(data) != size:
         raise _wrong_digest(row, data, size)
-    salt = length_parameter(parameters, "salt_length")
+    salt = number_parameter(parameters, "salt_length")
     salt = size if salt is None else salt
     longest = (bits + 6) // 8 - size - 2
     if salt > longest:

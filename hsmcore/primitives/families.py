@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 from hsmcore.errors import MechanismInvalid
 from hsmcore.mechanisms import Mechanism, Operation
-from hsmcore.primitives import asymmetric, symmetric
+from hsmcore.primitives import asymmetric, derivation, macs, symmetric
 from hsmcore.primitives.keyforms import OpenedKey
 from hsmcore.primitives.parameters import Parameters
 
 Run = Callable[..., Any]
-"""An operation with its key bound: parameters and data (and for VERIFY the signature) in, the result out."""
+"""An operation with its key bound: parameters and data (VERIFY: and signature; DERIVE: a length) in, the result out."""
 
 
 class Stream(Protocol):
@@ -35,8 +35,8 @@ _OPERATIONS: dict[tuple[str, Operation], Callable[[Mechanism, Any], Run]] = {
     ("block_cipher", _D): symmetric.block_decryptor,
     ("gcm", _E): symmetric.gcm_encryptor,
     ("gcm", _D): symmetric.gcm_decryptor,
-    ("hmac", _S): symmetric.hmac_signer,
-    ("hmac", _V): symmetric.hmac_verifier,
+    ("mac", _S): macs.signer,
+    ("mac", _V): macs.verifier,
     ("rsa_pkcs1", _E): asymmetric.pkcs1_encryptor,
     ("rsa_pkcs1", _D): asymmetric.pkcs1_decryptor,
     ("rsa_oaep", _E): asymmetric.oaep_encryptor,
@@ -47,12 +47,14 @@ _OPERATIONS: dict[tuple[str, Operation], Callable[[Mechanism, Any], Run]] = {
     ("rsa_pss_signature", _V): asymmetric.pss_verifier,
     ("ecdsa", _S): asymmetric.ecdsa_signer,
     ("ecdsa", _V): asymmetric.ecdsa_verifier,
+    ("cmac_kdf", Operation.DERIVE): derivation.cmac_kdf,
+    ("ecdh_x963", Operation.DERIVE): derivation.ecdh_x963,
 }
 
 _STREAMS: dict[tuple[str, Operation], Callable[[Mechanism, Any], Begin]] = {
     ("block_cipher", _E): symmetric.encrypt_stream,
     ("block_cipher", _D): symmetric.decrypt_stream,
-    ("hmac", _S): symmetric.hmac_stream,
+    ("mac", _S): macs.stream,
 }
 """AES-GCM is not here: CloudHSM has no multi-part GCM, and a plaintext must not leave before its tag was checked."""
 

@@ -19,26 +19,24 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
 )
 
+from hsmcore import mechanisms
 from hsmcore.errors import KeyMaterialInvalid, KeySizeInvalid
+from hsmcore.mechanisms import EXPONENT, KEY_SIZES, KeyType
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 OpenedKey = bytes | PrivateKey | PublicKey
 """What a primitive works with."""
 
-MIN_EXPONENT = 65537
-"""The least public exponent of an RSA key (FIPS 186-5 A.1.1)."""
-
-CURVES: dict[bytes, ec.EllipticCurve] = {
-    bytes.fromhex("06052b81040021"): ec.SECP224R1(),
-    bytes.fromhex("06082a8648ce3d030107"): ec.SECP256R1(),
-    bytes.fromhex("06052b8104000a"): ec.SECP256K1(),
-    bytes.fromhex("06052b81040022"): ec.SECP384R1(),
-    bytes.fromhex("06052b81040023"): ec.SECP521R1(),
+_CURVES = {
+    "secp224r1": ec.SECP224R1(),
+    "secp256r1": ec.SECP256R1(),
+    "secp256k1": ec.SECP256K1(),
+    "secp384r1": ec.SECP384R1(),
+    "secp521r1": ec.SECP521R1(),
 }
-"""Curves by the DER of their object identifier (RFC 5480 2.1.1.1; secp256k1: SEC 2)."""
-
-_OIDS = {curve.name: oid for oid, curve in CURVES.items()}
+CURVES: dict[bytes, ec.EllipticCurve] = {oid: _CURVES[name] for name, oid in mechanisms.CURVES.items()}
+"""Curves by the DER of their object identifier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +97,19 @@ def public_facts(key: PublicKey) -> KeyFacts:
     if isinstance(key, rsa.RSAPublicKey):
         check_rsa_size(key.key_size)
         exponent = key.public_numbers().e
-        if exponent < MIN_EXPONENT or exponent % 2 == 0:
-            raise KeyMaterialInvalid(f"the public exponent is odd and at least {MIN_EXPONENT}, not {exponent}")
+        if exponent < EXPONENT or exponent % 2 == 0:
+            raise KeyMaterialInvalid(f"the public exponent is odd and at least {EXPONENT}, not {exponent}")
         encoded = exponent.to_bytes((exponent.bit_length() + 7) // 8, "big")
         return KeyFacts("RSA", key.key_size, info, info, exponent=encoded)
-    curve = _OIDS.get(key.curve.name)
+    curve = mechanisms.CURVES.get(key.curve.name)
     if curve is None:
-        raise KeySizeInvalid(f"curve {key.curve.name} is not supported; {', '.join(_OIDS)} are")
+        raise KeySizeInvalid(f"curve {key.curve.name} is not supported; {', '.join(mechanisms.CURVES)} are")
     return KeyFacts("EC", key.curve.key_size, info, info, curve=curve)
 
 
 def check_rsa_size(bits: int) -> None:
     """Raise ``KeySizeInvalid`` unless an RSA key may have that many bits."""
-    if not 2048 <= bits <= 4096 or bits % 256:
+    if bits not in KEY_SIZES[KeyType.RSA]:
         raise KeySizeInvalid(f"an RSA key has 2048 to 4096 bits in steps of 256, not {bits}")
 
 

@@ -8,21 +8,10 @@ import pytest
 
 from tests import jca
 
-_ATTRIBUTES = "com.amazonaws.cloudhsm.jce.provider.attributes"
-
-
-def _map(**values: object) -> Any:
-    made = jca.java(f"{_ATTRIBUTES}.KeyAttributesMapBuilder")()
-    names = jca.java(f"{_ATTRIBUTES}.KeyAttribute")
-    for name, value in values.items():
-        given = jca.java("java.lang.Boolean")(value) if isinstance(value, bool) else value
-        made.put(names.valueOf(name), jca.java("java.lang.Integer")(given) if type(given) is int else given)
-    return made.build()
-
 
 def _generated(algorithm: str = "AES", **attributes: object) -> Any:
     generator = jca.java("javax.crypto.KeyGenerator").getInstance(algorithm, jca.PROVIDER)
-    generator.init(_map(**attributes))
+    generator.init(jca.attributes(**attributes))
     return generator.generateKey()
 
 
@@ -76,13 +65,10 @@ def test_usage_attributes_are_obeyed(hsm: object, attribute: str) -> None:
 
 
 def test_a_key_that_may_not_sign_does_not(hsm: object) -> None:
-    pair_map = jca.java(f"{_ATTRIBUTES}.KeyPairAttributesMapBuilder")()
-    pair_map.withPublic(
-        _map(LABEL="p", MODULUS_BITS=2048, PUBLIC_EXPONENT=jca.java("java.math.BigInteger")("65537").toByteArray())
-    )
-    pair_map.withPrivate(_map(LABEL="s", SIGN=False))
+    public = jca.attributes(LABEL="p", MODULUS_BITS=2048, PUBLIC_EXPONENT=b"\x01\0\x01")
+    private = jca.attributes(LABEL="s", SIGN=False)
     generator = jca.java("java.security.KeyPairGenerator").getInstance("RSA", jca.PROVIDER)
-    generator.initialize(pair_map.build())
+    generator.initialize(jca.pair_attributes(public, private))
     pair = generator.generateKeyPair()
     with pytest.raises(jca.java("java.security.InvalidKeyException"), match="SIGN"):
         jca.sign("SHA256withRSA", pair.getPrivate(), b"text")
@@ -108,9 +94,10 @@ def test_rsa_sizes_outside_the_table_are_refused(hsm: object, bits: int) -> None
 
 
 def test_forbidden_and_unfit_attributes_are_refused(hsm: Any) -> None:
-    invalid = jca.java("java.security.InvalidParameterException")
+    at_init = jca.java("java.security.InvalidAlgorithmParameterException")
+    at_generation = jca.java("java.security.InvalidParameterException")
     before = len(hsm.hsm.find_keys(hsm.session, {}))
-    for attributes in ({"SIZE": 129}, {"SIZE": 256, "LABEL": "x" * 128}):
+    for invalid, attributes in ((at_init, {"SIZE": 129}), (at_generation, {"SIZE": 256, "LABEL": "x" * 128})):
         with pytest.raises(invalid):
             _generated(**attributes)
     assert len(hsm.hsm.find_keys(hsm.session, {})) == before

@@ -1,10 +1,12 @@
 package io.hsmbridge.jce.spi;
 
 import com.amazonaws.cloudhsm.jce.provider.attributes.KeyPairAttributesMap;
+import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
 import io.hsmbridge.jce.keys.Keys;
 import io.hsmbridge.jce.wire.Operation;
+import java.math.BigInteger;
 import java.security.InvalidAlgorithmParameterException;
 import java.security.InvalidParameterException;
 import java.security.KeyPair;
@@ -16,6 +18,7 @@ import java.security.spec.AlgorithmParameterSpec;
 import java.security.spec.ECGenParameterSpec;
 import java.security.spec.ECParameterSpec;
 import java.security.spec.RSAKeyGenParameterSpec;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 
@@ -23,43 +26,66 @@ import java.util.Map;
 final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
     private final HsmClient client;
     private final Row row;
-    private Map<String, Object> publicAttributes;
+    private Map<String, Object> publicAttributes = Map.of();
     private Map<String, Object> privateAttributes = Map.of();
 
     KeyPairGeneratorAdapter(HsmClient client, Row row) {
         this.client = client;
         this.row = row;
-        publicAttributes = row.algorithm().equals("RSA") ? Map.of("MODULUS_BITS", 2048) : curveOfSize(256);
     }
 
     @Override
     public void initialize(int bits, SecureRandom random) {
-        publicAttributes = row.algorithm().equals("RSA") ? Map.of("MODULUS_BITS", bits) : curveOfSize(bits);
-    }
-
-    private static Map<String, Object> curveOfSize(int bits) {
         try {
-            return Map.of("EC_PARAMS", Curves.encode(new ECGenParameterSpec("secp" + bits + "r1")));
+            begin(row.algorithm().equals("RSA") ? Map.of("MODULUS_BITS", bits)
+                    : Map.of("EC_PARAMS", Curves.encode(new ECGenParameterSpec("secp" + bits + "r1"))), Map.of());
         } catch (InvalidAlgorithmParameterException e) {
-            throw new InvalidParameterException("No curve of " + bits + " bits");
+            throw new InvalidParameterException("No " + row.algorithm() + " key has " + bits + " bits");
         }
     }
 
     @Override
     public void initialize(AlgorithmParameterSpec spec, SecureRandom random) throws InvalidAlgorithmParameterException {
         if (spec instanceof KeyPairAttributesMap) {
-            publicAttributes = Attributes.toFields(((KeyPairAttributesMap) spec).getPublic());
-            privateAttributes = Attributes.toFields(((KeyPairAttributesMap) spec).getPrivate());
+            Map<String, Object> given = Attributes.toFields(((KeyPairAttributesMap) spec).getPublic());
+            for (String needed : row.list("needs")) {
+                if (!given.containsKey(needed)) {
+                    throw new InvalidAlgorithmParameterException("The public key's attribute " + needed + " is missing");
+                }
+            }
+            begin(given, Attributes.toFields(((KeyPairAttributesMap) spec).getPrivate()));
         } else if (spec instanceof RSAKeyGenParameterSpec && row.algorithm().equals("RSA")) {
             RSAKeyGenParameterSpec rsa = (RSAKeyGenParameterSpec) spec;
-            publicAttributes = Map.of("MODULUS_BITS", rsa.getKeysize(),
-                    "PUBLIC_EXPONENT", rsa.getPublicExponent().toByteArray());
+            begin(Map.of("MODULUS_BITS", rsa.getKeysize(), "PUBLIC_EXPONENT", rsa.getPublicExponent().toByteArray()),
+                    Map.of());
         } else if ((spec instanceof ECGenParameterSpec || spec instanceof ECParameterSpec) && row.algorithm().equals("EC")) {
-            publicAttributes = Map.of("EC_PARAMS", Curves.encode(spec));
+            begin(Map.of("EC_PARAMS", Curves.encode(spec)), Map.of());
         } else {
             throw new InvalidAlgorithmParameterException(row.algorithm() + " keys are not generated from "
                     + (spec == null ? "null" : spec.getClass().getName()));
         }
+    }
+
+    /** Keeps the attributes, unless the mechanism's row says already that the HSM will refuse them. */
+    private void begin(Map<String, Object> given, Map<String, Object> givenPrivate)
+            throws InvalidAlgorithmParameterException {
+        Object bits = given.get("MODULUS_BITS");
+        Object exponent = given.get("PUBLIC_EXPONENT");
+        Object curve = given.get("EC_PARAMS");
+        if (row.get("sizes") != null && bits instanceof Integer && !row.takes((Integer) bits)) {
+            throw new InvalidAlgorithmParameterException(
+                    row.algorithm() + " keys have " + row.get("sizes") + " bits (least-most/step), not " + bits);
+        }
+        if (row.get("exponent") != null && exponent instanceof byte[]
+                && !new BigInteger(1, (byte[]) exponent).toString().equals(row.get("exponent"))) {
+            throw new InvalidAlgorithmParameterException("PUBLIC_EXPONENT is " + row.get("exponent") + " in generated keys");
+        }
+        if (row.get("curves") != null && curve instanceof byte[]
+                && !row.list("curves").contains(HexFormat.of().formatHex((byte[]) curve))) {
+            throw new InvalidAlgorithmParameterException("The HSM has no keys on the curve of EC_PARAMS");
+        }
+        publicAttributes = given;
+        privateAttributes = givenPrivate;
     }
 
     @Override
@@ -69,9 +95,7 @@ final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
                     client.call(Operation.GENERATE_KEY_PAIR, row.mechanism(), publicAttributes, privateAttributes);
             return new KeyPair((PublicKey) Keys.of(client, records.get(0)), (PrivateKey) Keys.of(client, records.get(1)));
         } catch (HsmException e) {
-            InvalidParameterException refused = new InvalidParameterException(e.getMessage());
-            refused.initCause(e);
-            throw refused;
+            throw Errors.generation(e);
         }
     }
 }
