@@ -47,6 +47,14 @@ CURVES = {
     "secp521r1": bytes.fromhex("06052b81040023"),
 }
 """Curves by name, with the DER of their object identifier (RFC 5480 2.1.1.1; secp256k1: SEC 2)."""
+CURVE_ALIASES = {
+    "prime256v1": "secp256r1",
+    "P-224": "secp224r1",
+    "P-256": "secp256r1",
+    "P-384": "secp384r1",
+    "P-521": "secp521r1",
+}
+"""Other names of curves (RFC 5480 2.1.1.1, FIPS 186-5)."""
 
 
 class Operation(StrEnum):
@@ -124,7 +132,8 @@ def _generators() -> Iterator[Mechanism]:
         mechanism = f"{key_type}_KEY_GEN"
         yield Mechanism(mechanism, _one(key_type), _GENERATES, "secret_key", services=tuple(services))
     rsa = {"sizes": _sizes(KeyType.RSA), "needs": "MODULUS_BITS,PUBLIC_EXPONENT", "exponent": str(EXPONENT)}
-    ec = {"curves": ",".join(curve.hex() for curve in CURVES.values()), "needs": "EC_PARAMS"}
+    curves = CURVES | {alias: CURVES[name] for alias, name in CURVE_ALIASES.items()}
+    ec = {"curves": ",".join(f"{name}:{curve.hex()}" for name, curve in curves.items()), "needs": "EC_PARAMS"}
     for key_type, properties in ((KeyType.RSA, rsa), (KeyType.EC, ec)):
         pair = (
             Service("KeyPairGenerator", key_type.value, properties=properties),

@@ -39,8 +39,8 @@ final class Components {
         }
         ECParameterSpec curve = curve();
         Object point = take(KeyAttribute.EC_POINT);
-        if (!(point instanceof ECPoint)) {
-            throw new InvalidKeySpecException("EC_POINT of a key on this curve is an ECPoint");
+        if (!(point instanceof ECPoint) || point.equals(ECPoint.POINT_INFINITY)) {
+            throw new InvalidKeySpecException("EC_POINT of a key on this curve is an ECPoint, and not that at infinity");
         }
         return new ECPublicKeySpec((ECPoint) point, curve);
     }

@@ -38,7 +38,7 @@ final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
     public void initialize(int bits, SecureRandom random) {
         try {
             begin(row.algorithm().equals("RSA") ? Map.of("MODULUS_BITS", bits)
-                    : Map.of("EC_PARAMS", Curves.encode(new ECGenParameterSpec("secp" + bits + "r1"))), Map.of());
+                    : Map.of("EC_PARAMS", curve(new ECGenParameterSpec("secp" + bits + "r1"))), Map.of());
         } catch (InvalidAlgorithmParameterException e) {
             throw new InvalidParameterException("No " + row.algorithm() + " key has " + bits + " bits");
         }
@@ -59,7 +59,7 @@ final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
             begin(Map.of("MODULUS_BITS", rsa.getKeysize(), "PUBLIC_EXPONENT", rsa.getPublicExponent().toByteArray()),
                     Map.of());
         } else if ((spec instanceof ECGenParameterSpec || spec instanceof ECParameterSpec) && row.algorithm().equals("EC")) {
-            begin(Map.of("EC_PARAMS", Curves.encode(spec)), Map.of());
+            begin(Map.of("EC_PARAMS", curve(spec)), Map.of());
         } else {
             throw new InvalidAlgorithmParameterException(row.algorithm() + " keys are not generated from "
                     + (spec == null ? "null" : spec.getClass().getName()));
@@ -81,11 +81,29 @@ final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
             throw new InvalidAlgorithmParameterException("PUBLIC_EXPONENT is " + row.get("exponent") + " in generated keys");
         }
         if (row.get("curves") != null && curve instanceof byte[]
-                && !row.list("curves").contains(HexFormat.of().formatHex((byte[]) curve))) {
+                && row.list("curves").stream().noneMatch(known -> known.endsWith(":" + hex((byte[]) curve)))) {
             throw new InvalidAlgorithmParameterException("The HSM has no keys on the curve of EC_PARAMS");
         }
         publicAttributes = given;
         privateAttributes = givenPrivate;
+    }
+
+    /** Returns the identifier of a curve: the row knows more names than the JDK, the JDK knows curves by their numbers. */
+    private byte[] curve(AlgorithmParameterSpec spec) throws InvalidAlgorithmParameterException {
+        if (spec instanceof ECGenParameterSpec) {
+            String name = ((ECGenParameterSpec) spec).getName();
+            for (String known : row.list("curves")) {
+                String[] parts = known.split(":");
+                if (parts[0].equalsIgnoreCase(name)) {
+                    return HexFormat.of().parseHex(parts[1]);
+                }
+            }
+        }
+        return Curves.encode(spec);
+    }
+
+    private static String hex(byte[] bytes) {
+        return HexFormat.of().formatHex(bytes);
     }
 
     @Override
