@@ -40,7 +40,7 @@ final class KeyArguments {
 
     /** Returns the handle of an own public key, or the encoding of one of software. */
     static Object anyPublic(HsmClient client, Key key, String algorithm, String permission) throws InvalidKeyException {
-        if (key instanceof HsmKey && ((HsmKey) key).belongsTo(client)) {
+        if (key instanceof PublicKey && key instanceof HsmKey && ((HsmKey) key).belongsTo(client)) {
             return own(client, key, algorithm, permission);
         }
         if (!(key instanceof PublicKey) || !key.getAlgorithm().equals(algorithm) || key.getEncoded() == null) {
