@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.hashes import HashAlgorithm
 from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFCMAC, CounterLocation, Mode
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 
@@ -59,9 +60,14 @@ def ecdh_x963(row: Mechanism, key: ec.EllipticCurvePrivateKey) -> Derive:
     def run(parameters: Parameters, length: int) -> bytes:
         peer = _peer(parameters, key.curve)
         shared_info = bytes_parameter(parameters, "shared_info")
-        return X963KDF(algorithm, length, shared_info).derive(key.exchange(ec.ECDH(), peer))
+        return x963_kdf(algorithm, key.exchange(ec.ECDH(), peer), shared_info, length)
 
     return run
+
+
+def x963_kdf(algorithm: HashAlgorithm, secret: bytes, shared_info: bytes | None, length: int) -> bytes:
+    """Return the leftmost ``length`` bytes of H(secret, counter from 1 in 4 bytes, shared info) (SEC 1 3.6.1)."""
+    return X963KDF(algorithm, length, shared_info).derive(secret)
 
 
 def _peer(parameters: Parameters, curve: ec.EllipticCurve) -> ec.EllipticCurvePublicKey:
