@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from hsmcore import policy
 from hsmcore.attributes import CLASSES, PRIVATE, PUBLIC, SECRET, TYPES, Origin, Value, complete, given
 from hsmcore.errors import AttributeInvalid, KeyMaterialInvalid, MechanismInvalid
-from hsmcore.mechanisms import CURVES, EXPONENT, KeyType, Mechanism, Operation
-from hsmcore.primitives.generators import ec_pair, read_secret, rsa_pair, secret_key
+from hsmcore.mechanisms import CURVES, EXPONENT, ML_DSA_DEFAULT, KeyType, Mechanism, Operation
+from hsmcore.primitives.generators import ec_pair, ed25519_pair, ml_dsa_pair, read_secret, rsa_pair, secret_key
 from hsmcore.primitives.keyforms import KeyFacts, read_private, read_public
 from hsmcore.settings import Settings
 
@@ -18,6 +18,10 @@ DEFAULT_SIZES = {KeyType.AES.value: 256, KeyType.DESEDE.value: 192, KeyType.GENE
 DEFAULT_MODULUS_BITS = 2048
 DEFAULT_EXPONENT = EXPONENT.to_bytes(3, "big")
 DEFAULT_CURVE = CURVES["secp256r1"]
+
+
+Halves = tuple[KeyFacts, KeyFacts]
+"""The public and the private half of a pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,19 @@ def generate_secret(mechanism: str, attributes: Mapping[str, object], settings: 
     return _new(SECRET, secret_key(key_type, int(size)), wishes, settings, generated=True)
 
 
+def _rsa_pair(wishes: Mapping[str, Value]) -> Halves:
+    bits = wishes.get("MODULUS_BITS", DEFAULT_MODULUS_BITS)
+    return rsa_pair(int(bits), _bytes(wishes.get("PUBLIC_EXPONENT", DEFAULT_EXPONENT)))
+
+
+_MAKERS: dict[str, Callable[[Mapping[str, Value]], Halves]] = {
+    KeyType.RSA: _rsa_pair,
+    KeyType.EC: lambda wishes: ec_pair(_bytes(wishes.get("EC_PARAMS", DEFAULT_CURVE))),
+    KeyType.EC_EDWARDS: lambda _wishes: ed25519_pair(),
+    KeyType.ML_DSA: lambda wishes: ml_dsa_pair(str(wishes.get("PARAMETER_SET", ML_DSA_DEFAULT))),
+}
+
+
 def derive_secret(
     derive: Callable[[int], bytes], attributes: Mapping[str, object], base: Mapping[str, Value], settings: Settings
 ) -> NewKey:
@@ -69,11 +86,7 @@ def generate_pair(
     """Generate a key pair, public half first. Raises ``MechanismInvalid``, ``AttributeInvalid``, ``KeySizeInvalid``."""
     _, key_type = _generator(mechanism, "key_pair")
     public_wishes, private_wishes = given(public), given(private)
-    if key_type == KeyType.RSA:
-        bits = public_wishes.get("MODULUS_BITS", DEFAULT_MODULUS_BITS)
-        halves = rsa_pair(int(bits), _bytes(public_wishes.get("PUBLIC_EXPONENT", DEFAULT_EXPONENT)))
-    else:
-        halves = ec_pair(_bytes(public_wishes.get("EC_PARAMS", DEFAULT_CURVE)))
+    halves = _MAKERS[key_type](public_wishes)
     return (
         _new(PUBLIC, halves[0], public_wishes, settings, generated=True),
         _new(PRIVATE, halves[1], private_wishes, settings, generated=True),
@@ -110,6 +123,8 @@ def _new(
     facts: dict[str, Value] = {"OBJECT_CLASS": key_class, "KEY_TYPE": key.key_type, "SIZE": key.size}
     if key.curve is not None:
         facts["EC_PARAMS"] = key.curve
+    if key.parameter_set is not None:
+        facts["PARAMETER_SET"] = key.parameter_set
     if key_class == PUBLIC and key.exponent is not None:
         facts |= {"MODULUS_BITS": key.size, "PUBLIC_EXPONENT": key.exponent}
     origin = Origin(generated, settings.extractable_default, facts, base)

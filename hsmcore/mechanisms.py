@@ -26,6 +26,8 @@ class KeyType(StrEnum):
     GENERIC_SECRET = "GENERIC_SECRET"
     RSA = "RSA"
     EC = "EC"
+    EC_EDWARDS = "EC_EDWARDS"
+    ML_DSA = "ML_DSA"
 
 
 KEY_SIZES = {
@@ -55,6 +57,15 @@ CURVE_ALIASES = {
     "P-521": "secp521r1",
 }
 """Other names of curves (RFC 5480 2.1.1.1, FIPS 186-5)."""
+
+
+ED25519 = bytes.fromhex("06032b6570")
+"""The one Edwards curve: the DER of its object identifier (RFC 8410 3)."""
+
+ML_DSA_SETS = ("ML-DSA-44", "ML-DSA-65", "ML-DSA-87")
+"""Parameter sets of ML-DSA (FIPS 204 table 1)."""
+ML_DSA_DEFAULT = "ML-DSA-65"
+"""The set of a key pair whose maker does not say, as in the JDK (JEP 497)."""
 
 
 class Operation(StrEnum):
@@ -137,9 +148,32 @@ def _generators() -> Iterator[Mechanism]:
     for key_type, properties in ((KeyType.RSA, rsa), (KeyType.EC, ec)):
         pair = (
             Service("KeyPairGenerator", key_type.value, properties=properties),
-            Service("KeyFactory", key_type.value),
+            Service("KeyFactory", key_type.value, properties={"type": key_type.value, "key": key_type.value}),
         )
         yield Mechanism(f"{key_type}_KEY_PAIR_GEN", _one(key_type), _GENERATES, "key_pair", services=pair)
+
+
+def _message_signatures() -> Iterator[Mechanism]:
+    """Ed25519 and ML-DSA, which take the message and not a digest of it."""
+    edwards, lattice = _one(KeyType.EC_EDWARDS), _one(KeyType.ML_DSA)
+    factory = {"type": KeyType.EC_EDWARDS.value, "key": "EdDSA"}
+    pair = (
+        Service("KeyPairGenerator", "Ed25519", ("EdDSA",), {"named": "Ed25519", "sizes": "255-256/1"}),
+        Service("KeyFactory", "Ed25519", ("EdDSA",), factory),
+    )
+    yield Mechanism("EC_EDWARDS_KEY_PAIR_GEN", edwards, _GENERATES, "key_pair", services=pair)
+    signature = Service("Signature", "Ed25519", ("EdDSA",), {"key": "EdDSA"})
+    yield Mechanism("EDDSA", edwards, _SIGNS, "message_signature", services=(signature,))
+    factory = {"type": KeyType.ML_DSA.value, "key": "ML-DSA"}
+    made = [Service("KeyPairGenerator", "ML-DSA", properties={"set": ML_DSA_DEFAULT, "named": ",".join(ML_DSA_SETS)})]
+    made += [Service("KeyPairGenerator", name, properties={"set": name, "named": name}) for name in ML_DSA_SETS]
+    made += [Service("KeyFactory", name, properties=factory) for name in ("ML-DSA", *ML_DSA_SETS)]
+    yield Mechanism("ML_DSA_KEY_PAIR_GEN", lattice, _GENERATES, "key_pair", services=tuple(made))
+    signatures = [Service("Signature", "ML-DSA", properties={"key": "ML-DSA"})]
+    signatures += [Service("Signature", name, properties={"key": "ML-DSA", "set": name}) for name in ML_DSA_SETS]
+    yield Mechanism("ML_DSA", lattice, _SIGNS, "message_signature", services=tuple(signatures))
+    external = Service("Signature", "ML-DSA-EXTERNAL-MU", properties={"key": "ML-DSA"})
+    yield Mechanism("ML_DSA_MU", lattice, _SIGNS, "message_signature", mode="MU", services=(external,))
 
 
 def _block_ciphers() -> Iterator[Mechanism]:
@@ -227,7 +261,16 @@ def _macs_and_digests() -> Iterator[Mechanism]:
 
 MECHANISMS: dict[str, Mechanism] = {
     row.name: row
-    for make in (_generators, _block_ciphers, _rsa_ciphers, _signatures, _macs_and_digests, _derivations, _random)
+    for make in (
+        _generators,
+        _block_ciphers,
+        _rsa_ciphers,
+        _signatures,
+        _message_signatures,
+        _macs_and_digests,
+        _derivations,
+        _random,
+    )
     for row in make()
 }
 """Every mechanism by name."""

@@ -125,7 +125,7 @@ def pkcs1_verifier(row: Mechanism, key: rsa.RSAPublicKey) -> Verify:
     def run(parameters: Parameters, data: bytes, signature: bytes) -> bool:
         if len(data) != size:
             raise _wrong_digest(row, data, size)
-        return _holds(lambda: key.verify(signature, data, scheme, prehashed))
+        return holds(lambda: key.verify(signature, data, scheme, prehashed))
 
     return run
 
@@ -147,7 +147,7 @@ def pss_verifier(row: Mechanism, key: rsa.RSAPublicKey) -> Verify:
 
     def run(parameters: Parameters, data: bytes, signature: bytes) -> bool:
         scheme, prehashed = _pss(row, parameters, data, bits)
-        return _holds(lambda: key.verify(signature, data, scheme, prehashed))
+        return holds(lambda: key.verify(signature, data, scheme, prehashed))
 
     return run
 
@@ -198,7 +198,7 @@ def ecdsa_verifier(row: Mechanism, key: ec.EllipticCurvePublicKey) -> Verify:
         if raw and len(signature) != 2 * width:
             return False
         encoded = p1363_to_der(signature) if raw else signature
-        return _holds(lambda: key.verify(encoded, digest, _ecdsa(row.hash) if size else _ecdsa_of(len(digest))))
+        return holds(lambda: key.verify(encoded, digest, _ecdsa(row.hash) if size else _ecdsa_of(len(digest))))
 
     return run
 
@@ -249,7 +249,8 @@ def _recovered(key: rsa.RSAPublicKey, signature: bytes) -> bytes | None:
         return None
 
 
-def _holds(check: Callable[[], None]) -> bool:
+def holds(check: Callable[[], None]) -> bool:
+    """Tell whether a verification passes."""
     try:
         check()
     except InvalidSignature:

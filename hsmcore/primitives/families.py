@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from hsmcore.errors import MechanismInvalid
 from hsmcore.mechanisms import Mechanism, Operation
-from hsmcore.primitives import asymmetric, derivation, macs, symmetric
+from hsmcore.primitives import asymmetric, derivation, macs, message_signatures, symmetric
 from hsmcore.primitives.keyforms import OpenedKey
 from hsmcore.primitives.parameters import Parameters
 
@@ -47,6 +47,8 @@ _OPERATIONS: dict[tuple[str, Operation], Callable[[Mechanism, Any], Run]] = {
     ("rsa_pss_signature", _V): asymmetric.pss_verifier,
     ("ecdsa", _S): asymmetric.ecdsa_signer,
     ("ecdsa", _V): asymmetric.ecdsa_verifier,
+    ("message_signature", _S): message_signatures.signer,
+    ("message_signature", _V): message_signatures.verifier,
     ("cmac_kdf", Operation.DERIVE): derivation.cmac_kdf,
     ("ecdh_x963", Operation.DERIVE): derivation.ecdh_x963,
 }

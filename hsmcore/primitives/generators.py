@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 
 from hsmcore.errors import AttributeInvalid, KeyMaterialInvalid, KeySizeInvalid
 from hsmcore.mechanisms import EXPONENT, KEY_SIZES, KeyType
-from hsmcore.primitives.keyforms import CURVES, KeyFacts, check_rsa_size, private_facts
+from hsmcore.primitives.keyforms import CURVES, KeyFacts, PrivateKey, check_rsa_size, private_facts
 
 MAX_SECRET = 3583
 """Bytes in an imported generic secret; CloudHSM stores fewer than 3584, and uses at most 800 for an HMAC."""
 
 _DES_BITS = 192
+
+_ML_DSA: dict[str, Callable[[], PrivateKey]] = {
+    "ML-DSA-44": mldsa.MLDSA44PrivateKey.generate,
+    "ML-DSA-65": mldsa.MLDSA65PrivateKey.generate,
+    "ML-DSA-87": mldsa.MLDSA87PrivateKey.generate,
+}
 
 
 def secret_key(key_type: str, bits: int, draw: Callable[[int], bytes] = os.urandom) -> KeyFacts:
@@ -71,11 +79,27 @@ def ec_pair(curve: bytes) -> tuple[KeyFacts, KeyFacts]:
     return _halves(private_facts(ec.generate_private_key(known)))
 
 
+def ed25519_pair() -> tuple[KeyFacts, KeyFacts]:
+    """Generate an Ed25519 key pair (RFC 8032)."""
+    return _halves(private_facts(ed25519.Ed25519PrivateKey.generate()))
+
+
+def ml_dsa_pair(parameter_set: str) -> tuple[KeyFacts, KeyFacts]:
+    """Generate an ML-DSA key pair (FIPS 204). Raises ``KeySizeInvalid`` for an unknown parameter set."""
+    generate = _ML_DSA.get(parameter_set)
+    if generate is None:
+        raise KeySizeInvalid(f"PARAMETER_SET is one of {', '.join(_ML_DSA)}, not {parameter_set[:64]}")
+    try:
+        return _halves(private_facts(generate()))
+    except UnsupportedAlgorithm as error:
+        raise KeySizeInvalid(f"the OpenSSL of this installation has no {parameter_set}") from error
+
+
 def _halves(private: KeyFacts) -> tuple[KeyFacts, KeyFacts]:
     info = private.public_key_info
     if info is None:
         raise KeyMaterialInvalid("the key pair has no public half")
-    return KeyFacts(private.key_type, private.size, info, info, private.exponent, private.curve), private
+    return replace(private, material=info), private
 
 
 def odd_parity(key: bytes) -> bytes:

@@ -32,6 +32,14 @@ final class KeyArguments {
         return handle;
     }
 
+    /** Refuses a key of another parameter set than the one that the algorithm's name fixes. */
+    static void requireSet(HsmKey key, Row row) throws InvalidKeyException {
+        Object set = key.attribute("PARAMETER_SET");
+        if (row.get("set") != null && !row.get("set").equals(set)) {
+            throw new InvalidKeyException("A key for " + row.get("set") + " is needed, this is one for " + set);
+        }
+    }
+
     /** Returns the encoding of a public key of this provider or of software. */
     static byte[] encoding(HsmClient client, Key key, String algorithm) throws InvalidKeyException {
         anyPublic(client, key, algorithm, "PUBLIC_KEY_INFO");

@@ -93,7 +93,7 @@ final class KeyFactoryAdapter extends KeyFactorySpi {
 
     private HsmKey importKey(String objectClass, Map<KeyAttribute, Object> wanted, byte[] material)
             throws InvalidKeySpecException {
-        Map<String, Object> attributes = Attributes.ofImport(wanted, objectClass, row.algorithm());
+        Map<String, Object> attributes = Attributes.ofImport(wanted, objectClass, row.get("type"));
         try {
             return Keys.of(client, client.call(Operation.IMPORT_KEY, attributes, material).get(0));
         } catch (HsmException e) {
@@ -106,6 +106,9 @@ final class KeyFactoryAdapter extends KeyFactorySpi {
         byte[] encoded = key == null ? null : key.getEncoded();
         if (encoded == null) {
             throw new InvalidKeySpecException("The key does not leave the HSM: " + key);
+        }
+        if (key instanceof PublicKey && specClass.isAssignableFrom(X509EncodedKeySpec.class)) {
+            return specClass.cast(new X509EncodedKeySpec(encoded));
         }
         try {
             KeyFactory factory = Keys.software(row.algorithm());
@@ -123,8 +126,8 @@ final class KeyFactoryAdapter extends KeyFactorySpi {
             return key;
         }
         byte[] encoded = key == null ? null : key.getEncoded();
-        if (encoded == null || !key.getAlgorithm().equals(row.algorithm())) {
-            throw new InvalidKeyException("Only " + row.algorithm() + " keys with an encoding can be translated");
+        if (encoded == null || !key.getAlgorithm().equals(row.get("key"))) {
+            throw new InvalidKeyException("Only " + row.get("key") + " keys with an encoding can be translated");
         }
         try {
             return importKey(key instanceof PublicKey ? "PUBLIC_KEY" : "PRIVATE_KEY", Map.of(), encoded);

@@ -17,7 +17,9 @@ import java.security.SecureRandom;
 import java.security.spec.AlgorithmParameterSpec;
 import java.security.spec.ECGenParameterSpec;
 import java.security.spec.ECParameterSpec;
+import java.security.spec.NamedParameterSpec;
 import java.security.spec.RSAKeyGenParameterSpec;
+import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
@@ -26,16 +28,23 @@ import java.util.Map;
 final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
     private final HsmClient client;
     private final Row row;
-    private Map<String, Object> publicAttributes = Map.of();
+    private Map<String, Object> publicAttributes;
     private Map<String, Object> privateAttributes = Map.of();
 
     KeyPairGeneratorAdapter(HsmClient client, Row row) {
         this.client = client;
         this.row = row;
+        publicAttributes = named(row.get("set"), Map.of());
     }
 
     @Override
     public void initialize(int bits, SecureRandom random) {
+        if (row.get("named") != null) {
+            if (row.get("sizes") == null || !row.takes(bits)) {
+                throw new InvalidParameterException(row.algorithm() + " keys are not chosen by their size");
+            }
+            return;
+        }
         try {
             begin(row.algorithm().equals("RSA") ? Map.of("MODULUS_BITS", bits)
                     : Map.of("EC_PARAMS", curve(new ECGenParameterSpec("secp" + bits + "r1"))), Map.of());
@@ -53,7 +62,10 @@ final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
                     throw new InvalidAlgorithmParameterException("The public key's attribute " + needed + " is missing");
                 }
             }
-            begin(given, Attributes.toFields(((KeyPairAttributesMap) spec).getPrivate()));
+            begin(named(row.get("set"), given), Attributes.toFields(((KeyPairAttributesMap) spec).getPrivate()));
+        } else if (spec instanceof NamedParameterSpec && row.list("named").contains(((NamedParameterSpec) spec).getName())) {
+            String name = ((NamedParameterSpec) spec).getName();
+            begin(named(row.get("set") == null ? null : name, Map.of()), Map.of());
         } else if (spec instanceof RSAKeyGenParameterSpec && row.algorithm().equals("RSA")) {
             RSAKeyGenParameterSpec rsa = (RSAKeyGenParameterSpec) spec;
             begin(Map.of("MODULUS_BITS", rsa.getKeysize(), "PUBLIC_EXPONENT", rsa.getPublicExponent().toByteArray()),
@@ -64,6 +76,15 @@ final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
             throw new InvalidAlgorithmParameterException(row.algorithm() + " keys are not generated from "
                     + (spec == null ? "null" : spec.getClass().getName()));
         }
+    }
+
+    /** Adds the parameter set that the algorithm's name or a specification names. */
+    private static Map<String, Object> named(String set, Map<String, Object> attributes) {
+        Map<String, Object> named = new HashMap<>(attributes);
+        if (set != null) {
+            named.putIfAbsent("PARAMETER_SET", set);
+        }
+        return named;
     }
 
     /** Keeps the attributes, unless the mechanism's row says already that the HSM will refuse them. */
