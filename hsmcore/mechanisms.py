@@ -38,6 +38,9 @@ KEY_SIZES = {
 }
 """Sizes in bits of the keys that the HSM makes. A DESede key of 168 effective bits has 192 with its parity."""
 
+MAX_HMAC_KEY = 800
+"""Bytes in a key that makes an HMAC; CloudHSM stores longer ones and refuses to use them."""
+
 EXPONENT = 65537
 """The public exponent of an RSA key that the HSM makes, and the least of one that it takes (FIPS 186-5 A.1.1)."""
 
@@ -250,7 +253,13 @@ def _macs_and_digests() -> Iterator[Mechanism]:
     keys = frozenset({KeyType.GENERIC_SECRET, KeyType.AES})
     for name, digest in HASHES.items():
         mac = Service(
-            "Mac", f"Hmac{name}", properties={"length": str(_DIGEST_BYTES[name]), "keys": "AES,GENERIC_SECRET"}
+            "Mac",
+            f"Hmac{name}",
+            properties={
+                "length": str(_DIGEST_BYTES[name]),
+                "keys": "AES,GENERIC_SECRET",
+                "longest": str(MAX_HMAC_KEY * 8),
+            },
         )
         yield Mechanism(f"HMAC_{name}", keys, _SIGNS, "mac", hash=digest, services=(mac,))
         local = Service("MessageDigest", digest, (name,) if name == "SHA1" else (), {"digest": digest})

@@ -10,11 +10,8 @@ from cryptography.hazmat.primitives.cmac import CMAC
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from hsmcore.errors import KeyFunctionNotPermitted
-from hsmcore.mechanisms import Mechanism
+from hsmcore.mechanisms import MAX_HMAC_KEY, Mechanism
 from hsmcore.primitives.parameters import Parameters, hash_named
-
-MAX_HMAC_KEY = 800
-"""Bytes; CloudHSM stores longer keys and refuses to use them."""
 
 
 class MacStream:

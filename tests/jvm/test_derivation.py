@@ -260,6 +260,23 @@ def test_keys_that_make_no_macs(hsm: object) -> None:
             made.init(jca.secret_key(), jca.java("javax.crypto.spec.IvParameterSpec")(bytes(16)))
 
 
+def test_the_hsms_random_bytes_are_for_those_who_ask_for_them(hsm: Any) -> None:
+    """First in the list and logged out, the provider leaves the JVM's own random numbers alone."""
+    security, random = jca.java("java.security.Security"), jca.java("java.security.SecureRandom")
+    security.removeProvider(jca.PROVIDER)
+    security.insertProviderAt(hsm.provider, 1)
+    hsm.provider.logout()
+    assert random().getProvider().getName() != jca.PROVIDER
+    assert len(random().generateSeed(8)) == 8
+    named = random.getInstance("AES-CTR-DRBG")
+    assert named.getProvider().getName() == jca.PROVIDER
+    with pytest.raises(jca.java("com.amazonaws.cloudhsm.jce.jni.exception.AuthenticationException")):
+        named.nextLong()
+    assert "AES-CTR-DRBG" in {str(service.getAlgorithm()) for service in hsm.provider.getServices()}
+    security.removeProvider(jca.PROVIDER)
+    security.addProvider(hsm.provider)
+
+
 def test_random_bytes_come_from_the_hsm(hsm: object) -> None:
     random = jca.java("java.security.SecureRandom").getInstance("AES-CTR-DRBG", jca.PROVIDER)
     random.setSeed(b"the same seed")

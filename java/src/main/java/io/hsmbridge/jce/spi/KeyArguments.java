@@ -29,6 +29,11 @@ final class KeyArguments {
         if (!row.list("keys").contains(type)) {
             throw new InvalidKeyException(row.algorithm() + " takes keys of type " + row.get("keys") + ", not " + type);
         }
+        Object bits = ((HsmKey) key).attribute("SIZE");
+        if (row.get("longest") != null && bits instanceof Long && (Long) bits > row.number("longest")) {
+            throw new InvalidKeyException(
+                    row.algorithm() + " takes keys of at most " + row.get("longest") + " bits, not " + bits);
+        }
         return handle;
     }
 
