@@ -217,6 +217,22 @@ def test_keys_that_do_not_fit(hsm: object, algorithm: str) -> None:
     assert jca.verify(algorithm, pair.getPublic(), b"text", jca.sign(algorithm, pair.getPrivate(), b"text"))
 
 
+@pytest.mark.parametrize("name", _SETS)
+def test_ml_dsa_agrees_with_the_jdk(hsm: object, name: str) -> None:
+    if int(jca.java("java.lang.Runtime").version().feature()) < 24:
+        pytest.skip("the JDK has ML-DSA from release 24 on (JEP 497)")
+    ours, theirs = (
+        jca.java("java.security.KeyPairGenerator").getInstance(name, provider).generateKeyPair()
+        for provider in (jca.PROVIDER, "SUN")
+    )
+    spec = _spec("X509EncodedKeySpec", ours.getPublic().getEncoded())
+    parsed = _factory("ML-DSA", "SUN").generatePublic(spec)
+    assert parsed.equals(ours.getPublic())
+    assert jca.verify("ML-DSA", parsed, _MESSAGE, jca.sign(name, ours.getPrivate(), _MESSAGE), "SUN")
+    assert jca.verify(name, theirs.getPublic(), _MESSAGE, jca.sign("ML-DSA", theirs.getPrivate(), _MESSAGE, "SUN"))
+    assert jca.sign("ML-DSA", ours.getPrivate(), _MESSAGE, None)
+
+
 def test_ed25519ph_is_not_there(hsm: object) -> None:
     with pytest.raises(jca.java("java.security.NoSuchAlgorithmException")):
         jca.java("java.security.Signature").getInstance("Ed25519ph", jca.PROVIDER)
