@@ -60,7 +60,7 @@ class Hsm:
         self._sessions = Sessions()
         self._users = Users(store, vault, self._lock)
         self._ring = KeyRing(store, vault, self._sessions, self._lock)
-        self._use = KeyUse(self._ring, self._lock)
+        self._use = KeyUse(self._ring, self._lock, strong_hashes=self.settings.strong_hashes)
         self._multipart = MultiPart()
 
     @classmethod

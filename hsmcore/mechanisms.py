@@ -14,6 +14,9 @@ from enum import StrEnum
 HASHES = {"SHA1": "SHA-1", "SHA224": "SHA-224", "SHA256": "SHA-256", "SHA384": "SHA-384", "SHA512": "SHA-512"}
 """Spelling inside mechanism and signature names, to the name of the digest (FIPS 180-4)."""
 
+DIGEST_BYTES = {"SHA-1": 20, "SHA-224": 28, "SHA-256": 32, "SHA-384": 48, "SHA-512": 64}
+"""Bytes in each digest."""
+
 CMAC_KDF = "AES_CMAC_KDF"
 """The derivation that every SecretKeyFactory offers beside the import."""
 
@@ -113,8 +116,6 @@ class Mechanism:
     services: tuple[Service, ...] = ()
 
 
-_DIGEST_BYTES = {"SHA1": 20, "SHA224": 28, "SHA256": 32, "SHA384": 48, "SHA512": 64}
-
 _CRYPT = frozenset({Operation.ENCRYPT, Operation.DECRYPT})
 _SIGNS = frozenset({Operation.SIGN, Operation.VERIFY})
 _GENERATES = frozenset({Operation.GENERATE})
@@ -131,7 +132,7 @@ def _sizes(key_type: KeyType) -> str:
 
 
 def _generators() -> Iterator[Mechanism]:
-    bits = {f"Hmac{name}": str(_DIGEST_BYTES[name] * 8) for name in HASHES}
+    bits = {f"Hmac{name}": str(DIGEST_BYTES[HASHES[name]] * 8) for name in HASHES}
     for key_type, names in (
         (KeyType.AES, ("AES",)),
         (KeyType.DESEDE, ("DESede",)),
@@ -256,7 +257,7 @@ def _macs_and_digests() -> Iterator[Mechanism]:
             "Mac",
             f"Hmac{name}",
             properties={
-                "length": str(_DIGEST_BYTES[name]),
+                "length": str(DIGEST_BYTES[digest]),
                 "keys": "AES,GENERIC_SECRET",
                 "longest": str(MAX_HMAC_KEY * 8),
             },

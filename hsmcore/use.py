@@ -32,9 +32,10 @@ PREPARED = SHORTCUTS = 4096
 class KeyUse:
     """Prepares operations with keys."""
 
-    def __init__(self, ring: KeyRing, lock: RLock) -> None:
+    def __init__(self, ring: KeyRing, lock: RLock, *, strong_hashes: bool) -> None:
         self._ring = ring
         self._lock = lock
+        self._strong_hashes = strong_hashes
 
     def operation(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Run:
         """Return the function of a one-shot operation, as it was prepared before if it was.
@@ -53,6 +54,8 @@ class KeyUse:
             return _foreign_operation(key, mechanism, kind.value)
         entry = self._ring.entry(session, key)
         policy.require_usable(entry.record.attributes, row, kind)
+        if self._strong_hashes and kind is Operation.SIGN:
+            policy.require_strong_hash(entry.record.attributes, row)
         run = primitives.operation(row, kind, self._ring.open(entry))
         with self._lock:
             if session.alive and self._ring.is_current(entry):

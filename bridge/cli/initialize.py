@@ -22,9 +22,17 @@ from hsmcore.users import check_password, normal_name
     "--enable-clear-key-extraction", is_flag=True,
     help="Let the owner of an extractable key read it in the clear (getEncoded).",
 )  # fmt: skip
+@click.option(
+    "--strong-hashes", is_flag=True,
+    help="Refuse ECDSA signatures over a hash weaker than the key, as CloudHSM does from Client SDK 5.16 on.",
+)  # fmt: skip
 @click.pass_obj
 def initialize(
-    home: Path, admin_password_file: str | None, non_extractable: bool, enable_clear_key_extraction: bool
+    home: Path,
+    admin_password_file: str | None,
+    non_extractable: bool,
+    enable_clear_key_extraction: bool,
+    strong_hashes: bool,
 ) -> None:
     """Make an HSM, its admin and a crypto user.
 
@@ -50,7 +58,11 @@ def initialize(
     )
     admin_password = given or secrets.token_urlsafe(15).encode()
     sealed_by = passphrase()
-    settings = Settings(clear_key_extraction=enable_clear_key_extraction, extractable_default=not non_extractable)
+    settings = Settings(
+        clear_key_extraction=enable_clear_key_extraction,
+        extractable_default=not non_extractable,
+        strong_hashes=strong_hashes,
+    )
     with Hsm.initialize(home, admin_password=admin_password, passphrase=sealed_by, settings=settings) as hsm:
         click.echo(f"Made an HSM in {home}")
         shown = (
@@ -68,6 +80,8 @@ def initialize(
     click.echo(f"  new keys      {'non-extractable' if non_extractable else 'extractable'} unless asked otherwise")
     if enable_clear_key_extraction:
         click.echo("  extraction    the owner of an extractable key can read it in the clear")
+    if strong_hashes:
+        click.echo("  ECDSA         signs with hashes as strong as the key")
     _tell_master_key(home, sealed=sealed_by is not None)
     click.echo("Next: `hsm start` for a daemon, or `hsm keytool`, `hsm jarsigner`, `hsm java` without one.")
 

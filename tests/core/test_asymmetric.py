@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hsmcore import Settings
 from hsmcore.errors import (
     DataLengthInvalid,
     HsmError,
+    KeyFunctionNotPermitted,
     KeyTypeInconsistent,
     MechanismInvalid,
     MechanismParameterInvalid,
@@ -20,7 +23,7 @@ from hsmcore.errors import (
 )
 from hsmcore.mechanisms import HASHES, MECHANISMS, KeyType, Mechanism, Operation
 
-from .conftest import CURVES, Site
+from .conftest import CURVES, Site, make_site
 from .judge import KeyFiles
 from .making import ec_key, public_info, rsa_key, take_pair
 
@@ -259,6 +262,28 @@ def test_rsa_encryption_of_what_does_not_fit(site: Site, pair: Callable[[str], _
         # Implicit rejection: the same wrong ciphertext gives the same random bytes, and no error to tell by.
         assert len({hsm.decrypt(user, rsa.private, row.name, None, changed) for _ in range(3)}) == 1
     assert hsm.decrypt(user, rsa.private, row.name, None, ciphertext) == longest
+
+
+def test_an_hsm_of_strong_hashes(tmp_path: Path) -> None:
+    """From Client SDK 5.16 on CloudHSM refuses a hash that is weaker than the key; here an HSM is made so."""
+    made = make_site(tmp_path / "hsm", Settings(strong_hashes=True))
+    bits = {"P-224": 224, "P-256": 256, "secp256k1": 256, "P-384": 384, "P-521": 512}
+    with made.hsm as hsm:
+        for curve, least in bits.items():
+            public, private = take_pair(hsm, made.user, ec_key(curve))
+            for name, hash_name in HASHES.items():
+                digest = hashlib.new(hash_name.replace("-", "")).digest()
+                for mechanism in (f"ECDSA_{name}", f"ECDSA_P1363_{name}"):
+                    if 8 * len(digest) >= least:
+                        signature = hsm.sign(made.user, private.handle, mechanism, None, digest)
+                        assert hsm.verify(made.user, public.handle, mechanism, None, digest, signature)
+                        continue
+                    with pytest.raises(KeyFunctionNotPermitted, match=hash_name):
+                        hsm.sign(made.user, private.handle, mechanism, None, digest)
+                    assert not hsm.verify(made.user, public.handle, mechanism, None, digest, bytes(64))
+            assert hsm.sign(made.user, private.handle, "ECDSA_NONE", None, bytes(20))
+        _, rsa = take_pair(hsm, made.user, rsa_key())
+        assert hsm.sign(made.user, rsa.handle, "RSA_PKCS1_SHA1", None, bytes(20))
 
 
 @pytest.mark.parametrize("key", [b"", b"\x30\0", bytes(300)])
