@@ -38,7 +38,11 @@ $(INSTALLED): pyproject.toml java/hatch_build.py
 	"$$found" java/build_jar.py --jdk >/dev/null; \
 	echo "Creating $(VENV) with $$("$$found" --version), installing hsmbridge and building its jar ..."; \
 	"$$found" -m venv --clear $(VENV); \
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	if ! $(BIN)/python -m pip install --quiet --editable '.[dev,migration]' >$(VENV)/pip.log 2>&1; then \
+	    $(BIN)/python -m pip install --quiet --editable '.[dev]' || exit 1; \
+	    echo "note: hsm keystore import and export are left out: pyjks needs a C compiler and Python's headers"; \
+	    echo "      (Debian: apt install gcc python3-dev); what pip said is in $(VENV)/pip.log"; \
+	fi
 	@touch $@
 
 $(JAR): pyproject.toml java/build_jar.py hsmcore/mechanisms.py $(JAVA_SOURCES) | $(INSTALLED)

@@ -7,12 +7,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from bridge.codec import MAX_FRAME, VERSION, Value
+from hsmcore.attributes import Plain
 from hsmcore.attributes import Value as AttributeValue
 from hsmcore.errors import MalformedRequest, UnsupportedVersion
 
 if TYPE_CHECKING:
     from bridge.dispatch import Connection, Dispatcher
-    from hsmcore.hsm import Hsm
+    from hsmcore.hsm import Hsm, Parameters
     from hsmcore.sessions import Session
 
 Fields = Mapping[str, Value]
@@ -28,8 +29,13 @@ def server_version() -> str:
 
 
 def flat(attributes: Fields) -> dict[str, AttributeValue]:
-    """Return the attributes that are not null. Raises ``MalformedRequest`` for a list or map, which none can be."""
-    checked: dict[str, AttributeValue] = {}
+    """Return the attributes that are not null. Raises ``MalformedRequest`` for a list, and a map in a template."""
+    templates = {name: _plain(value) for name, value in attributes.items() if isinstance(value, dict)}
+    return {**_plain({name: value for name, value in attributes.items() if name not in templates}), **templates}
+
+
+def _plain(attributes: Fields) -> dict[str, Plain]:
+    checked: dict[str, Plain] = {}
     for name, value in attributes.items():
         if isinstance(value, (bool, int, str, bytes)):
             checked[name] = value
@@ -100,6 +106,12 @@ class Handlers:
     def set_attributes(self, session: Session, handle: int, attributes: Fields) -> Fields:
         """Change attributes and return the record as it is then."""
         return self._hsm.set_attributes(session, handle, flat(attributes)).fields()
+
+    def unwrap_key(
+        self, session: Session, handle: int, mechanism: str, parameters: Parameters, wrapped: bytes, attributes: Fields
+    ) -> Fields:
+        """Unwrap a key."""
+        return self._hsm.unwrap_key(session, handle, mechanism, parameters, wrapped, flat(attributes)).fields()
 
     def list_users(self, session: Session) -> list[Fields]:
         """List the users."""

@@ -117,6 +117,14 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(15, "SET_ATTRIBUTES", (_HANDLE, _ATTRIBUTES), "set_attributes", Result.VALUE),
     Operation(16, "DESTROY_KEY", (_HANDLE,), "hsm.destroy_key", Result.NOTHING),
     Operation(17, "CLEAR_VALUE", (_HANDLE,), "hsm.clear_value", Result.VALUE),
+    Operation(18, "WRAP_KEY", (_HANDLE, _MECHANISM, _PARAMETERS, _integer("target")), "hsm.wrap_key", Result.VALUES),
+    Operation(
+        19,
+        "UNWRAP_KEY",
+        (_HANDLE, _MECHANISM, _PARAMETERS, _bytes("wrapped key"), _ATTRIBUTES),
+        "unwrap_key",
+        Result.VALUE,
+    ),
     Operation(20, "DERIVE_KEY", (_HANDLE, _MECHANISM, _PARAMETERS, _ATTRIBUTES), "derive_key", Result.VALUE),
     Operation(21, "RANDOM", (_integer("length"),), "hsm.random", Result.BYTES),
     Operation(30, "ENCRYPT", (_KEY, _MECHANISM, _PARAMETERS, _DATA), "hsm.encrypt", Result.VALUES),
@@ -133,7 +141,6 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(53, "USER_LIST", (), "list_users", Result.VALUE),
     Operation(70, "STORE_LOAD", (Field("file", (_NONE, bytes)), _STORE_PASSWORD), "store_load", Result.VALUE),
     Operation(71, "STORE_ALIASES", (_STORE,), "store_aliases", Result.VALUE),
-    Operation(81, "STORE_ENTRIES", (_STORE,), "store_entries", Result.VALUE),
     Operation(72, "STORE_ENTRY", (_STORE, _ALIAS), "store_entry", Result.VALUE),
     Operation(73, "STORE_GET_KEY", (_STORE, _ALIAS), "store_get_key", Result.VALUE),
     Operation(74, "STORE_SET_KEY", (_STORE, _ALIAS, _HANDLE, _CHAIN), "store_set_key", Result.NOTHING),
@@ -149,6 +156,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "store_import_key",
         Result.VALUE,
     ),
+    Operation(81, "STORE_ENTRIES", (_STORE,), "store_entries", Result.VALUE),
 )
 
 NUMBERS: dict[str, int] = {operation.name: operation.number for operation in OPERATIONS}

@@ -18,8 +18,13 @@ from enum import Enum, Flag, auto
 from hsmcore.errors import AttributeInvalid
 from hsmcore.mechanisms import KeyType
 
-Value = bool | int | str | bytes
-"""The value of an attribute. Integers are 63-bit; numbers longer than that are big-endian ``bytes``."""
+Plain = bool | int | str | bytes
+Template = Mapping[str, Plain]
+Value = Plain | Template
+"""The value of an attribute. Integers are 63-bit; numbers longer than that are big-endian ``bytes``.
+
+A template holds attributes of another key, without templates among them.
+"""
 
 MAX_LABEL = 127
 """Characters in a label (CloudHSM, from Client SDK 5.11)."""
@@ -111,6 +116,8 @@ ROWS: tuple[Attribute, ...] = (
     _usage("VERIFY", secret=TYPES[SECRET], public=TYPES[PUBLIC]),
     _usage("WRAP", secret=_BLOCK, public=(_RSA,)),
     _usage("UNWRAP", secret=_BLOCK, private=(_RSA,)),
+    Attribute("WRAP_TEMPLATE", dict, {SECRET: _BLOCK, PUBLIC: (_RSA,)}, change=Change.FREELY),
+    Attribute("UNWRAP_TEMPLATE", dict, {SECRET: _BLOCK, PRIVATE: (_RSA,)}, change=Change.FREELY),
     _usage("DERIVE", secret=(_AES,), private=(_EC,), default=False),
     Attribute("SIZE", int, _ALL, set=Set.GENERATE | Set.MATCH),
     Attribute("MODULUS_BITS", int, {PUBLIC: (_RSA,)}, set=Set.GENERATE | Set.MATCH),
@@ -119,7 +126,11 @@ ROWS: tuple[Attribute, ...] = (
     Attribute("PARAMETER_SET", str, dict.fromkeys(_HALVES, (_ML_DSA,)), set=Set.GENERATE | Set.MATCH),
 )  # fmt: skip
 """Sizes are in bits (of an ML-DSA key: its public half), PUBLIC_EXPONENT is big-endian without leading zeros, EC_PARAMS
-the curve's OID in DER (RFC 5480), PARAMETER_SET that of FIPS 204."""
+the curve's OID in DER (RFC 5480), PARAMETER_SET that of FIPS 204.
+
+A key wraps only keys that have every value of its WRAP_TEMPLATE; what it unwraps gets every value of its
+UNWRAP_TEMPLATE. Without a template the attribute is absent.
+"""
 
 TABLE: dict[str, Attribute] = {row.name: row for row in ROWS}
 """Every attribute by name."""
@@ -147,7 +158,16 @@ def normal(name: str, value: object) -> Value:
         return value.lstrip(b"\0")
     if name == "LABEL" and isinstance(value, str):
         _check_label(value)
-    return value
+    return _template(name, value) if isinstance(value, Mapping) else value
+
+
+def _template(name: str, attributes: Mapping[str, object]) -> Template:
+    template: dict[str, Plain] = {}
+    for inner, value in given(attributes).items():
+        if isinstance(value, Mapping):
+            raise AttributeInvalid(f"{name} holds no {inner}: templates do not nest")
+        template[inner] = value
+    return template
 
 
 def _check_label(label: str) -> None:

@@ -9,10 +9,11 @@
     │   ├── Unauthenticated, AuthenticationFailed, AccountLocked, PermissionDenied
     ├── KeyUseError               the key does not do this
     │   ├── KeyNotFound, KeyAmbiguous, KeyTypeInconsistent, KeyFunctionNotPermitted
-    │   ├── AttributeInvalid, KeySizeInvalid, KeyMaterialInvalid
+    │   ├── AttributeInvalid, KeySizeInvalid, KeyMaterialInvalid, KeyUnextractable, KeyNotWrappable
     ├── MechanismError          the operation cannot be done so
     │   ├── MechanismInvalid, MechanismParameterInvalid, DataLengthInvalid
     │   ├── PaddingInvalid, TagMismatch, OperationNotFound, OperationLimit
+    │   ├── WrappedKeyInvalid, TemplateInconsistent
     ├── UserError               the user cannot be made, changed or deleted so
     │   ├── UserExists, UserNotFound, UserNameInvalid, PasswordInvalid, UserBusy, UserOwnsKeys
     ├── StateError              the HSM's own state is in the way
@@ -135,6 +136,21 @@ class KeyMaterialInvalid(KeyUseError):
     code = 32
 
 
+class KeyUnextractable(KeyUseError):
+    """The key does not leave the HSM: its EXTRACTABLE is false (PKCS #11 CKR_KEY_UNEXTRACTABLE)."""
+
+    code = 33
+
+
+class KeyNotWrappable(KeyUseError):
+    """This wrapping key, or any, does not wrap the key (PKCS #11 CKR_KEY_NOT_WRAPPABLE).
+
+    It is a public key, it needs a trusted wrapping key, or it does not match the wrapping key's WRAP_TEMPLATE.
+    """
+
+    code = 34
+
+
 class MechanismError(HsmError):
     """The operation cannot be done in this way."""
 
@@ -179,6 +195,18 @@ class OperationLimit(MechanismError):
     """The session has too many unfinished multi-part operations or key stores."""
 
     code = 46
+
+
+class WrappedKeyInvalid(MechanismError):
+    """The bytes do not unwrap to a key of the class and type that was asked for; why is not said."""
+
+    code = 47
+
+
+class TemplateInconsistent(MechanismError):
+    """What the caller asked for contradicts the unwrapping key's UNWRAP_TEMPLATE."""
+
+    code = 48
 
 
 class UserError(HsmError):

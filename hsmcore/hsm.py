@@ -15,7 +15,7 @@ from typing import Self
 
 import hsmcore
 from hsmcore import making, policy
-from hsmcore.attributes import given
+from hsmcore.attributes import Value, given
 from hsmcore.errors import (
     DataLengthInvalid,
     MalformedRequest,
@@ -37,8 +37,9 @@ from hsmcore.state import StateDirectory, missing
 from hsmcore.store import Store
 from hsmcore.use import KeyReference, KeyUse
 from hsmcore.users import UserInfo, Users, new_user
+from hsmcore.wrapping import Wrapping
 
-Attributes = Mapping[str, None | bool | int | str | bytes]
+Attributes = Mapping[str, None | Value]
 Parameters = Mapping[str, object] | None
 
 _ENCRYPT, _DECRYPT, _SIGN, _VERIFY = Operation.ENCRYPT, Operation.DECRYPT, Operation.SIGN, Operation.VERIFY
@@ -60,7 +61,8 @@ class Hsm:
         self._sessions = Sessions()
         self._users = Users(store, vault, self._lock)
         self._ring = KeyRing(store, vault, self._sessions, self._lock)
-        self._use = KeyUse(self._ring, self._lock, strong_hashes=self.settings.strong_hashes)
+        self._use = KeyUse(self._ring, self._lock, self.settings)
+        self._wrapping = Wrapping(self._ring, self._use, self.settings)
         self._multipart = MultiPart()
 
     @classmethod
@@ -278,6 +280,31 @@ class Hsm:
         if not policy.may_extract(session, entry, clear_key_extraction=extraction):
             return None
         return self._ring.material(entry)
+
+    def wrap_key(
+        self, session: Session, key: int, mechanism: str, parameters: Parameters, target: int
+    ) -> tuple[bytes, dict[str, object] | None]:
+        """Return the target key encrypted under another, and the parameters to unwrap with, if there are any.
+
+        Raises ``PermissionDenied`` unless the session's user owns the target, ``KeyUnextractable``,
+        ``KeyNotWrappable``, and as ``encrypt``.
+        """
+        return self._wrapping.wrap(session, key, mechanism, parameters, target)
+
+    def unwrap_key(
+        self,
+        session: Session,
+        key: int,
+        mechanism: str,
+        parameters: Parameters,
+        wrapped: bytes,
+        attributes: Attributes,
+    ) -> KeyRecord:
+        """Take in a key that was encrypted under another; attributes as in an import.
+
+        Raises ``WrappedKeyInvalid``, ``TemplateInconsistent``, ``AttributeInvalid``, ``StoreFull``, and as ``decrypt``.
+        """
+        return self._wrapping.unwrap(session, key, mechanism, parameters, wrapped, attributes)
 
     def encrypt(
         self, session: Session, key: KeyReference, mechanism: str, parameters: Parameters, data: bytes

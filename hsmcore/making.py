@@ -46,12 +46,12 @@ def generate_secret(mechanism: str, attributes: Mapping[str, object], settings: 
     _, key_type = _generator(mechanism, "secret_key")
     wishes = given(attributes)
     size = wishes.pop("SIZE", DEFAULT_SIZES[key_type])
-    return _new(SECRET, secret_key(key_type, int(size)), wishes, settings, generated=True)
+    return _new(SECRET, secret_key(key_type, _number(size)), wishes, settings, generated=True)
 
 
 def _rsa_pair(wishes: Mapping[str, Value]) -> Halves:
     bits = wishes.get("MODULUS_BITS", DEFAULT_MODULUS_BITS)
-    return rsa_pair(int(bits), _bytes(wishes.get("PUBLIC_EXPONENT", DEFAULT_EXPONENT)))
+    return rsa_pair(_number(bits), _bytes(wishes.get("PUBLIC_EXPONENT", DEFAULT_EXPONENT)))
 
 
 _MAKERS: dict[str, Callable[[Mapping[str, Value]], Halves]] = {
@@ -77,7 +77,7 @@ def derive_secret(
     size = wishes.pop("SIZE", DEFAULT_SIZES[key_type] if key_type == KeyType.DESEDE else None)
     if size is None:
         raise AttributeInvalid("a derivation needs the attribute SIZE of the derived key, in bits")
-    return _new(SECRET, secret_key(key_type, int(size), derive), wishes, settings, generated=True, base=base)
+    return _new(SECRET, secret_key(key_type, _number(size), derive), wishes, settings, generated=True, base=base)
 
 
 def generate_pair(
@@ -129,6 +129,12 @@ def _new(
         facts |= {"MODULUS_BITS": key.size, "PUBLIC_EXPONENT": key.exponent}
     origin = Origin(generated, settings.extractable_default, facts, base)
     return NewKey(complete(wishes, origin), key.material, key.public_key_info)
+
+
+def _number(value: Value) -> int:
+    if not isinstance(value, int):
+        raise AttributeInvalid(f"a number is needed, not {type(value).__name__}")
+    return value
 
 
 def _bytes(value: Value) -> bytes:

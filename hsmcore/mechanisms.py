@@ -20,6 +20,9 @@ DIGEST_BYTES = {"SHA-1": 20, "SHA-224": 28, "SHA-256": 32, "SHA-384": 48, "SHA-5
 CMAC_KDF = "AES_CMAC_KDF"
 """The derivation that every SecretKeyFactory offers beside the import."""
 
+KEY_WRAP_IV = bytes.fromhex("a6a6a6a6a6a6a6a6")
+"""The initial value of AES key wrap (RFC 3394 2.2.3.1), the only one that may be given."""
+
 
 class KeyType(StrEnum):
     """Key types, spelled as in ``com.amazonaws.cloudhsm.jce.provider.attributes.KeyType``."""
@@ -81,6 +84,8 @@ class Operation(StrEnum):
     DECRYPT = "DECRYPT"
     SIGN = "SIGN"
     VERIFY = "VERIFY"
+    WRAP = "WRAP"
+    UNWRAP = "UNWRAP"
     GENERATE = "GENERATE"
     DIGEST = "DIGEST"
     DERIVE = "DERIVE"
@@ -89,7 +94,10 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One JCA service: engine type, algorithm name, aliases, and what its adapter must know to frame the call."""
+    """One JCA service: engine type, algorithm name, aliases, and what its adapter must know to frame the call.
+
+    A Cipher's property ``modes`` is not written here: it is made of the mechanism's operations.
+    """
 
     engine: str
     algorithm: str
@@ -102,6 +110,7 @@ class Mechanism:
     """One mechanism: its key type, its operations, its family in ``hsmcore.primitives``, and the family's options.
 
     ``hash`` is a digest name of ``HASHES`` or empty; ``block`` and ``iv`` are lengths in bytes, 0 where there is none.
+    ``limit`` is how many bytes of data CloudHSM takes at once, 0 where none is known (``hsmcore.limits``).
     """
 
     name: str
@@ -113,12 +122,18 @@ class Mechanism:
     padded: bool = False
     block: int = 0
     iv: int = 0
+    limit: int = 0
     services: tuple[Service, ...] = ()
 
 
 _CRYPT = frozenset({Operation.ENCRYPT, Operation.DECRYPT})
+_WRAPS = frozenset({Operation.WRAP, Operation.UNWRAP})
 _SIGNS = frozenset({Operation.SIGN, Operation.VERIFY})
+_ENCRYPTS = frozenset({Operation.ENCRYPT})
 _GENERATES = frozenset({Operation.GENERATE})
+
+_CBC_LIMITS = {KeyType.AES: 16_272, KeyType.DESEDE: 16_280}
+_HMAC_LIMITS = {"SHA1": 16_288, "SHA224": 16_256, "SHA256": 16_288, "SHA384": 16_224, "SHA512": 16_224}
 
 
 def _one(key_type: KeyType) -> frozenset[KeyType]:
@@ -196,24 +211,50 @@ def _block_ciphers() -> Iterator[Mechanism]:
             properties = {"iv": str(iv), "block": str(1 if mode == "CTR" else block), "padded": str(padded).lower()}
             service = Service("Cipher", f"{jca}/{mode}/{padding}", properties=properties | {"form": "stream"})
             name = f"{key_type}_{mode}" + ("_PAD" if padded else "")
+            operations = _CRYPT | {Operation.UNWRAP} if name == "AES_CBC" else _CRYPT
             yield Mechanism(
-                name, _one(key_type), _CRYPT, "block_cipher", mode=mode, padded=padded, block=block, iv=iv,
-                services=(service,),
+                name, _one(key_type), operations, "block_cipher", mode=mode, padded=padded, block=block, iv=iv,
+                limit=_CBC_LIMITS[key_type] if mode == "CBC" else 0, services=(service,),
             )  # fmt: skip
     gcm = Service("Cipher", "AES/GCM/NoPadding", properties={"iv": "12", "form": "aead"})
-    yield Mechanism("AES_GCM", _one(KeyType.AES), _CRYPT, "gcm", mode="GCM", iv=12, services=(gcm,))
+    yield Mechanism(
+        "AES_GCM", _one(KeyType.AES), _CRYPT | _WRAPS, "gcm", mode="GCM", iv=12, limit=16_000, services=(gcm,)
+    )
+
+
+def _key_wraps() -> Iterator[Mechanism]:
+    for mode, padding, explicit_iv in (
+        ("NO_PAD", "NoPadding", True),
+        ("PKCS5_PAD", "PKCS5Padding", True),
+        ("ZERO_PAD", "ZeroPadding", False),
+    ):
+        properties = {"form": "wrap"} | ({"iv": KEY_WRAP_IV.hex()} if explicit_iv else {})
+        service = Service("Cipher", f"AESWrap/ECB/{padding}", properties=properties)
+        iv = len(KEY_WRAP_IV) if explicit_iv else 0
+        yield Mechanism(
+            f"AES_KEY_WRAP_{mode}", _one(KeyType.AES), _WRAPS, "aes_key_wrap", mode=mode, block=8, iv=iv,
+            services=(service,),
+        )  # fmt: skip
 
 
 def _rsa_ciphers() -> Iterator[Mechanism]:
     rsa = _one(KeyType.RSA)
     pkcs1 = Service("Cipher", "RSA/ECB/PKCS1Padding", ("RSA",), {"form": "rsa"})
-    yield Mechanism("RSA_PKCS1", rsa, _CRYPT, "rsa_pkcs1", services=(pkcs1,))
+    yield Mechanism("RSA_PKCS1", rsa, _CRYPT | _WRAPS, "rsa_pkcs1", services=(pkcs1,))
+    # The library has no private operation without padding, and a home-made one is no way to treat a private key.
+    raw = Service("Cipher", "RSA/ECB/NoPadding", properties={"form": "rsa"})
+    yield Mechanism("RSA_X_509", rsa, _ENCRYPTS, "rsa_raw", services=(raw,))
     for name, digest in HASHES.items():
-        properties = {"form": "rsa", "oaep": digest}
-        services = [Service("Cipher", f"RSA/ECB/OAEPWith{digest}ANDMGF1Padding", properties=properties)]
-        if name == "SHA1":
-            services.append(Service("Cipher", "RSA/ECB/OAEPPadding", properties=properties))
-        yield Mechanism(f"RSA_OAEP_{name}", rsa, _CRYPT, "rsa_oaep", hash=digest, services=tuple(services))
+        for mechanism, transformation, family, operations in (
+            ("RSA_OAEP", "RSA", "rsa_oaep", _CRYPT | _WRAPS),
+            ("RSA_AES_KEY_WRAP", "RSAAESWrap", "rsa_aes_key_wrap", _WRAPS),
+        ):
+            properties = {"form": "rsa", "oaep": digest}
+            paddings = [f"OAEPWith{digest}ANDMGF1Padding", *(("OAEPPadding",) if name == "SHA1" else ())]
+            services = tuple(
+                Service("Cipher", f"{transformation}/ECB/{padding}", properties=properties) for padding in paddings
+            )
+            yield Mechanism(f"{mechanism}_{name}", rsa, operations, family, hash=digest, services=services)
 
 
 def _signatures() -> Iterator[Mechanism]:
@@ -262,7 +303,8 @@ def _macs_and_digests() -> Iterator[Mechanism]:
                 "longest": str(MAX_HMAC_KEY * 8),
             },
         )
-        yield Mechanism(f"HMAC_{name}", keys, _SIGNS, "mac", hash=digest, services=(mac,))
+        limit = _HMAC_LIMITS[name]
+        yield Mechanism(f"HMAC_{name}", keys, _SIGNS, "mac", hash=digest, limit=limit, services=(mac,))
         local = Service("MessageDigest", digest, (name,) if name == "SHA1" else (), {"digest": digest})
         yield Mechanism(name, frozenset(), frozenset({Operation.DIGEST}), "digest", hash=digest, services=(local,))
     cmac = Service("Mac", "AESCMAC", properties={"length": "16", "keys": "AES"})
@@ -274,6 +316,7 @@ MECHANISMS: dict[str, Mechanism] = {
     for make in (
         _generators,
         _block_ciphers,
+        _key_wraps,
         _rsa_ciphers,
         _signatures,
         _message_signatures,
@@ -286,6 +329,16 @@ MECHANISMS: dict[str, Mechanism] = {
 """Every mechanism by name."""
 
 
+_MODES = {Operation.ENCRYPT: "E", Operation.DECRYPT: "D", Operation.WRAP: "W", Operation.UNWRAP: "U"}
+
+
+def _properties(row: Mechanism, service: Service) -> dict[str, str]:
+    """Return a service's properties; a Cipher's with its modes, letters of encrypt, decrypt, wrap and unwrap."""
+    if service.engine != "Cipher":
+        return service.properties
+    return service.properties | {"modes": "".join(mode for kind, mode in _MODES.items() if kind in row.operations)}
+
+
 def services_resource() -> str:
     """The provider's service list: lines of engine, algorithm, mechanism, aliases and properties, tab-separated."""
     lines = [
@@ -295,7 +348,7 @@ def services_resource() -> str:
                 service.algorithm,
                 row.name,
                 ",".join(service.aliases),
-                ";".join(f"{key}={value}" for key, value in sorted(service.properties.items())),
+                ";".join(f"{key}={value}" for key, value in sorted(_properties(row, service).items())),
             )
         )
         for row in MECHANISMS.values()

@@ -1,8 +1,8 @@
 """Who may do what to which key: pure functions of records, without clock, store or cryptography.
 
 The rules, in order: a session sees a key or it does not exist for it; a crypto user uses what is visible, where the
-key's class, type and attributes allow; only the owner changes, extracts or destroys; an admin sees the label of every
-token key and sets TRUSTED.
+key's class, type and attributes allow; only the owner changes, extracts, wraps out or destroys; an admin sees the label
+of every token key and sets TRUSTED.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from hsmcore.attributes import PRIVATE, PUBLIC, SECRET, Value
 from hsmcore.errors import (
     KeyFunctionNotPermitted,
+    KeyNotWrappable,
     KeyTypeInconsistent,
+    KeyUnextractable,
     MechanismInvalid,
     PermissionDenied,
 )
@@ -25,6 +27,8 @@ _CLASSES = {
     Operation.DECRYPT: (SECRET, PRIVATE),
     Operation.SIGN: (SECRET, PRIVATE),
     Operation.VERIFY: (SECRET, PUBLIC),
+    Operation.WRAP: (SECRET, PUBLIC),
+    Operation.UNWRAP: (SECRET, PRIVATE),
     Operation.DERIVE: (SECRET, PRIVATE),
 }
 
@@ -94,6 +98,29 @@ def may_extract(session: Session, entry: Entry, *, clear_key_extraction: bool) -
     return bool(clear_key_extraction and allowed and entry.owner == session.username)
 
 
+def require_wrappable(session: Session, entry: Entry, wrapping: Mapping[str, Value]) -> None:
+    """Raise unless this user may take the key out, wrapped under a key with the attributes ``wrapping``.
+
+    ``PermissionDenied`` unless the user owns the key, whoever owns the wrapping key; ``KeyUnextractable``;
+    ``KeyNotWrappable``.
+    """
+    require_owner(session, entry)
+    attributes = entry.record.attributes
+    if attributes["OBJECT_CLASS"] == PUBLIC:
+        raise KeyNotWrappable(f"key {entry.handle} is public and is not wrapped; its encoding may be read")
+    if not attributes["EXTRACTABLE"]:
+        raise KeyUnextractable(f"key {entry.handle} does not leave the HSM (EXTRACTABLE is false)")
+    if attributes["WRAP_WITH_TRUSTED"] and not wrapping["TRUSTED"]:
+        raise KeyNotWrappable(f"key {entry.handle} is wrapped by a trusted key only (WRAP_WITH_TRUSTED is true)")
+    template = wrapping.get("WRAP_TEMPLATE")
+    if isinstance(template, Mapping):
+        different = [name for name, value in template.items() if attributes.get(name) != value]
+        if different:
+            raise KeyNotWrappable(
+                f"key {entry.handle} does not match the wrapping key's WRAP_TEMPLATE in {', '.join(different)}"
+            )
+
+
 def mechanism(name: str, operation: Operation) -> Mechanism:
     """Return the mechanism. Raises ``MechanismInvalid`` for an unknown one, or one without that operation."""
     row = MECHANISMS.get(name)
@@ -121,8 +148,8 @@ def require_strong_hash(attributes: Mapping[str, Value], row: Mechanism) -> None
 
     SHA-512 is long enough for P-521 (SP 800-57 part 1, table 3). A digest as given is not looked at.
     """
-    bits, size = DIGEST_BYTES.get(row.hash, 0) * 8, int(attributes["SIZE"])
-    if row.family == "ecdsa" and 0 < bits < min(size, 512):
+    bits, size = DIGEST_BYTES.get(row.hash, 0) * 8, attributes["SIZE"]
+    if row.family == "ecdsa" and isinstance(size, int) and 0 < bits < min(size, 512):
         raise KeyFunctionNotPermitted(
             f"{row.hash} is weaker than a key of {size} bits; this HSM signs with a hash as strong as the key"
         )

@@ -32,6 +32,7 @@ import json
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from hsmcore.attributes import Value
 from hsmcore.errors import MasterKeyUnavailable, StateVersion, StoreDamaged
@@ -51,15 +52,36 @@ def context(kind: str, *fields: bytes) -> bytes:
 
 
 def encode_attributes(attributes: Mapping[str, Value]) -> str:
-    """Return attributes as JSON in one canonical form; bytes are an object with their hexadecimal digits."""
-    plain = {name: {"hex": value.hex()} if isinstance(value, bytes) else value for name, value in attributes.items()}
-    return json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    """Return attributes as JSON in one canonical form.
+
+    Bytes are an object with their hexadecimal digits (``hex``), templates one with their attributes (``template``).
+    """
+    return json.dumps(_to_json(attributes), sort_keys=True, separators=(",", ":"))
+
+
+def _to_json(attributes: Mapping[str, Value]) -> dict[str, object]:
+    plain: dict[str, object] = {}
+    for name, value in attributes.items():
+        if isinstance(value, bytes):
+            plain[name] = {"hex": value.hex()}
+        else:
+            plain[name] = {"template": _to_json(value)} if isinstance(value, Mapping) else value
+    return plain
 
 
 def decode_attributes(encoded: str) -> dict[str, Value]:
     """Read what ``encode_attributes`` made. Raises ``ValueError``, ``TypeError``, ``KeyError``, ``AttributeError``."""
-    items = json.loads(encoded).items()
-    return {name: bytes.fromhex(value["hex"]) if isinstance(value, dict) else value for name, value in items}
+    return _from_json(json.loads(encoded))
+
+
+def _from_json(plain: Mapping[str, Any]) -> dict[str, Any]:
+    attributes: dict[str, Any] = {}
+    for name, value in plain.items():
+        if not isinstance(value, dict):
+            attributes[name] = value
+        else:
+            attributes[name] = _from_json(value["template"]) if "template" in value else bytes.fromhex(value["hex"])
+    return attributes
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,12 @@ from hsmcore import policy, primitives
 from hsmcore.attributes import PUBLIC, Value
 from hsmcore.errors import KeyMaterialInvalid, KeyTypeInconsistent
 from hsmcore.keyring import KeyRing
+from hsmcore.limits import limited, limited_stream
 from hsmcore.mechanisms import MECHANISMS, Operation
 from hsmcore.primitives.families import Begin, Run
 from hsmcore.primitives.keyforms import PublicKey, open_public
 from hsmcore.sessions import CRYPTO_USER, Session
+from hsmcore.settings import Settings
 
 KeyReference = int | bytes
 """A handle, or the SubjectPublicKeyInfo (DER) of a public key that is not in the HSM."""
@@ -32,10 +34,11 @@ PREPARED = SHORTCUTS = 4096
 class KeyUse:
     """Prepares operations with keys."""
 
-    def __init__(self, ring: KeyRing, lock: RLock, *, strong_hashes: bool) -> None:
+    def __init__(self, ring: KeyRing, lock: RLock, settings: Settings) -> None:
         self._ring = ring
         self._lock = lock
-        self._strong_hashes = strong_hashes
+        self._strict = settings.strict_limits
+        self._strong_hashes = settings.strong_hashes
 
     def operation(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Run:
         """Return the function of a one-shot operation, as it was prepared before if it was.
@@ -57,6 +60,8 @@ class KeyUse:
         if self._strong_hashes and kind is Operation.SIGN:
             policy.require_strong_hash(entry.record.attributes, row)
         run = primitives.operation(row, kind, self._ring.open(entry))
+        if self._strict and row.limit:
+            run = limited(row, kind, run)
         with self._lock:
             if session.alive and self._ring.is_current(entry):
                 if len(session.prepared) >= PREPARED:
@@ -84,7 +89,8 @@ class KeyUse:
             return primitives.stream(row, kind, _foreign(key))
         entry = self._ring.entry(session, key)
         policy.require_usable(entry.record.attributes, row, kind)
-        return primitives.stream(row, kind, self._ring.open(entry))
+        begin = primitives.stream(row, kind, self._ring.open(entry))
+        return limited_stream(row, kind, begin) if self._strict and row.limit else begin
 
 
 @lru_cache(maxsize=FOREIGN_KEYS)

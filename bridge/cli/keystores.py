@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,6 +91,7 @@ def import_store(
       HSM_FILE_PASSWORD=changeit HSM_KEYSTORE_PASSWORD=changeit hsm keystore import old.p12 --keystore certs.store
       hsm keystore import old.jceks --keystore certs.store --non-extractable --key-password --json
     """
+    _require_readers()
     # Imported here, as below: pyjks and its libraries, which no other command needs.
     from bridge.cli.importing import Importer, Passwords
     from keystore.foreign import format_of, read
@@ -168,6 +170,7 @@ def export_store(
       hsm keystore export trust.p12 --keystore certs.store --alias root-ca --alias issuing-ca
       hsm keystore export backup.p12 --keystore certs.store --include-private-keys
     """
+    _require_readers()
     from bridge.cli.exporting import Exporter
     from keystore.foreign import write_pem, write_pkcs12
 
@@ -193,6 +196,14 @@ def export_store(
     about = {"file": str(file), "format": "PEM" if as_pem else "PKCS #12"}
     reports.show(rows, about, as_json=as_json)
     context.exit(reports.exit_code(rows))
+
+
+def _require_readers() -> None:
+    if find_spec("jks") is None:
+        raise click.ClickException(
+            "key stores of other programs are read and written with pyjks, which is not installed: "
+            "pip install 'hsmbridge[migration]' (it takes a C compiler and Python's headers)"
+        )
 
 
 def _check_different(file: Path, store: Path | None) -> None:

@@ -50,6 +50,24 @@ def pkcs1_decryptor(row: Mechanism, key: rsa.RSAPrivateKey) -> Decrypt:
     return lambda _parameters, data: _rsa_decrypt(row, key, data, scheme)
 
 
+def raw_encryptor(row: Mechanism, key: rsa.RSAPublicKey) -> Encrypt:
+    """RSAEP (RFC 8017 5.1.1) of the data as one big-endian number; the result is as long as the modulus.
+
+    The library has no operation without padding. This one takes nothing but public numbers and the data; its time
+    depends on both.
+    """
+    numbers, length = key.public_numbers(), key.key_size // 8
+
+    def run(parameters: Parameters, data: bytes) -> tuple[bytes, None]:
+        _check_longest(row, data, length)
+        message = int.from_bytes(data, "big")
+        if message >= numbers.n:
+            raise DataLengthInvalid(f"{row.name} takes a number below the modulus; these {len(data)} bytes are not one")
+        return pow(message, numbers.e, numbers.n).to_bytes(length, "big"), None
+
+    return run
+
+
 def oaep_encryptor(row: Mechanism, key: rsa.RSAPublicKey) -> Encrypt:
     """RSAES-OAEP (RFC 8017 7.1), MGF1 with the mechanism's hash."""
 

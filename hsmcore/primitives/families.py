@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from hsmcore.errors import MechanismInvalid
 from hsmcore.mechanisms import Mechanism, Operation
-from hsmcore.primitives import asymmetric, derivation, macs, message_signatures, symmetric
+from hsmcore.primitives import asymmetric, derivation, macs, message_signatures, symmetric, wrapping
 from hsmcore.primitives.keyforms import OpenedKey
 from hsmcore.primitives.parameters import Parameters
 
@@ -28,19 +28,32 @@ class Stream(Protocol):
 Begin = Callable[[Parameters], tuple[Stream, dict[str, object] | None]]
 
 _E, _D, _S, _V = Operation.ENCRYPT, Operation.DECRYPT, Operation.SIGN, Operation.VERIFY
+_W, _U = Operation.WRAP, Operation.UNWRAP
 
 # Each function takes the key form that its mechanisms' key types have; the policy has compared them before.
 _OPERATIONS: dict[tuple[str, Operation], Callable[[Mechanism, Any], Run]] = {
     ("block_cipher", _E): symmetric.block_encryptor,
     ("block_cipher", _D): symmetric.block_decryptor,
+    ("block_cipher", _U): symmetric.block_decryptor,
     ("gcm", _E): symmetric.gcm_encryptor,
     ("gcm", _D): symmetric.gcm_decryptor,
+    ("gcm", _W): symmetric.gcm_encryptor,
+    ("gcm", _U): symmetric.gcm_decryptor,
+    ("aes_key_wrap", _W): wrapping.aes_wrapper,
+    ("aes_key_wrap", _U): wrapping.aes_unwrapper,
     ("mac", _S): macs.signer,
     ("mac", _V): macs.verifier,
     ("rsa_pkcs1", _E): asymmetric.pkcs1_encryptor,
     ("rsa_pkcs1", _D): asymmetric.pkcs1_decryptor,
+    ("rsa_pkcs1", _W): asymmetric.pkcs1_encryptor,
+    ("rsa_pkcs1", _U): asymmetric.pkcs1_decryptor,
+    ("rsa_raw", _E): asymmetric.raw_encryptor,
     ("rsa_oaep", _E): asymmetric.oaep_encryptor,
     ("rsa_oaep", _D): asymmetric.oaep_decryptor,
+    ("rsa_oaep", _W): asymmetric.oaep_encryptor,
+    ("rsa_oaep", _U): asymmetric.oaep_decryptor,
+    ("rsa_aes_key_wrap", _W): wrapping.rsa_aes_wrapper,
+    ("rsa_aes_key_wrap", _U): wrapping.rsa_aes_unwrapper,
     ("rsa_pkcs1_signature", _S): asymmetric.pkcs1_signer,
     ("rsa_pkcs1_signature", _V): asymmetric.pkcs1_verifier,
     ("rsa_pss_signature", _S): asymmetric.pss_signer,

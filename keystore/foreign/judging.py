@@ -84,7 +84,7 @@ def judge(alias: str, key: Opened, chain: Sequence[bytes], wishes: Mapping[str, 
         raise Refused(Reason.KEY, str(error)) from error
     check_chain(new.public_key_info, chain)
     check = None if key.object_class == PRIVATE else _check(key_type, key.material)
-    return Candidate(attributes, key.material, int(new.attributes["SIZE"]), new.public_key_info, check)
+    return Candidate(attributes, key.material, int(str(new.attributes["SIZE"])), new.public_key_info, check)
 
 
 def check_chain(public_key_info: bytes | None, chain: Sequence[bytes]) -> None:

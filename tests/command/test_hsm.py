@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from bridge.jvm import provider_jar
+from hsmcore import Hsm
+from hsmcore.errors import DataLengthInvalid
 from tests.site import ADMIN_PASSWORD, PASSWORD, Site, fresh_site
 
 
@@ -65,6 +67,20 @@ def test_init_makes_nothing_that_is_half(tmp_path: Path, variables: dict[str, st
     assert done.returncode != 0
     assert words in done.stderr
     assert not (site.home / "hsm.db").exists()
+
+
+def test_init_with_strict_limits(tmp_path: Path) -> None:
+    site = bare(tmp_path, HSM_USER="cu1", HSM_PASSWORD=PASSWORD)
+    assert "as strict as" not in site.must("init")
+    with Hsm.open(site.home) as hsm:
+        assert not hsm.settings.strict_limits
+    site = bare(tmp_path / "strict", HSM_USER="cu1", HSM_PASSWORD=PASSWORD)
+    assert "limits        as strict as CloudHSM's" in site.must("init", "--strict-limits")
+    with Hsm.open(site.home) as hsm:
+        session = hsm.login("cu1", PASSWORD.encode())
+        key = hsm.generate_key(session, "AES_KEY_GEN", {}).handle
+        with pytest.raises(DataLengthInvalid):
+            hsm.encrypt(session, key, "AES_GCM", None, bytes(16_001))
 
 
 def test_an_hsm_of_strong_hashes(tmp_path: Path) -> None:

@@ -128,9 +128,12 @@ def test_deep_nesting(client: Client) -> None:
 
 @pytest.mark.usefixtures("unchanged")
 def test_attributes_that_are_lists_or_maps(client: Client) -> None:
-    for value in ([1], {"a": 1}):
+    for name, value in (("LABEL", [1]), ("WRAP_TEMPLATE", {"LABEL": [1]}), ("WRAP_TEMPLATE", {"LABEL": {}})):
         with pytest.raises(errors.MalformedRequest):
-            client.call("GENERATE_KEY", "AES_KEY_GEN", {"LABEL": value, "SIZE": 256})
+            client.call("GENERATE_KEY", "AES_KEY_GEN", {name: value, "SIZE": 256})
+    for name, value in (("LABEL", {"a": 1}), ("WRAP_TEMPLATE", {"a": 1}), ("WRAP_TEMPLATE", {"TOKEN": 1})):
+        with pytest.raises(errors.AttributeInvalid):
+            client.call("GENERATE_KEY", "AES_KEY_GEN", {name: value, "SIZE": 256})
 
 
 @pytest.mark.usefixtures("unchanged")

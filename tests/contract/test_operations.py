@@ -9,6 +9,7 @@ import pytest
 
 import bridge
 from bridge.client import Client
+from bridge.codec import Value
 from bridge.operations import OPERATIONS
 from bridge.pytest_plugin import USER
 from hsmcore import errors
@@ -114,6 +115,30 @@ def test_a_signature_is_verified_by_handle_and_by_public_key(client: Client) -> 
         assert client.call("VERIFY", key, "ECDSA_SHA256", None, bytes(32), signature) == (False,)
     client.call("DESTROY_KEY", public)
     client.call("DESTROY_KEY", private)
+
+
+def test_a_key_is_wrapped_and_unwrapped(client: Client) -> None:
+    template: dict[str, Value] = {"EXTRACTABLE": True, "ID": b"\1"}
+    (record,) = client.call("GENERATE_KEY", "AES_KEY_GEN", _AES | {"UNWRAP_TEMPLATE": template})
+    assert isinstance(record, dict)
+    assert record["UNWRAP_TEMPLATE"] == template
+    handle = _handle(record)
+    wrapped, parameters = client.call("WRAP_KEY", handle, "AES_GCM", {"aad": b"bound"}, handle)
+    assert isinstance(parameters, dict)
+    wishes: dict[str, Value] = {"OBJECT_CLASS": "SECRET_KEY", "KEY_TYPE": "AES", "LABEL": "back"}
+    (back,) = client.call("UNWRAP_KEY", handle, "AES_GCM", parameters | {"aad": b"bound"}, wrapped, wishes)
+    assert isinstance(back, dict)
+    assert [back[name] for name in ("LABEL", "ID", "SIZE", "LOCAL")] == ["back", b"\1", 256, False]
+    for error, parameter, wish in (
+        (errors.WrappedKeyInvalid, {}, {}),
+        (errors.TemplateInconsistent, {"aad": b"bound"}, {"EXTRACTABLE": False}),
+        (errors.MalformedRequest, {"aad": b"bound"}, {"WRAP_TEMPLATE": {"WRAP_TEMPLATE": {}}}),
+        (errors.MalformedRequest, {"aad": b"bound"}, {"LABEL": ["back"]}),
+    ):
+        with pytest.raises(error):
+            client.call("UNWRAP_KEY", handle, "AES_GCM", parameters | parameter, wrapped, wishes | wish)
+    client.call("DESTROY_KEY", _handle(back))
+    client.call("DESTROY_KEY", handle)
 
 
 def test_a_key_derives_another(client: Client) -> None:

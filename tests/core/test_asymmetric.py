@@ -7,7 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -264,6 +267,29 @@ def test_rsa_encryption_of_what_does_not_fit(site: Site, pair: Callable[[str], _
     assert hsm.decrypt(user, rsa.private, row.name, None, ciphertext) == longest
 
 
+def test_rsa_without_padding(site: Site, pair: Callable[[str], _Pair]) -> None:
+    hsm, user, rsa = site.hsm, site.user, pair("RSA")
+    options = ("-pkeyopt", "rsa_padding_mode:none")
+    for data in (b"", b"\1", b"short", bytes(range(256))):
+        ciphertext, chosen = hsm.encrypt(user, rsa.public, "RSA_X_509", None, data)
+        assert chosen is None
+        assert ciphertext == rsa.files.encrypt(data.rjust(256, b"\0"), *options)
+        assert rsa.files.decrypt(ciphertext, *options) == data.rjust(256, b"\0")
+    for wrong in (b"\xff" * 256, bytes(257)):
+        with pytest.raises(DataLengthInvalid):
+            hsm.encrypt(user, rsa.public, "RSA_X_509", None, wrong)
+    with pytest.raises(MechanismInvalid):
+        hsm.decrypt(user, rsa.private, "RSA_X_509", None, bytes(256))
+
+
+def test_the_library_decrypts_with_no_other_padding_than_ours() -> None:
+    """Why RSA without padding does not decrypt: the day this fails, it may."""
+    schemes = {scheme.__name__ for scheme in padding.AsymmetricPadding.__subclasses__()}
+    assert schemes == {"PKCS1v15", "OAEP", "PSS"}
+    with pytest.raises(UnsupportedAlgorithm):
+        rsa_key().decrypt(bytes(256), padding.PSS(padding.MGF1(SHA256()), 32))
+
+
 def test_an_hsm_of_strong_hashes(tmp_path: Path) -> None:
     """From Client SDK 5.16 on CloudHSM refuses a hash that is weaker than the key; here an HSM is made so."""
     made = make_site(tmp_path / "hsm", Settings(strong_hashes=True))
@@ -306,10 +332,20 @@ def test_every_mechanism_with_a_key_has_its_test_here_or_with_the_symmetric_ones
         "gcm",
         "mac",
         "message_signature",
+        "rsa_raw",
+        "aes_key_wrap",
+        "rsa_aes_key_wrap",
+    }
+    runs: dict[Operation, tuple[Callable[..., object], tuple[object, ...]]] = {
+        Operation.ENCRYPT: (site.hsm.encrypt, (b"",)),
+        Operation.DECRYPT: (site.hsm.decrypt, (b"",)),
+        Operation.SIGN: (site.hsm.sign, (b"",)),
+        Operation.VERIFY: (site.hsm.verify, (b"", b"")),
+        Operation.WRAP: (site.hsm.wrap_key, (1,)),
+        Operation.UNWRAP: (site.hsm.unwrap_key, (b"", {})),
     }
     for row in MECHANISMS.values():
-        for operation in {Operation.ENCRYPT, Operation.DECRYPT, Operation.SIGN, Operation.VERIFY} - row.operations:
-            run = getattr(site.hsm, operation.lower())
-            rest = (b"",) if operation is Operation.VERIFY else ()
+        for operation in runs.keys() - row.operations:
+            run, rest = runs[operation]
             with pytest.raises(MechanismInvalid):
-                run(site.user, 1, row.name, None, b"", *rest)
+                run(site.user, 1, row.name, None, *rest)

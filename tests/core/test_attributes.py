@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from hsmcore import Settings
@@ -79,7 +81,7 @@ def test_every_attribute_has_its_default(keys: dict[tuple[str, str], KeyRecord],
 
 def test_the_table_has_no_other_attribute() -> None:
     named = set().union(*(_expected(kind) for kind in _KINDS))
-    assert named == TABLE.keys()
+    assert named | {"WRAP_TEMPLATE", "UNWRAP_TEMPLATE"} == TABLE.keys()
 
 
 @pytest.mark.parametrize("extractable", [False, True])
@@ -101,7 +103,7 @@ def test_imported_keys_were_once_outside(site: Site) -> None:
 
 
 def _value(name: str) -> object:
-    return {bool: True, int: 8, str: "text", bytes: b"\1"}[TABLE[name].type]
+    return {bool: True, int: 8, str: "text", bytes: b"\1", dict: {"TOKEN": False, "ID": b"\1"}}[TABLE[name].type]
 
 
 def _make(site: Site, kind: str, attributes: dict[str, object], *, generated: bool) -> KeyRecord:
@@ -235,12 +237,18 @@ def test_only_an_admin_trusts(site: Site) -> None:
 
 def _call(site: Site, key: int, row: Mechanism, operation: Operation) -> object:
     """Do an operation; what the data is does not matter, since permission comes first."""
-    run = {"ENCRYPT": site.hsm.encrypt, "DECRYPT": site.hsm.decrypt, "SIGN": site.hsm.sign}.get(operation.value)
+    runs: dict[str, tuple[Callable[..., object], tuple[object, ...]]] = {
+        "ENCRYPT": (site.hsm.encrypt, (b"",)),
+        "DECRYPT": (site.hsm.decrypt, (b"",)),
+        "SIGN": (site.hsm.sign, (b"",)),
+        "VERIFY": (site.hsm.verify, (b"", b"")),
+        "WRAP": (site.hsm.wrap_key, (key,)),
+        "UNWRAP": (site.hsm.unwrap_key, (b"", {})),
+    }
     if operation is Operation.DERIVE:
         return site.hsm.derive_key(site.user, key, row.name, None, {})
-    if run is None:
-        return site.hsm.verify(site.user, key, row.name, None, b"", b"")
-    return run(site.user, key, row.name, None, b"")
+    run, rest = runs[operation.value]
+    return run(site.user, key, row.name, None, *rest)
 
 
 _USES = [
@@ -261,7 +269,8 @@ def useless(site: Site) -> dict[tuple[str, str], KeyRecord]:
 def test_a_key_does_what_its_class_type_and_attributes_allow(
     site: Site, useless: dict[tuple[str, str], KeyRecord], row: Mechanism, operation: Operation
 ) -> None:
-    half = "PUBLIC_KEY" if operation in {Operation.ENCRYPT, Operation.VERIFY} else "PRIVATE_KEY"
+    by_public = {Operation.ENCRYPT, Operation.VERIFY, Operation.WRAP}
+    half = "PUBLIC_KEY" if operation in by_public else "PRIVATE_KEY"
     for (key_class, key_type), key in useless.items():
         fits = key_type in row.key_types and key_class in {"SECRET_KEY", half}
         with pytest.raises(KeyFunctionNotPermitted if fits else KeyTypeInconsistent):

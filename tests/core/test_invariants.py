@@ -39,6 +39,7 @@ _KEY_IMPORTS: dict[str, dict[str, object]] = {
     "private": {"OBJECT_CLASS": "PRIVATE_KEY", "KEY_TYPE": "RSA"},
     "public": {"OBJECT_CLASS": "PUBLIC_KEY", "KEY_TYPE": "EC"},
 }
+_GENERIC: dict[str, Value] = {"OBJECT_CLASS": "SECRET_KEY", "KEY_TYPE": "GENERIC_SECRET"}
 
 
 def _passwords() -> list[bytes]:
@@ -75,6 +76,13 @@ def _failures(site: Site, keys: list[KeyRecord]) -> Iterator[Callable[[], object
     yield lambda: hsm.decrypt(user, aes, "AES_GCM", {"iv": bytes(12)}, bytes(40))
     yield lambda: hsm.decrypt(user, rsa, "RSA_OAEP_SHA256", None, b"\xff" * 256)
     yield lambda: hsm.sign(user, rsa, "RSA_PKCS1_SHA256", None, AES_KEY[:-1])
+    yield lambda: hsm.wrap_key(user, aes, "AES_KEY_WRAP_NO_PAD", {"iv": b"short"}, aes)
+    yield lambda: hsm.wrap_key(user, aes, "AES_KEY_WRAP_NO_PAD", None, ec)
+    yield lambda: hsm.wrap_key(admin, aes, "AES_KEY_WRAP_ZERO_PAD", None, rsa)
+    for wishes in (_KEY_IMPORTS["secret"], _KEY_IMPORTS["private"]):
+        yield lambda wishes=wishes: hsm.unwrap_key(user, aes, "AES_ECB", None, AES_KEY, wishes)
+        yield lambda wishes=wishes: hsm.unwrap_key(user, aes, "AES_KEY_WRAP_ZERO_PAD", None, AES_KEY, wishes)
+        yield lambda wishes=wishes: hsm.unwrap_key(user, rsa, "RSA_OAEP_SHA1", None, bytes(256), wishes)
     yield lambda: hsm.begin(user, "decrypt", aes, "AES_GCM", None)
     yield lambda: hsm.begin(user, "wrap", aes, "AES_CBC", None)
     yield lambda: hsm.update(user, 1, AES_KEY)
@@ -214,6 +222,9 @@ def _ask_everything(client: Client, handles: list[int]) -> None:
         requests += [("GET_KEY", handle), ("CLEAR_VALUE", handle), ("SET_ATTRIBUTES", handle, {"LABEL": "seen"})]
         for name in ("AES_CBC", "AES_GCM", "AES_ECB", "RSA_PKCS1", "DESEDE_CBC", "AES_CTR"):
             requests += [(operation, handle, name, None, bytes(16)) for operation in ("ENCRYPT", "DECRYPT")]
+        for name in ("AES_GCM", "AES_CBC", "AES_KEY_WRAP_NO_PAD", "AES_KEY_WRAP_PKCS5_PAD", "AES_KEY_WRAP_ZERO_PAD"):
+            requests += [("WRAP_KEY", handle, name, None, target) for target in handles]
+            requests.append(("UNWRAP_KEY", handle, name, {"iv": bytes(16)}, bytes(32), dict(_GENERIC)))
         for name in ("RSA_PKCS1_NONE", "RSA_PSS_SHA256", "ECDSA_SHA256", "HMAC_SHA256"):
             requests += [("SIGN", handle, name, None, bytes(32)), ("VERIFY", handle, name, None, bytes(32), b"")]
             requests.append(("BEGIN", "sign", handle, name, None))

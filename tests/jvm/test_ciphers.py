@@ -123,6 +123,24 @@ def test_rsa_encryption_both_ways(hsm: object, padding: str) -> None:
     assert bytes(jca.cipher(name, "decrypt", pair.getPrivate()).doFinal(ours)) == b"round trip"
 
 
+def test_rsa_without_padding_is_read_by_the_jdk(hsm: object) -> None:
+    pair, name = jca.key_pair("RSA", 2048, "SunRsaSign"), "RSA/ECB/NoPadding"
+    factory = jca.java("java.security.KeyFactory").getInstance("RSA", jca.PROVIDER)
+    ours = factory.translateKey(pair.getPublic())
+    for key in (ours, pair.getPublic()):
+        for data in (b"short", bytes(256), b"\0" + os.urandom(255)):
+            sealed = bytes(jca.cipher(name, "encrypt", key).doFinal(data))
+            assert len(sealed) == 256
+            assert sealed == bytes(jca.cipher(name, "encrypt", pair.getPublic(), provider="SunJCE").doFinal(data))
+            opened = jca.cipher(name, "decrypt", pair.getPrivate(), provider="SunJCE").doFinal(sealed)
+            assert bytes(opened) == data.rjust(256, b"\0")
+    for data in (bytes(257), b"\xff" * 256):
+        with pytest.raises(jca.java("javax.crypto.IllegalBlockSizeException")):
+            jca.cipher(name, "encrypt", ours).doFinal(data)
+    with pytest.raises(jca.java("java.lang.UnsupportedOperationException")):
+        jca.cipher(name, "decrypt", factory.translateKey(pair.getPrivate()))
+
+
 def test_oaep_mgf_hash_follows_the_digest(hsm: object) -> None:
     pair = jca.key_pair("RSA", 2048)
     mgf = jca.java("java.security.spec.MGF1ParameterSpec").SHA256

@@ -112,6 +112,17 @@ def test_one_request_an_operation(hsm: HsmUnderTest, counts: Counts) -> None:
             assert statements == 0
 
 
+@pytest.mark.parametrize("name", ["AES/GCM/NoPadding", "AESWrap/ECB/ZeroPadding"])
+def test_one_request_to_wrap_and_one_to_unwrap(hsm: HsmUnderTest, counts: Counts, name: str) -> None:
+    key = jca.secret_key()
+    cipher = jca.cipher(name, "wrap", key)
+    assert counts.of(lambda: cipher.wrap(key))[::2] == (1, 0)
+    wrapped = cipher.wrap(key)
+    parameters = jca.gcm_parameters(cipher.getIV()) if cipher.getIV() else None
+    reader = jca.cipher(name, "unwrap", key, parameters)
+    assert counts.of(lambda: reader.unwrap(wrapped, "AES", reader.SECRET_KEY))[::2] == (1, 0)
+
+
 def test_digests_do_not_go_to_the_hsm(hsm: HsmUnderTest, counts: Counts) -> None:
     digest = java("java.security.MessageDigest").getInstance("SHA-256", "CloudHSM")
     assert counts.of(lambda: digest.digest(bytes(100_000))) == (0, 0, 0)

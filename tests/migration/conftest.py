@@ -7,12 +7,16 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bridge.pytest_plugin import USER, fresh_hsm
+
+if find_spec("jks") is None:
+    collect_ignore = ["test_export.py", "test_import.py", "test_reading.py"]
 
 PASSWORD = "changeit"
 """Of every key store here, keytool's habit."""

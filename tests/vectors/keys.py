@@ -6,8 +6,12 @@ from functools import cache
 from hashlib import sha256
 from typing import Any
 
-from tests.jca import PROVIDER, cipher, imported_secret, java
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from tests.jca import PROVIDER, cipher, gcm_parameters, imported_secret, java
 from tests.jca import verify as verified
+
+_TRANSPORT = bytes(range(32))
 
 
 def number(hexadecimal: str) -> Any:
@@ -20,6 +24,14 @@ def secret_key(algorithm: str, material: bytes) -> Any:
     return imported_secret(material, algorithm, f"vector-{algorithm}-{sha256(material).hexdigest()}")
 
 
+def session_secret(material: bytes, algorithm: str) -> Any:
+    """Bring a raw secret key into the HSM as a session key: AES-GCM under a key that both sides know."""
+    transport = imported_secret(_TRANSPORT, "AES", "transport")
+    sealed = AESGCM(_TRANSPORT).encrypt(bytes(12), material, None)
+    reader = cipher("AES/GCM/NoPadding", "unwrap", transport, gcm_parameters(bytes(12)))
+    return reader.unwrap(sealed, algorithm, java("javax.crypto.Cipher").SECRET_KEY)
+
+
 @cache
 def rsa_public(modulus: str, exponent: str) -> Any:
     """Return an RSA public key that lives in the HSM."""
@@ -28,7 +40,7 @@ def rsa_public(modulus: str, exponent: str) -> Any:
 
 
 def rsa_private(values: dict[str, str]) -> Any:
-    """Put an RSA private key into the HSM from the fields of an OAEP example."""
+    """Put an RSA private key into the HSM from the fields of an example."""
     names = ("modulus", "public exponent", "exponent", "prime 1", "prime 2", "prime exponent 1", "prime exponent 2")
     numbers = [number(values[name]) for name in (*names, "coefficient")]
     spec = java("java.security.spec.RSAPrivateCrtKeySpec")(*numbers)

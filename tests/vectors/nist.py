@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import cryptography_vectors
 
@@ -37,21 +38,27 @@ def records(path: str, closing: str) -> Iterator[dict[str, str]]:
             yield dict(state)
 
 
-def gcm_decryptions(path: str) -> Iterator[dict[str, str]]:
-    """Yield the cases of a GCM decryption file; ``pt`` is absent where the tag must be refused."""
+def cases(pattern: str) -> int:
+    """Return how many cases the files have whose paths match."""
+    folder = Path(cryptography_vectors.__file__).parent
+    return sum(path.read_text().count("COUNT = ") for path in folder.glob(pattern))
+
+
+def decryptions(path: str, plaintext: str) -> Iterator[dict[str, str]]:
+    """Yield the cases of an authenticated decryption; its plaintext is absent where the ciphertext must be refused."""
     state: dict[str, str] = {}
     for raw in _text(path).splitlines():
         line = raw.strip().strip("[]")
         name, _, value = (part.strip() for part in line.partition("="))
         state[name.lower()] = value
-        if name == "PT":
+        if name == plaintext:
             yield dict(state)
         elif name == "FAIL":
-            yield {key: value for key, value in state.items() if key != "pt"}
+            yield {key: value for key, value in state.items() if key != plaintext.lower()}
 
 
-def oaep_examples(path: str) -> Iterator[dict[str, str]]:
-    """Yield the OAEP examples: modulus, exponents, primes and CRT values of the private key, message, encryption."""
+def rsa_examples(path: str) -> Iterator[dict[str, str]]:
+    """Yield the examples of RSA encryption: all numbers of the private key, message, encryption."""
     state: dict[str, str] = {}
     name = ""
     for raw in [*_text(path).splitlines(), "# End:"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import permutations
 
 import pytest
 
@@ -55,15 +56,61 @@ def test_rsa_pss_verification(hsm: object, counted: Counter[str], left_out: Coun
 
 @pytest.mark.parametrize("digest", _OAEP)
 def test_rsa_oaep_decryption(hsm: object, counted: Counter[str], left_out: Counter[str], digest: str) -> None:
-    for case in nist.oaep_examples(f"{_RSA}/{_OAEP[digest]}"):
+    for case in nist.rsa_examples(f"{_RSA}/{_OAEP[digest]}"):
         if int(case["modulus"], 16).bit_length() < 2048:
             left_out["RSA key below 2048 bits"] += 1
             continue
         key = keys.rsa_private(case)
         name = f"RSA/ECB/OAEPWith{digest}AndMGF1Padding"
-        assert keys.crypt(name, False, key, bytes.fromhex(case["encryption"])).hex() == case["message"]
+        sealed = bytes.fromhex(case["encryption"])
+        assert keys.crypt(name, False, key, sealed).hex() == case["message"]
+        counted["RSA"] += 1
+        with pytest.raises(java("javax.crypto.BadPaddingException")):
+            keys.crypt(name, False, key, sealed[:-1] + bytes([sealed[-1] ^ 1]))
+        key.destroy()
+
+
+def test_rsa_pkcs1_decryption(hsm: object, counted: Counter[str], left_out: Counter[str]) -> None:
+    for case in nist.rsa_examples(f"{_RSA}/pkcs1v15crypt-vectors.txt"):
+        if int(case["modulus"], 16).bit_length() < 2048:
+            left_out["RSA key below 2048 bits"] += 1
+            continue
+        key, sealed = keys.rsa_private(case), bytes.fromhex(case["encryption"])
+        assert keys.crypt("RSA/ECB/PKCS1Padding", False, key, sealed).hex() == case["message"]
         counted["RSA"] += 1
         key.destroy()
+
+
+def test_rsa_oaep_with_a_label(hsm: object, counted: Counter[str]) -> None:
+    (case,) = nist.records(f"{_RSA}/oaep-label.txt", "output")
+    encoded = java("java.security.spec.PKCS8EncodedKeySpec")(bytes.fromhex(case["key"]))
+    key = java("java.security.KeyFactory").getInstance("RSA", keys.PROVIDER).generatePrivate(encoded)
+    digest = case["oaepdigest"].replace("SHA", "SHA-")
+    label = java("javax.crypto.spec.PSource$PSpecified")(bytes.fromhex(case["oaeplabel"]))
+    mgf = java("java.security.spec.MGF1ParameterSpec")(digest)
+    parameters = java("javax.crypto.spec.OAEPParameterSpec")(digest, "MGF1", mgf, label)
+    name, sealed = f"RSA/ECB/OAEPWith{digest}AndMGF1Padding", bytes.fromhex(case["input"])
+    assert keys.crypt(name, False, key, sealed, parameters) == case["output"].strip('"').encode()
+    counted["RSA"] += 1
+    with pytest.raises(java("javax.crypto.BadPaddingException")):
+        keys.crypt(name, False, key, sealed)
+
+
+def test_rsa_oaep_with_two_hashes_is_refused(hsm: object, left_out: Counter[str]) -> None:
+    """The reference pairs OAEP's hash with MGF1 over the same one: such a key use is refused when it begins."""
+    default = java("javax.crypto.spec.PSource$PSpecified").DEFAULT
+    for digest, mgf in permutations(_OAEP, 2):
+        file = f"oaep-{digest}-{mgf}.txt".lower().replace("sha-", "sha")
+        examples = nist.rsa_examples(f"{_RSA}/oaep-custom/{file}")
+        cases = [case for case in examples if int(case["modulus"], 16).bit_length() >= 2048]
+        spec = java("javax.crypto.spec.OAEPParameterSpec")(
+            digest, "MGF1", java("java.security.spec.MGF1ParameterSpec")(mgf), default
+        )
+        key = keys.rsa_private(cases[0])
+        with pytest.raises(java("java.security.InvalidAlgorithmParameterException")):
+            keys.crypt(f"RSA/ECB/OAEPWith{digest}AndMGF1Padding", False, key, b"", spec)
+        key.destroy()
+        left_out["OAEP and MGF1 with two hashes"] += len(cases)
 
 
 def test_ecdsa_verification(hsm: object, counted: Counter[str], left_out: Counter[str]) -> None:

@@ -56,7 +56,7 @@ public final class Errors {
         return new java.security.ProviderException(e.getMessage(), e);
     }
 
-    /** For {@code init} methods: the key is not right. */
+    /** For {@code init} and {@code unwrap}: the key is not right. */
     public static InvalidKeyException invalidKey(HsmException e) {
         return new InvalidKeyException(e.getMessage(), e);
     }
@@ -90,6 +90,14 @@ public final class Errors {
             default:
                 return unexpected(e);
         }
+    }
+
+    /** For {@code wrap}: the target is too long or not aligned, or a key is not right. */
+    public static InvalidKeyException wrap(HsmException e) throws IllegalBlockSizeException {
+        if (e.code() == DATA_LENGTH_INVALID) {
+            throw caused(new IllegalBlockSizeException(e.getMessage()), e);
+        }
+        return invalidKey(e);
     }
 
     /** For {@code getKey}. */

@@ -3,13 +3,16 @@ package io.hsmbridge.jce.keys;
 import io.hsmbridge.jce.client.HsmClient;
 import java.security.GeneralSecurityException;
 import java.security.KeyFactory;
+import java.security.NoSuchAlgorithmException;
 import java.security.ProviderException;
 import java.security.PublicKey;
 import java.security.interfaces.ECPublicKey;
 import java.security.interfaces.EdECPublicKey;
 import java.security.interfaces.RSAPublicKey;
 import java.security.spec.X509EncodedKeySpec;
+import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 
 /** Key records of the protocol to key objects. */
 public final class Keys {
@@ -40,6 +43,28 @@ public final class Keys {
         }
         ECPublicKey ec = (ECPublicKey) half;
         return isPrivate ? new EcPrivateHsmKey(client, map, ec) : new EcPublicHsmKey(client, map, ec);
+    }
+
+    /**
+     * Returns the type of a key by the name of its algorithm in Java.
+     *
+     * @throws NoSuchAlgorithmException if no such key is kept in the HSM
+     */
+    public static String type(String algorithm, boolean isSecret) throws NoSuchAlgorithmException {
+        String name = String.valueOf(algorithm).toUpperCase(Locale.ROOT);
+        if (isSecret && (name.startsWith("HMAC") || name.equals("GENERICSECRET"))) {
+            return "GENERIC_SECRET";
+        }
+        if (!(isSecret ? Set.of("AES", "DESEDE") : Set.of("RSA", "EC")).contains(name)) {
+            throw new NoSuchAlgorithmException("The HSM has no " + (isSecret ? "secret" : "private") + " key for " + algorithm);
+        }
+        return name;
+    }
+
+    /** Returns the key object of a record; a generic secret under the name it was asked for, such as HmacSHA256. */
+    public static HsmKey named(HsmClient client, Object record, String algorithm) {
+        return "GENERIC_SECRET".equals(((Map<?, ?>) record).get("KEY_TYPE")) ? secret(client, record, algorithm)
+                : of(client, record);
     }
 
     /** Returns a secret key under the name it was asked for, such as HmacSHA256. */

@@ -3,7 +3,6 @@ package io.hsmbridge.jce.spi;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
-import io.hsmbridge.jce.wire.Operation;
 import io.hsmbridge.jce.wire.Values.Slice;
 import java.security.AlgorithmParameters;
 import java.security.InvalidAlgorithmParameterException;
@@ -11,6 +10,7 @@ import java.security.InvalidKeyException;
 import java.security.Key;
 import java.security.SecureRandom;
 import java.security.spec.AlgorithmParameterSpec;
+import java.util.Locale;
 import java.util.Map;
 import javax.crypto.BadPaddingException;
 import javax.crypto.IllegalBlockSizeException;
@@ -35,7 +35,7 @@ final class BlockCipherAdapter extends CipherAdapter {
     @Override
     Object argument(Key given) throws InvalidKeyException {
         String algorithm = row.algorithm().substring(0, row.algorithm().indexOf('/'));
-        return KeyArguments.own(client, given, algorithm, encrypting ? "ENCRYPT" : "DECRYPT");
+        return KeyArguments.own(client, given, algorithm, mode.name());
     }
 
     @Override
@@ -47,7 +47,7 @@ final class BlockCipherAdapter extends CipherAdapter {
     void begin(AlgorithmParameterSpec spec) throws InvalidAlgorithmParameterException {
         drop();
         int length = row.number("iv");
-        if (spec == null && (length == 0 || encrypting)) {
+        if (spec == null && (length == 0 || mode.encrypts())) {
             iv = new byte[length];
             RANDOM.nextBytes(iv);
         } else if (spec instanceof IvParameterSpec && ((IvParameterSpec) spec).getIV().length == length && length > 0) {
@@ -57,6 +57,15 @@ final class BlockCipherAdapter extends CipherAdapter {
                     : " needs an IvParameterSpec of " + length + " bytes"));
         }
         parameters = length == 0 ? null : Map.of("iv", iv);
+    }
+
+    @Override
+    Map<String, ?> requestParameters() {
+        return parameters;
+    }
+
+    private MultiPart begin() throws HsmException {
+        return MultiPart.begin(client, mode.name().toLowerCase(Locale.ROOT), key, row.mechanism(), parameters);
     }
 
     private void drop() {
@@ -93,7 +102,10 @@ final class BlockCipherAdapter extends CipherAdapter {
     protected int engineGetOutputSize(int length) {
         int block = row.number("block");
         int rest = (int) (consumed % block) + length;
-        return encrypting && "true".equals(row.get("padded")) ? rest / block * block + block : rest + (encrypting ? 0 : block);
+        if (!mode.encrypts()) {
+            return rest + block;
+        }
+        return "true".equals(row.get("padded")) ? rest / block * block + block : rest;
     }
 
     @Override
@@ -103,7 +115,7 @@ final class BlockCipherAdapter extends CipherAdapter {
         }
         try {
             if (operation == null) {
-                operation = MultiPart.begin(client, encrypting ? "encrypt" : "decrypt", key, row.mechanism(), parameters);
+                operation = begin();
             }
             consumed += length;
             return operation.update(input, offset, length);
@@ -121,13 +133,12 @@ final class BlockCipherAdapter extends CipherAdapter {
         consumed = 0;
         try {
             if (begun == null && length > ONE_REQUEST) {
-                begun = MultiPart.begin(client, encrypting ? "encrypt" : "decrypt", key, row.mechanism(), parameters);
+                begun = begin();
             }
             if (begun != null) {
                 return begun.finish(data, offset, length);
             }
-            int request = encrypting ? Operation.ENCRYPT : Operation.DECRYPT;
-            return client.bytes(request, key, row.mechanism(), parameters, new Slice(data, offset, length));
+            return client.bytes(mode.request(), key, row.mechanism(), parameters, new Slice(data, offset, length));
         } catch (HsmException e) {
             throw Errors.crypt(e);
         }

@@ -1,6 +1,14 @@
 package io.hsmbridge.jce.spi;
 
+import com.amazonaws.cloudhsm.jce.provider.GCMUnwrapKeySpec;
+import com.amazonaws.cloudhsm.jce.provider.IvUnwrapKeySpec;
+import com.amazonaws.cloudhsm.jce.provider.OAEPUnwrapKeySpec;
+import com.amazonaws.cloudhsm.jce.provider.attributes.KeyAttributesMap;
+import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
+import io.hsmbridge.jce.client.HsmException;
+import io.hsmbridge.jce.keys.HsmKey;
+import io.hsmbridge.jce.keys.Keys;
 import java.security.AlgorithmParameters;
 import java.security.GeneralSecurityException;
 import java.security.InvalidAlgorithmParameterException;
@@ -12,6 +20,9 @@ import java.security.SecureRandom;
 import java.security.interfaces.RSAKey;
 import java.security.spec.AlgorithmParameterSpec;
 import java.security.spec.InvalidParameterSpecException;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
 import javax.crypto.BadPaddingException;
 import javax.crypto.Cipher;
 import javax.crypto.CipherSpi;
@@ -19,14 +30,15 @@ import javax.crypto.IllegalBlockSizeException;
 import javax.crypto.NoSuchPaddingException;
 import javax.crypto.ShortBufferException;
 
-/** What every cipher shares: the mode is in the transformation, results go to the caller's buffer, sizes of keys. */
+/** What every cipher shares: modes, wrapping, results that go to the caller's buffer, sizes of keys. */
 abstract class CipherAdapter extends CipherSpi {
     static final byte[] NOTHING = {};
 
     final HsmClient client;
     final Row row;
     Object key;
-    boolean encrypting;
+    Mode mode;
+    private Map<String, Object> attributes = Map.of();
 
     CipherAdapter(HsmClient client, Row row) {
         this.client = client;
@@ -36,8 +48,14 @@ abstract class CipherAdapter extends CipherSpi {
     /** Takes the parameters of {@code init}; null if there are none. */
     abstract void begin(AlgorithmParameterSpec spec) throws InvalidAlgorithmParameterException;
 
-    /** Returns what {@code init} needs the key to permit, as the request's argument. */
+    /** Returns a key that permits the mode, as the request's argument. */
     abstract Object argument(Key given) throws InvalidKeyException;
+
+    /** Returns the mechanism's parameters of the next request, or null. */
+    abstract Map<String, ?> requestParameters();
+
+    /** Takes the parameters that the HSM chose; null if there are none. */
+    void took(Map<?, ?> chosen) {}
 
     /** Returns the class of parameters that {@code init} takes. */
     abstract Class<? extends AlgorithmParameterSpec> specClass();
@@ -53,38 +71,80 @@ abstract class CipherAdapter extends CipherSpi {
     }
 
     @Override
-    protected int engineGetBlockSize() {
-        return row.number("iv") == 12 ? 16 : row.number("size");
-    }
-
-    @Override
-    protected void engineInit(int mode, Key given, SecureRandom random) throws InvalidKeyException {
+    protected void engineInit(int number, Key given, SecureRandom random) throws InvalidKeyException {
         try {
-            engineInit(mode, given, (AlgorithmParameterSpec) null, random);
+            engineInit(number, given, (AlgorithmParameterSpec) null, random);
         } catch (InvalidAlgorithmParameterException e) {
             throw new InvalidKeyException(e.getMessage(), e);
         }
     }
 
     @Override
-    protected void engineInit(int mode, Key given, AlgorithmParameters parameters, SecureRandom random)
+    protected void engineInit(int number, Key given, AlgorithmParameters parameters, SecureRandom random)
             throws InvalidKeyException, InvalidAlgorithmParameterException {
         try {
-            engineInit(mode, given, parameters == null ? null : parameters.getParameterSpec(specClass()), random);
+            engineInit(number, given, parameters == null ? null : parameters.getParameterSpec(specClass()), random);
         } catch (InvalidParameterSpecException e) {
             throw new InvalidAlgorithmParameterException(e.getMessage(), e);
         }
     }
 
     @Override
-    protected void engineInit(int mode, Key given, AlgorithmParameterSpec spec, SecureRandom random)
+    protected void engineInit(int number, Key given, AlgorithmParameterSpec spec, SecureRandom random)
             throws InvalidKeyException, InvalidAlgorithmParameterException {
-        if (mode != Cipher.ENCRYPT_MODE && mode != Cipher.DECRYPT_MODE) {
-            throw new InvalidAlgorithmParameterException(row.algorithm() + " encrypts and decrypts only");
-        }
-        encrypting = mode == Cipher.ENCRYPT_MODE;
+        mode = Mode.of(number, row);
         key = argument(given);
-        begin(spec);
+        KeyAttributesMap wishes = mode == Mode.UNWRAP ? wishes(spec) : null;
+        attributes = wishes == null ? Map.of() : Attributes.toFields(wishes);
+        begin(spec == wishes ? null : spec);
+    }
+
+    /** Returns the attributes for the key to unwrap, which come alone or together with the cipher's parameters. */
+    private static KeyAttributesMap wishes(AlgorithmParameterSpec spec) {
+        if (spec instanceof GCMUnwrapKeySpec) {
+            return ((GCMUnwrapKeySpec) spec).getKeyAttributesMap();
+        }
+        if (spec instanceof IvUnwrapKeySpec) {
+            return ((IvUnwrapKeySpec) spec).getKeyAttributesMap();
+        }
+        if (spec instanceof OAEPUnwrapKeySpec) {
+            return ((OAEPUnwrapKeySpec) spec).getKeyAttributesMap();
+        }
+        return spec instanceof KeyAttributesMap ? (KeyAttributesMap) spec : null;
+    }
+
+    @Override
+    protected byte[] engineWrap(Key target) throws IllegalBlockSizeException, InvalidKeyException {
+        Object handle = KeyArguments.own(client, target, null, "EXTRACTABLE");
+        try {
+            List<Object> results = client.call(mode.request(), key, row.mechanism(), requestParameters(), handle);
+            took((Map<?, ?>) results.get(1));
+            return (byte[]) results.get(0);
+        } catch (HsmException e) {
+            throw Errors.wrap(e);
+        }
+    }
+
+    @Override
+    protected Key engineUnwrap(byte[] wrapped, String algorithm, int type)
+            throws InvalidKeyException, NoSuchAlgorithmException {
+        if (wrapped == null || type == Cipher.PUBLIC_KEY) {
+            throw new InvalidKeyException("A wrapped secret or private key is needed; public keys are not wrapped");
+        }
+        boolean isSecret = type == Cipher.SECRET_KEY;
+        Map<String, Object> wishes = new HashMap<>(attributes);
+        wishes.put("OBJECT_CLASS", isSecret ? "SECRET_KEY" : "PRIVATE_KEY");
+        wishes.put("KEY_TYPE", Keys.type(algorithm, isSecret));
+        if (!wishes.entrySet().containsAll(attributes.entrySet())) {
+            throw new InvalidKeyException("The attributes of the key to unwrap name another class or type of key");
+        }
+        try {
+            List<Object> results =
+                    client.call(mode.request(), key, row.mechanism(), requestParameters(), wrapped, wishes);
+            return Keys.named(client, results.get(0), algorithm);
+        } catch (HsmException e) {
+            throw Errors.invalidKey(e);
+        }
     }
 
     @Override
@@ -104,7 +164,7 @@ abstract class CipherAdapter extends CipherSpi {
             throws ShortBufferException, IllegalBlockSizeException, BadPaddingException {
         // Asked before the operation, so that a caller may come again with a larger buffer. Decrypting gives less than
         // the bound, by how much only the result tells.
-        int needed = encrypting ? engineGetOutputSize(length) : 0;
+        int needed = mode.encrypts() ? engineGetOutputSize(length) : 0;
         if (output.length - outputOffset < needed) {
             throw new ShortBufferException(needed + " bytes are needed");
         }
@@ -127,8 +187,8 @@ abstract class CipherAdapter extends CipherSpi {
         if (given instanceof RSAKey) {
             return ((RSAKey) given).getModulus().bitLength();
         }
-        if (given instanceof io.hsmbridge.jce.keys.HsmKey) {
-            Object size = ((io.hsmbridge.jce.keys.HsmKey) given).attribute("SIZE");
+        if (given instanceof HsmKey) {
+            Object size = ((HsmKey) given).attribute("SIZE");
             if (size instanceof Long) {
                 return ((Long) size).intValue();
             }

@@ -3,7 +3,6 @@ package io.hsmbridge.jce.spi;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
-import io.hsmbridge.jce.wire.Operation;
 import io.hsmbridge.jce.wire.Values.Slice;
 import java.io.ByteArrayOutputStream;
 import java.security.AlgorithmParameters;
@@ -33,7 +32,7 @@ final class GcmCipherAdapter extends CipherAdapter {
 
     @Override
     Object argument(Key given) throws InvalidKeyException {
-        return KeyArguments.own(client, given, "AES", encrypting ? "ENCRYPT" : "DECRYPT");
+        return KeyArguments.own(client, given, "AES", mode.name());
     }
 
     @Override
@@ -49,9 +48,10 @@ final class GcmCipherAdapter extends CipherAdapter {
         if (spec != null && (!(spec instanceof GCMParameterSpec) || ((GCMParameterSpec) spec).getTLen() != TAG_BITS)) {
             throw new InvalidAlgorithmParameterException("AES-GCM takes a GCMParameterSpec with a tag of 128 bits");
         }
-        if (!encrypting) {
-            if (spec == null || ((GCMParameterSpec) spec).getIV().length == 0) {
-                throw new InvalidAlgorithmParameterException("AES-GCM decryption needs a GCMParameterSpec with the IV");
+        if (!mode.encrypts()) {
+            if (spec == null || ((GCMParameterSpec) spec).getIV().length != row.number("iv")) {
+                throw new InvalidAlgorithmParameterException("AES-GCM decryption needs a GCMParameterSpec with the IV, "
+                        + row.number("iv") + " bytes");
             }
             iv = ((GCMParameterSpec) spec).getIV();
         }
@@ -80,7 +80,7 @@ final class GcmCipherAdapter extends CipherAdapter {
     @Override
     protected int engineGetOutputSize(int length) {
         int total = length + (waiting == null ? 0 : waiting.size());
-        return encrypting ? total + TAG_BYTES : Math.max(0, total - TAG_BYTES);
+        return mode.encrypts() ? total + TAG_BYTES : Math.max(0, total - TAG_BYTES);
     }
 
     @Override
@@ -120,30 +120,36 @@ final class GcmCipherAdapter extends CipherAdapter {
             }
             data = new Slice(waiting.toByteArray(), 0, waiting.size());
         }
-        Map<String, Object> parameters = parameterMap();
+        Map<String, ?> parameters = requestParameters();
         waiting = null;
         aad = null;
         try {
-            if (!encrypting) {
-                return client.bytes(Operation.DECRYPT, key, row.mechanism(), parameters, data);
+            if (!mode.encrypts()) {
+                return client.bytes(mode.request(), key, row.mechanism(), parameters, data);
             }
-            List<Object> results = client.call(Operation.ENCRYPT, key, row.mechanism(), parameters, data);
-            iv = (byte[]) ((Map<?, ?>) results.get(1)).get("iv");
+            List<Object> results = client.call(mode.request(), key, row.mechanism(), parameters, data);
+            took((Map<?, ?>) results.get(1));
             return (byte[]) results.get(0);
         } catch (HsmException e) {
             throw Errors.crypt(e);
         }
     }
 
-    private Map<String, Object> parameterMap() {
-        if (encrypting && aad == null) {
+    @Override
+    void took(Map<?, ?> chosen) {
+        iv = (byte[]) chosen.get("iv");
+    }
+
+    @Override
+    Map<String, ?> requestParameters() {
+        if (mode.encrypts() && aad == null) {
             return null;
         }
         Map<String, Object> parameters = new HashMap<>(4);
         if (aad != null) {
             parameters.put("aad", aad.toByteArray());
         }
-        if (!encrypting) {
+        if (!mode.encrypts()) {
             parameters.put("iv", iv);
         }
         return parameters;

@@ -43,10 +43,19 @@ final class MultiPart {
         ByteArrayOutputStream out = new ByteArrayOutputStream(Math.max(length, 64));
         int last = length > PIECE ? length - PIECE : 0;
         if (last > 0) {
-            out.writeBytes(update(data, offset, last));
+            out.writeBytes(updateOrAbort(data, offset, last));
         }
         out.writeBytes(client.bytes(Operation.FINISH, handle, new Slice(data, offset + last, length - last)));
         return out.toByteArray();
+    }
+
+    private byte[] updateOrAbort(byte[] data, int offset, int length) throws HsmException {
+        try {
+            return update(data, offset, length);
+        } catch (HsmException e) {
+            abort();
+            throw e;
+        }
     }
 
     /** Drops the operation; one that the HSM has dropped already is no matter. */

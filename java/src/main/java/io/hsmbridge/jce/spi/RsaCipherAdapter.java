@@ -3,7 +3,6 @@ package io.hsmbridge.jce.spi;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
-import io.hsmbridge.jce.wire.Operation;
 import java.io.ByteArrayOutputStream;
 import java.security.AlgorithmParameters;
 import java.security.InvalidAlgorithmParameterException;
@@ -20,7 +19,7 @@ import javax.crypto.NoSuchPaddingException;
 import javax.crypto.spec.OAEPParameterSpec;
 import javax.crypto.spec.PSource;
 
-/** RSA with PKCS #1 and OAEP padding (RFC 8017). MGF1 uses the same hash as OAEP, unlike the JDK's default. */
+/** RSA with PKCS #1 and OAEP padding (RFC 8017), and RSA-AES key wrap. MGF1 uses the same hash as OAEP, unlike the JDK's default. */
 final class RsaCipherAdapter extends CipherAdapter {
     private final ByteArrayOutputStream waiting = new ByteArrayOutputStream();
     private Map<String, Object> parameters;
@@ -33,8 +32,8 @@ final class RsaCipherAdapter extends CipherAdapter {
 
     @Override
     Object argument(Key given) throws InvalidKeyException {
-        Object argument = encrypting ? KeyArguments.anyPublic(client, given, "RSA", "ENCRYPT")
-                : KeyArguments.own(client, given, "RSA", "DECRYPT");
+        Object argument = mode == Mode.ENCRYPT ? KeyArguments.anyPublic(client, given, "RSA", mode.name())
+                : KeyArguments.own(client, given, "RSA", mode.name());
         modulusBytes = given instanceof RSAKey ? (((RSAKey) given).getModulus().bitLength() + 7) / 8 : 0;
         return argument;
     }
@@ -66,6 +65,11 @@ final class RsaCipherAdapter extends CipherAdapter {
             label = ((PSource.PSpecified) oaep.getPSource()).getValue();
         }
         parameters = label.length == 0 ? null : Map.of("label", label);
+    }
+
+    @Override
+    Map<String, ?> requestParameters() {
+        return parameters;
     }
 
     /** {@code RSA} alone, with mode and padding of the registered row, is how some callers ask. */
@@ -125,8 +129,7 @@ final class RsaCipherAdapter extends CipherAdapter {
         byte[] data = waiting.toByteArray();
         waiting.reset();
         try {
-            int request = encrypting ? Operation.ENCRYPT : Operation.DECRYPT;
-            return client.bytes(request, key, row.mechanism(), parameters, data);
+            return client.bytes(mode.request(), key, row.mechanism(), parameters, data);
         } catch (HsmException e) {
             throw Errors.crypt(e);
         }

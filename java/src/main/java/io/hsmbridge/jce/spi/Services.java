@@ -107,6 +107,8 @@ public final class Services {
             switch (row.get("form")) {
                 case "aead":
                     return new GcmCipherAdapter(client.get(), row);
+                case "wrap":
+                    return new KeyWrapAdapter(client.get(), row);
                 case "rsa":
                     return new RsaCipherAdapter(client.get(), row);
                 default:

@@ -1,0 +1,110 @@
+"""Key wrapping: AES key wrap (RFC 3394), with zero padding (RFC 5649), with PKCS #5 padding, and under RSA with AES."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from cryptography.hazmat.primitives import keywrap
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.padding import PKCS7
+
+from hsmcore.errors import DataLengthInvalid, MechanismParameterInvalid, PaddingInvalid
+from hsmcore.mechanisms import KEY_WRAP_IV, Mechanism
+from hsmcore.primitives.asymmetric import oaep_decryptor, oaep_encryptor
+from hsmcore.primitives.parameters import Parameters, bytes_parameter
+
+Wrap = Callable[[Parameters, bytes], tuple[bytes, None]]
+Unwrap = Callable[[Parameters, bytes], bytes]
+
+SEMIBLOCK = 8
+"""Bytes of the unit in which AES key wrap works (RFC 3394 2)."""
+SHORTEST = 16
+"""Bytes that AES key wrap without zero padding takes at least (RFC 3394 2, n is 2 or more)."""
+TEMPORARY_KEY = 32
+"""Bytes of the AES key that RSA-AES key wrap makes for one target (PKCS #11 CKM_RSA_AES_KEY_WRAP: 16, 24 or 32)."""
+
+
+def aes_wrapper(row: Mechanism, key: bytes) -> Wrap:
+    """AES key wrap.
+
+    NO_PAD is RFC 3394, ZERO_PAD is RFC 5649. PKCS5_PAD is CloudHSM's own: 1 to 8 bytes of PKCS #5 padding (RFC 8018
+    6.1.1), 8 for data of whole semiblocks, then RFC 3394.
+    """
+
+    def run(parameters: Parameters, data: bytes) -> tuple[bytes, None]:
+        _check_iv(row, parameters)
+        if row.mode == "ZERO_PAD":
+            return keywrap.aes_key_wrap_with_padding(key, data), None
+        if row.mode == "PKCS5_PAD":
+            padder = PKCS7(SEMIBLOCK * 8).padder()
+            data = padder.update(data) + padder.finalize()
+        if len(data) < SHORTEST or len(data) % SEMIBLOCK:
+            raise DataLengthInvalid(
+                f"{row.name} wraps {SHORTEST} bytes or more, padding included, in units of {SEMIBLOCK}, not {len(data)}"
+            )
+        return keywrap.aes_key_wrap(key, data), None
+
+    return run
+
+
+def aes_unwrapper(row: Mechanism, key: bytes) -> Unwrap:
+    """Undo ``aes_wrapper``. Raises ``PaddingInvalid`` where the integrity check or the padding fails."""
+    unwrap = keywrap.aes_key_unwrap_with_padding if row.mode == "ZERO_PAD" else keywrap.aes_key_unwrap
+
+    def run(parameters: Parameters, data: bytes) -> bytes:
+        _check_iv(row, parameters)
+        try:
+            plain = unwrap(key, data)
+            if row.mode == "PKCS5_PAD":
+                unpadder = PKCS7(SEMIBLOCK * 8).unpadder()
+                plain = unpadder.update(plain) + unpadder.finalize()
+        except (keywrap.InvalidUnwrap, ValueError):
+            raise _refused() from None
+        return plain
+
+    return run
+
+
+def _check_iv(row: Mechanism, parameters: Parameters) -> None:
+    """Take the initial value of RFC 3394 where one may be given, and no other; ZERO_PAD has its own (RFC 5649 3)."""
+    iv = bytes_parameter(parameters, "iv")
+    if iv is None:
+        return
+    if not row.iv:
+        raise MechanismParameterInvalid(f"{row.name} takes no iv")
+    if iv != KEY_WRAP_IV:
+        raise MechanismParameterInvalid(f"the iv of {row.name} is 0x{KEY_WRAP_IV.hex()} or not given")
+
+
+def rsa_aes_wrapper(row: Mechanism, key: rsa.RSAPublicKey) -> Wrap:
+    """RSA-AES key wrap (PKCS #11 CKM_RSA_AES_KEY_WRAP).
+
+    The result is a temporary AES-256 key under RSAES-OAEP, as long as the modulus, then the data under that key (RFC
+    5649).
+    """
+    encrypt = oaep_encryptor(row, key)
+
+    def run(parameters: Parameters, data: bytes) -> tuple[bytes, None]:
+        temporary = os.urandom(TEMPORARY_KEY)
+        return encrypt(parameters, temporary)[0] + keywrap.aes_key_wrap_with_padding(temporary, data), None
+
+    return run
+
+
+def rsa_aes_unwrapper(row: Mechanism, key: rsa.RSAPrivateKey) -> Unwrap:
+    """Undo ``rsa_aes_wrapper``, with a temporary AES key of any size. Raises ``PaddingInvalid``."""
+    decrypt, modulus = oaep_decryptor(row, key), key.key_size // 8
+
+    def run(parameters: Parameters, data: bytes) -> bytes:
+        temporary = decrypt(parameters, data[:modulus])
+        try:
+            return keywrap.aes_key_unwrap_with_padding(temporary, data[modulus:])
+        except (keywrap.InvalidUnwrap, ValueError):
+            raise _refused() from None
+
+    return run
+
+
+def _refused() -> PaddingInvalid:
+    return PaddingInvalid("the bytes do not unwrap with this key and these parameters")
