@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
@@ -15,11 +16,20 @@ from typing import Self
 import hsmcore
 from hsmcore import making, policy
 from hsmcore.attributes import Value, given
-from hsmcore.errors import MalformedRequest, MasterKeyUnavailable, PermissionDenied, StateError, UserBusy, UserOwnsKeys
+from hsmcore.errors import (
+    DataLengthInvalid,
+    MalformedRequest,
+    MasterKeyUnavailable,
+    PermissionDenied,
+    StateError,
+    UserBusy,
+    UserOwnsKeys,
+)
 from hsmcore.keyring import KeyRing
 from hsmcore.keys import KeyRecord
 from hsmcore.mechanisms import Operation
 from hsmcore.multipart import MultiPart
+from hsmcore.primitives.secrecy import random_bytes
 from hsmcore.sealing import Vault, new_master, open_master, seal_master
 from hsmcore.sessions import ADMIN, CRYPTO_USER, Session, Sessions
 from hsmcore.settings import Settings
@@ -34,6 +44,8 @@ Parameters = Mapping[str, object] | None
 
 _ENCRYPT, _DECRYPT, _SIGN, _VERIFY = Operation.ENCRYPT, Operation.DECRYPT, Operation.SIGN, Operation.VERIFY
 DEFAULT_SETTINGS = Settings()
+MAX_RANDOM = 65536
+"""Random bytes that one request draws (SP 800-90A table 3: 2 to the 19 bits)."""
 _KINDS = {"encrypt": _ENCRYPT, "decrypt": _DECRYPT, "sign": _SIGN}
 
 
@@ -49,7 +61,7 @@ class Hsm:
         self._sessions = Sessions()
         self._users = Users(store, vault, self._lock)
         self._ring = KeyRing(store, vault, self._sessions, self._lock)
-        self._use = KeyUse(self._ring, self._lock, strict_limits=self.settings.strict_limits)
+        self._use = KeyUse(self._ring, self._lock, self.settings)
         self._wrapping = Wrapping(self._ring, self._use, self.settings)
         self._multipart = MultiPart()
 
@@ -206,6 +218,25 @@ class Hsm:
         """
         policy.require(session, CRYPTO_USER)
         return self._ring.add(session, [making.read(attributes, material, self.settings)])[0]
+
+    def derive_key(
+        self, session: Session, key: int, mechanism: str, parameters: Parameters, attributes: Attributes
+    ) -> KeyRecord:
+        """Derive a secret key from a key with DERIVE; the attributes name its KEY_TYPE and SIZE (bits).
+
+        Raises as ``encrypt`` and as ``generate_key``.
+        """
+        derive = self._use.operation(session, Operation.DERIVE, key, mechanism)
+        base = self._ring.entry(session, key).record.attributes
+        made = making.derive_secret(partial(derive, parameters), attributes, base, self.settings)
+        return self._ring.add(session, [made])[0]
+
+    def random(self, session: Session, length: int) -> bytes:
+        """Return that many random bytes, at most ``MAX_RANDOM``. Raises ``DataLengthInvalid``."""
+        policy.require_alive(session)
+        if not 0 <= length <= MAX_RANDOM:
+            raise DataLengthInvalid(f"one request draws 0 to {MAX_RANDOM} random bytes, not {length}")
+        return random_bytes(length)
 
     def find_keys(self, session: Session, attributes: Attributes, limit: int = 0) -> list[KeyRecord]:
         """Return the keys that this session sees and that have all these values; a limit of 0 is none.
