@@ -98,6 +98,12 @@ class Handlers:
         """Import a key."""
         return self._hsm.import_key(session, flat(attributes), material).fields()
 
+    def derive_key(
+        self, session: Session, key: int, mechanism: str, parameters: Fields | None, attributes: Fields
+    ) -> Fields:
+        """Derive a secret key."""
+        return self._hsm.derive_key(session, key, mechanism, parameters, flat(attributes)).fields()
+
     def find_keys(self, session: Session, attributes: Fields, limit: int) -> list[Fields]:
         """Find keys by attributes."""
         if limit < 0:

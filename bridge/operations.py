@@ -134,6 +134,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "unwrap_key",
         Result.VALUE,
     ),
+    Operation(20, "DERIVE_KEY", (_HANDLE, _MECHANISM, _PARAMETERS, _ATTRIBUTES), "derive_key", Result.VALUE),
+    Operation(21, "RANDOM", (_integer("length"),), "hsm.random", Result.BYTES),
     Operation(30, "ENCRYPT", (_KEY, _MECHANISM, _PARAMETERS, _DATA), "hsm.encrypt", Result.VALUES),
     Operation(31, "DECRYPT", (_KEY, _MECHANISM, _PARAMETERS, _DATA), "hsm.decrypt", Result.BYTES),
     Operation(32, "SIGN", (_KEY, _MECHANISM, _PARAMETERS, _DATA), "hsm.sign", Result.BYTES),

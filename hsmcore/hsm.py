@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,11 +18,12 @@ import hsmcore
 from hsmcore import making, permissions, policy
 from hsmcore.administration import Administration
 from hsmcore.attributes import Value, given
-from hsmcore.errors import MalformedRequest, MasterKeyUnavailable, StateError
+from hsmcore.errors import DataLengthInvalid, MalformedRequest, MasterKeyUnavailable, StateError
 from hsmcore.keys import KeyRecord
 from hsmcore.mechanisms import Operation
 from hsmcore.multipart import MultiPart
 from hsmcore.permissions import guarded
+from hsmcore.primitives.secrecy import random_bytes
 from hsmcore.quorum import QuorumRules
 from hsmcore.sealing import Vault, new_master, open_master, seal_master
 from hsmcore.sessions import ADMIN, Session
@@ -39,6 +41,8 @@ Clock = Callable[[], float]
 
 _ENCRYPT, _DECRYPT, _SIGN, _VERIFY = Operation.ENCRYPT, Operation.DECRYPT, Operation.SIGN, Operation.VERIFY
 DEFAULT_SETTINGS = Settings()
+MAX_RANDOM = 65536
+"""Random bytes that one request draws (SP 800-90A table 3: 2 to the 19 bits)."""
 _KINDS = {"encrypt": _ENCRYPT, "decrypt": _DECRYPT, "sign": _SIGN}
 
 
@@ -51,7 +55,7 @@ class Hsm(Administration):
         self.settings = Settings.decode(vault.open_settings(store.hsm().settings))
         self._state = state
         self._store = store
-        self._use = KeyUse(self._ring, self._approvals, self._lock, strict_limits=self.settings.strict_limits)
+        self._use = KeyUse(self._ring, self._approvals, self._lock, self.settings)
         self._wrapping = Wrapping(self._ring, self._use, self._approvals, self.settings)
         self._multipart = MultiPart()
 
@@ -177,6 +181,26 @@ class Hsm(Administration):
         Raises ``KeyMaterialInvalid``, and as ``generate_key``.
         """
         return self._ring.add(session, [making.read(attributes, material, self.settings)])[0]
+
+    @guarded
+    def derive_key(
+        self, session: Session, key: int, mechanism: str, parameters: Parameters, attributes: Attributes
+    ) -> KeyRecord:
+        """Derive a secret key from a key with DERIVE; the attributes name its KEY_TYPE and SIZE (bits).
+
+        Raises as ``encrypt`` and as ``generate_key``.
+        """
+        derive = self._use.operation(session, Operation.DERIVE, key, mechanism)
+        base = self._ring.entry(session, key).record.attributes
+        made = making.derive_secret(partial(derive, parameters), attributes, base, self.settings)
+        return self._ring.add(session, [made])[0]
+
+    @guarded
+    def random(self, session: Session, length: int) -> bytes:
+        """Return that many random bytes, at most ``MAX_RANDOM``. Raises ``DataLengthInvalid``."""
+        if not 0 <= length <= MAX_RANDOM:
+            raise DataLengthInvalid(f"one request draws 0 to {MAX_RANDOM} random bytes, not {length}")
+        return random_bytes(length)
 
     @guarded
     def find_keys(self, session: Session, attributes: Attributes, limit: int = 0) -> list[KeyRecord]:

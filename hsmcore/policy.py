@@ -20,7 +20,7 @@ from hsmcore.errors import (
     QuorumValueInvalid,
 )
 from hsmcore.keys import Entry, KeyRecord
-from hsmcore.mechanisms import MECHANISMS, Mechanism, Operation
+from hsmcore.mechanisms import DIGEST_BYTES, MECHANISMS, Mechanism, Operation
 from hsmcore.quorum import KEY_SERVICES, MAX_VALUE, SERVICES
 from hsmcore.sessions import ADMIN, Session, ended
 
@@ -31,6 +31,7 @@ _CLASSES = {
     Operation.VERIFY: (SECRET, PUBLIC),
     Operation.WRAP: (SECRET, PUBLIC),
     Operation.UNWRAP: (SECRET, PRIVATE),
+    Operation.DERIVE: (SECRET, PRIVATE),
 }
 
 
@@ -168,3 +169,15 @@ def require_usable(attributes: Mapping[str, Value], row: Mechanism, operation: O
         raise KeyTypeInconsistent(f"a {key_type} {key_class} does not {operation.value.lower()} with {row.name}")
     if attributes[operation.value] is not True:
         raise KeyFunctionNotPermitted(f"the key does not {operation.value.lower()}: its {operation.value} is false")
+
+
+def require_strong_hash(attributes: Mapping[str, Value], row: Mechanism) -> None:
+    """Raise ``KeyFunctionNotPermitted`` for an ECDSA signature over a hash shorter than the order of the key's curve.
+
+    SHA-512 is long enough for P-521 (SP 800-57 part 1, table 3). A digest as given is not looked at.
+    """
+    bits, size = DIGEST_BYTES.get(row.hash, 0) * 8, attributes["SIZE"]
+    if row.family == "ecdsa" and isinstance(size, int) and 0 < bits < min(size, 512):
+        raise KeyFunctionNotPermitted(
+            f"{row.hash} is weaker than a key of {size} bits; this HSM signs with a hash as strong as the key"
+        )

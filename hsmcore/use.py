@@ -22,6 +22,7 @@ from hsmcore.mechanisms import MECHANISMS, Operation
 from hsmcore.primitives.families import Begin, Run
 from hsmcore.primitives.keyforms import PublicKey, open_public
 from hsmcore.sessions import Session
+from hsmcore.settings import Settings
 
 KeyReference = int | bytes
 """A handle, or the SubjectPublicKeyInfo (DER) of a public key that is not in the HSM."""
@@ -40,11 +41,12 @@ PREPARED = SHORTCUTS = 4096
 class KeyUse:
     """Prepares operations with keys."""
 
-    def __init__(self, ring: KeyRing, approvals: Approvals, lock: RLock, *, strict_limits: bool) -> None:
+    def __init__(self, ring: KeyRing, approvals: Approvals, lock: RLock, settings: Settings) -> None:
         self._ring = ring
         self._approvals = approvals
         self._lock = lock
-        self._strict = strict_limits
+        self._strict = settings.strict_limits
+        self._strong_hashes = settings.strong_hashes
 
     def operation(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Run:
         """Return the function of a one-shot operation, as it was prepared before if it was.
@@ -64,6 +66,8 @@ class KeyUse:
             return _foreign_operation(key, mechanism, kind.value)
         entry = self._ring.entry(session, key)
         policy.require_usable(entry.record.attributes, row, kind)
+        if self._strong_hashes and kind is Operation.SIGN:
+            policy.require_strong_hash(entry.record.attributes, row)
         run = primitives.operation(row, kind, self._ring.open(entry))
         if self._strict and row.limit:
             run = limited(row, kind, run)

@@ -27,6 +27,10 @@ from hsmcore.users import check_password, normal_name
     "--strict-limits", is_flag=True,
     help="Refuse more data at once than CloudHSM takes, such as 16,000 bytes for AES-GCM.",
 )  # fmt: skip
+@click.option(
+    "--strong-hashes", is_flag=True,
+    help="Refuse ECDSA signatures over a hash weaker than the key, as CloudHSM does from Client SDK 5.16 on.",
+)  # fmt: skip
 @click.pass_obj
 def initialize(
     home: Path,
@@ -35,6 +39,7 @@ def initialize(
     non_extractable: bool,
     enable_clear_key_extraction: bool,
     strict_limits: bool,
+    strong_hashes: bool,
 ) -> None:
     """Make an HSM, its admin and a crypto user.
 
@@ -61,6 +66,7 @@ def initialize(
         clear_key_extraction=enable_clear_key_extraction,
         extractable_default=not non_extractable,
         strict_limits=strict_limits,
+        strong_hashes=strong_hashes,
     )
     with Hsm.initialize(home, admin_password=admin_password, passphrase=sealed_by, settings=settings) as hsm:
         click.echo(f"Made an HSM in {home}")
@@ -76,6 +82,8 @@ def initialize(
         click.echo("  extraction    the owner of an extractable key can read it in the clear")
     if strict_limits:
         click.echo("  limits        as strict as CloudHSM's on how much data an operation takes at once")
+    if strong_hashes:
+        click.echo("  ECDSA         signs with hashes as strong as the key")
     _tell_master_key(home, sealed=sealed_by is not None)
     if not unactivated:
         click.echo("Next: `hsm start` for a daemon, or `hsm keytool`, `hsm jarsigner`, `hsm java` without one.")

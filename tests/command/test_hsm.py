@@ -83,6 +83,15 @@ def test_init_with_strict_limits(tmp_path: Path) -> None:
             hsm.encrypt(session, key, "AES_GCM", None, bytes(16_001))
 
 
+def test_an_hsm_of_strong_hashes(tmp_path: Path) -> None:
+    with fresh_site(tmp_path / "hsm", "--strong-hashes") as site:
+        store = ["-storetype", "CloudHSM", "-keystore", str(tmp_path / "s"), "-storepass", "changeit"]
+        made = ["keytool", "-genkeypair", "-keyalg", "EC", "-groupname", "secp384r1", "-dname", "CN=x", *store,
+                "-keypass", "changeit", "-providerName", "CloudHSM"]  # fmt: skip
+        site.must(*made, "-alias", "strong", "-sigalg", "SHA384withECDSA")
+        assert "SHA-256 is weaker" in site.hsm(*made, "-alias", "weak", "-sigalg", "SHA256withECDSA").stdout
+
+
 def test_the_xdg_directory_is_the_default(tmp_path: Path) -> None:
     site = bare(tmp_path, XDG_DATA_HOME=str(tmp_path / "data"))
     del site.environment["HSM_HOME"]

@@ -33,6 +33,8 @@ ALLOWED = {
     "CLEAR_VALUE": "c",
     "WRAP_KEY": "c",
     "UNWRAP_KEY": "c",
+    "DERIVE_KEY": "c",
+    "RANDOM": "ac",
     "ENCRYPT": "c",
     "DECRYPT": "c",
     "SIGN": "c",

@@ -14,6 +14,8 @@ public final class Operation {
     public static final int CLEAR_VALUE = 17;
     public static final int WRAP_KEY = 18;
     public static final int UNWRAP_KEY = 19;
+    public static final int DERIVE_KEY = 20;
+    public static final int RANDOM = 21;
     public static final int ENCRYPT = 30;
     public static final int DECRYPT = 31;
     public static final int SIGN = 32;
