@@ -26,7 +26,7 @@ public final class EdPrivateHsmKey extends HsmKey implements EdECPrivateKey {
     }
 
     @Override
-    String clearFormat() {
+    protected String clearFormat() {
         return "PKCS#8";
     }
 }

@@ -34,7 +34,7 @@ public final class EdPublicHsmKey extends HsmKey implements EdECPublicKey {
     }
 
     @Override
-    String clearFormat() {
+    protected String clearFormat() {
         return "X.509";
     }
 

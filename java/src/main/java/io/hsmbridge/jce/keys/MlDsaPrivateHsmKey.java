@@ -13,7 +13,7 @@ public final class MlDsaPrivateHsmKey extends HsmKey implements PrivateKey {
     }
 
     @Override
-    String clearFormat() {
+    protected String clearFormat() {
         return "PKCS#8";
     }
 }

@@ -22,7 +22,7 @@ public final class MlDsaPublicHsmKey extends HsmKey implements PublicKey {
     }
 
     @Override
-    String clearFormat() {
+    protected String clearFormat() {
         return "X.509";
     }
 
