@@ -6,41 +6,38 @@ All methods may be called from any thread.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from threading import RLock
 from types import TracebackType
 from typing import Self
 
 import hsmcore
-from hsmcore import making, policy
+from hsmcore import making, permissions, policy
+from hsmcore.administration import Administration
 from hsmcore.attributes import Value, given
-from hsmcore.errors import (
-    DataLengthInvalid,
-    MalformedRequest,
-    MasterKeyUnavailable,
-    PermissionDenied,
-    StateError,
-    UserBusy,
-    UserOwnsKeys,
-)
-from hsmcore.keyring import KeyRing
+from hsmcore.errors import DataLengthInvalid, MalformedRequest, MasterKeyUnavailable, StateError
 from hsmcore.keys import KeyRecord
 from hsmcore.mechanisms import Operation
 from hsmcore.multipart import MultiPart
+from hsmcore.permissions import guarded
 from hsmcore.primitives.secrecy import random_bytes
+from hsmcore.quorum import QuorumRules
 from hsmcore.sealing import Vault, new_master, open_master, seal_master
-from hsmcore.sessions import ADMIN, CRYPTO_USER, Session, Sessions
+from hsmcore.sessions import ADMIN, Session
 from hsmcore.settings import Settings
 from hsmcore.state import StateDirectory, missing
-from hsmcore.store import Store
+from hsmcore.store import HsmRow, Store
 from hsmcore.use import KeyReference, KeyUse
-from hsmcore.users import UserInfo, Users, new_user
+from hsmcore.users import first_user
 from hsmcore.wrapping import Wrapping
 
 Attributes = Mapping[str, None | Value]
 Parameters = Mapping[str, object] | None
+Clock = Callable[[], float]
+"""Gives seconds, by which tokens expire."""
 
 _ENCRYPT, _DECRYPT, _SIGN, _VERIFY = Operation.ENCRYPT, Operation.DECRYPT, Operation.SIGN, Operation.VERIFY
 DEFAULT_SETTINGS = Settings()
@@ -49,20 +46,17 @@ MAX_RANDOM = 65536
 _KINDS = {"encrypt": _ENCRYPT, "decrypt": _DECRYPT, "sign": _SIGN}
 
 
-class Hsm:
+class Hsm(Administration):
     """An HSM in a state directory, which this process alone has until ``close``."""
 
-    def __init__(self, state: StateDirectory, store: Store, vault: Vault) -> None:
+    def __init__(self, state: StateDirectory, store: Store, vault: Vault, clock: Clock) -> None:
         """Take over an unlocked state; ``initialize`` and ``open`` are the ways to get one."""
-        self.settings = Settings.decode(vault.open_settings(store.hsm()[1]))
+        super().__init__(store, vault, clock)
+        self.settings = Settings.decode(vault.open_settings(store.hsm().settings))
         self._state = state
         self._store = store
-        self._lock = RLock()
-        self._sessions = Sessions()
-        self._users = Users(store, vault, self._lock)
-        self._ring = KeyRing(store, vault, self._sessions, self._lock)
-        self._use = KeyUse(self._ring, self._lock, self.settings)
-        self._wrapping = Wrapping(self._ring, self._use, self.settings)
+        self._use = KeyUse(self._ring, self._approvals, self._lock, self.settings)
+        self._wrapping = Wrapping(self._ring, self._use, self._approvals, self.settings)
         self._multipart = MultiPart()
 
     @classmethod
@@ -70,20 +64,22 @@ class Hsm:
         cls,
         home: Path,
         *,
-        admin_password: bytes,
+        admin_password: bytes | None,
         passphrase: bytes | None = None,
         settings: Settings = DEFAULT_SETTINGS,
+        clock: Clock = time.monotonic,
     ) -> Self:
         """Make an HSM with the admin ``admin`` in the directory, and open it.
 
-        Without a passphrase the master key is sealed under the key file ``master.key``. Raises ``PasswordInvalid``,
-        ``StateError`` if there is an HSM already, ``StateLocked``, ``StoreFull``; after one it may be tried again.
+        Without an admin's password it is not activated: ``activate`` sets one. Without a passphrase the master key is
+        sealed under the key file ``master.key``. Raises ``PasswordInvalid``, ``StateError`` if there is an HSM already,
+        ``StateLocked``, ``StoreFull``; after one it may be tried again.
         """
         if passphrase == b"":
             raise MasterKeyUnavailable("the passphrase is empty; give one, or none for a key file")
         master = new_master()
         vault = Vault(master)
-        admin = new_user(vault, "admin", ADMIN, admin_password)
+        admin = first_user(vault, admin_password)
         state = StateDirectory(home, create=True)
         store = None
         try:
@@ -92,15 +88,17 @@ class Hsm:
             if store.exists():
                 raise StateError(f"there is an HSM in {state.home} already; it was left as it is")
             file_key = state.make_key_file() if passphrase is None else b""
-            store.initialize(seal_master(master, passphrase, file_key), vault.seal_settings(settings.encode()), admin)
+            sealed = seal_master(master, passphrase, file_key)
+            rules = vault.seal_quorum(QuorumRules().encode())
+            store.initialize(HsmRow(sealed, vault.seal_settings(settings.encode()), rules), admin)
             state.sync()
-            return cls(state, store, vault)
+            return cls(state, store, vault, clock)
         except BaseException:
             _release(state, store)
             raise
 
     @classmethod
-    def open(cls, home: Path, *, passphrase: bytes | None = None) -> Self:
+    def open(cls, home: Path, *, passphrase: bytes | None = None, clock: Clock = time.monotonic) -> Self:
         """Open the HSM in the directory.
 
         Raises ``StateMissing``, ``StateLocked``, ``StateVersion``, ``MasterKeyUnavailable``, ``StoreDamaged``. The
@@ -112,8 +110,9 @@ class Hsm:
             store = Store.in_file(state.database)
             if not store.exists():
                 raise missing(state.home)
-            store.migrate()
-            return cls(state, store, Vault(open_master(store.hsm()[0], passphrase, state.read_key_file)))
+            vault = Vault(open_master(store.master(), passphrase, state.read_key_file))
+            store.migrate(vault.seal_quorum(QuorumRules().encode()))
+            return cls(state, store, vault, clock)
         except BaseException:
             _release(state, store)
             raise
@@ -142,83 +141,48 @@ class Hsm:
             "home": str(self._state.home),
         }
 
-    def login(self, username: str, password: bytes, role: str = CRYPTO_USER) -> Session:
-        """Begin a session. Raises ``AuthenticationFailed``, ``AccountLocked``."""
-        name = self._users.authenticate(username, password, role)
-        with self._lock:
-            self._users.require_known(name, role)
-            return self._sessions.begin(name, role)
-
     def session(self, token: int) -> Session:
         """Return the session with that token. Raises ``Unauthenticated``."""
         return self._sessions.get(token)
 
     def logout(self, session: Session) -> None:
-        """End a session and what belongs to it: session keys, multi-part operations. One that has ended is let be."""
+        """End a session and what belongs to it: session keys, multi-part operations, tokens. An ended one is let be."""
         with self._lock:
             self._sessions.end(session)
             self._ring.drop_session(session)
             self._multipart.drop_session(session)
+            self._challenges.drop_session(session.token)
+            self._approvals.tokens.drop_session(session)
 
-    def create_user(self, session: Session, username: str, role: str, password: bytes) -> None:
-        """Make a user; for admins. Raises ``UserExists``, ``UserNameInvalid``, ``PasswordInvalid``."""
-        policy.require(session, ADMIN)
-        self._users.add(username, role, password)
+    def authorise(self, session: Session, operation: str) -> None:
+        """Raise unless this session may do what a caller makes of several operations (``permissions.PERMISSIONS``)."""
+        permissions.require(session, operation)
 
-    def delete_user(self, session: Session, username: str, role: str) -> None:
-        """Delete a user; for admins.
-
-        Raises ``UserNotFound``, ``UserBusy``, ``UserOwnsKeys``, and ``PermissionDenied`` for the last admin.
-        """
-        with self._lock:
-            policy.require(session, ADMIN)
-            name = self._users.require_known(username, role)
-            self._users.require_not_last_admin(name, role)
-            if self._sessions.of_user(name, role):
-                raise UserBusy(f"{name!r} is logged in")
-            if role == CRYPTO_USER and self._ring.owned_by(name):
-                raise UserOwnsKeys(f"{name!r} owns keys; delete them first")
-            self._users.delete(name, role)
-
-    def change_password(self, session: Session, username: str, role: str, password: bytes) -> None:
-        """Set a password, the own one or as an admin anybody's, and unlock the account.
-
-        Raises ``UserNotFound``, ``PasswordInvalid``.
-        """
-        policy.require_alive(session)
-        if session.role != ADMIN and (username.lower(), role) != (session.username, session.role):
-            raise PermissionDenied("only an admin sets another user's password")
-        self._users.change_password(username, role, password)
-
-    def list_users(self, session: Session) -> list[UserInfo]:
-        """Return all users."""
-        policy.require_alive(session)
-        return self._users.infos()
-
+    @guarded
     def generate_key(self, session: Session, mechanism: str, attributes: Attributes) -> KeyRecord:
         """Generate a secret key.
 
         Raises ``MechanismInvalid``, ``AttributeInvalid``, ``KeySizeInvalid``, ``StoreFull``.
         """
-        policy.require(session, CRYPTO_USER)
         return self._ring.add(session, [making.generate_secret(mechanism, attributes, self.settings)])[0]
 
+    @guarded
     def generate_key_pair(
         self, session: Session, mechanism: str, public: Attributes, private: Attributes
     ) -> tuple[KeyRecord, KeyRecord]:
         """Generate a key pair and return its public and its private half. Raises as ``generate_key``."""
-        policy.require(session, CRYPTO_USER)
         halves = self._ring.add(session, making.generate_pair(mechanism, public, private, self.settings))
         return halves[0], halves[1]
 
+    @guarded
     def import_key(self, session: Session, attributes: Attributes, material: bytes) -> KeyRecord:
         """Import a key: raw bytes, PKCS #8 or SubjectPublicKeyInfo (DER), as the attribute OBJECT_CLASS says.
 
         Raises ``KeyMaterialInvalid``, and as ``generate_key``.
         """
-        policy.require(session, CRYPTO_USER)
         return self._ring.add(session, [making.read(attributes, material, self.settings)])[0]
 
+    @guarded
     def derive_key(
         self, session: Session, key: int, mechanism: str, parameters: Parameters, attributes: Attributes
     ) -> KeyRecord:
@@ -231,13 +195,14 @@ class Hsm:
         made = making.derive_secret(partial(derive, parameters), attributes, base, self.settings)
         return self._ring.add(session, [made])[0]
 
+    @guarded
     def random(self, session: Session, length: int) -> bytes:
         """Return that many random bytes, at most ``MAX_RANDOM``. Raises ``DataLengthInvalid``."""
-        policy.require_alive(session)
         if not 0 <= length <= MAX_RANDOM:
             raise DataLengthInvalid(f"one request draws 0 to {MAX_RANDOM} random bytes, not {length}")
         return random_bytes(length)
 
+    @guarded
     def find_keys(self, session: Session, attributes: Attributes, limit: int = 0) -> list[KeyRecord]:
         """Return the keys that this session sees and that have all these values; a limit of 0 is none.
 
@@ -245,10 +210,12 @@ class Hsm:
         """
         return self._ring.find(session, given(attributes), limit)
 
+    @guarded
     def find_pair(self, session: Session, public_key_info: bytes) -> list[KeyRecord]:
         """Return the halves, that this session sees, of the pair with this SubjectPublicKeyInfo (DER)."""
         return self._ring.halves(session, public_key_info)
 
+    @guarded
     def labels(self, session: Session) -> dict[str, dict[str, int]]:
         """Return the labels that this session sees, each with how many keys of each OBJECT_CLASS have it.
 
@@ -256,31 +223,49 @@ class Hsm:
         """
         return self._ring.labels(session)
 
+    @guarded
     def get_key(self, session: Session, handle: int) -> KeyRecord:
         """Return a key's record. Raises ``KeyNotFound``, ``StoreDamaged``."""
         return policy.view(session, self._ring.entry(session, handle))
 
+    @guarded
     def set_attributes(self, session: Session, handle: int, attributes: Attributes) -> KeyRecord:
         """Change attributes, all or none, and return the record as it is then.
 
-        Raises ``KeyNotFound``, ``PermissionDenied``, ``AttributeInvalid``, ``StoreFull``.
+        From the owner it takes approval where the key's management does. Raises ``KeyNotFound``, ``PermissionDenied``,
+        ``AttributeInvalid``, ``KeyQuorumFailed``, ``StoreFull``.
         """
-        return self._ring.change(session, handle, given(attributes))
+        entry = self._ring.entry(session, handle)
+        with nullcontext() if session.role == ADMIN else self._approvals.granted_key(session, "key-management", entry):
+            return self._ring.change(session, handle, given(attributes))
 
+    @guarded
+    def set_key_quorum(self, session: Session, handle: int, manage: int, use: int) -> None:
+        """Set how many users approve the management and the use of an own key, once; 0 is none.
+
+        The users of a key are its owner and those with whom it is shared. Raises ``KeyNotFound``, ``PermissionDenied``,
+        ``QuorumValueInvalid``, ``StoreFull``.
+        """
+        self._ring.set_quorum(session, handle, manage, use)
+        self._multipart.drop_key(handle)
+
+    @guarded
     def destroy_key(self, session: Session, handle: int) -> None:
         """Destroy a key. Raises ``KeyNotFound``, ``PermissionDenied``, ``KeyFunctionNotPermitted``, ``StoreFull``."""
         self._ring.destroy(session, handle)
         self._multipart.drop_key(handle)
+        self._approvals.tokens.drop_key(handle)
 
+    @guarded
     def clear_value(self, session: Session, handle: int) -> bytes | None:
         """Return a key's material as in an import, or ``None`` where settings, attributes or ownership forbid it."""
         entry = self._ring.entry(session, handle)
-        policy.require(session, CRYPTO_USER)
         extraction = self.settings.clear_key_extraction
         if not policy.may_extract(session, entry, clear_key_extraction=extraction):
             return None
         return self._ring.material(entry)
 
+    @guarded
     def wrap_key(
         self, session: Session, key: int, mechanism: str, parameters: Parameters, target: int
     ) -> tuple[bytes, dict[str, object] | None]:
@@ -291,6 +276,7 @@ class Hsm:
         """
         return self._wrapping.wrap(session, key, mechanism, parameters, target)
 
+    @guarded
     def unwrap_key(
         self,
         session: Session,
@@ -350,6 +336,7 @@ class Hsm:
         """Keep a use that has been allowed under a name in ``session.shortcuts`` too, for as long as it is."""
         self._use.keep_shortcut(session, name, Operation(kind), key, mechanism)
 
+    @guarded
     def begin(
         self, session: Session, kind: str, key: KeyReference, mechanism: str, parameters: Parameters
     ) -> tuple[int, dict[str, object] | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hsmcore.store.database import Store, UserRow
+from hsmcore.store.database import HsmRow, Store
 from hsmcore.store.keys import KeyQuery
 
-__all__ = ["KeyQuery", "Store", "UserRow"]
+__all__ = ["HsmRow", "KeyQuery", "Store"]

@@ -78,7 +78,7 @@ def test_wrong_credentials(carrier: Carrier) -> None:
 
 @pytest.mark.parametrize("operation", [row for row in OPERATIONS if row.needs_session], ids=lambda row: row.name)
 def test_everything_else_needs_a_session(carrier: Carrier, operation: object) -> None:
-    samples = {int: 1, bytes: b"x", str: "x", dict: {}, list: [], type(None): None}
+    samples = {bool: True, int: 1, bytes: b"x", str: "x", dict: {}, list: [], type(None): None}
     fields = [samples[field.types[0]] for field in operation.fields]
     with carrier.client() as client:
         for client.session in (0, 5):
