@@ -52,13 +52,14 @@ class Application:
     """A user's folder and class path beside one HSM.
 
     ``beside`` runs programs with ``hsm java``, in one process with the HSM; else they are a stock JVM's, and the HSM is
-    the daemon's.
+    the daemon's. Without the provider they run on the JDK alone, as a judge.
     """
 
     site: Site
     folder: Path
     class_path: tuple[Path, ...]
     beside: bool = False
+    without_provider: bool = False
 
     def run(self, program: str, *arguments: object, stdin: str | None = None, **variables: str) -> str:
         """Run a program with assertions on, expect success, return what it printed."""
@@ -95,7 +96,8 @@ class Application:
         )  # fmt: skip
 
     def _command(self, program: str, *arguments: object) -> list[str]:
-        paths = self.class_path if self.beside else (provider_jar(), *self.class_path)
+        given = self.beside or self.without_provider
+        paths = self.class_path if given else (provider_jar(), *self.class_path)
         launcher = [sys.executable, "-m", "bridge", "java"] if self.beside else [java_tool("java")]
         return [*launcher, "-ea", "-cp", os.pathsep.join(map(str, paths)), program, *map(str, arguments)]
 
