@@ -171,7 +171,7 @@ def _printing_failure(call: Callable[[], object]) -> int:
     try:
         call()
     except JException as error:
-        JClass("java.lang.System").err.print('Exception in thread "main" ')
+        JClass("java.lang.System").err.print_('Exception in thread "main" ')
         error.printStackTrace()
         return 1
     return 0

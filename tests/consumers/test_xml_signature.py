@@ -51,3 +51,12 @@ def test_signed_documents_are_valid(
     for document in documents:
         document.write_text(document.read_text().replace("100", "900"))
     assert judge.run("Xml", "verify", *questions).split() == ["invalid"] * len(methods)
+
+
+def test_an_exception_that_ends_a_program_is_told_as_java_tells_it(application: Application, tmp_path: Path) -> None:
+    done = application.attempt("Xml", "verify", tmp_path / "missing.xml", tmp_path / "missing.pem")
+    assert done.returncode == 1
+    assert done.stderr.startswith('Exception in thread "main" java.')
+    assert "missing.xml" in done.stderr
+    assert "at Xml.main(Xml.java:" in done.stderr
+    assert "Traceback" not in done.stderr
