@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.jvm import provider_jar
+from tests.consumers import libraries
 from tests.consumers.application import STORE_PASSWORD, Application, compiled, copied
 from tests.consumers.openssl import certificates
 from tests.consumers.requirements import tool
@@ -63,3 +64,24 @@ def application(
     """A program that needs the JDK only, in a stock JVM and under ``hsm java``."""
     folder = tmp_path_factory.mktemp("application")
     return Application(sites[request.param], folder, (classes,), beside=request.param == "beside")
+
+
+@pytest.fixture(scope="session")
+def library_classes(classes: Path) -> tuple[Path, ...]:
+    """The class path of the programs that use libraries."""
+    jars = libraries.fetched()
+    own = compiled(libraries.SOURCES, classes.with_name("libraries"), [provider_jar(), classes, *jars])
+    return (own, classes, *jars)
+
+
+@pytest.fixture(scope="module", params=["daemon", "beside"])
+def library_user(
+    request: pytest.FixtureRequest,
+    sites: dict[str, Site],
+    library_classes: tuple[Path, ...],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Application:
+    """A program that uses libraries, in a stock JVM and under ``hsm java``."""
+    tool("openssl")
+    folder = tmp_path_factory.mktemp("library_user")
+    return Application(sites[request.param], folder, library_classes, beside=request.param == "beside")
