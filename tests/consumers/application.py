@@ -77,9 +77,10 @@ class Application:
         )  # fmt: skip
 
     @contextmanager
-    def started(self, program: str, *arguments: object) -> Iterator[list[str]]:
+    def started(self, program: str, *arguments: object, **variables: str) -> Iterator[list[str]]:
         """Run a server; give the lines that it prints, the last of them ``ready``."""
-        with served(self._command(program, *arguments), self.folder, self.site.environment, until="ready") as lines:
+        environment = self.site.environment | variables
+        with served(self._command(program, *arguments), self.folder, environment, until="ready") as lines:
             yield lines
 
     def openssl(self, *arguments: object, stdin: str = "") -> str:

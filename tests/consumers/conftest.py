@@ -11,7 +11,7 @@ from bridge.jvm import provider_jar
 from tests.consumers import libraries
 from tests.consumers.application import STORE_PASSWORD, Application, compiled, copied
 from tests.consumers.openssl import certificates
-from tests.consumers.requirements import tool
+from tests.requirements import tool
 from tests.site import Site, fresh_site
 
 _HERE = Path(__file__).parent
@@ -64,6 +64,12 @@ def application(
     """A program that needs the JDK only, in a stock JVM and under ``hsm java``."""
     folder = tmp_path_factory.mktemp("application")
     return Application(sites[request.param], folder, (classes,), beside=request.param == "beside")
+
+
+@pytest.fixture
+def stock(sites: dict[str, Site], classes: Path, tmp_path: Path) -> Application:
+    """A program that needs the JDK only, in a stock JVM."""
+    return Application(sites["daemon"], tmp_path, (classes,))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.consumers.requirements import missing, tool
+from tests.requirements import missing, tool
 
 SOURCES = Path(__file__).parent / "libraries"
 _CACHE = Path(__file__).parents[2] / "build" / "consumers"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.consumers.application import Application
 from tests.consumers.conftest import KEYS
-from tests.consumers.requirements import tool
+from tests.requirements import tool
 
 
 @pytest.fixture(scope="module", params=["first", "last"])
