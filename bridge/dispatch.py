@@ -90,7 +90,7 @@ class Dispatcher:
         with self._lock:
             for connection in self._connections.get(token, ()):
                 connection.sessions.pop(token, None)
-            self._end(token)
+            self._end(token, self._hsm.logout)
 
     def leave(self, connection: Connection) -> None:
         """Take the connection away and end the sessions that no other connection has used."""
@@ -102,13 +102,13 @@ class Dispatcher:
                 others = self._connections[token]
                 others.discard(connection)
                 if not others:
-                    self._end(token)
+                    self._end(token, self._hsm.abandon)
 
-    def _end(self, token: int) -> None:
+    def _end(self, token: int, end: Callable[[Session], None]) -> None:
         self._connections.pop(token, None)
         self._stores.forget(token)
         try:
-            self._hsm.logout(self._hsm.session(token))
+            end(self._hsm.session(token))
         except Unauthenticated:
             _log.debug("a session had ended before its connections")
 

@@ -111,3 +111,20 @@ class Handlers:
         """List the users."""
         users = self._hsm.list_users(session)
         return [{"username": user.username, "role": user.role, "locked": user.locked} for user in users]
+
+    def audit_list(self, session: Session, first: int, limit: int) -> list[Fields]:
+        """Return entries of the audit log."""
+        if first < 0 or limit < 0:
+            raise MalformedRequest(f"a sequence number and a limit are 0 or more, not {first} and {limit}")
+        return [entry.public() for entry in self._hsm.audit_entries(session, first, limit)]
+
+    def audit_verify(self, session: Session, anchor: str | None) -> Fields:
+        """Verify the audit log."""
+        result = self._hsm.verify_audit(session, anchor)
+        findings: list[Value] = [{"sequence": found.sequence, "text": found.text} for found in result.findings]
+        return {
+            "entries": result.head.count,
+            "reboot": result.head.reboot,
+            "anchor": result.head.anchor(),
+            "findings": findings,
+        }

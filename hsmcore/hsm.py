@@ -14,8 +14,11 @@ from typing import Self
 
 import hsmcore
 from hsmcore import making, policy
-from hsmcore.attributes import Value, given
+from hsmcore.attributes import PUBLIC, Value, given
+from hsmcore.audit import AuditLog, Verification, audited, first_entries
+from hsmcore.chain import FIRST_HEAD, AuditRow, linked
 from hsmcore.errors import MalformedRequest, MasterKeyUnavailable, PermissionDenied, StateError, UserBusy, UserOwnsKeys
+from hsmcore.heads import anchored, stored
 from hsmcore.keyring import KeyRing
 from hsmcore.keys import KeyRecord
 from hsmcore.mechanisms import Operation
@@ -24,7 +27,7 @@ from hsmcore.sealing import Vault, new_master, open_master, seal_master
 from hsmcore.sessions import ADMIN, CRYPTO_USER, Session, Sessions
 from hsmcore.settings import Settings
 from hsmcore.state import StateDirectory, missing
-from hsmcore.store import Store
+from hsmcore.store import Record, Store
 from hsmcore.use import KeyReference, KeyUse
 from hsmcore.users import UserInfo, Users, new_user
 from hsmcore.wrapping import Wrapping
@@ -51,6 +54,10 @@ class Hsm:
         self._ring = KeyRing(store, vault, self._sessions, self._lock)
         self._use = KeyUse(self._ring, self._lock, strict_limits=self.settings.strict_limits)
         self._wrapping = Wrapping(self._ring, self._use, self.settings)
+        self.log = AuditLog(store, vault, state, self._sessions)
+        self._users = Users(store, vault, self._lock, self.log)
+        self._ring = KeyRing(store, vault, self._sessions, self._lock, self.log)
+        self._use = KeyUse(self._ring, self._lock)
         self._multipart = MultiPart()
 
     @classmethod
@@ -80,7 +87,10 @@ class Hsm:
             if store.exists():
                 raise StateError(f"there is an HSM in {state.home} already; it was left as it is")
             file_key = state.make_key_file() if passphrase is None else b""
-            store.initialize(seal_master(master, passphrase, file_key), vault.seal_settings(settings.encode()), admin)
+            entries, head = linked(first_entries(admin.username), FIRST_HEAD, vault)
+            state.write_anchor(anchored(head, vault))
+            sealed = seal_master(master, passphrase, file_key), vault.seal_settings(settings.encode())
+            store.initialize(*sealed, admin, Record(entries, stored(head, vault)))
             state.sync()
             return cls(state, store, vault)
         except BaseException:
@@ -109,7 +119,7 @@ class Hsm:
     def close(self) -> None:
         """End all sessions and let the state directory go. A second call does nothing."""
         for session in self._sessions.all():
-            self.logout(session)
+            self.close_session(session)
         _release(self._state, self._store)
 
     def __enter__(self) -> Self:
@@ -130,12 +140,14 @@ class Hsm:
             "home": str(self._state.home),
         }
 
+    @audited
     def login(self, username: str, password: bytes, role: str = CRYPTO_USER) -> Session:
-        """Begin a session. Raises ``AuthenticationFailed``, ``AccountLocked``."""
+        """Begin a session. Raises ``AuthenticationFailed``, ``AccountLocked``, ``StoreFull``."""
         name = self._users.authenticate(username, password, role)
+        self.log.record()
         with self._lock:
             self._users.require_known(name, role)
-            return self._sessions.begin(name, role)
+            return self._sessions.begin(self.log.session_number, name, role)
 
     def session(self, token: int) -> Session:
         """Return the session with that token. Raises ``Unauthenticated``."""
@@ -143,16 +155,31 @@ class Hsm:
 
     def logout(self, session: Session) -> None:
         """End a session and what belongs to it: session keys, multi-part operations. One that has ended is let be."""
+        self._end(session, "logout")
+
+    def abandon(self, session: Session) -> None:
+        """End the session of a client that has gone without a logout."""
+        self._end(session, "abandon")
+
+    def close_session(self, session: Session) -> None:
+        """End a session from the HSM's side."""
+        self._end(session, "close_session")
+
+    def _end(self, session: Session, how: str) -> None:
         with self._lock:
+            if session.alive:
+                self.log.record_end(how, session)
             self._sessions.end(session)
             self._ring.drop_session(session)
             self._multipart.drop_session(session)
 
+    @audited
     def create_user(self, session: Session, username: str, role: str, password: bytes) -> None:
         """Make a user; for admins. Raises ``UserExists``, ``UserNameInvalid``, ``PasswordInvalid``."""
         policy.require(session, ADMIN)
         self._users.add(username, role, password)
 
+    @audited
     def delete_user(self, session: Session, username: str, role: str) -> None:
         """Delete a user; for admins.
 
@@ -168,6 +195,7 @@ class Hsm:
                 raise UserOwnsKeys(f"{name!r} owns keys; delete them first")
             self._users.delete(name, role)
 
+    @audited
     def change_password(self, session: Session, username: str, role: str, password: bytes) -> None:
         """Set a password, the own one or as an admin anybody's, and unlock the account.
 
@@ -183,6 +211,7 @@ class Hsm:
         policy.require_alive(session)
         return self._users.infos()
 
+    @audited
     def generate_key(self, session: Session, mechanism: str, attributes: Attributes) -> KeyRecord:
         """Generate a secret key.
 
@@ -191,6 +220,7 @@ class Hsm:
         policy.require(session, CRYPTO_USER)
         return self._ring.add(session, [making.generate_secret(mechanism, attributes, self.settings)])[0]
 
+    @audited
     def generate_key_pair(
         self, session: Session, mechanism: str, public: Attributes, private: Attributes
     ) -> tuple[KeyRecord, KeyRecord]:
@@ -199,6 +229,7 @@ class Hsm:
         halves = self._ring.add(session, making.generate_pair(mechanism, public, private, self.settings))
         return halves[0], halves[1]
 
+    @audited
     def import_key(self, session: Session, attributes: Attributes, material: bytes) -> KeyRecord:
         """Import a key: raw bytes, PKCS #8 or SubjectPublicKeyInfo (DER), as the attribute OBJECT_CLASS says.
 
@@ -229,6 +260,7 @@ class Hsm:
         """Return a key's record. Raises ``KeyNotFound``, ``StoreDamaged``."""
         return policy.view(session, self._ring.entry(session, handle))
 
+    @audited
     def set_attributes(self, session: Session, handle: int, attributes: Attributes) -> KeyRecord:
         """Change attributes, all or none, and return the record as it is then.
 
@@ -236,20 +268,24 @@ class Hsm:
         """
         return self._ring.change(session, handle, given(attributes))
 
+    @audited
     def destroy_key(self, session: Session, handle: int) -> None:
         """Destroy a key. Raises ``KeyNotFound``, ``PermissionDenied``, ``KeyFunctionNotPermitted``, ``StoreFull``."""
         self._ring.destroy(session, handle)
         self._multipart.drop_key(handle)
 
+    @audited
     def clear_value(self, session: Session, handle: int) -> bytes | None:
         """Return a key's material as in an import, or ``None`` where settings, attributes or ownership forbid it."""
         entry = self._ring.entry(session, handle)
         policy.require(session, CRYPTO_USER)
         extraction = self.settings.clear_key_extraction
-        if not policy.may_extract(session, entry, clear_key_extraction=extraction):
-            return None
-        return self._ring.material(entry)
+        may = policy.may_extract(session, entry, clear_key_extraction=extraction)
+        if not may or entry.record.attributes["OBJECT_CLASS"] == PUBLIC:
+            self.log.concerns_nothing()
+        return self._ring.material(entry) if may else None
 
+    @audited
     def wrap_key(
         self, session: Session, key: int, mechanism: str, parameters: Parameters, target: int
     ) -> tuple[bytes, dict[str, object] | None]:
@@ -260,6 +296,7 @@ class Hsm:
         """
         return self._wrapping.wrap(session, key, mechanism, parameters, target)
 
+    @audited
     def unwrap_key(
         self,
         session: Session,
@@ -343,6 +380,19 @@ class Hsm:
     def abort(self, session: Session, operation: int) -> None:
         """End a multi-part operation without its result. Raises ``OperationNotFound``."""
         self._multipart.abort(session, operation)
+
+    def audit_entries(self, session: Session, first: int, limit: int = 0) -> list[AuditRow]:
+        """Return entries of the audit log from a sequence number on, at most 1000; for admins."""
+        policy.require(session, ADMIN)
+        return self.log.entries(first, limit)
+
+    def verify_audit(self, session: Session, anchor: str | None = None) -> Verification:
+        """Look at every entry of the audit log, and compare it with an anchor that was kept elsewhere; for admins.
+
+        Raises ``AuditAnchorInvalid``.
+        """
+        policy.require(session, ADMIN)
+        return self.log.verify(anchor)
 
 
 def _release(state: StateDirectory, store: Store | None) -> None:

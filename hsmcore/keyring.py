@@ -13,6 +13,7 @@ from threading import RLock
 
 from hsmcore import policy
 from hsmcore.attributes import PRIVATE, PUBLIC, Value, changed
+from hsmcore.audit import AuditLog
 from hsmcore.errors import KeyNotFound, PermissionDenied
 from hsmcore.keys import Entry, KeyRecord, SessionKeys
 from hsmcore.making import NewKey
@@ -26,11 +27,12 @@ from hsmcore.tokens import DamagedEntry, TokenKeys, row_of
 class KeyRing:
     """All keys: adds, finds, changes, destroys and opens them."""
 
-    def __init__(self, store: Store, vault: Vault, sessions: Sessions, lock: RLock) -> None:
+    def __init__(self, store: Store, vault: Vault, sessions: Sessions, lock: RLock, log: AuditLog) -> None:
         self._store = store
         self._vault = vault
         self._sessions = sessions
         self._lock = lock
+        self._audit = log
         self._session_keys = SessionKeys()
         self._tokens = TokenKeys(store, vault)
         self._newest = store.newest_key()
@@ -44,11 +46,20 @@ class KeyRing:
             policy.require_alive(session)
             entries = [self._entry(session, new) for new in made]
             rows = [row_of(entry) for entry in entries if entry.sealed is not None]
+            self._audit.concerns(entries)
             if rows:
                 self._store.add_keys(rows)
-            for entry in entries:
-                self._put(entry)
-            return tuple(entry.record for entry in entries)
+                return self._added(entries)
+        # Without the lock, so that the log's entries of several threads go to the disk together.
+        self._audit.record(durable=False)
+        with self._lock:
+            policy.require_alive(session)
+            return self._added(entries)
+
+    def _added(self, entries: Sequence[Entry]) -> tuple[KeyRecord, ...]:
+        for entry in entries:
+            self._put(entry)
+        return tuple(entry.record for entry in entries)
 
     def _put(self, entry: Entry) -> None:
         if entry.session is None:
@@ -153,11 +164,14 @@ class KeyRing:
             after = changed(entry.record.attributes, wishes, admin=session.role == ADMIN)
             record = replace(entry.record, attributes=after)
             new = self._secured(replace(entry, record=record), self.material(entry), entry.session)
+            self._audit.concerns([new])
             if new.sealed is not None and entry.sealed is None:
                 self._store.add_keys([row_of(new)])
                 self._session_keys.remove(handle)
             elif new.sealed is not None:
                 self._store.change_key(row_of(new))
+            else:
+                self._audit.record(durable=False)
             self._put(new)
             self._sessions.forget_key(handle)
             return policy.view(session, new)
@@ -176,10 +190,12 @@ class KeyRing:
             entry = self.entry(session, handle)
             policy.require_owner(session, entry)
             policy.require_destroyable(entry)
+            self._audit.concerns([entry])
             if entry.session is None:
                 self._store.delete_keys([handle])
                 self._tokens.forget(handle)
             else:
+                self._audit.record(durable=False)
                 self._session_keys.remove(handle).erase()
             self._sessions.forget_key(handle)
 

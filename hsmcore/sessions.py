@@ -6,6 +6,7 @@ multi-part operations, session keys) is dropped when it ends.
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -19,17 +20,18 @@ ROLES = (ADMIN, CRYPTO_USER)
 
 
 class Session:
-    """One login. ``token`` is 63 random bits.
+    """One login. ``token`` is 63 random bits and a secret; ``number`` is what the audit log calls the session.
 
     ``prepared`` maps a key's handle, then mechanism and operation, to a function that was allowed for this session, so
     that a repeated operation costs two look-ups. ``shortcuts`` maps the bytes of a request up to its data to the same
     functions; what the bytes mean only the dispatcher knows. Both forget a key when it changes.
     """
 
-    __slots__ = ("alive", "prepared", "role", "shortcuts", "token", "username")
+    __slots__ = ("alive", "number", "prepared", "role", "shortcuts", "token", "username")
 
-    def __init__(self, token: int, username: str, role: str) -> None:
+    def __init__(self, token: int, number: int, username: str, role: str) -> None:
         self.token = token
+        self.number = number
         self.username = username
         self.role = role
         self.alive = True
@@ -50,16 +52,21 @@ class Sessions:
 
     def __init__(self) -> None:
         self._alive: dict[int, Session] = {}
+        self._numbers = itertools.count(1)
 
     def __len__(self) -> int:
         return len(self._alive)
 
-    def begin(self, username: str, role: str) -> Session:
+    def next_number(self) -> int:
+        """Return the number of a login, which its session gets if there is one."""
+        return next(self._numbers)
+
+    def begin(self, number: int, username: str, role: str) -> Session:
         """Begin a session for a user whose password was right."""
         token = secrets.randbits(63)
         while token == 0 or token in self._alive:
             token = secrets.randbits(63)
-        session = self._alive[token] = Session(token, username, role)
+        session = self._alive[token] = Session(token, number, username, role)
         return session
 
     def get(self, token: int) -> Session:

@@ -12,6 +12,7 @@ import secrets
 from dataclasses import dataclass, field
 from threading import Lock, RLock
 
+from hsmcore.audit import AuditLog
 from hsmcore.errors import (
     AccountLocked,
     AuthenticationFailed,
@@ -21,6 +22,7 @@ from hsmcore.errors import (
     UserExists,
     UserNameInvalid,
     UserNotFound,
+    UserUnknown,
 )
 from hsmcore.primitives.secrecy import hash_password, password_matches
 from hsmcore.sealing import Vault
@@ -30,6 +32,7 @@ from hsmcore.store import Store, UserRow
 MAX_FAILURES = 5
 """Wrong passwords in a row that an account survives (CloudHSM: more than 5 lock it)."""
 
+_WRONG = "wrong user name, role or password"
 _NAME = re.compile(r"[A-Za-z0-9_]{1,31}", re.ASCII)
 
 
@@ -89,8 +92,9 @@ def new_user(vault: Vault, username: str, role: str, password: bytes) -> UserRow
 class Users:
     """The users of an HSM, by name and role. Adding, changing and deleting is done under the HSM's lock."""
 
-    def __init__(self, store: Store, vault: Vault, lock: RLock) -> None:
+    def __init__(self, store: Store, vault: Vault, lock: RLock, log: AuditLog) -> None:
         self._store = store
+        self._audit = log
         self._vault = vault
         self._lock = lock
         self._users = {(row.username, row.role): _user(row) for row in store.users()}
@@ -106,20 +110,23 @@ class Users:
         user = self._users.get((username.lower(), role)) if _NAME.fullmatch(username) else None
         if user is None:
             password_matches(password, self._nobody)
-            raise AuthenticationFailed("wrong user name, role or password")
+            raise UserUnknown(_WRONG)
         with user.guard:
             verifier = self._vault.open_verifier(user.username, user.role, user.verifier)
             right = password_matches(password, verifier)
             if user.locked:
                 raise AccountLocked(f"the account {user.username!r} is locked; an admin unlocks it with a new password")
-            self._count(user, right=right)
-        if not right:
-            raise AuthenticationFailed("wrong user name, role or password")
+            failure = None if right else AuthenticationFailed(_WRONG)
+            self._count(user, failure)
+        if failure is not None:
+            raise failure
         return user.username
 
-    def _count(self, user: _User, *, right: bool) -> None:
+    def _count(self, user: _User, failure: AuthenticationFailed | None) -> None:
         """Count wrong passwords, on disk too; a right one starts again. On a full disk, memory keeps the count."""
-        failures = 0 if right else user.failures + 1
+        failures = 0 if failure is None else user.failures + 1
+        if failure is not None:
+            self._audit.refuse(failure)
         if failures == user.failures:
             return
         user.failures = failures

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from hsmcore.store.audit import Record
 from hsmcore.store.database import Store, UserRow
 from hsmcore.store.keys import KeyQuery
 
-__all__ = ["KeyQuery", "Store", "UserRow"]
+__all__ = ["KeyQuery", "Record", "Store", "UserRow"]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from sqlalchemy import Connection, delete, insert, inspect, select, text, update
 
 from hsmcore.errors import StateVersion
 from hsmcore.sealing import KeyRow
-from hsmcore.store import keys
+from hsmcore.store import audit, keys
+from hsmcore.store.audit import Record, StoredHead
 from hsmcore.store.engine import connect, store_errors
 from hsmcore.store.keys import KeyQuery
 from hsmcore.store.schema import HEAD, HSM, KEYS, KNOWN, USERS
@@ -29,11 +30,22 @@ class UserRow:
     failures: int = 0
 
 
+class Journal(Protocol):
+    """Who says what the audit log gets in each transaction."""
+
+    def changing(self) -> AbstractContextManager[Record | None]:
+        """Give what to write; when the context is left without an error, it is written."""
+
+
 class Store:
-    """A database of one HSM. Every method raises ``StateError`` and its kinds; one that raises changed nothing."""
+    """A database of one HSM. Every method raises ``StateError`` and its kinds; one that raises changed nothing.
+
+    Once there is a ``journal``, each change takes its entries of the audit log into its transaction.
+    """
 
     def __init__(self, url: str) -> None:
         self._engine = connect(url)
+        self.journal: Journal | None = None
 
     @classmethod
     def in_file(cls, path: Path) -> Self:
@@ -53,10 +65,11 @@ class Store:
                 return False
             return connection.execute(select(HSM.c.id)).first() is not None
 
-    def initialize(self, master: bytes, settings: bytes, admin: UserRow) -> None:
-        """Make the tables and the HSM with its first admin, in one transaction."""
+    def initialize(self, master: bytes, settings: bytes, admin: UserRow, record: Record) -> None:
+        """Make the tables and the HSM with its first admin and entries of the log, in one transaction."""
         with store_errors(), self._engine.begin() as connection:
             _migrate(connection)
+            audit.append(connection, record)
             connection.execute(insert(HSM).values(id=1, master=master, settings=settings))
             connection.execute(insert(USERS), [_user_values(admin)])
 
@@ -130,6 +143,28 @@ class Store:
         with self._changing() as connection:
             connection.execute(insert(KEYS), keys.values(rows))
 
+    def record(self) -> None:
+        """Change nothing but what the log says."""
+        with self._recording() as record:
+            if record is not None:
+                self.append_audit(record)
+
+    def append_audit(self, record: Record) -> None:
+        """Write to the audit log and nothing else."""
+        engine = self._engine.execution_options(durable=record.durable)
+        with store_errors(), engine.begin() as connection:
+            audit.append(connection, record)
+
+    def audit_rows(self, first: int, limit: int) -> list[tuple[object, ...]]:
+        """Return the log's rows from a sequence number on, as they are stored, edited or not."""
+        with store_errors(), self._engine.connect() as connection:
+            return audit.rows(connection, first, limit)
+
+    def audit_state(self) -> tuple[StoredHead | None, tuple[object, ...] | None]:
+        """Return the log's head and last row, as they are stored."""
+        with store_errors(), self._engine.connect() as connection:
+            return audit.head(connection), audit.last(connection)
+
     def change_key(self, row: KeyRow) -> None:
         """Replace a key's row."""
         with self._changing() as connection:
@@ -142,9 +177,14 @@ class Store:
 
     @contextmanager
     def _changing(self) -> Iterator[Connection]:
-        """A transaction; the errors of its commit are translated too."""
-        with store_errors(), self._engine.begin() as connection:
+        """A transaction, with what the log says of it; the errors of its commit are translated too."""
+        with self._recording() as record, store_errors(), self._engine.begin() as connection:
+            if record is not None:
+                audit.append(connection, record)
             yield connection
+
+    def _recording(self) -> AbstractContextManager[Record | None]:
+        return nullcontext() if self.journal is None else self.journal.changing()
 
 
 # As text, so that the columns' types convert nothing: one damaged value would otherwise end the reading of all rows.
