@@ -9,7 +9,7 @@ JAVA_SOURCES := $(shell find java/src/main -type f 2>/dev/null)
 PYTHON ?= python3
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 
-.PHONY: help install test check format bench demo clean
+.PHONY: help install test check fuzz format bench demo clean
 
 help:
 	@echo 'make install   .venv with the package (editable), its tools and the provider jar; leaves .venv/bin/hsm'
@@ -17,6 +17,7 @@ help:
 	@echo 'make test      all tests;  make test ARGS="tests/keystore -x"  some of them'
 	@echo 'make check     ruff, mypy, import-linter, javac -Xlint:all -Werror'
 	@echo 'make format    format everything'
+	@echo 'make fuzz      10 000 hostile frames against the daemon'
 	@echo 'make bench     rates, beside the JDK and SoftHSM'
 	@echo 'make clean     remove what the others made'
 
@@ -61,6 +62,9 @@ check: install
 format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+fuzz: install
+	HSMBRIDGE_FUZZ_FRAMES=10000 $(BIN)/python -m pytest tests/faults/test_fuzz.py $(ARGS)
 
 bench: install
 	$(BIN)/python -m tests.bench $(ARGS)

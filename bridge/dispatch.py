@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -50,8 +50,10 @@ class _Route:
 class Dispatcher:
     """Answers the requests of every connection to one HSM. All methods may be called from any thread."""
 
-    def __init__(self, hsm: Hsm) -> None:
+    def __init__(self, hsm: Hsm, facts: Mapping[str, Value] | None = None) -> None:
+        """Serve this HSM; ``facts`` are what STATUS says besides."""
         self._hsm = hsm
+        self.facts = facts or {}
         self._stores = Stores(hsm)
         self._lock = Lock()
         self._connections: dict[int, set[Connection]] = {}

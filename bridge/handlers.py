@@ -60,7 +60,7 @@ class Handlers:
 
     def status(self, connection: Connection) -> Fields:
         """Return what is known without a login."""
-        return dict(self._hsm.status())
+        return {**self._hsm.status(), **self._dispatcher.facts}
 
     def login(self, connection: Connection, user: str, password: bytes, role: str) -> int:
         """Begin a session that ends at the latest with the last connection that used it."""

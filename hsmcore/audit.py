@@ -101,6 +101,7 @@ class AuditLog:
         self._waiting: list[_Command] = []
         self._owed: list[_Command] = []
         self._in_doubt = False
+        self._broken = ""
         self._head = self._opened()
         store.journal = self
 
@@ -108,6 +109,7 @@ class AuditLog:
         """Return where to go on, one reboot later; what is not as the HSM left it gets an entry."""
         head, broken = resumed(self._store, self._vault, anchor_of(self._state, self._vault))
         rows: list[AuditRow] = []
+        self._broken = broken
         if broken:
             _log.error("the audit log is not as it was left: %s", broken)
             rows, head = linked([_Command(LOG_BROKEN, 0, detail=broken).row(head.reboot)], head, self._vault)
@@ -115,9 +117,22 @@ class AuditLog:
             self._store.append_audit(Record(rows, stored(head, self._vault)))
         except StoreFull:
             _log.warning("the audit log cannot be written; every command is refused until it can be")
+            self._in_doubt = True
             return head
         self._state.write_anchor(anchored(head, self._vault))
         return head
+
+    @property
+    def count(self) -> int:
+        """How many entries there are."""
+        return self._head.count
+
+    @property
+    def trouble(self) -> str:
+        """What keeps the log from being as it should, empty where nothing does."""
+        if self._in_doubt or self._owed:
+            return "the audit log could not be written the last time"
+        return f"the audit log was not as it had been left: {self._broken}" if self._broken else ""
 
     @contextmanager
     def command(self, event: Event, given: Mapping[str, object]) -> Iterator[None]:
@@ -209,10 +224,13 @@ class AuditLog:
             if self._in_doubt:
                 self._head = max(self._head, opened_head(self._store.audit_state()[0], self._vault) or self._head)
             rows, head = linked([command.row(self._head.reboot) for command in commands], self._head, self._vault)
-            # A commit may fail after all was written: the store then knows better where the log stands.
-            self._in_doubt = True
             durable = any(command.durable for command in commands)
-            yield Record(rows, stored(head, self._vault), durable) if rows else None
+            try:
+                yield Record(rows, stored(head, self._vault), durable) if rows else None
+            except BaseException:
+                # A commit may fail after all was written: the store then knows better where the log stands.
+                self._in_doubt = True
+                raise
             self._in_doubt = False
             for command in commands:
                 command.written = command.response

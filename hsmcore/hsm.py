@@ -6,6 +6,7 @@ All methods may be called from any thread.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from threading import RLock
@@ -27,8 +28,9 @@ from hsmcore.sealing import Vault, new_master, open_master, seal_master
 from hsmcore.sessions import ADMIN, CRYPTO_USER, Session, Sessions
 from hsmcore.settings import Settings
 from hsmcore.state import StateDirectory, missing
+from hsmcore.statistics import Statistics
 from hsmcore.store import Record, Store
-from hsmcore.use import KeyReference, KeyUse
+from hsmcore.use import KeyReference, KeyUse, foreign_keys
 from hsmcore.users import UserInfo, Users, new_user
 from hsmcore.wrapping import Wrapping
 
@@ -50,14 +52,11 @@ class Hsm:
         self._store = store
         self._lock = RLock()
         self._sessions = Sessions()
-        self._users = Users(store, vault, self._lock)
-        self._ring = KeyRing(store, vault, self._sessions, self._lock)
-        self._use = KeyUse(self._ring, self._lock, strict_limits=self.settings.strict_limits)
-        self._wrapping = Wrapping(self._ring, self._use, self.settings)
         self.log = AuditLog(store, vault, state, self._sessions)
         self._users = Users(store, vault, self._lock, self.log)
         self._ring = KeyRing(store, vault, self._sessions, self._lock, self.log)
-        self._use = KeyUse(self._ring, self._lock)
+        self._use = KeyUse(self._ring, self._lock, strict_limits=self.settings.strict_limits)
+        self._wrapping = Wrapping(self._ring, self._use, self.settings)
         self._multipart = MultiPart()
 
     @classmethod
@@ -131,14 +130,42 @@ class Hsm:
         self.close()
 
     def status(self) -> dict[str, int | str]:
-        """Return what is known without a login: process id, version, numbers of keys and sessions, directory."""
+        """Return what is known without a login: process, version, health, numbers of keys and sessions, directory."""
         return {
             "pid": os.getpid(),
             "version": hsmcore.__version__,
+            "healthy": not self._troubles(),
             "keys": len(self._ring),
             "sessions": len(self._sessions),
             "home": str(self._state.home),
         }
+
+    def statistics(self) -> Statistics:
+        """Return numbers for whoever watches the HSM; known without a login."""
+        with self._lock:
+            sessions = self._sessions.all()
+            kept = [shortcut for session in sessions for shortcut in session.kept.values()]
+            prepared = sum(len(uses) for session in sessions for uses in session.prepared.values())
+        return Statistics(
+            troubles=self._troubles(),
+            keys=self._ring.kinds(),
+            sessions=Counter(session.role for session in sessions),
+            users=Counter((user.role, user.locked) for user in self._users.infos()),
+            multipart=len(self._multipart),
+            cached={"prepared": prepared, "shortcuts": len(kept), "foreign_keys": foreign_keys()},
+            audit_entries=self.log.count,
+            uses=self._use.counts.uses(kept),
+            failures=self._use.counts.failures(),
+        )
+
+    def _troubles(self) -> list[str]:
+        """Return what is wrong with the HSM; it may still be of use."""
+        troubles = [self.log.trouble] if self.log.trouble else []
+        try:
+            self._store.hsm()
+        except StateError as error:
+            troubles.append(str(error))
+        return troubles
 
     @audited
     def login(self, username: str, password: bytes, role: str = CRYPTO_USER) -> Session:
@@ -320,8 +347,8 @@ class Hsm:
         Like ``decrypt``, ``sign`` and ``verify`` it raises ``Unauthenticated``, and ``KeyUseError`` and
         ``MechanismError`` with their kinds.
         """
-        result: tuple[bytes, dict[str, object] | None] = self._use.operation(session, _ENCRYPT, key, mechanism)(
-            parameters, data
+        result: tuple[bytes, dict[str, object] | None] = self._use.run(
+            session, _ENCRYPT, key, mechanism, parameters, data
         )
         return result
 
@@ -329,14 +356,14 @@ class Hsm:
         self, session: Session, key: KeyReference, mechanism: str, parameters: Parameters, data: bytes
     ) -> bytes:  # fmt: skip
         """Decrypt."""
-        result: bytes = self._use.operation(session, _DECRYPT, key, mechanism)(parameters, data)
+        result: bytes = self._use.run(session, _DECRYPT, key, mechanism, parameters, data)
         return result
 
     def sign(
         self, session: Session, key: KeyReference, mechanism: str, parameters: Parameters, data: bytes
     ) -> bytes:  # fmt: skip
         """Sign a digest, or the data where the mechanism does not hash; or make a MAC of the data."""
-        result: bytes = self._use.operation(session, _SIGN, key, mechanism)(parameters, data)
+        result: bytes = self._use.run(session, _SIGN, key, mechanism, parameters, data)
         return result
 
     def verify(
@@ -349,7 +376,7 @@ class Hsm:
         signature: bytes,
     ) -> bool:
         """Tell whether a signature or MAC is right; one of the wrong form is not."""
-        result: bool = self._use.operation(session, _VERIFY, key, mechanism)(parameters, data, signature)
+        result: bool = self._use.run(session, _VERIFY, key, mechanism, parameters, data, signature)
         return result
 
     def keep_shortcut(self, session: Session, name: bytes, kind: str, key: KeyReference, mechanism: str) -> None:

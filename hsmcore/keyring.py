@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from threading import RLock
@@ -39,6 +40,13 @@ class KeyRing:
 
     def __len__(self) -> int:
         return len(self._session_keys) + len(self._tokens)
+
+    def kinds(self) -> Counter[tuple[str, str, str]]:
+        """Count the keys by token or session, class and type."""
+        with self._lock:
+            kinds = Counter(("session", *kind) for kind in self._session_keys.kinds())
+            kinds.update({("token", *kind): count for kind, count in self._store.key_kinds().items()})
+        return kinds
 
     def add(self, session: Session, made: Sequence[NewKey]) -> tuple[KeyRecord, ...]:
         """Add new keys of the session's user, all or none. Raises ``Unauthenticated``, ``StoreFull``."""

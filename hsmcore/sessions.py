@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from hsmcore.counts import Kept
 from hsmcore.errors import Unauthenticated
 
 ADMIN = "admin"
@@ -23,11 +24,12 @@ class Session:
     """One login. ``token`` is 63 random bits and a secret; ``number`` is what the audit log calls the session.
 
     ``prepared`` maps a key's handle, then mechanism and operation, to a function that was allowed for this session, so
-    that a repeated operation costs two look-ups. ``shortcuts`` maps the bytes of a request up to its data to the same
-    functions; what the bytes mean only the dispatcher knows. Both forget a key when it changes.
+    that a repeated operation costs two look-ups. ``shortcuts`` maps the bytes of a request up to its data to what
+    gives the same functions (see ``hsmcore.counts``); what the bytes mean only the dispatcher knows. Both forget a key
+    when it changes.
     """
 
-    __slots__ = ("alive", "number", "prepared", "role", "shortcuts", "token", "username")
+    __slots__ = ("alive", "kept", "number", "prepared", "role", "shortcuts", "token", "username")
 
     def __init__(self, token: int, number: int, username: str, role: str) -> None:
         self.token = token
@@ -36,12 +38,28 @@ class Session:
         self.role = role
         self.alive = True
         self.prepared: dict[object, dict[tuple[str, str], Callable[..., Any]]] = {}
-        self.shortcuts: dict[bytes, Callable[..., Any]] = {}
+        self.shortcuts: dict[bytes, Iterator[Callable[..., Any]]] = {}
+        self.kept: dict[bytes, Kept] = {}
+
+    def keep_shortcut(self, name: bytes, kept: Kept) -> None:
+        """Keep a shortcut under a name."""
+        old = self.kept.get(name)
+        if old is not None:
+            old.settle()
+        self.kept[name] = kept
+        self.shortcuts[name] = kept.turns
+
+    def clear_shortcuts(self) -> None:
+        """Forget all shortcuts, but not how often they were used."""
+        self.shortcuts.clear()
+        for kept in self.kept.values():
+            kept.settle()
+        self.kept.clear()
 
     def forget(self) -> None:
         """Drop everything that was prepared."""
         self.prepared.clear()
-        self.shortcuts.clear()
+        self.clear_shortcuts()
 
     def __repr__(self) -> str:
         return f"Session({self.username!r}, {self.role!r}, alive={self.alive})"
@@ -94,7 +112,7 @@ class Sessions:
         """Drop what was prepared with a key, in every session."""
         for session in self._alive.values():
             if session.prepared.pop(handle, None) is not None:
-                session.shortcuts.clear()
+                session.clear_shortcuts()
 
 
 def ended() -> Unauthenticated:

@@ -112,6 +112,11 @@ class Store:
         with store_errors(), self._engine.connect() as connection:
             return keys.count(connection)
 
+    def key_kinds(self) -> dict[tuple[str, str], int]:
+        """Return how many token keys there are of each object class and key type."""
+        with store_errors(), self._engine.connect() as connection:
+            return keys.kinds(connection)
+
     def newest_key(self) -> int:
         """Return when the newest token key was made, in ms since 1970."""
         with store_errors(), self._engine.connect() as connection:
