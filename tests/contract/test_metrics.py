@@ -107,7 +107,7 @@ def test_health(hsm: Hsm, monkeypatch: pytest.MonkeyPatch) -> None:
     with metrics.served(hsm, 0) as port, Client.local(hsm) as client:
         assert _get(port, "/healthz") == (200, "ok\n")
         assert client.call("STATUS")[0]["healthy"] is True
-        monkeypatch.setattr(type(hsm), "_troubles", lambda _: ["the disk is full"])
+        monkeypatch.setattr(type(hsm.log), "trouble", "the disk is full")
         assert _get(port, "/healthz") == (503, "the disk is full\n")
         assert client.call("STATUS")[0]["healthy"] is False
         assert _samples(port)["HsmUnhealthy",] == 1

@@ -33,8 +33,9 @@ from .making import take_secret
 from .secrets_found import AES_KEY
 
 NOT_LOGGED = {
-    "initialize", "open", "close", "status", "statistics", "session", "list_users", "find_keys", "find_pair", "labels", "get_key", "encrypt",
-    "decrypt", "sign", "verify", "keep_shortcut", "begin", "update", "finish", "abort", "audit_entries", "verify_audit",
+    "initialize", "open", "close", "status", "statistics", "session", "list_users", "find_keys", "find_pair", "labels",
+    "get_key", "encrypt", "decrypt", "sign", "verify", "keep_shortcut", "begin", "update", "finish", "abort",
+    "audit_entries", "verify_audit",
 }  # fmt: skip
 """Methods of the door that are no commands: they use keys, or look at things."""
 
