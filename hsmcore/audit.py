@@ -153,9 +153,14 @@ class AuditLog:
 
     def _begun(self, event: Event, given: Mapping[str, object]) -> _Command:
         session, key = given.get("session"), given.get(event.key)
-        number = session.number if isinstance(session, Session) else self._sessions.next_number()
-        name, role = str(given.get("username", "")), str(given.get("role", ""))
-        return _Command(event, number, _shown(name), role, key if isinstance(key, int) and 0 < key < 2**63 else 0)
+        handle = key if isinstance(key, int) and 0 < key < 2**63 else 0
+        if not isinstance(session, Session):
+            name, role = str(given.get("username", "")), str(given.get("role", ""))
+            return _Command(event, self._sessions.next_number(), _shown(name), role, handle)
+        # Where a command about a user names none, it is about the own one.
+        own = (session.username, session.role) if event.log_type is LogType.USER else ("", "")
+        name, role = str(given.get("username", own[0])), str(given.get("role", own[1]))
+        return _Command(event, session.number, _shown(name), role, handle)
 
     def _refused(self, command: _Command, error: HsmError) -> None:
         response = response_of(error)

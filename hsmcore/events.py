@@ -49,9 +49,10 @@ OPCODES: Mapping[str, int | None] = {
     "CN_CERT_AUTH_STORE_CERT": None,
     "CN_GEN_KEY_ENC_KEY": None,
     "CN_FIPS_RAND": None,
+    "HSM_REGISTER_APPROVER": None,
     "HSM_LOG_BROKEN": None,
 }
-"""Opcode to its number; ``None`` where the original's documentation never shows one. The last is this HSM's own."""
+"""Opcode to its number; ``None`` where the original's documentation never shows one. ``HSM_`` marks this HSM's own."""
 
 _COMMAND_TYPES = {"CN_MGMT_CMD": 0x0, "CN_CERT_AUTH_CMD": 0x9}
 
@@ -123,17 +124,24 @@ EVENTS: Mapping[str, Event] = {
     "set_attributes": Event("CN_MODIFY_OBJECT", LogType.KEY),
     "destroy_key": Event("CN_DESTROY_OBJECT", LogType.KEY, _DESTROYED),
     "clear_value": Event("CN_WRAP_KEY", LogType.KEY),
-    "wrap_key": Event("CN_WRAP_KEY", LogType.KEY, key="key"),
+    "wrap_key": Event("CN_WRAP_KEY", LogType.KEY, key="target"),
     "unwrap_key": Event("CN_UNWRAP_KEY", LogType.KEY),
     "derive_key": Event("CN_DERIVE_KEY", LogType.KEY),
     "share_key": Event("CN_SHARE_OBJECT", LogType.SHARE),
     "unshare_key": Event("CN_SHARE_OBJECT", LogType.SHARE),
-    "change_quorum": Event("CN_SET_M_VALUE", LogType.MINIMAL),
-    "request_token": Event("CN_GET_TOKEN", LogType.MINIMAL),
-    "approve_token": Event("CN_APPROVE_TOKEN", LogType.MINIMAL),
-    "delete_token": Event("CN_DELETE_TOKEN", LogType.MINIMAL),
+    "activate": Event("CN_CHANGE_PSWD", LogType.USER),
+    "login_mfa": Event("CN_LOGIN", LogType.USER),
+    "register_mfa": Event("CN_CHANGE_PSWD", LogType.USER),
+    "deregister_mfa": Event("CN_CHANGE_PSWD", LogType.USER),
+    "register_quorum": Event("HSM_REGISTER_APPROVER", LogType.USER),
+    "quorum_token": Event("CN_GET_TOKEN", LogType.MINIMAL),
+    "approve": Event("CN_APPROVE_TOKEN", LogType.MINIMAL),
+    "delete_quorum_tokens": Event("CN_DELETE_TOKEN", LogType.MINIMAL),
+    "set_quorum_value": Event("CN_SET_M_VALUE", LogType.MINIMAL),
+    "set_quorum_timeout": Event("CN_SET_M_VALUE", LogType.MINIMAL),
+    "set_key_quorum": Event("CN_SET_M_VALUE", LogType.KEY),
 }
-"""Method of the door to its event."""
+"""Method of the door to its event, those of protocol operations that are still to come included."""
 
 INITIALIZATION = (
     Event("CN_INIT_TOKEN", LogType.MINIMAL),
