@@ -39,8 +39,8 @@ class Channel(Protocol):
 class Client:
     """One connection to an HSM.
 
-    After ``LOGIN`` its session is used for every later call, until ``LOGOUT``. Use it as a context manager, from one
-    thread at a time. An error response is raised as the class of ``hsmcore.errors`` with its code.
+    After ``LOGIN`` or ``LOGIN_MFA`` its session is used for every later call, until ``LOGOUT``. Use it as a context
+    manager, from one thread at a time. An error response is raised as the class of ``hsmcore.errors`` with its code.
     """
 
     def __init__(self, channel: Channel) -> None:
@@ -77,7 +77,7 @@ class Client:
         self._request += 1
         frame = codec.encode_request(NUMBERS[operation_name], self.session, self._request, fields)
         results = self._results(self.channel.exchange(frame))
-        if operation_name == "LOGIN" and isinstance(results[0], int):
+        if operation_name in ("LOGIN", "LOGIN_MFA") and isinstance(results[0], int):
             self.session = results[0]
         elif operation_name == "LOGOUT":
             self.session = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -13,8 +14,9 @@ from hsmcore.errors import MalformedRequest, UnsupportedVersion
 
 if TYPE_CHECKING:
     from bridge.dispatch import Connection, Dispatcher
-    from hsmcore.hsm import Hsm, Parameters
+    from hsmcore.hsm import Hsm
     from hsmcore.sessions import Session
+    from hsmcore.usage import Parameters
 
 Fields = Mapping[str, Value]
 """A map of the protocol."""
@@ -64,7 +66,17 @@ class Handlers:
 
     def login(self, connection: Connection, user: str, password: bytes, role: str) -> int:
         """Begin a session that ends at the latest with the last connection that used it."""
-        session = self._hsm.login(user, password, role)
+        return self._joined(self._hsm.login(user, password, role), connection)
+
+    def login_token(self, connection: Connection, user: str, role: str) -> bytes:
+        """Give a token to sign for ``login_mfa``."""
+        return self._hsm.login_token(user, role)
+
+    def login_mfa(self, connection: Connection, user: str, password: bytes, role: str, token_file: bytes) -> int:
+        """Begin a session as ``login`` does, with a second factor."""
+        return self._joined(self._hsm.login_mfa(user, password, role, token_file), connection)
+
+    def _joined(self, session: Session, connection: Connection) -> int:
         self._dispatcher.join(session.token, connection)
         return session.token
 
@@ -87,6 +99,12 @@ class Handlers:
         """Import a key."""
         return self._hsm.import_key(session, flat(attributes), material).fields()
 
+    def derive_key(
+        self, session: Session, key: int, mechanism: str, parameters: Fields | None, attributes: Fields
+    ) -> Fields:
+        """Derive a secret key."""
+        return self._hsm.derive_key(session, key, mechanism, parameters, flat(attributes)).fields()
+
     def find_keys(self, session: Session, attributes: Fields, limit: int) -> list[Fields]:
         """Find keys by attributes."""
         if limit < 0:
@@ -107,10 +125,46 @@ class Handlers:
         """Unwrap a key."""
         return self._hsm.unwrap_key(session, handle, mechanism, parameters, wrapped, flat(attributes)).fields()
 
-    def list_users(self, session: Session) -> list[Fields]:
+    def list_users(self, connection: Connection) -> list[Fields]:
         """List the users."""
-        users = self._hsm.list_users(session)
-        return [{"username": user.username, "role": user.role, "locked": user.locked} for user in users]
+        return [
+            {
+                "id": user.number, "username": user.username, "role": user.role, "locked": user.locked,
+                "mfa": user.mfa, "quorum": user.quorum,
+            }
+            for user in self._hsm.list_users()
+        ]  # fmt: skip
+
+    def approve(self, session: Session, approval_file: bytes) -> Fields:
+        """Approve a quorum token."""
+        required, approvals = self._hsm.approve(session, approval_file)
+        return {"approvals-required": required, "number-of-approvals": approvals}
+
+    def quorum_tokens(self, session: Session) -> list[Fields]:
+        """List the quorum tokens: those of admin services one by one, those for keys counted."""
+        tokens = self._hsm.quorum_tokens(session)
+        for_keys = Counter((token.username, token.service, token.key) for token in tokens if token.key is not None)
+        rows: list[Fields] = [
+            {
+                "username": token.username, "service": token.service, "approvals-required": token.required,
+                "number-of-approvals": token.approvals, "token-timeout-seconds": token.seconds,
+            }
+            for token in tokens
+            if token.key is None
+        ]  # fmt: skip
+        for (username, service, key), count in for_keys.items():
+            rows.append(
+                {"username": username, "service": service, "key-reference": key, "minimum-token-count": count}
+            )  # fmt: skip
+        return rows
+
+    def quorum_values(self, connection: Connection) -> Fields:
+        """Return the quorum values."""
+        return dict(self._hsm.quorum_values())
+
+    def quorum_timeouts(self, connection: Connection) -> Fields:
+        """Return the timeouts of quorum tokens."""
+        return dict(self._hsm.quorum_timeouts())
 
     def audit_list(self, session: Session, first: int, limit: int) -> list[Fields]:
         """Return entries of the audit log."""

@@ -60,7 +60,9 @@ class Operation:
         return ", ".join(words) or "no fields"
 
 
-_WORDS: dict[type, str] = {_NONE: "null", int: "integer", bytes: "bytes", str: "text", list: "list", dict: "map"}
+_WORDS: dict[type, str] = {
+    _NONE: "null", bool: "boolean", int: "integer", bytes: "bytes", str: "text", list: "list", dict: "map",
+}  # fmt: skip
 
 
 def _text(name: str) -> Field:
@@ -75,6 +77,10 @@ def _bytes(name: str) -> Field:
     return Field(name, (bytes,))
 
 
+def _boolean(name: str) -> Field:
+    return Field(name, (bool,))
+
+
 def _map(name: str) -> Field:
     return Field(name, (dict,))
 
@@ -87,6 +93,9 @@ _ATTRIBUTES = _map("attributes")
 _DATA = _bytes("data")
 _OPERATION = _integer("operation handle")
 _USER, _ROLE, _PASSWORD = _text("user"), _text("role"), _bytes("password")
+_NEW_PASSWORD, _CHANGE_QUORUM = Field("password", (_NONE, bytes)), _boolean("change quorum")
+_SERVICE = _text("service")
+_TOKEN_FILE, _PUBLIC_KEY = _bytes("token file"), _bytes("public key")
 _STORE, _ALIAS = _integer("key store"), _text("alias")
 _STORE_PASSWORD = Field("password", (_NONE, str))
 _CERTIFICATE, _CHAIN = _bytes("certificate"), Field("chain", (list,))
@@ -125,6 +134,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "unwrap_key",
         Result.VALUE,
     ),
+    Operation(20, "DERIVE_KEY", (_HANDLE, _MECHANISM, _PARAMETERS, _ATTRIBUTES), "derive_key", Result.VALUE),
+    Operation(21, "RANDOM", (_integer("length"),), "hsm.random", Result.BYTES),
     Operation(30, "ENCRYPT", (_KEY, _MECHANISM, _PARAMETERS, _DATA), "hsm.encrypt", Result.VALUES),
     Operation(31, "DECRYPT", (_KEY, _MECHANISM, _PARAMETERS, _DATA), "hsm.decrypt", Result.BYTES),
     Operation(32, "SIGN", (_KEY, _MECHANISM, _PARAMETERS, _DATA), "hsm.sign", Result.BYTES),
@@ -135,8 +146,14 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(43, "ABORT", (_OPERATION,), "hsm.abort", Result.NOTHING),
     Operation(50, "USER_CREATE", (_USER, _ROLE, _PASSWORD), "hsm.create_user", Result.NOTHING),
     Operation(51, "USER_DELETE", (_USER, _ROLE), "hsm.delete_user", Result.NOTHING),
-    Operation(52, "USER_CHANGE_PASSWORD", (_USER, _ROLE, _PASSWORD), "hsm.change_password", Result.NOTHING),
-    Operation(53, "USER_LIST", (), "list_users", Result.VALUE),
+    Operation(
+        52,
+        "USER_CHANGE_PASSWORD",
+        (_USER, _ROLE, _PASSWORD, _boolean("deregister MFA"), _boolean("deregister quorum")),
+        "hsm.change_password",
+        Result.NOTHING,
+    ),
+    Operation(53, "USER_LIST", (), "list_users", Result.VALUE, needs_session=False),
     Operation(70, "STORE_LOAD", (Field("file", (_NONE, bytes)), _STORE_PASSWORD), "store_load", Result.VALUE),
     Operation(71, "STORE_ALIASES", (_STORE,), "store_aliases", Result.VALUE),
     Operation(72, "STORE_ENTRY", (_STORE, _ALIAS), "store_entry", Result.VALUE),
@@ -155,6 +172,38 @@ OPERATIONS: tuple[Operation, ...] = (
         Result.VALUE,
     ),
     Operation(81, "STORE_ENTRIES", (_STORE,), "store_entries", Result.VALUE),
+    Operation(100, "ACTIVATE", (_PASSWORD,), "hsm.activate", Result.NOTHING),
+    Operation(101, "LOGIN_TOKEN", (_USER, _ROLE), "login_token", Result.BYTES, needs_session=False),
+    Operation(102, "LOGIN_MFA", (_USER, _PASSWORD, _ROLE, _TOKEN_FILE), "login_mfa", Result.VALUE, needs_session=False),
+    Operation(103, "MFA_TOKEN", (_USER, _ROLE), "hsm.mfa_token", Result.BYTES),
+    Operation(
+        104,
+        "MFA_REGISTER",
+        (_USER, _ROLE, _TOKEN_FILE, _PUBLIC_KEY, _NEW_PASSWORD, _CHANGE_QUORUM),
+        "hsm.register_mfa",
+        Result.NOTHING,
+    ),
+    Operation(
+        105, "MFA_DEREGISTER", (_USER, _ROLE, _NEW_PASSWORD, _CHANGE_QUORUM), "hsm.deregister_mfa", Result.NOTHING
+    ),
+    Operation(110, "QUORUM_TOKEN", (_SERVICE, Field("key", (_NONE, int))), "hsm.quorum_token", Result.BYTES),
+    Operation(111, "QUORUM_REGISTER", (_PUBLIC_KEY, _TOKEN_FILE), "hsm.register_quorum", Result.NOTHING),
+    Operation(112, "QUORUM_APPROVE", (_bytes("approval file"),), "approve", Result.VALUE),
+    Operation(113, "QUORUM_LIST", (), "quorum_tokens", Result.VALUE),
+    Operation(114, "QUORUM_DELETE", (_text("scope"),), "hsm.delete_quorum_tokens", Result.NOTHING),
+    Operation(115, "QUORUM_VALUES", (), "quorum_values", Result.VALUE, needs_session=False),
+    Operation(116, "QUORUM_SET_VALUE", (_SERVICE, _integer("value")), "hsm.set_quorum_value", Result.NOTHING),
+    Operation(117, "QUORUM_TIMEOUTS", (), "quorum_timeouts", Result.VALUE, needs_session=False),
+    Operation(
+        118, "QUORUM_SET_TIMEOUT", (_text("timeout"), _integer("seconds")), "hsm.set_quorum_timeout", Result.NOTHING
+    ),
+    Operation(
+        119,
+        "QUORUM_SET_KEY",
+        (_HANDLE, _integer("manage value"), _integer("use value")),
+        "hsm.set_key_quorum",
+        Result.NOTHING,
+    ),
     Operation(150, "AUDIT_LIST", (_integer("first"), _integer("limit")), "audit_list", Result.VALUE),
     Operation(151, "AUDIT_VERIFY", (Field("anchor", (_NONE, str)),), "audit_verify", Result.VALUE),
 )

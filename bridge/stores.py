@@ -45,6 +45,7 @@ class Stores:
 
     def store_load(self, session: Session, file: bytes | None, password: str | None) -> int:
         """Open a key store file, or a new key store, and return its handle (63 random bits)."""
+        self._hsm.authorise(session, "key_store")
         if len(self._loaded.get(session.token, ())) >= MAX_STORES:
             raise OperationLimit(f"the session has {MAX_STORES} key stores; close one, or log out")
         loaded = _Loaded(KeyStore.load(self._hsm, session, file, password))
@@ -55,6 +56,7 @@ class Stores:
 
     def store_close(self, session: Session, handle: int) -> None:
         """Drop a key store; what was not saved of it is lost."""
+        self._hsm.authorise(session, "key_store")
         with self._lock:
             if self._loaded.get(session.token, {}).pop(handle, None) is None:
                 raise _not_loaded()
@@ -115,6 +117,7 @@ class Stores:
 
     @contextmanager
     def _open(self, session: Session, handle: int) -> Iterator[KeyStore]:
+        self._hsm.authorise(session, "key_store")
         loaded = self._loaded.get(session.token, {}).get(handle)
         if loaded is None:
             raise _not_loaded()

@@ -34,8 +34,9 @@ CLASSES = ("SECRET_KEY", "PUBLIC_KEY", "PRIVATE_KEY")
 SECRET, PUBLIC, PRIVATE = CLASSES
 
 _AES, _DES, _GENERIC = KeyType.AES.value, KeyType.DESEDE.value, KeyType.GENERIC_SECRET.value
-_RSA, _EC = KeyType.RSA.value, KeyType.EC.value
-TYPES = {SECRET: (_AES, _DES, _GENERIC), PUBLIC: (_RSA, _EC), PRIVATE: (_RSA, _EC)}
+_RSA, _EC, _EDWARDS, _ML_DSA = KeyType.RSA.value, KeyType.EC.value, KeyType.EC_EDWARDS.value, KeyType.ML_DSA.value
+_PAIRS = (_RSA, _EC, _EDWARDS, _ML_DSA)
+TYPES = {SECRET: (_AES, _DES, _GENERIC), PUBLIC: _PAIRS, PRIVATE: _PAIRS}
 """Key types by class."""
 
 _ALL = TYPES
@@ -91,6 +92,7 @@ def _usage(name: str, *, secret: tuple[str, ...] = (), public: tuple[str, ...] =
 
 
 _BLOCK = (_AES, _DES)
+_HALVES = (PUBLIC, PRIVATE)
 
 ROWS: tuple[Attribute, ...] = (
     Attribute("OBJECT_CLASS", str, _ALL, set=Set.MATCH),
@@ -120,9 +122,11 @@ ROWS: tuple[Attribute, ...] = (
     Attribute("SIZE", int, _ALL, set=Set.GENERATE | Set.MATCH),
     Attribute("MODULUS_BITS", int, {PUBLIC: (_RSA,)}, set=Set.GENERATE | Set.MATCH),
     Attribute("PUBLIC_EXPONENT", bytes, {PUBLIC: (_RSA,)}, set=Set.GENERATE | Set.MATCH),
-    Attribute("EC_PARAMS", bytes, {PUBLIC: (_EC,), PRIVATE: (_EC,)}, set=Set.GENERATE | Set.MATCH),
+    Attribute("EC_PARAMS", bytes, dict.fromkeys(_HALVES, (_EC, _EDWARDS)), set=Set.GENERATE | Set.MATCH),
+    Attribute("PARAMETER_SET", str, dict.fromkeys(_HALVES, (_ML_DSA,)), set=Set.GENERATE | Set.MATCH),
 )  # fmt: skip
-"""Sizes are in bits, PUBLIC_EXPONENT big-endian without leading zeros, EC_PARAMS the curve's OID in DER (RFC 5480).
+"""Sizes are in bits (of an ML-DSA key: its public half), PUBLIC_EXPONENT is big-endian without leading zeros, EC_PARAMS
+the curve's OID in DER (RFC 5480), PARAMETER_SET that of FIPS 204.
 
 A key wraps only keys that have every value of its WRAP_TEMPLATE; what it unwraps gets every value of its
 UNWRAP_TEMPLATE. Without a template the attribute is absent.
@@ -185,7 +189,9 @@ class Origin:
     generated: bool
     extractable_default: bool
     facts: Mapping[str, Value]
-    """OBJECT_CLASS, KEY_TYPE and what the key material says: SIZE, MODULUS_BITS, PUBLIC_EXPONENT, EC_PARAMS."""
+    """OBJECT_CLASS, KEY_TYPE and what the key material says: SIZE, PUBLIC_EXPONENT, EC_PARAMS and the like."""
+    base: Mapping[str, Value] | None = None
+    """The attributes of the key that this one was derived from."""
 
 
 def complete(wishes: Mapping[str, Value], origin: Origin) -> dict[str, Value]:
@@ -210,6 +216,10 @@ def complete(wishes: Mapping[str, Value], origin: Origin) -> dict[str, Value]:
     made["LOCAL"] = origin.generated
     made["ALWAYS_SENSITIVE"] = origin.generated and made["SENSITIVE"]
     made["NEVER_EXTRACTABLE"] = origin.generated and key_class != PUBLIC and not made["EXTRACTABLE"]
+    if origin.base is not None:
+        # Who has seen the base key can compute this one (PKCS #11 2.40 2.42.7).
+        for name in ("ALWAYS_SENSITIVE", "NEVER_EXTRACTABLE"):
+            made[name] = made[name] and origin.base[name]
     return made
 
 

@@ -30,7 +30,7 @@ from hsmcore.events import EVENTS, INITIALIZATION, LOG_BROKEN, USER_TYPES, Event
 from hsmcore.heads import anchor_of, anchored, opened_head, resumed, stored
 from hsmcore.keys import Entry
 from hsmcore.sealing import Vault
-from hsmcore.sessions import ADMIN, Session, Sessions
+from hsmcore.sessions import Session, Sessions
 from hsmcore.state import StateDirectory
 from hsmcore.store import Store
 from hsmcore.store.audit import Record
@@ -247,7 +247,7 @@ class AuditLog:
     def _unwritten(self) -> list[_Command]:
         current = self._current()
         if current is None and not self._owed:
-            raise RuntimeError("a change outside a command: the method of the door needs @audited and a row in EVENTS")
+            raise RuntimeError("a change outside a command: the method of the door needs a row in EVENTS")
         commands = [*self._owed, *self._waiting]
         if current is not None and current not in commands:
             commands.append(current)
@@ -260,7 +260,7 @@ class AuditLog:
     def _required(self) -> _Command:
         command = self._current()
         if command is None:
-            raise RuntimeError("no command is under way: the method of the door needs @audited and a row in EVENTS")
+            raise RuntimeError("no command is under way: the method of the door needs a row in EVENTS")
         return command
 
     def entries(self, first: int, limit: int) -> list[AuditRow]:
@@ -311,9 +311,9 @@ class AuditLog:
         return bool(rows) and decoded(rows[0])[0].sequence == anchor.count - 1 and rows[0][-2] == anchor.hash
 
 
-def first_entries(admin: str) -> list[AuditRow]:
+def first_entries(admin: str, role: str) -> list[AuditRow]:
     """Return the entries of an initialisation, not yet chained."""
-    about = {LogType.USER: (admin, ADMIN)}
+    about = {LogType.USER: (admin, role)}
     return [_Command(event, 0, *about.get(event.log_type, ("", ""))).row(1) for event in INITIALIZATION]
 
 
@@ -332,18 +332,24 @@ def _shown(name: str) -> str:
     return short if short.isprintable() else short.encode("unicode_escape").decode("ascii")
 
 
-class _Door(Protocol):
+class Door(Protocol):
+    """What has the methods that are commands."""
+
     @property
-    def log(self) -> AuditLog: ...
+    def log(self) -> AuditLog:
+        """The log that they are in."""
 
 
-_D = TypeVar("_D", bound=_Door)
+_D = TypeVar("_D", bound=Door)
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
 def audited(method: Callable[Concatenate[_D, _P], _R]) -> Callable[Concatenate[_D, _P], _R]:
-    """Make a method of the door a command, with the event that ``EVENTS`` has for its name."""
+    """Make a method of the door a command, with the event that ``EVENTS`` has for its name.
+
+    ``hsmcore.permissions.guarded`` does it for the methods that take a session.
+    """
     event = EVENTS[method.__name__]
     signature = inspect.signature(method)
 

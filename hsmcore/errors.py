@@ -7,6 +7,7 @@
     │   ├── MalformedRequest, UnsupportedVersion, FrameTooLarge, UnknownOperation
     ├── AccessError             the caller may not do this
     │   ├── Unauthenticated, AuthenticationFailed (UserUnknown), AccountLocked, PermissionDenied
+    │   ├── MfaRequired
     ├── KeyUseError               the key does not do this
     │   ├── KeyNotFound, KeyAmbiguous, KeyTypeInconsistent, KeyFunctionNotPermitted
     │   ├── AttributeInvalid, KeySizeInvalid, KeyMaterialInvalid, KeyUnextractable, KeyNotWrappable
@@ -16,6 +17,12 @@
     │   ├── WrappedKeyInvalid, TemplateInconsistent
     ├── UserError               the user cannot be made, changed or deleted so
     │   ├── UserExists, UserNotFound, UserNameInvalid, PasswordInvalid, UserBusy, UserOwnsKeys
+    │   ├── UserLimit, MfaNotEnabled, MfaSharesKey, PublicKeyInvalid
+    ├── TokenError              the token or its signature is not right
+    │   ├── TokenFileInvalid, TokenUnknown, TokenSignatureInvalid
+    ├── QuorumError             approvals are missing, or the quorum cannot be so
+    │   ├── ApprovalRequired, KeyQuorumFailed, QuorumValueInvalid, QuorumAdmins
+    │   ├── QuorumTokenRefused, QuorumTokenLimit, ApproverInvalid
     ├── StateError              the HSM's own state is in the way
     │   ├── StoreFull, StoreDamaged, StateVersion, StateLocked, StateMissing, MasterKeyUnavailable
     ├── AuditError              the audit log cannot be looked at so
@@ -94,6 +101,12 @@ class PermissionDenied(AccessError):
     """The role, or the ownership of the key, does not allow this."""
 
     code = 14
+
+
+class MfaRequired(AccessError):
+    """The user logs in with a second factor, which was not given."""
+
+    code = 81
 
 
 class KeyUseError(HsmError):
@@ -253,6 +266,98 @@ class UserOwnsKeys(UserError):
     """The user still owns keys."""
 
     code = 55
+
+
+class UserLimit(UserError):
+    """The HSM has as many users as it may have."""
+
+    code = 80
+
+
+class MfaNotEnabled(UserError):
+    """The user has no second factor."""
+
+    code = 82
+
+
+class MfaSharesKey(UserError):
+    """MFA and quorum share one key, and this is another."""
+
+    code = 83
+
+
+class PublicKeyInvalid(UserError):
+    """The public key is no PEM, not RSA with 2048 bits, or already another user's."""
+
+    code = 84
+
+
+class TokenError(HsmError):
+    """A token that a user signs, or what was made of it, is not right."""
+
+
+class TokenFileInvalid(TokenError):
+    """The bytes are no token file of version 2.0."""
+
+    code = 85
+
+
+class TokenUnknown(TokenError):
+    """The token was used, has expired or was deleted, or was given out for something else."""
+
+    code = 86
+
+
+class TokenSignatureInvalid(TokenError):
+    """The token was not signed with that key."""
+
+    code = 87
+
+
+class QuorumError(HsmError):
+    """Approvals are missing, or the quorum cannot be made so."""
+
+
+class ApprovalRequired(QuorumError):
+    """The operation takes an approved quorum token, and the session has none for it."""
+
+    code = 88
+
+
+class KeyQuorumFailed(QuorumError):
+    """The key takes an approved quorum token, and the session has none for it."""
+
+    code = 89
+
+
+class QuorumValueInvalid(QuorumError):
+    """The quorum value or timeout is out of range, or fits neither the other values nor the approvers there are."""
+
+    code = 90
+
+
+class QuorumAdmins(QuorumError):
+    """Fewer registered admins would remain than a quorum value asks for; lower the value first."""
+
+    code = 91
+
+
+class QuorumTokenRefused(QuorumError):
+    """The user has an active token for that service, or the service takes no approval."""
+
+    code = 92
+
+
+class QuorumTokenLimit(QuorumError):
+    """The HSM holds as many quorum tokens as it may."""
+
+    code = 93
+
+
+class ApproverInvalid(QuorumError):
+    """The approver does not exist, has no registered key, or does not approve this service."""
+
+    code = 94
 
 
 class StateError(HsmError):

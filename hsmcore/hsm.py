@@ -6,57 +6,60 @@ All methods may be called from any thread.
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from threading import RLock
 from types import TracebackType
 from typing import Self
 
 import hsmcore
-from hsmcore import making, policy
+from hsmcore import making, permissions, policy
+from hsmcore.administration import Administration
 from hsmcore.attributes import PUBLIC, Value, given
-from hsmcore.audit import AuditLog, Verification, audited, first_entries
+from hsmcore.audit import Verification, first_entries
 from hsmcore.chain import FIRST_HEAD, AuditRow, linked
-from hsmcore.errors import MalformedRequest, MasterKeyUnavailable, PermissionDenied, StateError, UserBusy, UserOwnsKeys
+from hsmcore.errors import DataLengthInvalid, MasterKeyUnavailable, StateError
 from hsmcore.heads import anchored, stored
-from hsmcore.keyring import KeyRing
 from hsmcore.keys import KeyRecord
 from hsmcore.mechanisms import Operation
 from hsmcore.multipart import MultiPart
+from hsmcore.permissions import guarded
+from hsmcore.primitives.secrecy import random_bytes
+from hsmcore.quorum import QuorumRules
 from hsmcore.sealing import Vault, new_master, open_master, seal_master
-from hsmcore.sessions import ADMIN, CRYPTO_USER, Session, Sessions
+from hsmcore.sessions import ADMIN, Session
 from hsmcore.settings import Settings
 from hsmcore.state import StateDirectory, missing
 from hsmcore.statistics import Statistics
-from hsmcore.store import Record, Store
-from hsmcore.use import KeyReference, KeyUse, foreign_keys
-from hsmcore.users import UserInfo, Users, new_user
+from hsmcore.store import HsmRow, Record, Store
+from hsmcore.usage import Parameters, Usage
+from hsmcore.use import KeyUse, foreign_keys
+from hsmcore.users import first_user
 from hsmcore.wrapping import Wrapping
 
 Attributes = Mapping[str, None | Value]
-Parameters = Mapping[str, object] | None
+Clock = Callable[[], float]
+"""Gives seconds, by which tokens expire."""
 
-_ENCRYPT, _DECRYPT, _SIGN, _VERIFY = Operation.ENCRYPT, Operation.DECRYPT, Operation.SIGN, Operation.VERIFY
 DEFAULT_SETTINGS = Settings()
-_KINDS = {"encrypt": _ENCRYPT, "decrypt": _DECRYPT, "sign": _SIGN}
+MAX_RANDOM = 65536
+"""Random bytes that one request draws (SP 800-90A table 3: 2 to the 19 bits)."""
 
 
-class Hsm:
+class Hsm(Administration, Usage):
     """An HSM in a state directory, which this process alone has until ``close``."""
 
-    def __init__(self, state: StateDirectory, store: Store, vault: Vault) -> None:
+    def __init__(self, state: StateDirectory, store: Store, vault: Vault, clock: Clock) -> None:
         """Take over an unlocked state; ``initialize`` and ``open`` are the ways to get one."""
-        self.settings = Settings.decode(vault.open_settings(store.hsm()[1]))
+        super().__init__(store, vault, state, clock)
+        self.settings = Settings.decode(vault.open_settings(store.hsm().settings))
         self._state = state
         self._store = store
-        self._lock = RLock()
-        self._sessions = Sessions()
-        self.log = AuditLog(store, vault, state, self._sessions)
-        self._users = Users(store, vault, self._lock, self.log)
-        self._ring = KeyRing(store, vault, self._sessions, self._lock, self.log)
-        self._use = KeyUse(self._ring, self._lock, strict_limits=self.settings.strict_limits)
-        self._wrapping = Wrapping(self._ring, self._use, self.settings)
+        self._use = KeyUse(self._ring, self._approvals, self._lock, self.settings)
+        self._wrapping = Wrapping(self._ring, self._use, self._approvals, self.settings)
         self._multipart = MultiPart()
 
     @classmethod
@@ -64,20 +67,22 @@ class Hsm:
         cls,
         home: Path,
         *,
-        admin_password: bytes,
+        admin_password: bytes | None,
         passphrase: bytes | None = None,
         settings: Settings = DEFAULT_SETTINGS,
+        clock: Clock = time.monotonic,
     ) -> Self:
         """Make an HSM with the admin ``admin`` in the directory, and open it.
 
-        Without a passphrase the master key is sealed under the key file ``master.key``. Raises ``PasswordInvalid``,
-        ``StateError`` if there is an HSM already, ``StateLocked``, ``StoreFull``; after one it may be tried again.
+        Without an admin's password it is not activated: ``activate`` sets one. Without a passphrase the master key is
+        sealed under the key file ``master.key``. Raises ``PasswordInvalid``, ``StateError`` if there is an HSM already,
+        ``StateLocked``, ``StoreFull``; after one it may be tried again.
         """
         if passphrase == b"":
             raise MasterKeyUnavailable("the passphrase is empty; give one, or none for a key file")
         master = new_master()
         vault = Vault(master)
-        admin = new_user(vault, "admin", ADMIN, admin_password)
+        admin = first_user(vault, admin_password)
         state = StateDirectory(home, create=True)
         store = None
         try:
@@ -86,18 +91,20 @@ class Hsm:
             if store.exists():
                 raise StateError(f"there is an HSM in {state.home} already; it was left as it is")
             file_key = state.make_key_file() if passphrase is None else b""
-            entries, head = linked(first_entries(admin.username), FIRST_HEAD, vault)
+            sealed = seal_master(master, passphrase, file_key)
+            rules = vault.seal_quorum(QuorumRules().encode())
+            entries, head = linked(first_entries(admin.username, admin.role), FIRST_HEAD, vault)
             state.write_anchor(anchored(head, vault))
-            sealed = seal_master(master, passphrase, file_key), vault.seal_settings(settings.encode())
-            store.initialize(*sealed, admin, Record(entries, stored(head, vault)))
+            row = HsmRow(sealed, vault.seal_settings(settings.encode()), rules)
+            store.initialize(row, admin, Record(entries, stored(head, vault)))
             state.sync()
-            return cls(state, store, vault)
+            return cls(state, store, vault, clock)
         except BaseException:
             _release(state, store)
             raise
 
     @classmethod
-    def open(cls, home: Path, *, passphrase: bytes | None = None) -> Self:
+    def open(cls, home: Path, *, passphrase: bytes | None = None, clock: Clock = time.monotonic) -> Self:
         """Open the HSM in the directory.
 
         Raises ``StateMissing``, ``StateLocked``, ``StateVersion``, ``MasterKeyUnavailable``, ``StoreDamaged``. The
@@ -109,8 +116,9 @@ class Hsm:
             store = Store.in_file(state.database)
             if not store.exists():
                 raise missing(state.home)
-            store.migrate()
-            return cls(state, store, Vault(open_master(store.hsm()[0], passphrase, state.read_key_file)))
+            vault = Vault(open_master(store.master(), passphrase, state.read_key_file))
+            store.migrate(vault.seal_quorum(QuorumRules().encode()))
+            return cls(state, store, vault, clock)
         except BaseException:
             _release(state, store)
             raise
@@ -167,21 +175,25 @@ class Hsm:
             troubles.append(str(error))
         return troubles
 
-    @audited
-    def login(self, username: str, password: bytes, role: str = CRYPTO_USER) -> Session:
-        """Begin a session. Raises ``AuthenticationFailed``, ``AccountLocked``, ``StoreFull``."""
-        name = self._users.authenticate(username, password, role)
-        self.log.record()
-        with self._lock:
-            self._users.require_known(name, role)
-            return self._sessions.begin(self.log.session_number, name, role)
+    @guarded
+    def audit_entries(self, session: Session, first: int, limit: int = 0) -> list[AuditRow]:
+        """Return entries of the audit log from a sequence number on, at most 1000."""
+        return self.log.entries(first, limit)
+
+    @guarded
+    def verify_audit(self, session: Session, anchor: str | None = None) -> Verification:
+        """Look at every entry of the audit log, and compare it with an anchor that was kept elsewhere.
+
+        Raises ``AuditAnchorInvalid``.
+        """
+        return self.log.verify(anchor)
 
     def session(self, token: int) -> Session:
         """Return the session with that token. Raises ``Unauthenticated``."""
         return self._sessions.get(token)
 
     def logout(self, session: Session) -> None:
-        """End a session and what belongs to it: session keys, multi-part operations. One that has ended is let be."""
+        """End a session and what belongs to it: session keys, multi-part operations, tokens. An ended one is let be."""
         self._end(session, "logout")
 
     def abandon(self, session: Session) -> None:
@@ -199,72 +211,58 @@ class Hsm:
             self._sessions.end(session)
             self._ring.drop_session(session)
             self._multipart.drop_session(session)
+            self._challenges.drop_session(session.token)
+            self._approvals.tokens.drop_session(session)
 
-    @audited
-    def create_user(self, session: Session, username: str, role: str, password: bytes) -> None:
-        """Make a user; for admins. Raises ``UserExists``, ``UserNameInvalid``, ``PasswordInvalid``."""
-        policy.require(session, ADMIN)
-        self._users.add(username, role, password)
+    def authorise(self, session: Session, operation: str) -> None:
+        """Raise unless this session may do what a caller makes of several operations (``permissions.PERMISSIONS``)."""
+        permissions.require(session, operation)
 
-    @audited
-    def delete_user(self, session: Session, username: str, role: str) -> None:
-        """Delete a user; for admins.
-
-        Raises ``UserNotFound``, ``UserBusy``, ``UserOwnsKeys``, and ``PermissionDenied`` for the last admin.
-        """
-        with self._lock:
-            policy.require(session, ADMIN)
-            name = self._users.require_known(username, role)
-            self._users.require_not_last_admin(name, role)
-            if self._sessions.of_user(name, role):
-                raise UserBusy(f"{name!r} is logged in")
-            if role == CRYPTO_USER and self._ring.owned_by(name):
-                raise UserOwnsKeys(f"{name!r} owns keys; delete them first")
-            self._users.delete(name, role)
-
-    @audited
-    def change_password(self, session: Session, username: str, role: str, password: bytes) -> None:
-        """Set a password, the own one or as an admin anybody's, and unlock the account.
-
-        Raises ``UserNotFound``, ``PasswordInvalid``.
-        """
-        policy.require_alive(session)
-        if session.role != ADMIN and (username.lower(), role) != (session.username, session.role):
-            raise PermissionDenied("only an admin sets another user's password")
-        self._users.change_password(username, role, password)
-
-    def list_users(self, session: Session) -> list[UserInfo]:
-        """Return all users."""
-        policy.require_alive(session)
-        return self._users.infos()
-
-    @audited
+    @guarded
     def generate_key(self, session: Session, mechanism: str, attributes: Attributes) -> KeyRecord:
         """Generate a secret key.
 
         Raises ``MechanismInvalid``, ``AttributeInvalid``, ``KeySizeInvalid``, ``StoreFull``.
         """
-        policy.require(session, CRYPTO_USER)
         return self._ring.add(session, [making.generate_secret(mechanism, attributes, self.settings)])[0]
 
-    @audited
+    @guarded
     def generate_key_pair(
         self, session: Session, mechanism: str, public: Attributes, private: Attributes
     ) -> tuple[KeyRecord, KeyRecord]:
         """Generate a key pair and return its public and its private half. Raises as ``generate_key``."""
-        policy.require(session, CRYPTO_USER)
         halves = self._ring.add(session, making.generate_pair(mechanism, public, private, self.settings))
         return halves[0], halves[1]
 
-    @audited
+    @guarded
     def import_key(self, session: Session, attributes: Attributes, material: bytes) -> KeyRecord:
         """Import a key: raw bytes, PKCS #8 or SubjectPublicKeyInfo (DER), as the attribute OBJECT_CLASS says.
 
         Raises ``KeyMaterialInvalid``, and as ``generate_key``.
         """
-        policy.require(session, CRYPTO_USER)
         return self._ring.add(session, [making.read(attributes, material, self.settings)])[0]
 
+    @guarded
+    def derive_key(
+        self, session: Session, key: int, mechanism: str, parameters: Parameters, attributes: Attributes
+    ) -> KeyRecord:
+        """Derive a secret key from a key with DERIVE; the attributes name its KEY_TYPE and SIZE (bits).
+
+        Raises as ``encrypt`` and as ``generate_key``.
+        """
+        derive = self._use.operation(session, Operation.DERIVE, key, mechanism)
+        base = self._ring.entry(session, key).record.attributes
+        made = making.derive_secret(partial(derive, parameters), attributes, base, self.settings)
+        return self._ring.add(session, [made])[0]
+
+    @guarded
+    def random(self, session: Session, length: int) -> bytes:
+        """Return that many random bytes, at most ``MAX_RANDOM``. Raises ``DataLengthInvalid``."""
+        if not 0 <= length <= MAX_RANDOM:
+            raise DataLengthInvalid(f"one request draws 0 to {MAX_RANDOM} random bytes, not {length}")
+        return random_bytes(length)
+
+    @guarded
     def find_keys(self, session: Session, attributes: Attributes, limit: int = 0) -> list[KeyRecord]:
         """Return the keys that this session sees and that have all these values; a limit of 0 is none.
 
@@ -272,10 +270,12 @@ class Hsm:
         """
         return self._ring.find(session, given(attributes), limit)
 
+    @guarded
     def find_pair(self, session: Session, public_key_info: bytes) -> list[KeyRecord]:
         """Return the halves, that this session sees, of the pair with this SubjectPublicKeyInfo (DER)."""
         return self._ring.halves(session, public_key_info)
 
+    @guarded
     def labels(self, session: Session) -> dict[str, dict[str, int]]:
         """Return the labels that this session sees, each with how many keys of each OBJECT_CLASS have it.
 
@@ -283,36 +283,50 @@ class Hsm:
         """
         return self._ring.labels(session)
 
+    @guarded
     def get_key(self, session: Session, handle: int) -> KeyRecord:
         """Return a key's record. Raises ``KeyNotFound``, ``StoreDamaged``."""
         return policy.view(session, self._ring.entry(session, handle))
 
-    @audited
+    @guarded
     def set_attributes(self, session: Session, handle: int, attributes: Attributes) -> KeyRecord:
         """Change attributes, all or none, and return the record as it is then.
 
-        Raises ``KeyNotFound``, ``PermissionDenied``, ``AttributeInvalid``, ``StoreFull``.
+        From the owner it takes approval where the key's management does. Raises ``KeyNotFound``, ``PermissionDenied``,
+        ``AttributeInvalid``, ``KeyQuorumFailed``, ``StoreFull``.
         """
-        return self._ring.change(session, handle, given(attributes))
+        entry = self._ring.entry(session, handle)
+        with nullcontext() if session.role == ADMIN else self._approvals.granted_key(session, "key-management", entry):
+            return self._ring.change(session, handle, given(attributes))
 
-    @audited
+    @guarded
+    def set_key_quorum(self, session: Session, handle: int, manage: int, use: int) -> None:
+        """Set how many users approve the management and the use of an own key, once; 0 is none.
+
+        The users of a key are its owner and those with whom it is shared. Raises ``KeyNotFound``, ``PermissionDenied``,
+        ``QuorumValueInvalid``, ``StoreFull``.
+        """
+        self._ring.set_quorum(session, handle, manage, use)
+        self._multipart.drop_key(handle)
+
+    @guarded
     def destroy_key(self, session: Session, handle: int) -> None:
         """Destroy a key. Raises ``KeyNotFound``, ``PermissionDenied``, ``KeyFunctionNotPermitted``, ``StoreFull``."""
         self._ring.destroy(session, handle)
         self._multipart.drop_key(handle)
+        self._approvals.tokens.drop_key(handle)
 
-    @audited
+    @guarded
     def clear_value(self, session: Session, handle: int) -> bytes | None:
         """Return a key's material as in an import, or ``None`` where settings, attributes or ownership forbid it."""
         entry = self._ring.entry(session, handle)
-        policy.require(session, CRYPTO_USER)
         extraction = self.settings.clear_key_extraction
         may = policy.may_extract(session, entry, clear_key_extraction=extraction)
         if not may or entry.record.attributes["OBJECT_CLASS"] == PUBLIC:
             self.log.concerns_nothing()
         return self._ring.material(entry) if may else None
 
-    @audited
+    @guarded
     def wrap_key(
         self, session: Session, key: int, mechanism: str, parameters: Parameters, target: int
     ) -> tuple[bytes, dict[str, object] | None]:
@@ -323,7 +337,7 @@ class Hsm:
         """
         return self._wrapping.wrap(session, key, mechanism, parameters, target)
 
-    @audited
+    @guarded
     def unwrap_key(
         self,
         session: Session,
@@ -338,88 +352,6 @@ class Hsm:
         Raises ``WrappedKeyInvalid``, ``TemplateInconsistent``, ``AttributeInvalid``, ``StoreFull``, and as ``decrypt``.
         """
         return self._wrapping.unwrap(session, key, mechanism, parameters, wrapped, attributes)
-
-    def encrypt(
-        self, session: Session, key: KeyReference, mechanism: str, parameters: Parameters, data: bytes
-    ) -> tuple[bytes, dict[str, object] | None]:
-        """Encrypt; return the ciphertext and the parameters to decrypt with, if there are any.
-
-        Like ``decrypt``, ``sign`` and ``verify`` it raises ``Unauthenticated``, and ``KeyUseError`` and
-        ``MechanismError`` with their kinds.
-        """
-        result: tuple[bytes, dict[str, object] | None] = self._use.run(
-            session, _ENCRYPT, key, mechanism, parameters, data
-        )
-        return result
-
-    def decrypt(
-        self, session: Session, key: KeyReference, mechanism: str, parameters: Parameters, data: bytes
-    ) -> bytes:  # fmt: skip
-        """Decrypt."""
-        result: bytes = self._use.run(session, _DECRYPT, key, mechanism, parameters, data)
-        return result
-
-    def sign(
-        self, session: Session, key: KeyReference, mechanism: str, parameters: Parameters, data: bytes
-    ) -> bytes:  # fmt: skip
-        """Sign a digest, or the data where the mechanism does not hash; or make a MAC of the data."""
-        result: bytes = self._use.run(session, _SIGN, key, mechanism, parameters, data)
-        return result
-
-    def verify(
-        self,
-        session: Session,
-        key: KeyReference,
-        mechanism: str,
-        parameters: Parameters,
-        data: bytes,
-        signature: bytes,
-    ) -> bool:
-        """Tell whether a signature or MAC is right; one of the wrong form is not."""
-        result: bool = self._use.run(session, _VERIFY, key, mechanism, parameters, data, signature)
-        return result
-
-    def keep_shortcut(self, session: Session, name: bytes, kind: str, key: KeyReference, mechanism: str) -> None:
-        """Keep a use that has been allowed under a name in ``session.shortcuts`` too, for as long as it is."""
-        self._use.keep_shortcut(session, name, Operation(kind), key, mechanism)
-
-    def begin(
-        self, session: Session, kind: str, key: KeyReference, mechanism: str, parameters: Parameters
-    ) -> tuple[int, dict[str, object] | None]:
-        """Begin a multi-part operation of a kind (``encrypt``, ``decrypt``, ``sign``).
-
-        Return its handle and parameters as ``encrypt`` does. Raises as ``encrypt``, and ``OperationLimit``.
-        """
-        operation = _KINDS.get(kind)
-        if operation is None:
-            raise MalformedRequest(f"a multi-part operation is one of {', '.join(_KINDS)}, not {kind[:32]!r}")
-        stream, chosen = self._use.stream(session, operation, key, mechanism)(parameters)
-        return self._multipart.begin(session, key, stream), chosen
-
-    def update(self, session: Session, operation: int, data: bytes) -> bytes:
-        """Give more data to a multi-part operation, return the output that is ready. Raises ``OperationNotFound``."""
-        return self._multipart.update(session, operation, data)
-
-    def finish(self, session: Session, operation: int, data: bytes) -> bytes:
-        """Give the last data to a multi-part operation, return the rest of the output; the operation is over."""
-        return self._multipart.finish(session, operation, data)
-
-    def abort(self, session: Session, operation: int) -> None:
-        """End a multi-part operation without its result. Raises ``OperationNotFound``."""
-        self._multipart.abort(session, operation)
-
-    def audit_entries(self, session: Session, first: int, limit: int = 0) -> list[AuditRow]:
-        """Return entries of the audit log from a sequence number on, at most 1000; for admins."""
-        policy.require(session, ADMIN)
-        return self.log.entries(first, limit)
-
-    def verify_audit(self, session: Session, anchor: str | None = None) -> Verification:
-        """Look at every entry of the audit log, and compare it with an anchor that was kept elsewhere; for admins.
-
-        Raises ``AuditAnchorInvalid``.
-        """
-        policy.require(session, ADMIN)
-        return self.log.verify(anchor)
 
 
 def _release(state: StateDirectory, store: Store | None) -> None:

@@ -20,7 +20,7 @@ from hsmcore.keys import Entry, KeyRecord, SessionKeys
 from hsmcore.making import NewKey
 from hsmcore.primitives.keyforms import OpenedKey, open_private, open_public
 from hsmcore.sealing import Vault
-from hsmcore.sessions import ADMIN, CRYPTO_USER, Session, Sessions
+from hsmcore.sessions import ADMIN, Session, Sessions
 from hsmcore.store import Store
 from hsmcore.tokens import DamagedEntry, TokenKeys, row_of
 
@@ -94,6 +94,13 @@ class KeyRing:
     def entry(self, session: Session, handle: int) -> Entry:
         """Return a key that this session sees. Raises ``KeyNotFound``, and ``StoreDamaged`` for a damaged row."""
         policy.require_alive(session)
+        entry = self.present(handle)
+        if entry is not None and policy.sees(session, entry):
+            return entry
+        raise KeyNotFound(f"there is no key {handle}")
+
+    def present(self, handle: int) -> Entry | None:
+        """Return a key, whoever may see it. Raises ``StoreDamaged`` for a damaged row."""
         entry = self._in_memory(handle)
         if entry is None:
             with self._lock:
@@ -101,9 +108,7 @@ class KeyRing:
             if isinstance(read, DamagedEntry):
                 raise read.error()
             entry = read
-        if entry is not None and policy.sees(session, entry):
-            return entry
-        raise KeyNotFound(f"there is no key {handle}")
+        return entry
 
     def _in_memory(self, handle: int) -> Entry | None:
         return self._session_keys.get(handle) or self._tokens.cached(handle)
@@ -128,7 +133,6 @@ class KeyRing:
 
     def halves(self, session: Session, public_key_info: bytes) -> list[KeyRecord]:
         """Return the records of the halves of a pair that this session sees."""
-        policy.require(session, CRYPTO_USER)
         with self._lock:
             found, _ = self._seen(session, self._tokens.halves(_whose(session), public_key_info), 0)
             own = self._session_keys.of_session(session.token)
@@ -152,7 +156,6 @@ class KeyRing:
 
     def labels(self, session: Session) -> dict[str, dict[str, int]]:
         """Return the labels that this session sees, each with how many keys of each object class have it."""
-        policy.require(session, CRYPTO_USER)
         labels: dict[str, dict[str, int]] = {}
         with self._lock:
             for label, object_class, count in self._store.labels(session.username):
@@ -170,19 +173,31 @@ class KeyRing:
             entry = self.entry(session, handle)
             policy.require_may_change(session, entry, wishes)
             after = changed(entry.record.attributes, wishes, admin=session.role == ADMIN)
-            record = replace(entry.record, attributes=after)
-            new = self._secured(replace(entry, record=record), self.material(entry), entry.session)
-            self._audit.concerns([new])
-            if new.sealed is not None and entry.sealed is None:
-                self._store.add_keys([row_of(new)])
-                self._session_keys.remove(handle)
-            elif new.sealed is not None:
-                self._store.change_key(row_of(new))
-            else:
-                self._audit.record(durable=False)
-            self._put(new)
-            self._sessions.forget_key(handle)
-            return policy.view(session, new)
+            return policy.view(session, self._replace(entry, after))
+
+    def set_quorum(self, session: Session, handle: int, manage: int, use: int) -> None:
+        """Set how many approvals the management and the use of a key take, once."""
+        with self._lock:
+            entry = self.entry(session, handle)
+            policy.require_may_set_quorum(session, entry, manage, use)
+            values = {"MANAGE_QUORUM": manage, "USE_QUORUM": use}
+            self._replace(entry, {**entry.record.attributes, **values})
+
+    def _replace(self, entry: Entry, attributes: Mapping[str, Value]) -> Entry:
+        """Give a key other attributes, on disk first."""
+        record = replace(entry.record, attributes=attributes)
+        new = self._secured(replace(entry, record=record), self.material(entry), entry.session)
+        self._audit.concerns([new])
+        if new.sealed is not None and entry.sealed is None:
+            self._store.add_keys([row_of(new)])
+            self._session_keys.remove(entry.handle)
+        elif new.sealed is not None:
+            self._store.change_key(row_of(new))
+        else:
+            self._audit.record(durable=False)
+        self._put(new)
+        self._sessions.forget_key(entry.handle)
+        return new
 
     def destroy(self, session: Session, handle: int) -> None:
         """Destroy a key. A damaged row may be destroyed by the user that it names as its owner."""
@@ -190,7 +205,6 @@ class KeyRing:
             policy.require_alive(session)
             damaged = None if self._in_memory(handle) else self._tokens.read(handle)
             if isinstance(damaged, DamagedEntry):
-                policy.require(session, CRYPTO_USER)
                 if damaged.owner != session.username:
                     raise damaged.error()
                 self._store.delete_keys([handle])

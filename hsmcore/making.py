@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from hsmcore import policy
 from hsmcore.attributes import CLASSES, PRIVATE, PUBLIC, SECRET, TYPES, Origin, Value, complete, given
 from hsmcore.errors import AttributeInvalid, KeyMaterialInvalid, MechanismInvalid
-from hsmcore.mechanisms import KeyType, Mechanism, Operation
-from hsmcore.primitives.generators import ec_pair, read_secret, rsa_pair, secret_key
-from hsmcore.primitives.keyforms import CURVES, KeyFacts, read_private, read_public
+from hsmcore.mechanisms import CURVES, EXPONENT, ML_DSA_DEFAULT, KeyType, Mechanism, Operation
+from hsmcore.primitives.generators import ec_pair, ed25519_pair, ml_dsa_pair, read_secret, rsa_pair, secret_key
+from hsmcore.primitives.keyforms import KeyFacts, read_private, read_public
 from hsmcore.settings import Settings
 
 DEFAULT_SIZES = {KeyType.AES.value: 256, KeyType.DESEDE.value: 192, KeyType.GENERIC_SECRET.value: 256}
 """Bits of a secret key whose maker does not say, as JCA asks of every KeyGenerator."""
 DEFAULT_MODULUS_BITS = 2048
-DEFAULT_EXPONENT = (65537).to_bytes(3, "big")
-DEFAULT_CURVE = next(oid for oid, curve in CURVES.items() if curve.name == "secp256r1")
+DEFAULT_EXPONENT = EXPONENT.to_bytes(3, "big")
+DEFAULT_CURVE = CURVES["secp256r1"]
+
+
+Halves = tuple[KeyFacts, KeyFacts]
+"""The public and the private half of a pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +49,44 @@ def generate_secret(mechanism: str, attributes: Mapping[str, object], settings: 
     return _new(SECRET, secret_key(key_type, _number(size)), wishes, settings, generated=True)
 
 
+def _rsa_pair(wishes: Mapping[str, Value]) -> Halves:
+    bits = wishes.get("MODULUS_BITS", DEFAULT_MODULUS_BITS)
+    return rsa_pair(_number(bits), _bytes(wishes.get("PUBLIC_EXPONENT", DEFAULT_EXPONENT)))
+
+
+_MAKERS: dict[str, Callable[[Mapping[str, Value]], Halves]] = {
+    KeyType.RSA: _rsa_pair,
+    KeyType.EC: lambda wishes: ec_pair(_bytes(wishes.get("EC_PARAMS", DEFAULT_CURVE))),
+    KeyType.EC_EDWARDS: lambda _wishes: ed25519_pair(),
+    KeyType.ML_DSA: lambda wishes: ml_dsa_pair(str(wishes.get("PARAMETER_SET", ML_DSA_DEFAULT))),
+}
+
+
+def derive_secret(
+    derive: Callable[[int], bytes], attributes: Mapping[str, object], base: Mapping[str, Value], settings: Settings
+) -> NewKey:
+    """Derive a secret key of the KEY_TYPE and SIZE that the attributes name; DESede has only one size.
+
+    ``derive`` returns that many bytes; ``base`` are the attributes of the key it derives from. Raises
+    ``AttributeInvalid``, ``KeySizeInvalid``.
+    """
+    wishes = given(attributes)
+    key_type = str(wishes.get("KEY_TYPE"))
+    if key_type not in TYPES[SECRET]:
+        raise AttributeInvalid(f"a derived key has a KEY_TYPE of {', '.join(TYPES[SECRET])}, not {key_type[:64]}")
+    size = wishes.pop("SIZE", DEFAULT_SIZES[key_type] if key_type == KeyType.DESEDE else None)
+    if size is None:
+        raise AttributeInvalid("a derivation needs the attribute SIZE of the derived key, in bits")
+    return _new(SECRET, secret_key(key_type, _number(size), derive), wishes, settings, generated=True, base=base)
+
+
 def generate_pair(
     mechanism: str, public: Mapping[str, object], private: Mapping[str, object], settings: Settings
 ) -> tuple[NewKey, NewKey]:
     """Generate a key pair, public half first. Raises ``MechanismInvalid``, ``AttributeInvalid``, ``KeySizeInvalid``."""
     _, key_type = _generator(mechanism, "key_pair")
     public_wishes, private_wishes = given(public), given(private)
-    if key_type == KeyType.RSA:
-        bits = public_wishes.get("MODULUS_BITS", DEFAULT_MODULUS_BITS)
-        halves = rsa_pair(_number(bits), _bytes(public_wishes.get("PUBLIC_EXPONENT", DEFAULT_EXPONENT)))
-    else:
-        halves = ec_pair(_bytes(public_wishes.get("EC_PARAMS", DEFAULT_CURVE)))
+    halves = _MAKERS[key_type](public_wishes)
     return (
         _new(PUBLIC, halves[0], public_wishes, settings, generated=True),
         _new(PRIVATE, halves[1], private_wishes, settings, generated=True),
@@ -81,14 +112,22 @@ def read(attributes: Mapping[str, object], material: bytes, settings: Settings) 
 
 
 def _new(
-    key_class: str, key: KeyFacts, wishes: Mapping[str, Value], settings: Settings, *, generated: bool
-) -> NewKey:  # fmt: skip
+    key_class: str,
+    key: KeyFacts,
+    wishes: Mapping[str, Value],
+    settings: Settings,
+    *,
+    generated: bool,
+    base: Mapping[str, Value] | None = None,
+) -> NewKey:
     facts: dict[str, Value] = {"OBJECT_CLASS": key_class, "KEY_TYPE": key.key_type, "SIZE": key.size}
     if key.curve is not None:
         facts["EC_PARAMS"] = key.curve
+    if key.parameter_set is not None:
+        facts["PARAMETER_SET"] = key.parameter_set
     if key_class == PUBLIC and key.exponent is not None:
         facts |= {"MODULUS_BITS": key.size, "PUBLIC_EXPONENT": key.exponent}
-    origin = Origin(generated, settings.extractable_default, facts)
+    origin = Origin(generated, settings.extractable_default, facts, base)
     return NewKey(complete(wishes, origin), key.material, key.public_key_info)
 
 

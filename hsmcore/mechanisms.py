@@ -14,6 +14,12 @@ from enum import StrEnum
 HASHES = {"SHA1": "SHA-1", "SHA224": "SHA-224", "SHA256": "SHA-256", "SHA384": "SHA-384", "SHA512": "SHA-512"}
 """Spelling inside mechanism and signature names, to the name of the digest (FIPS 180-4)."""
 
+DIGEST_BYTES = {"SHA-1": 20, "SHA-224": 28, "SHA-256": 32, "SHA-384": 48, "SHA-512": 64}
+"""Bytes in each digest."""
+
+CMAC_KDF = "AES_CMAC_KDF"
+"""The derivation that every SecretKeyFactory offers beside the import."""
+
 KEY_WRAP_IV = bytes.fromhex("a6a6a6a6a6a6a6a6")
 """The initial value of AES key wrap (RFC 3394 2.2.3.1), the only one that may be given."""
 
@@ -26,10 +32,53 @@ class KeyType(StrEnum):
     GENERIC_SECRET = "GENERIC_SECRET"
     RSA = "RSA"
     EC = "EC"
+    EC_EDWARDS = "EC_EDWARDS"
+    ML_DSA = "ML_DSA"
+
+
+KEY_SIZES = {
+    KeyType.AES: range(128, 256 + 1, 64),
+    KeyType.DESEDE: range(168, 192 + 1, 24),
+    KeyType.GENERIC_SECRET: range(8, 800 * 8 + 1, 8),
+    KeyType.RSA: range(2048, 4096 + 1, 256),
+}
+"""Sizes in bits of the keys that the HSM makes. A DESede key of 168 effective bits has 192 with its parity."""
+
+MAX_HMAC_KEY = 800
+"""Bytes in a key that makes an HMAC; CloudHSM stores longer ones and refuses to use them."""
+
+EXPONENT = 65537
+"""The public exponent of an RSA key that the HSM makes, and the least of one that it takes (FIPS 186-5 A.1.1)."""
+
+CURVES = {
+    "secp224r1": bytes.fromhex("06052b81040021"),
+    "secp256r1": bytes.fromhex("06082a8648ce3d030107"),
+    "secp256k1": bytes.fromhex("06052b8104000a"),
+    "secp384r1": bytes.fromhex("06052b81040022"),
+    "secp521r1": bytes.fromhex("06052b81040023"),
+}
+"""Curves by name, with the DER of their object identifier (RFC 5480 2.1.1.1; secp256k1: SEC 2)."""
+CURVE_ALIASES = {
+    "prime256v1": "secp256r1",
+    "P-224": "secp224r1",
+    "P-256": "secp256r1",
+    "P-384": "secp384r1",
+    "P-521": "secp521r1",
+}
+"""Other names of curves (RFC 5480 2.1.1.1, FIPS 186-5)."""
+
+
+ED25519 = bytes.fromhex("06032b6570")
+"""The one Edwards curve: the DER of its object identifier (RFC 8410 3)."""
+
+ML_DSA_SETS = ("ML-DSA-44", "ML-DSA-65", "ML-DSA-87")
+"""Parameter sets of ML-DSA (FIPS 204 table 1)."""
+ML_DSA_DEFAULT = "ML-DSA-65"
+"""The set of a key pair whose maker does not say, as in the JDK (JEP 497)."""
 
 
 class Operation(StrEnum):
-    """What a mechanism can do; the value is the key attribute that permits it."""
+    """What a mechanism can do; the value is the key attribute that permits it, where a key is used."""
 
     ENCRYPT = "ENCRYPT"
     DECRYPT = "DECRYPT"
@@ -39,6 +88,8 @@ class Operation(StrEnum):
     UNWRAP = "UNWRAP"
     GENERATE = "GENERATE"
     DIGEST = "DIGEST"
+    DERIVE = "DERIVE"
+    RANDOM = "RANDOM"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +140,59 @@ def _one(key_type: KeyType) -> frozenset[KeyType]:
     return frozenset({key_type})
 
 
+def _sizes(key_type: KeyType) -> str:
+    """Return the sizes of a key type as the provider reads them: least, most and step in bits."""
+    sizes = KEY_SIZES[key_type]
+    return f"{sizes[0]}-{sizes[-1]}/{sizes.step}"
+
+
 def _generators() -> Iterator[Mechanism]:
-    for key_type, jca in ((KeyType.AES, "AES"), (KeyType.DESEDE, "DESede")):
-        service = Service("KeyGenerator", jca)
-        yield Mechanism(f"{key_type}_KEY_GEN", _one(key_type), _GENERATES, "secret_key", services=(service,))
-    names = ("GenericSecret", *(f"Hmac{name}" for name in HASHES))
-    services = tuple(Service("KeyGenerator", name) for name in names)
-    kind = KeyType.GENERIC_SECRET
-    yield Mechanism("GENERIC_SECRET_KEY_GEN", _one(kind), _GENERATES, "secret_key", services=services)
-    for key_type in (KeyType.RSA, KeyType.EC):
+    bits = {f"Hmac{name}": str(DIGEST_BYTES[HASHES[name]] * 8) for name in HASHES}
+    for key_type, names in (
+        (KeyType.AES, ("AES",)),
+        (KeyType.DESEDE, ("DESede",)),
+        (KeyType.GENERIC_SECRET, ("GenericSecret", *bits)),
+    ):
+        services = []
+        for name in names:
+            generator = {"sizes": _sizes(key_type)} | ({"bits": bits[name]} if name in bits else {})
+            services.append(Service("KeyGenerator", name, properties=generator))
+            factory = {"type": key_type.value, "kdf": CMAC_KDF}
+            services.append(Service("SecretKeyFactory", name, properties=factory))
+        mechanism = f"{key_type}_KEY_GEN"
+        yield Mechanism(mechanism, _one(key_type), _GENERATES, "secret_key", services=tuple(services))
+    rsa = {"sizes": _sizes(KeyType.RSA), "needs": "MODULUS_BITS,PUBLIC_EXPONENT", "exponent": str(EXPONENT)}
+    curves = CURVES | {alias: CURVES[name] for alias, name in CURVE_ALIASES.items()}
+    ec = {"curves": ",".join(f"{name}:{curve.hex()}" for name, curve in curves.items()), "needs": "EC_PARAMS"}
+    for key_type, properties in ((KeyType.RSA, rsa), (KeyType.EC, ec)):
         pair = (
-            Service("KeyPairGenerator", key_type.value),
-            Service("KeyFactory", key_type.value),
+            Service("KeyPairGenerator", key_type.value, properties=properties),
+            Service("KeyFactory", key_type.value, properties={"type": key_type.value, "key": key_type.value}),
         )
         yield Mechanism(f"{key_type}_KEY_PAIR_GEN", _one(key_type), _GENERATES, "key_pair", services=pair)
+
+
+def _message_signatures() -> Iterator[Mechanism]:
+    """Ed25519 and ML-DSA, which take the message and not a digest of it."""
+    edwards, lattice = _one(KeyType.EC_EDWARDS), _one(KeyType.ML_DSA)
+    factory = {"type": KeyType.EC_EDWARDS.value, "key": "EdDSA"}
+    pair = (
+        Service("KeyPairGenerator", "Ed25519", ("EdDSA",), {"named": "Ed25519", "sizes": "255-256/1"}),
+        Service("KeyFactory", "Ed25519", ("EdDSA",), factory),
+    )
+    yield Mechanism("EC_EDWARDS_KEY_PAIR_GEN", edwards, _GENERATES, "key_pair", services=pair)
+    signature = Service("Signature", "Ed25519", ("EdDSA",), {"key": "EdDSA"})
+    yield Mechanism("EDDSA", edwards, _SIGNS, "message_signature", services=(signature,))
+    factory = {"type": KeyType.ML_DSA.value, "key": "ML-DSA"}
+    made = [Service("KeyPairGenerator", "ML-DSA", properties={"set": ML_DSA_DEFAULT, "named": ",".join(ML_DSA_SETS)})]
+    made += [Service("KeyPairGenerator", name, properties={"set": name, "named": name}) for name in ML_DSA_SETS]
+    made += [Service("KeyFactory", name, properties=factory) for name in ("ML-DSA", *ML_DSA_SETS)]
+    yield Mechanism("ML_DSA_KEY_PAIR_GEN", lattice, _GENERATES, "key_pair", services=tuple(made))
+    signatures = [Service("Signature", "ML-DSA", properties={"key": "ML-DSA"})]
+    signatures += [Service("Signature", name, properties={"key": "ML-DSA", "set": name}) for name in ML_DSA_SETS]
+    yield Mechanism("ML_DSA", lattice, _SIGNS, "message_signature", services=tuple(signatures))
+    external = Service("Signature", "ML-DSA-EXTERNAL-MU", properties={"key": "ML-DSA"})
+    yield Mechanism("ML_DSA_MU", lattice, _SIGNS, "message_signature", mode="MU", services=(external,))
 
 
 def _block_ciphers() -> Iterator[Mechanism]:
@@ -188,19 +278,52 @@ def _signatures() -> Iterator[Mechanism]:
         yield Mechanism(f"ECDSA_P1363_{name}", ec, _SIGNS, "ecdsa", hash=digest, mode="P1363", services=(raw,))
 
 
+def _derivations() -> Iterator[Mechanism]:
+    derives = frozenset({Operation.DERIVE})
+    yield Mechanism(CMAC_KDF, _one(KeyType.AES), derives, "cmac_kdf")
+    for name, digest in HASHES.items():
+        service = Service("KeyAgreement", f"ECDHwithX963{name}KDF", properties={"key": "EC"})
+        yield Mechanism(f"ECDH_X963_{name}", _one(KeyType.EC), derives, "ecdh_x963", hash=digest, services=(service,))
+
+
+def _random() -> Iterator[Mechanism]:
+    service = Service("SecureRandom", "AES-CTR-DRBG")
+    yield Mechanism("RANDOM", frozenset(), frozenset({Operation.RANDOM}), "random", services=(service,))
+
+
 def _macs_and_digests() -> Iterator[Mechanism]:
     keys = frozenset({KeyType.GENERIC_SECRET, KeyType.AES})
     for name, digest in HASHES.items():
-        mac = Service("Mac", f"Hmac{name}", properties={"length": str({"SHA1": 20}.get(name) or int(name[3:]) // 8)})
+        mac = Service(
+            "Mac",
+            f"Hmac{name}",
+            properties={
+                "length": str(DIGEST_BYTES[digest]),
+                "keys": "AES,GENERIC_SECRET",
+                "longest": str(MAX_HMAC_KEY * 8),
+            },
+        )
         limit = _HMAC_LIMITS[name]
-        yield Mechanism(f"HMAC_{name}", keys, _SIGNS, "hmac", hash=digest, limit=limit, services=(mac,))
+        yield Mechanism(f"HMAC_{name}", keys, _SIGNS, "mac", hash=digest, limit=limit, services=(mac,))
         local = Service("MessageDigest", digest, (name,) if name == "SHA1" else (), {"digest": digest})
         yield Mechanism(name, frozenset(), frozenset({Operation.DIGEST}), "digest", hash=digest, services=(local,))
+    cmac = Service("Mac", "AESCMAC", properties={"length": "16", "keys": "AES"})
+    yield Mechanism("AES_CMAC", _one(KeyType.AES), _SIGNS, "mac", services=(cmac,))
 
 
 MECHANISMS: dict[str, Mechanism] = {
     row.name: row
-    for make in (_generators, _block_ciphers, _key_wraps, _rsa_ciphers, _signatures, _macs_and_digests)
+    for make in (
+        _generators,
+        _block_ciphers,
+        _key_wraps,
+        _rsa_ciphers,
+        _signatures,
+        _message_signatures,
+        _macs_and_digests,
+        _derivations,
+        _random,
+    )
     for row in make()
 }
 """Every mechanism by name."""

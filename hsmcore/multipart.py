@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
 
+from hsmcore import permissions
 from hsmcore.errors import OperationLimit, OperationNotFound
 from hsmcore.primitives import Stream
 from hsmcore.sessions import Session, ended
@@ -101,6 +102,8 @@ class MultiPart:
         self._expire(parts)
         part = parts.pop(handle, None)
         if part is None:
+            # Who has one was allowed to begin it, so that going on is not authorised each time.
+            permissions.require(session, "begin")
             raise _unknown()
         return part
 

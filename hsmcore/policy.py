@@ -1,8 +1,8 @@
-"""Who may do what to which key: pure functions of records, without clock, store or cryptography.
+"""What a session may do to which key: pure functions of records, without clock, store or cryptography.
 
-The rules, in order: a session sees a key or it does not exist for it; a crypto user uses what is visible, where the
-key's class, type and attributes allow; only the owner changes, extracts, wraps out or destroys; an admin sees the label
-of every token key and sets TRUSTED.
+Which role may call what at all is decided before, by ``hsmcore.permissions``. The rules here, in order: a session sees
+a key or it does not exist for it; a crypto user uses what is visible, where the key's class, type and attributes allow;
+only the owner changes, extracts, wraps out or destroys; an admin sees the label of every token key and sets TRUSTED.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from hsmcore.errors import (
     KeyUnextractable,
     MechanismInvalid,
     PermissionDenied,
+    QuorumValueInvalid,
 )
 from hsmcore.keys import Entry, KeyRecord
-from hsmcore.mechanisms import MECHANISMS, Mechanism, Operation
-from hsmcore.sessions import ADMIN, CRYPTO_USER, Session, ended
+from hsmcore.mechanisms import DIGEST_BYTES, MECHANISMS, Mechanism, Operation
+from hsmcore.quorum import KEY_SERVICES, MAX_VALUE, SERVICES
+from hsmcore.sessions import ADMIN, Session, ended
 
 _CLASSES = {
     Operation.ENCRYPT: (SECRET, PUBLIC),
@@ -29,14 +31,8 @@ _CLASSES = {
     Operation.VERIFY: (SECRET, PUBLIC),
     Operation.WRAP: (SECRET, PUBLIC),
     Operation.UNWRAP: (SECRET, PRIVATE),
+    Operation.DERIVE: (SECRET, PRIVATE),
 }
-
-
-def require(session: Session, role: str) -> None:
-    """Raise ``Unauthenticated`` for an ended session, ``PermissionDenied`` for another role."""
-    require_alive(session)
-    if session.role != role:
-        raise PermissionDenied(f"this takes the role {role}; {session.username!r} is logged in as {session.role}")
 
 
 def require_alive(session: Session) -> None:
@@ -66,7 +62,6 @@ def view(session: Session, entry: Entry) -> KeyRecord:
 
 def require_owner(session: Session, entry: Entry) -> None:
     """Raise ``PermissionDenied`` where the key is visible but another crypto user's."""
-    require(session, CRYPTO_USER)
     if entry.owner != session.username:
         raise PermissionDenied(f"key {entry.handle} belongs to another user; only the owner may do this")
 
@@ -88,12 +83,46 @@ def require_may_change(session: Session, entry: Entry, wishes: Mapping[str, Valu
         raise PermissionDenied("TRUSTED is set by an admin")
 
 
+def approvals_needed(entry: Entry, service: str) -> int:
+    """Return the approvals that a key takes for a key service, 0 for none."""
+    value = entry.record.attributes.get(SERVICES[service].attribute, 0)
+    return value if isinstance(value, int) else 0
+
+
+def associates(entry: Entry) -> frozenset[str]:
+    """Return the crypto users who approve what a key takes approval for."""
+    return frozenset({entry.owner})
+
+
+def require_may_set_quorum(session: Session, entry: Entry, manage: int, use: int) -> None:
+    """Raise ``PermissionDenied`` unless the session is the owner's, ``QuorumValueInvalid`` where values do not fit."""
+    require_owner(session, entry)
+    users = len(associates(entry))
+    problem = ""
+    if entry.record.attributes["OBJECT_CLASS"] == PUBLIC:
+        problem = "a public key takes no approval"
+    elif any(approvals_needed(entry, service) for service in KEY_SERVICES):
+        problem = "the values of this key are set and stay so"
+    elif not (0 <= manage <= MAX_VALUE and 0 <= use <= MAX_VALUE):
+        problem = f"a value is 0 to {MAX_VALUE}"
+    elif max(manage, use) > users:
+        problem = (
+            f"{max(manage, use)} is more than the {users} users of this key, the owner and those it is shared with"
+        )
+    if problem:
+        raise QuorumValueInvalid(f"Invalid quorum value provided. {problem}")
+
+
 def may_extract(session: Session, entry: Entry, *, clear_key_extraction: bool) -> bool:
-    """Tell whether this user may read the key's material in clear: a public key's always, else only the owner."""
+    """Tell whether this user may read the key's material in clear: a public key's always, else only the owner.
+
+    In the clear a key would take no approval, so one that does is not read.
+    """
     attributes = entry.record.attributes
     if attributes["OBJECT_CLASS"] == PUBLIC:
         return True
     allowed = attributes["EXTRACTABLE"] and not attributes["WRAP_WITH_TRUSTED"]
+    allowed = allowed and not any(approvals_needed(entry, service) for service in KEY_SERVICES)
     return bool(clear_key_extraction and allowed and entry.owner == session.username)
 
 
@@ -140,3 +169,15 @@ def require_usable(attributes: Mapping[str, Value], row: Mechanism, operation: O
         raise KeyTypeInconsistent(f"a {key_type} {key_class} does not {operation.value.lower()} with {row.name}")
     if attributes[operation.value] is not True:
         raise KeyFunctionNotPermitted(f"the key does not {operation.value.lower()}: its {operation.value} is false")
+
+
+def require_strong_hash(attributes: Mapping[str, Value], row: Mechanism) -> None:
+    """Raise ``KeyFunctionNotPermitted`` for an ECDSA signature over a hash shorter than the order of the key's curve.
+
+    SHA-512 is long enough for P-521 (SP 800-57 part 1, table 3). A digest as given is not looked at.
+    """
+    bits, size = DIGEST_BYTES.get(row.hash, 0) * 8, attributes["SIZE"]
+    if row.family == "ecdsa" and isinstance(size, int) and 0 < bits < min(size, 512):
+        raise KeyFunctionNotPermitted(
+            f"{row.hash} is weaker than a key of {size} bits; this HSM signs with a hash as strong as the key"
+        )

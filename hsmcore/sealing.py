@@ -8,8 +8,10 @@ kind                  fields
 ====================  ==========================================================================================
 ``hsmbridge key 1``   handle (8 bytes), owner, time of creation (8 bytes, ms), attributes as stored (JSON),
                       SubjectPublicKeyInfo (empty where there is none)
-``hsmbridge user 1``  user name, role
+``hsmbridge user 1``  user name, role; where a public key is registered, also the MFA key and the quorum key
+                      (SubjectPublicKeyInfo, empty where there is none)
 ``hsmbridge settings 1``  none
+``hsmbridge quorum 1``  none
 ``hsmbridge audit entry 1``  sequence number (8 bytes), hash of the entry; nothing is sealed but these
 ``hsmbridge audit head 1``  number of entries (8 bytes), reboot counter (8 bytes)
 ``hsmbridge master 1``  the header of the master key's seal
@@ -112,6 +114,30 @@ def key_context(handle: int, owner: str, created: int, attributes: str, public_k
     return context("key", numbers[0], texts[0], numbers[1], texts[1], public_key_info or b"")
 
 
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    """A user as stored. ``failures`` counts the wrong passwords since the last right one.
+
+    ``number`` is the HSM's number for the user, in order of creation. ``mfa_key`` and ``quorum_key`` are public keys
+    (SubjectPublicKeyInfo, DER).
+    """
+
+    number: int
+    username: str
+    role: str
+    verifier: bytes = field(default=b"", repr=False)
+    failures: int = 0
+    mfa_key: bytes | None = None
+    quorum_key: bytes | None = None
+
+    def context(self) -> bytes:
+        """Return what the password hash is bound to."""
+        names = [name.encode("utf-8", "surrogateescape") for name in (self.username, self.role)]
+        if self.mfa_key is None and self.quorum_key is None:
+            return context("user", *names)
+        return context("user", *names, self.mfa_key or b"", self.quorum_key or b"")
+
+
 class Vault:
     """Seals and opens under the master key."""
 
@@ -127,14 +153,13 @@ class Vault:
         """Return a key's material. Raises ``StoreDamaged``."""
         return self._open(row.sealed, row.context(), f"key {row.handle}")
 
-    def seal_verifier(self, username: str, role: str, verifier: str) -> bytes:
-        """Seal a user's password hash to its row."""
-        return self._sealer.seal(verifier.encode(), context("user", username.encode(), role.encode()))
+    def seal_user(self, row: UserRow, verifier: str) -> UserRow:
+        """Return the row with the password hash sealed to it."""
+        return replace(row, verifier=self._sealer.seal(verifier.encode(), row.context()))
 
-    def open_verifier(self, username: str, role: str, sealed: bytes) -> str:
-        """Return a user's password hash. Raises ``StoreDamaged``."""
-        place = context("user", username.encode("utf-8", "surrogateescape"), role.encode("utf-8", "surrogateescape"))
-        return self._open(sealed, place, f"user {username!r}").decode()
+    def open_user(self, row: UserRow) -> str:
+        """Return a user's password hash; the row's registered keys are then its own. Raises ``StoreDamaged``."""
+        return self._open(row.verifier, row.context(), f"user {row.username!r}").decode()
 
     def seal_settings(self, settings: bytes) -> bytes:
         """Seal the HSM's settings."""
@@ -143,6 +168,14 @@ class Vault:
     def open_settings(self, sealed: bytes) -> bytes:
         """Return the HSM's settings. Raises ``StoreDamaged``."""
         return self._open(sealed, context("settings"), "the settings")
+
+    def seal_quorum(self, rules: bytes) -> bytes:
+        """Seal the quorum values and timeouts."""
+        return self._sealer.seal(rules, context("quorum"))
+
+    def open_quorum(self, sealed: bytes) -> bytes:
+        """Return the quorum values and timeouts. Raises ``StoreDamaged``."""
+        return self._open(sealed, context("quorum"), "the quorum values")
 
     def seal_entry(self, sequence: int, digest: bytes) -> bytes:
         """Seal the hash of an entry of the audit log."""

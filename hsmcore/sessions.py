@@ -17,7 +17,11 @@ from hsmcore.errors import Unauthenticated
 ADMIN = "admin"
 CRYPTO_USER = "crypto-user"
 ROLES = (ADMIN, CRYPTO_USER)
-"""The roles of users."""
+"""The roles that a user is created with."""
+UNACTIVATED_ADMIN = "unactivated-admin"
+"""The role of ``admin`` until the HSM is activated."""
+APPLIANCE_USER = "internal(APPLIANCE_USER)"
+"""The role of the account by which HSMs of one cluster are synchronised. It is listed; nobody logs in with it."""
 
 
 class Session:
@@ -104,9 +108,9 @@ class Sessions:
         """Return the sessions that are alive."""
         return tuple(self._alive.values())
 
-    def of_user(self, username: str, role: str) -> bool:
-        """Tell whether the user is logged in."""
-        return any(session.username == username and session.role == role for session in self._alive.values())
+    def of_user(self, username: str, role: str) -> tuple[Session, ...]:
+        """Return the sessions of a user."""
+        return tuple(one for one in self._alive.values() if one.username == username and one.role == role)
 
     def forget_key(self, handle: int) -> None:
         """Drop what was prepared with a key, in every session."""

@@ -13,12 +13,14 @@ class Settings:
     """What an HSM was initialised with.
 
     ``clear_key_extraction`` lets the owner of an extractable key read its material; ``extractable_default`` is the
-    EXTRACTABLE of a key whose maker does not say; ``strict_limits`` refuses data beyond the mechanism's ``limit``.
+    EXTRACTABLE of a key whose maker does not say; ``strict_limits`` refuses data beyond the mechanism's ``limit``;
+    ``strong_hashes`` refuses ECDSA signatures over a hash that is weaker than the key.
     """
 
     clear_key_extraction: bool = False
     extractable_default: bool = True
     strict_limits: bool = False
+    strong_hashes: bool = False
 
     def encode(self) -> bytes:
         """Return the settings as JSON."""

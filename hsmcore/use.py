@@ -12,19 +12,26 @@ from threading import RLock
 from time import perf_counter
 from typing import Any
 
-from hsmcore import policy, primitives
+from hsmcore import permissions, policy, primitives
+from hsmcore.approvals import Approvals
 from hsmcore.attributes import PUBLIC, Value
 from hsmcore.counts import Counts
 from hsmcore.errors import HsmError, KeyMaterialInvalid, KeyTypeInconsistent
 from hsmcore.keyring import KeyRing
+from hsmcore.keys import Entry
 from hsmcore.limits import limited, limited_stream
 from hsmcore.mechanisms import MECHANISMS, Operation
 from hsmcore.primitives.families import Begin, Run
 from hsmcore.primitives.keyforms import PublicKey, open_public
-from hsmcore.sessions import CRYPTO_USER, Session
+from hsmcore.sessions import Session
+from hsmcore.settings import Settings
 
 KeyReference = int | bytes
 """A handle, or the SubjectPublicKeyInfo (DER) of a public key that is not in the HSM."""
+
+_USAGE = "key-usage"
+_MANAGES = (Operation.WRAP, Operation.UNWRAP)
+"""What is no use of a key but its management; ``hsmcore.wrapping`` asks for that approval."""
 
 FOREIGN_KEYS = 512
 """How many opened public keys from outside are kept, least recently used first to go."""
@@ -36,10 +43,12 @@ PREPARED = SHORTCUTS = 4096
 class KeyUse:
     """Prepares operations with keys."""
 
-    def __init__(self, ring: KeyRing, lock: RLock, *, strict_limits: bool) -> None:
+    def __init__(self, ring: KeyRing, approvals: Approvals, lock: RLock, settings: Settings) -> None:
         self._ring = ring
+        self._approvals = approvals
         self._lock = lock
-        self._strict = strict_limits
+        self._strict = settings.strict_limits
+        self._strong_hashes = settings.strong_hashes
         self.counts = Counts()
 
     def run(self, session: Session, kind: Operation, key: KeyReference, mechanism: str, *given: object) -> Any:
@@ -57,28 +66,42 @@ class KeyUse:
         """Return the function of a one-shot operation, as it was prepared before if it was.
 
         Raises ``Unauthenticated``, ``PermissionDenied``, ``MechanismInvalid``, ``KeyNotFound``,
-        ``KeyTypeInconsistent``, ``KeyFunctionNotPermitted``, ``StoreDamaged``.
+        ``KeyTypeInconsistent``, ``KeyFunctionNotPermitted``, ``StoreDamaged``; the function raises
+        ``KeyQuorumFailed`` too.
         """
         prepared = session.prepared.get(key)
         found = prepared.get((mechanism, kind.value)) if prepared else None
         return self._prepare(session, kind, key, mechanism) if found is None else found
 
     def _prepare(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Run:
-        policy.require(session, CRYPTO_USER)
+        permissions.require(session, kind.value.lower())
         row = policy.mechanism(mechanism, kind)
         if isinstance(key, bytes):
             return _foreign_operation(key, mechanism, kind.value)
         entry = self._ring.entry(session, key)
         policy.require_usable(entry.record.attributes, row, kind)
+        if self._strong_hashes and kind is Operation.SIGN:
+            policy.require_strong_hash(entry.record.attributes, row)
         run = primitives.operation(row, kind, self._ring.open(entry))
         if self._strict and row.limit:
             run = limited(row, kind, run)
+        if kind not in _MANAGES and policy.approvals_needed(entry, _USAGE):
+            return self._with_approval(session, entry, run)
         with self._lock:
             if session.alive and self._ring.is_current(entry):
                 if len(session.prepared) >= PREPARED:
                     session.forget()
                 session.prepared.setdefault(key, {})[mechanism, kind.value] = run
         return run
+
+    def _with_approval(self, session: Session, entry: Entry, run: Run) -> Run:
+        """Return a function that takes an approved token each time; it is not kept."""
+
+        def approved(*arguments: Any) -> Any:
+            with self._approvals.granted_key(session, _USAGE, entry):
+                return run(*arguments)
+
+        return approved
 
     def keep_shortcut(
         self, session: Session, name: bytes, kind: Operation, key: KeyReference, mechanism: str
@@ -94,14 +117,15 @@ class KeyUse:
 
     def stream(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Begin:
         """Return the function that begins a multi-part operation. Raises as ``operation``."""
-        policy.require(session, CRYPTO_USER)
         row = policy.mechanism(mechanism, kind)
         if isinstance(key, bytes):
             return primitives.stream(row, kind, _foreign(key))
         entry = self._ring.entry(session, key)
         policy.require_usable(entry.record.attributes, row, kind)
         begin = primitives.stream(row, kind, self._ring.open(entry))
-        return limited_stream(row, kind, begin) if self._strict and row.limit else begin
+        if self._strict and row.limit:
+            begin = limited_stream(row, kind, begin)
+        return self._with_approval(session, entry, begin) if policy.approvals_needed(entry, _USAGE) else begin
 
 
 def foreign_keys() -> int:

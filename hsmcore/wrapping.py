@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 from hsmcore import making, policy
+from hsmcore.approvals import Approvals
 from hsmcore.attributes import PRIVATE, SECRET, TYPES, Value, given, shown
 from hsmcore.errors import (
     AttributeInvalid,
@@ -17,7 +19,7 @@ from hsmcore.errors import (
     WrappedKeyInvalid,
 )
 from hsmcore.keyring import KeyRing
-from hsmcore.keys import KeyRecord
+from hsmcore.keys import Entry, KeyRecord
 from hsmcore.mechanisms import Operation
 from hsmcore.sessions import Session
 from hsmcore.settings import Settings
@@ -30,19 +32,24 @@ class Wrapping:
     What is wrapped is a key's material: the raw bytes of a secret key, the PKCS #8 (DER) of a private key.
     """
 
-    def __init__(self, ring: KeyRing, use: KeyUse, settings: Settings) -> None:
+    def __init__(self, ring: KeyRing, use: KeyUse, approvals: Approvals, settings: Settings) -> None:
         self._ring = ring
         self._use = use
+        self._approvals = approvals
         self._settings = settings
 
     def wrap(
         self, session: Session, key: int, mechanism: str, parameters: Mapping[str, object] | None, target: int
     ) -> tuple[bytes, dict[str, object] | None]:
-        """Return the target under the key, and the parameters to unwrap it with, if there are any."""
+        """Return the target under the key, and the parameters to unwrap it with, if there are any.
+
+        It takes approval of the management of both keys where they do.
+        """
         run = self._use.operation(session, Operation.WRAP, key, mechanism)
         wrapping, entry = self._ring.entry(session, key), self._ring.entry(session, target)
         policy.require_wrappable(session, entry, wrapping.record.attributes)
-        result: tuple[bytes, dict[str, object] | None] = run(parameters, self._ring.material(entry))
+        with self._managing(session, wrapping), self._managing(session, entry):
+            result: tuple[bytes, dict[str, object] | None] = run(parameters, self._ring.material(entry))
         return result
 
     def unwrap(
@@ -59,19 +66,24 @@ class Wrapping:
         Everything that may be wrong with the bytes is one error: which check failed helps who tries out ciphertexts.
         """
         run = self._use.operation(session, Operation.UNWRAP, key, mechanism)
-        wishes = _union(given(attributes), self._ring.entry(session, key).record.attributes.get("UNWRAP_TEMPLATE"))
+        unwrapping = self._ring.entry(session, key)
+        wishes = _union(given(attributes), unwrapping.record.attributes.get("UNWRAP_TEMPLATE"))
         key_class, key_type = (str(wishes.get(name)) for name in ("OBJECT_CLASS", "KEY_TYPE"))
         if key_class not in (SECRET, PRIVATE) or key_type not in TYPES[key_class]:
             raise AttributeInvalid(
                 f"an unwrapped key is a {SECRET} or {PRIVATE} of a fitting KEY_TYPE, not a {key_class} {key_type}"
             )
-        try:
-            new = making.read(wishes, run(parameters, wrapped), self._settings)
-        except (DataLengthInvalid, PaddingInvalid, TagMismatch, KeyMaterialInvalid, KeySizeInvalid):
-            raise WrappedKeyInvalid(
-                f"the bytes do not unwrap with this key and {mechanism} to a {key_class} of type {key_type}"
-            ) from None
-        return self._ring.add(session, [new])[0]
+        with self._managing(session, unwrapping):
+            try:
+                new = making.read(wishes, run(parameters, wrapped), self._settings)
+            except (DataLengthInvalid, PaddingInvalid, TagMismatch, KeyMaterialInvalid, KeySizeInvalid):
+                raise WrappedKeyInvalid(
+                    f"the bytes do not unwrap with this key and {mechanism} to a {key_class} of type {key_type}"
+                ) from None
+            return self._ring.add(session, [new])[0]
+
+    def _managing(self, session: Session, entry: Entry) -> AbstractContextManager[None]:
+        return self._approvals.granted_key(session, "key-management", entry)
 
 
 def _union(wishes: Mapping[str, Value], template: Value | None) -> dict[str, Value]:

@@ -46,12 +46,14 @@ def secret_key(algorithm: str = "AES", bits: int = 256, provider: str = PROVIDER
 
 
 def attribute_map(**values: object) -> Any:
-    """Return a ``KeyAttributesMap`` with these attributes; bytes, numbers and truth values become Java's."""
+    """Return a ``KeyAttributesMap``; values become Boolean, Integer and byte[], enums may be given by name."""
     made = JClass(f"{ATTRIBUTES}.KeyAttributesMapBuilder")()
     names = JClass(f"{ATTRIBUTES}.KeyAttribute")
     boxes = {bool: JClass("java.lang.Boolean"), int: JClass("java.lang.Integer"), bytes: JArray(JByte)}
+    enums = {"KEY_TYPE": "KeyType", "OBJECT_CLASS": "ObjectClassType"}
     for name, value in values.items():
-        box = boxes.get(type(value))
+        by_name = name in enums and type(value) is str
+        box = JClass(f"{ATTRIBUTES}.{enums[name]}").valueOf if by_name else boxes.get(type(value))
         made.put(names.valueOf(name), box(value) if box else value)
     return made.build()
 
@@ -120,6 +122,34 @@ def pss(digest: str, salt_length: int) -> Any:
     """Return a ``PSSParameterSpec`` with MGF1 over the same digest; the salt's length is in bytes."""
     mgf = JClass("java.security.spec.MGF1ParameterSpec")(digest)
     return JClass("java.security.spec.PSSParameterSpec")(digest, "MGF1", mgf, salt_length, 1)
+
+
+def factory(algorithm: str) -> Any:
+    """Return the HSM's ``SecretKeyFactory``."""
+    return JClass("javax.crypto.SecretKeyFactory").getInstance(algorithm, PROVIDER)
+
+
+def is_secret(key: Any, material: bytes) -> bool:
+    """Tell whether a key of the HSM has this material, by what it makes of zeros beside the JDK's own provider."""
+    kind = str(key.getAlgorithm())
+    software = JClass("javax.crypto.spec.SecretKeySpec")(material, kind)
+    if kind in ("AES", "DESede"):
+        results = [
+            bytes(cipher(f"{kind}/ECB/NoPadding", "encrypt", each, provider=provider).doFinal(bytes(32)))
+            for each, provider in ((key, PROVIDER), (software, "SunJCE"))
+        ]
+    else:
+        results = [
+            mac("HmacSHA256", each, bytes(32), provider) for each, provider in ((key, PROVIDER), (software, "SunJCE"))
+        ]
+    return results[0] == results[1]
+
+
+def mac(algorithm: str, key: Any, data: bytes, provider: str = PROVIDER) -> bytes:
+    """Make a MAC in one call."""
+    made = JClass("javax.crypto.Mac").getInstance(algorithm, provider)
+    made.init(key)
+    return bytes(made.doFinal(data))
 
 
 def _signature(algorithm: str, provider: str | None) -> Any:

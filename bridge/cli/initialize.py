@@ -17,6 +17,7 @@ from hsmcore.users import check_password, normal_name
 @click.option(
     "--admin-password-file", metavar="FILE", help="Read the admin's password from here, - for standard input."
 )
+@click.option("--unactivated", is_flag=True, help="Make no admin and no crypto user: the HSM is to be activated.")
 @click.option("--non-extractable", is_flag=True, help="Make keys non-extractable unless asked otherwise.")
 @click.option(
     "--enable-clear-key-extraction", is_flag=True,
@@ -26,13 +27,19 @@ from hsmcore.users import check_password, normal_name
     "--strict-limits", is_flag=True,
     help="Refuse more data at once than CloudHSM takes, such as 16,000 bytes for AES-GCM.",
 )  # fmt: skip
+@click.option(
+    "--strong-hashes", is_flag=True,
+    help="Refuse ECDSA signatures over a hash weaker than the key, as CloudHSM does from Client SDK 5.16 on.",
+)  # fmt: skip
 @click.pass_obj
 def initialize(
     home: Path,
     admin_password_file: str | None,
+    unactivated: bool,
     non_extractable: bool,
     enable_clear_key_extraction: bool,
     strict_limits: bool,
+    strong_hashes: bool,
 ) -> None:
     """Make an HSM, its admin and a crypto user.
 
@@ -52,38 +59,43 @@ def initialize(
     from hsmcore.settings import Settings
 
     socket_path(home)
-    user, password = _crypto_user()
-    given = (
-        first_line(admin_password_file) if admin_password_file else os.environ.get("HSM_ADMIN_PASSWORD", "").encode()
-    )
-    admin_password = given or secrets.token_urlsafe(15).encode()
+    user, password = ("", b"") if unactivated else _crypto_user()
+    admin_password, shown = (None, "not activated") if unactivated else _admin_password(admin_password_file)
     sealed_by = passphrase()
     settings = Settings(
         clear_key_extraction=enable_clear_key_extraction,
         extractable_default=not non_extractable,
         strict_limits=strict_limits,
+        strong_hashes=strong_hashes,
     )
     with Hsm.initialize(home, admin_password=admin_password, passphrase=sealed_by, settings=settings) as hsm:
         click.echo(f"Made an HSM in {home}")
-        shown = (
-            "the password you gave"
-            if given
-            else f"password {admin_password.decode()}  (made up; shown only now, keep it)"
-        )
         click.echo(f"  admin         {ADMIN}, {shown}")
-        if user:
+        if user and admin_password:
             session = hsm.login(ADMIN, admin_password, ADMIN)
             hsm.create_user(session, user, CRYPTO_USER, password)
             click.echo(f"  crypto user   {user}, the password of HSM_PASSWORD")
         else:
-            click.echo("  crypto user   none; `hsm user create NAME` makes one")
+            click.echo(f"  crypto user   none{'' if unactivated else '; `hsm user create NAME` makes one'}")
     click.echo(f"  new keys      {'non-extractable' if non_extractable else 'extractable'} unless asked otherwise")
     if enable_clear_key_extraction:
         click.echo("  extraction    the owner of an extractable key can read it in the clear")
     if strict_limits:
         click.echo("  limits        as strict as CloudHSM's on how much data an operation takes at once")
+    if strong_hashes:
+        click.echo("  ECDSA         signs with hashes as strong as the key")
     _tell_master_key(home, sealed=sealed_by is not None)
-    click.echo("Next: `hsm start` for a daemon, or `hsm keytool`, `hsm jarsigner`, `hsm java` without one.")
+    if not unactivated:
+        click.echo("Next: `hsm start` for a daemon, or `hsm keytool`, `hsm jarsigner`, `hsm java` without one.")
+
+
+def _admin_password(file: str | None) -> tuple[bytes, str]:
+    """Return the admin's password and what is shown of it."""
+    given = first_line(file) if file else os.environ.get("HSM_ADMIN_PASSWORD", "").encode()
+    if given:
+        return given, "the password you gave"
+    made_up = secrets.token_urlsafe(15)
+    return made_up.encode(), f"password {made_up}  (made up; shown only now, keep it)"
 
 
 def _crypto_user() -> tuple[str, bytes]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from bridge.cli import tables
-from bridge.cli.access import CRYPTO_USER, ROLES, as_admin, as_user, new_password
+from bridge.cli.access import CRYPTO_USER, ROLES, as_admin, as_user, connected, new_password
 
 _role = click.option("--role", type=ROLES, default=CRYPTO_USER, show_default=True, help="The user's role.")
 _file = click.option("--password-file", metavar="FILE", help="Read the password from here, - for standard input.")
@@ -18,7 +18,7 @@ _file = click.option("--password-file", metavar="FILE", help="Read the password 
 def user() -> None:
     """Create, list and delete users, change passwords.
 
-    These commands log in as the admin, with HSM_ADMIN_PASSWORD or the answer at the terminal.
+    What changes a user logs in as the admin, with HSM_ADMIN_PASSWORD or the answer at the terminal.
     """
 
 
@@ -45,18 +45,19 @@ def create(home: Path, name: str, role: str, password_file: str | None) -> None:
 
 
 @user.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of username, role, locked.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list with every field.")
 @click.pass_obj
 def list_users(home: Path, as_json: bool) -> None:
-    """List the users.
+    """List the users. It takes no login.
 
     \b
     Example:
       hsm user list
     """
-    with as_admin(home) as client:
+    with connected(home) as client:
         (rows,) = client.call("USER_LIST")
-    tables.show(tables.maps(rows), {"username": "user", "role": "role", "locked": "locked"}, as_json=as_json)
+    columns = {"username": "user", "role": "role", "locked": "locked", "mfa": "MFA", "quorum": "quorum"}
+    tables.show(tables.maps(rows), columns, as_json=as_json)
 
 
 @user.command("change-password")
@@ -76,7 +77,7 @@ def change_password(home: Path, name: str, role: str, password_file: str | None)
     own = name == os.environ.get("HSM_USER") and role == CRYPTO_USER and "HSM_ADMIN_PASSWORD" not in os.environ
     password = new_password(name, password_file)
     with (as_user if own else as_admin)(home) as client:
-        client.call("USER_CHANGE_PASSWORD", name, role, password)
+        client.call("USER_CHANGE_PASSWORD", name, role, password, False, False)
     click.echo(f"Changed the password of {role} {name.lower()}")
 
 

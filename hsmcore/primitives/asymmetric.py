@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHAKE256, HashAlgorithm
 
 from hsmcore.errors import DataLengthInvalid, MechanismParameterInvalid, PaddingInvalid
 from hsmcore.mechanisms import Mechanism
-from hsmcore.primitives.parameters import Parameters, bytes_parameter, chosen_hash, hash_named, length_parameter
+from hsmcore.primitives.parameters import Parameters, bytes_parameter, chosen_hash, hash_named, number_parameter
 
 Encrypt = Callable[[Parameters, bytes], tuple[bytes, None]]
 Decrypt = Callable[[Parameters, bytes], bytes]
@@ -143,7 +143,7 @@ def pkcs1_verifier(row: Mechanism, key: rsa.RSAPublicKey) -> Verify:
     def run(parameters: Parameters, data: bytes, signature: bytes) -> bool:
         if len(data) != size:
             raise _wrong_digest(row, data, size)
-        return _holds(lambda: key.verify(signature, data, scheme, prehashed))
+        return holds(lambda: key.verify(signature, data, scheme, prehashed))
 
     return run
 
@@ -165,7 +165,7 @@ def pss_verifier(row: Mechanism, key: rsa.RSAPublicKey) -> Verify:
 
     def run(parameters: Parameters, data: bytes, signature: bytes) -> bool:
         scheme, prehashed = _pss(row, parameters, data, bits)
-        return _holds(lambda: key.verify(signature, data, scheme, prehashed))
+        return holds(lambda: key.verify(signature, data, scheme, prehashed))
 
     return run
 
@@ -176,7 +176,7 @@ def _pss(row: Mechanism, parameters: Parameters, data: bytes, bits: int) -> tupl
     size = algorithm.digest_size
     if len(data) != size:
         raise _wrong_digest(row, data, size)
-    salt = length_parameter(parameters, "salt_length")
+    salt = number_parameter(parameters, "salt_length")
     salt = size if salt is None else salt
     longest = (bits + 6) // 8 - size - 2
     if salt > longest:
@@ -216,7 +216,7 @@ def ecdsa_verifier(row: Mechanism, key: ec.EllipticCurvePublicKey) -> Verify:
         if raw and len(signature) != 2 * width:
             return False
         encoded = p1363_to_der(signature) if raw else signature
-        return _holds(lambda: key.verify(encoded, digest, _ecdsa(row.hash) if size else _ecdsa_of(len(digest))))
+        return holds(lambda: key.verify(encoded, digest, _ecdsa(row.hash) if size else _ecdsa_of(len(digest))))
 
     return run
 
@@ -267,7 +267,8 @@ def _recovered(key: rsa.RSAPublicKey, signature: bytes) -> bytes | None:
         return None
 
 
-def _holds(check: Callable[[], None]) -> bool:
+def holds(check: Callable[[], None]) -> bool:
+    """Tell whether a verification passes."""
     try:
         check()
     except InvalidSignature:

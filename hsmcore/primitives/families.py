@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 from hsmcore.errors import MechanismInvalid
 from hsmcore.mechanisms import Mechanism, Operation
-from hsmcore.primitives import asymmetric, symmetric, wrapping
+from hsmcore.primitives import asymmetric, derivation, macs, message_signatures, symmetric, wrapping
 from hsmcore.primitives.keyforms import OpenedKey
 from hsmcore.primitives.parameters import Parameters
 
 Run = Callable[..., Any]
-"""An operation with its key bound: parameters and data (and for VERIFY the signature) in, the result out."""
+"""An operation with its key bound: parameters and data (VERIFY: and signature; DERIVE: a length) in, the result out."""
 
 
 class Stream(Protocol):
@@ -41,8 +41,8 @@ _OPERATIONS: dict[tuple[str, Operation], Callable[[Mechanism, Any], Run]] = {
     ("gcm", _U): symmetric.gcm_decryptor,
     ("aes_key_wrap", _W): wrapping.aes_wrapper,
     ("aes_key_wrap", _U): wrapping.aes_unwrapper,
-    ("hmac", _S): symmetric.hmac_signer,
-    ("hmac", _V): symmetric.hmac_verifier,
+    ("mac", _S): macs.signer,
+    ("mac", _V): macs.verifier,
     ("rsa_pkcs1", _E): asymmetric.pkcs1_encryptor,
     ("rsa_pkcs1", _D): asymmetric.pkcs1_decryptor,
     ("rsa_pkcs1", _W): asymmetric.pkcs1_encryptor,
@@ -60,12 +60,16 @@ _OPERATIONS: dict[tuple[str, Operation], Callable[[Mechanism, Any], Run]] = {
     ("rsa_pss_signature", _V): asymmetric.pss_verifier,
     ("ecdsa", _S): asymmetric.ecdsa_signer,
     ("ecdsa", _V): asymmetric.ecdsa_verifier,
+    ("message_signature", _S): message_signatures.signer,
+    ("message_signature", _V): message_signatures.verifier,
+    ("cmac_kdf", Operation.DERIVE): derivation.cmac_kdf,
+    ("ecdh_x963", Operation.DERIVE): derivation.ecdh_x963,
 }
 
 _STREAMS: dict[tuple[str, Operation], Callable[[Mechanism, Any], Begin]] = {
     ("block_cipher", _E): symmetric.encrypt_stream,
     ("block_cipher", _D): symmetric.decrypt_stream,
-    ("hmac", _S): symmetric.hmac_stream,
+    ("mac", _S): macs.stream,
 }
 """AES-GCM is not here: CloudHSM has no multi-part GCM, and a plaintext must not leave before its tag was checked."""
 

@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 
 from hsmcore.errors import AttributeInvalid, KeyMaterialInvalid, KeySizeInvalid
-from hsmcore.primitives.keyforms import CURVES, MIN_EXPONENT, KeyFacts, check_rsa_size, private_facts
+from hsmcore.mechanisms import EXPONENT, KEY_SIZES, KeyType
+from hsmcore.primitives.keyforms import CURVES, KeyFacts, PrivateKey, check_rsa_size, private_facts
 
-MAX_GENERATED_SECRET = 800
-"""Bytes in a generated generic secret (CloudHSM)."""
 MAX_SECRET = 3583
 """Bytes in an imported generic secret; CloudHSM stores fewer than 3584, and uses at most 800 for an HMAC."""
 
 _DES_BITS = 192
 
+_ML_DSA: dict[str, Callable[[], PrivateKey]] = {
+    "ML-DSA-44": mldsa.MLDSA44PrivateKey.generate,
+    "ML-DSA-65": mldsa.MLDSA65PrivateKey.generate,
+    "ML-DSA-87": mldsa.MLDSA87PrivateKey.generate,
+}
 
-def secret_key(key_type: str, bits: int) -> KeyFacts:
-    """Generate a secret key. Raises ``KeySizeInvalid``.
+
+def secret_key(key_type: str, bits: int, draw: Callable[[int], bytes] = os.urandom) -> KeyFacts:
+    """Make a secret key of ``draw(number of bytes)``, random ones where it is generated. Raises ``KeySizeInvalid``.
 
     A DESede key of 168 effective bits is made with its parity bits, 192 bits, each byte of odd parity (FIPS 46-3).
     """
     if key_type == "DESEDE":
-        if bits not in (168, _DES_BITS):
+        if bits not in KEY_SIZES[KeyType.DESEDE]:
             raise KeySizeInvalid(f"a DESede key has 192 bits, not {bits}")
-        return KeyFacts(key_type, _DES_BITS, odd_parity(os.urandom(_DES_BITS // 8)))
+        return KeyFacts(key_type, _DES_BITS, odd_parity(draw(_DES_BITS // 8)))
     if bits % 8:
         raise KeySizeInvalid(f"SIZE is in bits and a multiple of 8, not {bits}")
-    if key_type == "GENERIC_SECRET" and bits > MAX_GENERATED_SECRET * 8:
-        raise KeySizeInvalid(f"a generic secret is generated with 1 to {MAX_GENERATED_SECRET} bytes, not {bits // 8}")
+    longest = KEY_SIZES[KeyType.GENERIC_SECRET][-1]
+    if key_type == "GENERIC_SECRET" and bits > longest:
+        raise KeySizeInvalid(f"a generic secret is made with 1 to {longest // 8} bytes, not {bits // 8}")
     _check_secret_size(key_type, bits)
-    return KeyFacts(key_type, bits, os.urandom(bits // 8))
+    return KeyFacts(key_type, bits, draw(bits // 8))
 
 
 def read_secret(key_type: str, material: bytes) -> KeyFacts:
@@ -41,7 +50,7 @@ def read_secret(key_type: str, material: bytes) -> KeyFacts:
 
 
 def _check_secret_size(key_type: str, bits: int) -> None:
-    if key_type == "AES" and bits not in (128, 192, 256):
+    if key_type == "AES" and bits not in KEY_SIZES[KeyType.AES]:
         raise KeySizeInvalid(f"an AES key has 128, 192 or 256 bits, not {bits}")
     if key_type == "DESEDE" and bits != _DES_BITS:
         raise KeySizeInvalid(f"a DESede key has 192 bits, not {bits}")
@@ -56,8 +65,8 @@ def rsa_pair(bits: int, exponent: bytes) -> tuple[KeyFacts, KeyFacts]:
     """
     check_rsa_size(bits)
     number = int.from_bytes(exponent, "big")
-    if number != MIN_EXPONENT:
-        raise AttributeInvalid(f"keys are generated with PUBLIC_EXPONENT 65537, not {str(number)[:40]}")
+    if number != EXPONENT:
+        raise AttributeInvalid(f"keys are generated with PUBLIC_EXPONENT {EXPONENT}, not {str(number)[:40]}")
     return _halves(private_facts(rsa.generate_private_key(number, bits)))
 
 
@@ -70,11 +79,27 @@ def ec_pair(curve: bytes) -> tuple[KeyFacts, KeyFacts]:
     return _halves(private_facts(ec.generate_private_key(known)))
 
 
+def ed25519_pair() -> tuple[KeyFacts, KeyFacts]:
+    """Generate an Ed25519 key pair (RFC 8032)."""
+    return _halves(private_facts(ed25519.Ed25519PrivateKey.generate()))
+
+
+def ml_dsa_pair(parameter_set: str) -> tuple[KeyFacts, KeyFacts]:
+    """Generate an ML-DSA key pair (FIPS 204). Raises ``KeySizeInvalid`` for an unknown parameter set."""
+    generate = _ML_DSA.get(parameter_set)
+    if generate is None:
+        raise KeySizeInvalid(f"PARAMETER_SET is one of {', '.join(_ML_DSA)}, not {parameter_set[:64]}")
+    try:
+        return _halves(private_facts(generate()))
+    except UnsupportedAlgorithm as error:
+        raise KeySizeInvalid(f"the OpenSSL of this installation has no {parameter_set}") from error
+
+
 def _halves(private: KeyFacts) -> tuple[KeyFacts, KeyFacts]:
     info = private.public_key_info
     if info is None:
         raise KeyMaterialInvalid("the key pair has no public half")
-    return KeyFacts(private.key_type, private.size, info, info, private.exponent, private.curve), private
+    return replace(private, material=info), private
 
 
 def odd_parity(key: bytes) -> bytes:

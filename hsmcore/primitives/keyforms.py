@@ -6,10 +6,10 @@ SubjectPublicKeyInfo (RFC 5280, DER) for a public key.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -19,26 +19,28 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
 )
 
+from hsmcore import mechanisms
 from hsmcore.errors import KeyMaterialInvalid, KeySizeInvalid
+from hsmcore.mechanisms import EXPONENT, KEY_SIZES, KeyType
 
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
-PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+_MlDsaPrivate = mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey
+_MlDsaPublic = mldsa.MLDSA44PublicKey | mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | _MlDsaPrivate
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | _MlDsaPublic
 OpenedKey = bytes | PrivateKey | PublicKey
 """What a primitive works with."""
 
-MIN_EXPONENT = 65537
-"""The least public exponent of an RSA key (FIPS 186-5 A.1.1)."""
+_KINDS = "RSA, EC, Ed25519 or ML-DSA"
 
-CURVES: dict[bytes, ec.EllipticCurve] = {
-    bytes.fromhex("06052b81040021"): ec.SECP224R1(),
-    bytes.fromhex("06082a8648ce3d030107"): ec.SECP256R1(),
-    bytes.fromhex("06052b8104000a"): ec.SECP256K1(),
-    bytes.fromhex("06052b81040022"): ec.SECP384R1(),
-    bytes.fromhex("06052b81040023"): ec.SECP521R1(),
+_CURVES = {
+    "secp224r1": ec.SECP224R1(),
+    "secp256r1": ec.SECP256R1(),
+    "secp256k1": ec.SECP256K1(),
+    "secp384r1": ec.SECP384R1(),
+    "secp521r1": ec.SECP521R1(),
 }
-"""Curves by the DER of their object identifier (RFC 5480 2.1.1.1; secp256k1: SEC 2)."""
-
-_OIDS = {curve.name: oid for oid, curve in CURVES.items()}
+CURVES: dict[bytes, ec.EllipticCurve] = {oid: _CURVES[name] for name, oid in mechanisms.CURVES.items()}
+"""Curves by the DER of their object identifier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class KeyFacts:
     public_key_info: bytes | None = None
     exponent: bytes | None = None
     curve: bytes | None = None
+    parameter_set: str | None = None
 
 
 def open_private(material: bytes) -> PrivateKey:
@@ -63,10 +66,10 @@ def open_public(public_key_info: bytes) -> PublicKey:
     try:
         key = load_der_public_key(public_key_info)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise KeyMaterialInvalid("the bytes are no SubjectPublicKeyInfo of an RSA or EC key") from error
-    if isinstance(key, (rsa.RSAPublicKey, ec.EllipticCurvePublicKey)):
+        raise KeyMaterialInvalid(f"the bytes are no SubjectPublicKeyInfo of a {_KINDS} key") from error
+    if isinstance(key, PublicKey):
         return key
-    raise KeyMaterialInvalid("the public key is neither RSA nor EC")
+    raise KeyMaterialInvalid(f"the public key is none of {_KINDS}")
 
 
 def read_private(material: bytes) -> KeyFacts:
@@ -75,7 +78,7 @@ def read_private(material: bytes) -> KeyFacts:
         key = _known_private(load_der_private_key(material, None))
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # The cause is dropped: a parser's message may quote what it read.
-        raise KeyMaterialInvalid("the bytes are no consistent PKCS #8 private key of type RSA or EC") from None
+        raise KeyMaterialInvalid(f"the bytes are no consistent PKCS #8 private key of type {_KINDS}") from None
     return private_facts(key)
 
 
@@ -88,9 +91,7 @@ def private_facts(key: PrivateKey) -> KeyFacts:
     """Return a private key as bytes with its public facts."""
     material = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     public = public_facts(key.public_key())
-    return KeyFacts(
-        public.key_type, public.size, material, public.public_key_info, public.exponent, public.curve
-    )  # fmt: skip
+    return replace(public, material=material)
 
 
 def public_facts(key: PublicKey) -> KeyFacts:
@@ -99,28 +100,42 @@ def public_facts(key: PublicKey) -> KeyFacts:
     if isinstance(key, rsa.RSAPublicKey):
         check_rsa_size(key.key_size)
         exponent = key.public_numbers().e
-        if exponent < MIN_EXPONENT or exponent % 2 == 0:
-            raise KeyMaterialInvalid(f"the public exponent is odd and at least {MIN_EXPONENT}, not {exponent}")
+        if exponent < EXPONENT or exponent % 2 == 0:
+            raise KeyMaterialInvalid(f"the public exponent is odd and at least {EXPONENT}, not {exponent}")
         encoded = exponent.to_bytes((exponent.bit_length() + 7) // 8, "big")
         return KeyFacts("RSA", key.key_size, info, info, exponent=encoded)
-    curve = _OIDS.get(key.curve.name)
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return KeyFacts("EC_EDWARDS", 256, info, info, curve=mechanisms.ED25519)
+    if isinstance(key, _MlDsaPublic):
+        return KeyFacts("ML_DSA", 8 * len(key.public_bytes_raw()), info, info, parameter_set=_set_of(key))
+    curve = mechanisms.CURVES.get(key.curve.name)
     if curve is None:
-        raise KeySizeInvalid(f"curve {key.curve.name} is not supported; {', '.join(_OIDS)} are")
+        raise KeySizeInvalid(f"curve {key.curve.name} is not supported; {', '.join(mechanisms.CURVES)} are")
     return KeyFacts("EC", key.curve.key_size, info, info, curve=curve)
 
 
 def check_rsa_size(bits: int) -> None:
     """Raise ``KeySizeInvalid`` unless an RSA key may have that many bits."""
-    if not 2048 <= bits <= 4096 or bits % 256:
+    if bits not in KEY_SIZES[KeyType.RSA]:
         raise KeySizeInvalid(f"an RSA key has 2048 to 4096 bits in steps of 256, not {bits}")
 
 
 def _known_private(key: object) -> PrivateKey:
-    if isinstance(key, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey)):
+    if isinstance(key, PrivateKey):
         return key
-    raise ValueError("neither RSA nor EC")
+    raise ValueError(f"none of {_KINDS}")
+
+
+def _set_of(key: _MlDsaPublic) -> str:
+    if isinstance(key, mldsa.MLDSA44PublicKey):
+        return "ML-DSA-44"
+    return "ML-DSA-65" if isinstance(key, mldsa.MLDSA65PublicKey) else "ML-DSA-87"
 
 
 def type_of(key: PublicKey) -> str:
     """Return the KEY_TYPE of an opened public key."""
-    return "RSA" if isinstance(key, rsa.RSAPublicKey) else "EC"
+    if isinstance(key, rsa.RSAPublicKey):
+        return "RSA"
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return "EC"
+    return "EC_EDWARDS" if isinstance(key, ed25519.Ed25519PublicKey) else "ML_DSA"

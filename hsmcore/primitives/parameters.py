@@ -37,13 +37,13 @@ def bytes_parameter(parameters: Parameters, name: str) -> bytes | None:
     return value
 
 
-def length_parameter(parameters: Parameters, name: str) -> int | None:
-    """Return an optional parameter that is a length in bytes."""
+def number_parameter(parameters: Parameters, name: str) -> int | None:
+    """Return an optional parameter that is a number, such as a length."""
     value = parameters.get(name) if parameters else None
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        _refuse(f"parameter {name} is a length in bytes, 0 or more")
+        _refuse(f"parameter {name} is an integer, 0 or more")
     return value
 
 

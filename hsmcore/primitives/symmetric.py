@@ -1,4 +1,4 @@
-"""AES and DESede in CBC, ECB and CTR (SP 800-38A), AES-GCM (SP 800-38D), HMAC (FIPS 198-1)."""
+"""AES and DESede in CBC, ECB and CTR (SP 800-38A), AES-GCM (SP 800-38D)."""
 
 from __future__ import annotations
 
@@ -6,28 +6,24 @@ import os
 from collections.abc import Callable
 from typing import NoReturn
 
-from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives import padding
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.hmac import HMAC
 
 from hsmcore.errors import (
     DataLengthInvalid,
-    KeyFunctionNotPermitted,
     MechanismParameterInvalid,
     PaddingInvalid,
     TagMismatch,
 )
 from hsmcore.mechanisms import Mechanism
-from hsmcore.primitives.parameters import Parameters, bytes_parameter, hash_named
+from hsmcore.primitives.parameters import Parameters, bytes_parameter
 
 GCM_IV, GCM_TAG = 12, 16
 """Bytes in an IV that the HSM makes, and in a tag, which follows the ciphertext."""
-MAX_HMAC_KEY = 800
-"""Bytes; CloudHSM stores longer keys and refuses to use them."""
 
 Sealed = tuple[bytes, dict[str, object] | None]
 
@@ -183,62 +179,5 @@ def block_decryptor(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes],
 
     def run(parameters: Parameters, data: bytes) -> bytes:
         return begin(parameters)[0].finish(data)
-
-    return run
-
-
-class MacStream:
-    """An HMAC over data that comes in parts."""
-
-    def __init__(self, context: HMAC) -> None:
-        self._context = context
-
-    def update(self, data: bytes) -> bytes:
-        """Take more data; there is nothing to return before the end."""
-        self._context.update(data)
-        return b""
-
-    def finish(self, data: bytes) -> bytes:
-        """Take the last data and return the MAC."""
-        self._context.update(data)
-        return self._context.finalize()
-
-
-def _hmac(row: Mechanism, key: bytes) -> HMAC:
-    if len(key) > MAX_HMAC_KEY:
-        raise KeyFunctionNotPermitted(f"an HMAC key has at most {MAX_HMAC_KEY} bytes; this one has {len(key)}")
-    return HMAC(key, hash_named(row.hash))
-
-
-def hmac_stream(row: Mechanism, key: bytes) -> Callable[[Parameters], tuple[MacStream, None]]:
-    """Begin MACs; the keyed state is computed once and copied."""
-    keyed = _hmac(row, key)
-    return lambda _parameters: (MacStream(keyed.copy()), None)
-
-
-def hmac_signer(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes], bytes]:
-    """Make MACs."""
-    keyed = _hmac(row, key)
-
-    def run(parameters: Parameters, data: bytes) -> bytes:
-        context = keyed.copy()
-        context.update(data)
-        return context.finalize()
-
-    return run
-
-
-def hmac_verifier(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes, bytes], bool]:
-    """Compare MACs, in constant time."""
-    keyed = _hmac(row, key)
-
-    def run(parameters: Parameters, data: bytes, signature: bytes) -> bool:
-        context = keyed.copy()
-        context.update(data)
-        try:
-            context.verify(signature)
-        except InvalidSignature:
-            return False
-        return True
 
     return run

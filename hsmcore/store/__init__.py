@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hsmcore.store.audit import Record
-from hsmcore.store.database import Store, UserRow
+from hsmcore.store.database import HsmRow, Store
 from hsmcore.store.keys import KeyQuery
 
-__all__ = ["KeyQuery", "Record", "Store", "UserRow"]
+__all__ = ["HsmRow", "KeyQuery", "Record", "Store"]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
 
 from sqlalchemy import Connection, delete, insert, inspect, select, text, update
 
 from hsmcore.errors import StateVersion
-from hsmcore.sealing import KeyRow
+from hsmcore.sealing import KeyRow, UserRow
 from hsmcore.store import audit, keys
 from hsmcore.store.audit import Record, StoredHead
 from hsmcore.store.engine import connect, store_errors
@@ -21,13 +21,12 @@ from hsmcore.store.schema import HEAD, HSM, KEYS, KNOWN, USERS
 
 
 @dataclass(frozen=True, slots=True)
-class UserRow:
-    """A user as stored: name, role, sealed password hash, wrong passwords since the last right one."""
+class HsmRow:
+    """The HSM itself as stored: its sealed master key, settings, and quorum values with their timeouts."""
 
-    username: str
-    role: str
-    verifier: bytes = field(repr=False)
-    failures: int = 0
+    master: bytes = field(repr=False)
+    settings: bytes
+    quorum: bytes
 
 
 class Journal(Protocol):
@@ -65,27 +64,38 @@ class Store:
                 return False
             return connection.execute(select(HSM.c.id)).first() is not None
 
-    def initialize(self, master: bytes, settings: bytes, admin: UserRow, record: Record) -> None:
-        """Make the tables and the HSM with its first admin and entries of the log, in one transaction."""
+    def initialize(self, hsm: HsmRow, admin: UserRow, record: Record) -> None:
+        """Make the tables and the HSM with its first user and entries of the log, in one transaction."""
         with store_errors(), self._engine.begin() as connection:
-            _migrate(connection)
+            _migrate(connection, hsm.quorum)
             audit.append(connection, record)
-            connection.execute(insert(HSM).values(id=1, master=master, settings=settings))
+            values = {"id": 1, "master": hsm.master, "settings": hsm.settings, "quorum": hsm.quorum}
+            connection.execute(insert(HSM).values(values))
             connection.execute(insert(USERS), [_user_values(admin)])
 
-    def migrate(self) -> None:
-        """Bring an older database to the newest schema."""
+    def migrate(self, quorum: bytes) -> None:
+        """Bring an older database to the newest schema; one that has no quorum values yet gets these, sealed."""
         with store_errors(), self._engine.connect() as connection:
             current = _revision(connection) == HEAD
         if not current:
             with store_errors(), self._engine.begin() as connection:
-                _migrate(connection)
+                _migrate(connection, quorum)
 
-    def hsm(self) -> tuple[bytes, bytes]:
-        """Return the sealed master key and the sealed settings."""
+    def master(self) -> bytes:
+        """Return the sealed master key, which every schema has."""
         with store_errors(), self._engine.connect() as connection:
-            row = connection.execute(select(HSM.c.master, HSM.c.settings)).one()
-            return row.master, row.settings
+            return bytes(connection.execute(select(HSM.c.master)).scalar_one())
+
+    def hsm(self) -> HsmRow:
+        """Return the HSM's own row."""
+        with store_errors(), self._engine.connect() as connection:
+            row = connection.execute(select(HSM.c.master, HSM.c.settings, HSM.c.quorum)).one()
+            return HsmRow(row.master, row.settings, row.quorum)
+
+    def change_quorum(self, quorum: bytes) -> None:
+        """Replace the sealed quorum values and timeouts."""
+        with self._changing() as connection:
+            connection.execute(update(HSM).values(quorum=quorum))
 
     def users(self) -> list[UserRow]:
         """Return all users."""
@@ -132,11 +142,11 @@ class Store:
         with self._changing() as connection:
             connection.execute(insert(USERS), [_user_values(user)])
 
-    def change_user(self, user: UserRow) -> None:
-        """Replace a user's password hash and count of wrong passwords."""
-        change = update(USERS).where(USERS.c.username == user.username, USERS.c.role == user.role)
+    def change_user(self, old: UserRow, new: UserRow) -> None:
+        """Replace a user's row."""
+        change = update(USERS).where(USERS.c.username == old.username, USERS.c.role == old.role)
         with self._changing() as connection:
-            connection.execute(change.values(verifier=user.verifier, failures=user.failures))
+            connection.execute(change.values(_user_values(new)))
 
     def delete_user(self, username: str, role: str) -> None:
         """Delete a user."""
@@ -193,17 +203,26 @@ class Store:
 
 
 # As text, so that the columns' types convert nothing: one damaged value would otherwise end the reading of all rows.
-_ALL_USERS = text("SELECT username, role, verifier, failures FROM users ORDER BY username, role")
+_ALL_USERS = text("SELECT number, username, role, verifier, failures, mfa_key, quorum_key FROM users")
 
 
-def _user_row(username: object, role: object, verifier: object, failures: object) -> UserRow:
+def _user_row(
+    number: object, username: object, role: object, verifier: object, failures: object, mfa: object, quorum: object
+) -> UserRow:
     """Return a row; a value of the wrong type becomes one that does not open, or that locks."""
-    count = failures if isinstance(failures, int) else sys.maxsize
-    return UserRow(str(username), str(role), verifier if isinstance(verifier, bytes) else b"", count)
+    return UserRow(
+        number if isinstance(number, int) else 0,
+        str(username),
+        str(role),
+        verifier if isinstance(verifier, bytes) else b"",
+        failures if isinstance(failures, int) else sys.maxsize,
+        mfa if isinstance(mfa, bytes) or mfa is None else b"",
+        quorum if isinstance(quorum, bytes) or quorum is None else b"",
+    )
 
 
 def _user_values(user: UserRow) -> dict[str, object]:
-    return {"username": user.username, "role": user.role, "verifier": user.verifier, "failures": user.failures}
+    return asdict(user)
 
 
 def _revision(connection: Connection) -> str | None:
@@ -219,7 +238,7 @@ def _revision(connection: Connection) -> str | None:
     return None if revision is None else str(revision)
 
 
-def _migrate(connection: Connection) -> None:
+def _migrate(connection: Connection, quorum: bytes) -> None:
     # Alembic takes long to import and is needed only where the schema is not the newest.
     from alembic import command
     from alembic.config import Config
@@ -228,4 +247,5 @@ def _migrate(connection: Connection) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
+    config.attributes["quorum"] = quorum
     command.upgrade(config, HEAD)

@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, Larg
 
 HEAD = "0004"
 """The newest migration."""
-KNOWN = ("0001", "0005", HEAD)
+KNOWN = ("0001", "0005", "0002", HEAD)
 """Every migration that this version knows."""
 
 METADATA = MetaData()
@@ -17,6 +17,7 @@ HSM = Table(
     Column("id", Integer, CheckConstraint("id = 1", name="only_one_hsm"), primary_key=True, autoincrement=False),
     Column("master", LargeBinary, nullable=False, comment="sealed master key, see hsmcore.sealing"),
     Column("settings", LargeBinary, nullable=False, comment="sealed settings"),
+    Column("quorum", LargeBinary, nullable=False, comment="sealed quorum values and timeouts"),
 )
 
 USERS = Table(
@@ -24,8 +25,11 @@ USERS = Table(
     METADATA,
     Column("username", String(31), primary_key=True),
     Column("role", String(16), primary_key=True),
-    Column("verifier", LargeBinary, nullable=False, comment="sealed Argon2id hash in PHC form"),
+    Column("number", Integer, nullable=False, comment="in order of creation"),
+    Column("verifier", LargeBinary, nullable=False, comment="sealed Argon2id hash in PHC form, bound to the keys too"),
     Column("failures", Integer, nullable=False, comment="wrong passwords since the last right one"),
+    Column("mfa_key", LargeBinary, nullable=True, comment="SubjectPublicKeyInfo in DER"),
+    Column("quorum_key", LargeBinary, nullable=True, comment="SubjectPublicKeyInfo in DER"),
 )
 
 KEYS = Table(

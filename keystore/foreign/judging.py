@@ -22,14 +22,22 @@ from hsmcore.settings import Settings
 from keystore.certificates import checked_chain, public_key_of
 from keystore.foreign.model import Opened, Reason, Refused
 
-_RSA, _EC = "1.2.840.113549.1.1.1", "1.2.840.10045.2.1"
+_EC = "1.2.840.10045.2.1"
+_TYPES = {
+    "1.2.840.113549.1.1.1": "RSA",
+    _EC: "EC",
+    "1.3.101.112": "EC_EDWARDS",
+    "2.16.840.1.101.3.4.3.17": "ML_DSA",
+    "2.16.840.1.101.3.4.3.18": "ML_DSA",
+    "2.16.840.1.101.3.4.3.19": "ML_DSA",
+}
+"""KEY_TYPE by the algorithm of a private key (RFC 3279, RFC 5480, RFC 8410, RFC 9881)."""
 _NAMES = {
     "1.2.840.10040.4.1": "DSA",
     "1.2.840.113549.1.3.1": "DH",
     "1.2.840.113549.1.1.10": "RSASSA-PSS",
     "1.3.101.110": "X25519",
     "1.3.101.111": "X448",
-    "1.3.101.112": "Ed25519",
     "1.3.101.113": "Ed448",
 }
 """Names of private keys that the HSM does not take, for the report (RFC 3279, 4055, 8410)."""
@@ -102,14 +110,13 @@ def _private_type(pkcs8: bytes) -> str:
         parameters = bytes(algorithm["parameters"]) if algorithm["parameters"].isValue else b""
     except (PyAsn1Error, ValueError, TypeError, LookupError) as error:
         raise Refused(Reason.KEY, "the key is damaged: it is no PKCS #8 private key") from error
-    if oid == _EC:
-        if parameters not in CURVES:
-            names = ", ".join(curve.name for curve in CURVES.values())
-            raise Refused(Reason.CURVE, f"the curve is not supported; {names} are")
-        return "EC"
-    if oid != _RSA:
-        raise Refused(Reason.ALGORITHM, f"a {_NAMES.get(oid, oid)} key is not supported; RSA and EC keys are")
-    return "RSA"
+    if oid == _EC and parameters not in CURVES:
+        names = ", ".join(curve.name for curve in CURVES.values())
+        raise Refused(Reason.CURVE, f"the curve is not supported; {names} are")
+    if oid not in _TYPES:
+        kinds = "RSA, EC, Ed25519 and ML-DSA keys are"
+        raise Refused(Reason.ALGORITHM, f"a {_NAMES.get(oid, oid)} key is not supported; {kinds}")
+    return _TYPES[oid]
 
 
 def _check(key_type: str, raw: bytes) -> Check:

@@ -52,7 +52,7 @@ class Reason(StrEnum):
     """Why an entry cannot be taken; the values are stable."""
 
     ALGORITHM = "algorithm"
-    """The HSM has no keys of this algorithm (DSA, Ed25519, ...)."""
+    """The HSM has no keys of this algorithm (DSA, Ed448, ...)."""
     SIZE = "size"
     """Nor of this size (RSA of 1024 bits)."""
     CURVE = "curve"

@@ -83,6 +83,15 @@ def test_init_with_strict_limits(tmp_path: Path) -> None:
             hsm.encrypt(session, key, "AES_GCM", None, bytes(16_001))
 
 
+def test_an_hsm_of_strong_hashes(tmp_path: Path) -> None:
+    with fresh_site(tmp_path / "hsm", "--strong-hashes") as site:
+        store = ["-storetype", "CloudHSM", "-keystore", str(tmp_path / "s"), "-storepass", "changeit"]
+        made = ["keytool", "-genkeypair", "-keyalg", "EC", "-groupname", "secp384r1", "-dname", "CN=x", *store,
+                "-keypass", "changeit", "-providerName", "CloudHSM"]  # fmt: skip
+        site.must(*made, "-alias", "strong", "-sigalg", "SHA384withECDSA")
+        assert "SHA-256 is weaker" in site.hsm(*made, "-alias", "weak", "-sigalg", "SHA256withECDSA").stdout
+
+
 def test_the_xdg_directory_is_the_default(tmp_path: Path) -> None:
     site = bare(tmp_path, XDG_DATA_HOME=str(tmp_path / "data"))
     del site.environment["HSM_HOME"]
@@ -109,7 +118,8 @@ def test_users(site: Site) -> None:
     file.write_text("a-new-password\n")
     assert "Created crypto-user cu2" in site.must("user", "create", "CU2", "--password-file", str(file))
     rows = json.loads(site.must("user", "list", "--json"))
-    assert {"username": "cu2", "role": "crypto-user", "locked": False} in rows
+    shown = {"username": "cu2", "role": "crypto-user", "locked": False, "mfa": False, "quorum": False}
+    assert shown in [{name: row[name] for name in shown} for row in rows]
     assert "already" in refused(site, "user", "create", "cu2", "--password-file", str(file))
     file.write_text("another-password\n")
     assert "Changed the password" in site.must("user", "change-password", "cu2", "--password-file", str(file))
@@ -118,7 +128,7 @@ def test_users(site: Site) -> None:
     assert "Deleted crypto-user cu2" in site.must("user", "delete", "cu2")
     assert "there is no crypto-user 'cu2'" in refused(site, "user", "delete", "cu2")
     assert "last admin" in refused(site, "user", "delete", "admin", "--role", "admin")
-    assert "HSM_ADMIN_PASSWORD" in refused(site, "user", "list", HSM_ADMIN_PASSWORD="not-the-password")
+    assert "HSM_ADMIN_PASSWORD" in refused(site, "user", "delete", "cu1", HSM_ADMIN_PASSWORD="not-the-password")
     file.unlink()
 
 
@@ -139,7 +149,7 @@ def test_without_a_terminal_nothing_is_asked(site: Site) -> None:
     environment = {name: value for name, value in site.environment.items() if name == "HSM_HOME" or name[:4] != "HSM_"}
     lonely = Site(site.home, environment)
     assert "HSM_USER is not set" in refused(lonely, "key", "list")
-    assert "HSM_ADMIN_PASSWORD is not set" in refused(lonely, "user", "list")
+    assert "HSM_ADMIN_PASSWORD is not set" in refused(lonely, "user", "delete", "cu9")
     assert "--password-file" in refused(lonely, "user", "create", "cu9")
 
 

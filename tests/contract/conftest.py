@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +44,15 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hsm]:
 
 @pytest.fixture(scope="module", params=["local", "socket"])
 def carrier(request: pytest.FixtureRequest, core: Hsm) -> Iterator[Carrier]:
+    with reached(core, request.param) as carrier:
+        yield carrier
+
+
+@contextmanager
+def reached(core: Hsm, kind: str) -> Iterator[Carrier]:
+    """Give one way to an HSM, ``local`` or ``socket``."""
     home = Path(str(core.status()["home"]))
-    if request.param == "local":
+    if kind == "local":
         dispatcher = Dispatcher(core)
         yield Carrier("local", home, lambda: LocalChannel(dispatcher.connect()))
         return

@@ -100,8 +100,8 @@ def test_nonsense_of_the_right_types(client: Client, row: Operation, data: st.Da
     words = st.one_of(st.text(max_size=8), st.sampled_from(["AES_GCM", "AES_KEY_GEN", "encrypt", "LABEL", "ENCRYPT"]))
     scalars = st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.binary(max_size=8), words)
     values: dict[type, st.SearchStrategy[object]] = {
-        type(None): st.none(), int: st.integers(-(2**63), 2**63 - 1), bytes: st.binary(max_size=40), str: words,
-        list: st.lists(scalars, max_size=3),
+        type(None): st.none(), bool: st.booleans(), int: st.integers(-(2**63), 2**63 - 1),
+        bytes: st.binary(max_size=40), str: words, list: st.lists(scalars, max_size=3),
         dict: st.dictionaries(words, st.one_of(scalars, st.lists(scalars)), max_size=3),
     }  # fmt: skip
     fields = [data.draw(values[data.draw(st.sampled_from(field.types))]) for field in row.fields]

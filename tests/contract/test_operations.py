@@ -78,7 +78,7 @@ def test_wrong_credentials(carrier: Carrier) -> None:
 
 @pytest.mark.parametrize("operation", [row for row in OPERATIONS if row.needs_session], ids=lambda row: row.name)
 def test_everything_else_needs_a_session(carrier: Carrier, operation: object) -> None:
-    samples = {int: 1, bytes: b"x", str: "x", dict: {}, list: [], type(None): None}
+    samples = {bool: True, int: 1, bytes: b"x", str: "x", dict: {}, list: [], type(None): None}
     fields = [samples[field.types[0]] for field in operation.fields]
     with carrier.client() as client:
         for client.session in (0, 5):
@@ -139,6 +139,29 @@ def test_a_key_is_wrapped_and_unwrapped(client: Client) -> None:
             client.call("UNWRAP_KEY", handle, "AES_GCM", parameters | parameter, wrapped, wishes | wish)
     client.call("DESTROY_KEY", _handle(back))
     client.call("DESTROY_KEY", handle)
+
+
+def test_a_key_derives_another(client: Client) -> None:
+    (base,) = client.call("GENERATE_KEY", "AES_KEY_GEN", _AES | {"DERIVE": True})
+    parameters, wanted = {"counter_bits": 8, "prefix": None, "suffix": b"x"}, {"KEY_TYPE": "AES", "SIZE": 128}
+    (derived,) = client.call("DERIVE_KEY", _handle(base), "AES_CMAC_KDF", parameters, wanted)
+    assert isinstance(derived, dict)
+    assert derived["SIZE"] == 128
+    assert client.call("GET_KEY", _handle(derived)) == (derived,)
+    with pytest.raises(errors.MechanismParameterInvalid):
+        client.call("DERIVE_KEY", _handle(base), "AES_CMAC_KDF", None, wanted)
+    with pytest.raises(errors.AttributeInvalid):
+        client.call("DERIVE_KEY", _handle(base), "AES_CMAC_KDF", parameters, {"KEY_TYPE": "AES"})
+
+
+def test_random_bytes(client: Client) -> None:
+    first, second = (client.call("RANDOM", 32)[0] for _ in range(2))
+    assert isinstance(first, bytes)
+    assert len(first) == 32
+    assert first != second
+    for length in (-1, 65537):
+        with pytest.raises(errors.DataLengthInvalid):
+            client.call("RANDOM", length)
 
 
 def test_a_multi_part_operation(client: Client) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bridge.client import Client
+from bridge.pytest_plugin import USER
 from hsmcore import Hsm, errors
+from tests.signing import Signer
 
-from .conftest import Carrier
+from .conftest import PASSWORD, Carrier
 
 _SESSION_KEY = {"SIZE": 256, "ENCRYPT": True, "TOKEN": False, "LABEL": "of the session"}
 
@@ -85,3 +88,21 @@ def _found(client: Client) -> list[object]:
     (records,) = client.call("FIND_KEYS", {"LABEL": "of the session"}, 0)
     assert isinstance(records, list)
     return records
+
+
+def test_a_login_with_a_second_factor(carrier: Carrier, core: Hsm, tmp_path: Path) -> None:
+    before, signer = _sessions(core), Signer(tmp_path, "key")
+    with carrier.user() as client:
+        (file,) = client.call("MFA_TOKEN", USER, "crypto-user")
+        assert isinstance(file, bytes)
+        client.call("MFA_REGISTER", USER, "crypto-user", signer.signed(file), signer.public, None, False)
+    with carrier.client() as client:
+        with pytest.raises(errors.MfaRequired):
+            client.call("LOGIN", USER, PASSWORD.encode(), "crypto-user")
+        (file,) = client.call("LOGIN_TOKEN", USER, "crypto-user")
+        assert isinstance(file, bytes)
+        answer = client.call("LOGIN_MFA", USER, PASSWORD.encode(), "crypto-user", signer.signed(file))
+        assert answer == (client.session,)
+        assert _sessions(core) == before + 1
+        client.call("MFA_DEREGISTER", USER, "crypto-user", None, False)
+    _wait_for_sessions(core, before)

@@ -26,6 +26,12 @@ def encrypted(row: Mechanism, key: bytes, iv: bytes, data: bytes) -> bytes:
     return openssl("enc", cipher, "-K", key.hex(), *vector, *([] if row.padded else ["-nopad"]), data=data)
 
 
+def cmac(key: bytes, data: bytes) -> bytes:
+    """Return the AES-CMAC that ``openssl mac`` makes of the data."""
+    cipher = f"AES-{len(key) * 8}-CBC"
+    return openssl("mac", "-cipher", cipher, "-macopt", f"hexkey:{key.hex()}", "-binary", "CMAC", data=data)
+
+
 class KeyFiles:
     """A key pair as files for ``openssl``, and what ``openssl`` does with them."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from hsmcore import Hsm
@@ -24,6 +24,17 @@ CURVE_TYPES = {
 }
 
 
+Outside = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | mldsa.MLDSA65PrivateKey
+"""A private key made outside the HSM."""
+
+
+@cache
+def outside_key(key_type: str) -> Outside:
+    """Return a key made outside the HSM, one a KEY_TYPE."""
+    makers = {"RSA": rsa_key, "EC": ec_key, "EC_EDWARDS": ed25519.Ed25519PrivateKey.generate}
+    return makers.get(key_type, mldsa.MLDSA65PrivateKey.generate)()
+
+
 @cache
 def rsa_key(bits: int = 2048) -> rsa.RSAPrivateKey:
     """Return an RSA key made outside the HSM, one a size."""
@@ -36,12 +47,12 @@ def ec_key(curve: str = "P-256") -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(CURVE_TYPES[curve]())
 
 
-def pkcs8(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+def pkcs8(key: Outside) -> bytes:
     """Return a private key as an import takes it."""
     return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
-def public_info(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+def public_info(key: Outside) -> bytes:
     """Return the public half as an import takes it."""
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
@@ -52,7 +63,7 @@ def take_secret(hsm: Hsm, session: Session, key_type: str, material: bytes, **at
 
 
 def take_pair(
-    hsm: Hsm, session: Session, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, **attributes: object
+    hsm: Hsm, session: Session, key: Outside, **attributes: object
 ) -> tuple[KeyRecord, KeyRecord]:  # fmt: skip
     """Import both halves of a pair, the public one first."""
     key_type = "RSA" if isinstance(key, rsa.RSAPrivateKey) else "EC"
@@ -69,4 +80,6 @@ def one_of_each(hsm: Hsm, session: Session, **attributes: object) -> dict[tuple[
     made = [hsm.generate_key(session, f"{kind}_KEY_GEN", attributes) for kind in SECRET_SIZES]
     made += hsm.generate_key_pair(session, "RSA_KEY_PAIR_GEN", attributes, attributes)
     made += hsm.generate_key_pair(session, "EC_KEY_PAIR_GEN", {"EC_PARAMS": CURVES["P-256"], **attributes}, attributes)
+    for kind in ("EC_EDWARDS", "ML_DSA"):
+        made += hsm.generate_key_pair(session, f"{kind}_KEY_PAIR_GEN", attributes, attributes)
     return {(str(key.attributes["OBJECT_CLASS"]), str(key.attributes["KEY_TYPE"])): key for key in made}

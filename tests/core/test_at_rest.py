@@ -14,7 +14,7 @@ import pytest
 
 from hsmcore import Hsm, Settings
 from hsmcore.errors import AuthenticationFailed, HsmError, MasterKeyUnavailable, StateVersion, StoreDamaged
-from hsmcore.sealing import Vault, open_master
+from hsmcore.sealing import UserRow, Vault, open_master
 
 from .conftest import ADMIN_PASSWORD, PASSWORDS, make_site
 from .secrets_found import assert_absent, known_secrets, take_all
@@ -85,8 +85,8 @@ def test_nothing_secret_is_in_any_file(tmp_path: Path, passphrase: bytes | None)
 def test_passwords_are_kept_as_argon2id_with_a_salt(home: Path) -> None:
     vault = Vault(_master(home))
     with closing(sqlite3.connect(home / "hsm.db")) as connection, connection:
-        rows = connection.execute("SELECT username, role, verifier FROM users").fetchall()
-    hashes = [vault.open_verifier(*row) for row in rows]
+        rows = connection.execute("SELECT number, username, role, verifier FROM users").fetchall()
+    hashes = [vault.open_user(UserRow(*row)) for row in rows]
     assert all(text.startswith("$argon2id$") for text in hashes)
     assert len(hashes) == len(set(hashes)) == 3
     assert_absent([ADMIN_PASSWORD, *PASSWORDS.values()], *hashes)

@@ -10,10 +10,10 @@ from hsmcore import Settings
 from hsmcore.attributes import ROWS, TABLE, Change, Set
 from hsmcore.errors import AttributeInvalid, KeyFunctionNotPermitted, KeyTypeInconsistent, PermissionDenied
 from hsmcore.keys import KeyRecord
-from hsmcore.mechanisms import MECHANISMS, Mechanism, Operation
+from hsmcore.mechanisms import ED25519, MECHANISMS, Mechanism, Operation
 
 from .conftest import CURVES, Site, make_site
-from .making import ec_key, one_of_each, pkcs8, public_info, rsa_key, take_pair
+from .making import one_of_each, outside_key, pkcs8, public_info, rsa_key, take_pair
 
 _KINDS = {
     "AES": ("SECRET_KEY", "AES"),
@@ -23,18 +23,22 @@ _KINDS = {
     "RSAR": ("PRIVATE_KEY", "RSA"),
     "ECU": ("PUBLIC_KEY", "EC"),
     "ECR": ("PRIVATE_KEY", "EC"),
+    "EDU": ("PUBLIC_KEY", "EC_EDWARDS"),
+    "EDR": ("PRIVATE_KEY", "EC_EDWARDS"),
+    "MLU": ("PUBLIC_KEY", "ML_DSA"),
+    "MLR": ("PRIVATE_KEY", "ML_DSA"),
 }
 _TRUE_BY_DEFAULT = {
     "ENCRYPT": "AES DES RSAU",
     "DECRYPT": "AES DES RSAR",
-    "SIGN": "AES DES GEN RSAR ECR",
-    "VERIFY": "AES DES GEN RSAU ECU",
+    "SIGN": "AES DES GEN RSAR ECR EDR MLR",
+    "VERIFY": "AES DES GEN RSAU ECU EDU MLU",
     "WRAP": "AES DES RSAU",
     "UNWRAP": "AES DES RSAR",
     "DERIVE": "",
-    "EXTRACTABLE": "AES DES GEN RSAR ECR",
-    "SENSITIVE": "AES DES GEN RSAR ECR",
-    "ALWAYS_SENSITIVE": "AES DES GEN RSAR ECR",
+    "EXTRACTABLE": "AES DES GEN RSAR ECR EDR MLR",
+    "SENSITIVE": "AES DES GEN RSAR ECR EDR MLR",
+    "ALWAYS_SENSITIVE": "AES DES GEN RSAR ECR EDR MLR",
     "NEVER_EXTRACTABLE": "",
     "TOKEN": "",
     "TRUSTED": "",
@@ -43,6 +47,7 @@ _TRUE_BY_DEFAULT = {
 }
 """The booleans of a generated key whose maker says nothing (the reference's table)."""
 _SIZES = {"AES": 256, "DES": 192, "GEN": 256, "RSAU": 2048, "RSAR": 2048, "ECU": 256, "ECR": 256}
+_SIZES |= {"EDU": 256, "EDR": 256, "MLU": 8 * 1952, "MLR": 8 * 1952}
 _CHANGEABLE = {"LABEL": "new", "ID": b"\1"} | {
     row.name: False for row in ROWS if row.type is bool and row.change is Change.FREELY
 }
@@ -60,6 +65,10 @@ def _expected(kind: str) -> dict[str, object]:
     expected |= {"OBJECT_CLASS": key_class, "KEY_TYPE": key_type, "SIZE": _SIZES[kind], "LABEL": "", "ID": b""}
     if key_type == "EC":
         expected["EC_PARAMS"] = CURVES["P-256"]
+    if key_type == "EC_EDWARDS":
+        expected["EC_PARAMS"] = ED25519
+    if key_type == "ML_DSA":
+        expected["PARAMETER_SET"] = "ML-DSA-65"
     if kind == "RSAU":
         expected |= {"MODULUS_BITS": 2048, "PUBLIC_EXPONENT": b"\1\0\1"}
     return expected
@@ -100,7 +109,7 @@ def _value(name: str) -> object:
 def _make(site: Site, kind: str, attributes: dict[str, object], *, generated: bool) -> KeyRecord:
     key_class, key_type = _KINDS[kind]
     if not generated:
-        pair = rsa_key() if key_type == "RSA" else ec_key()
+        pair = outside_key(key_type)
         secret = {"AES": bytes(32), "DESEDE": bytes(24), "GENERIC_SECRET": bytes(32)}.get(key_type)
         material = secret or (public_info(pair) if key_class == "PUBLIC_KEY" else pkcs8(pair))
         return site.hsm.import_key(
@@ -126,7 +135,7 @@ def test_what_a_maker_may_choose(site: Site, kind: str, generated: bool) -> None
             if free or (not fits and wish is False) or (row.name == "SENSITIVE" and wish is fits):
                 made = _make(site, kind, {row.name: wish}, generated=generated)
                 assert made.attributes[row.name] == wish
-            elif row.name not in {"SIZE", "TRUSTED", "OBJECT_CLASS", "KEY_TYPE", "EC_PARAMS"}:
+            elif row.name not in {"SIZE", "TRUSTED", "OBJECT_CLASS", "KEY_TYPE", "EC_PARAMS", "PARAMETER_SET"}:
                 with pytest.raises(AttributeInvalid):
                     _make(site, kind, {row.name: wish}, generated=generated)
 
@@ -236,6 +245,8 @@ def _call(site: Site, key: int, row: Mechanism, operation: Operation) -> object:
         "WRAP": (site.hsm.wrap_key, (key,)),
         "UNWRAP": (site.hsm.unwrap_key, (b"", {})),
     }
+    if operation is Operation.DERIVE:
+        return site.hsm.derive_key(site.user, key, row.name, None, {})
     run, rest = runs[operation.value]
     return run(site.user, key, row.name, None, *rest)
 
@@ -243,7 +254,7 @@ def _call(site: Site, key: int, row: Mechanism, operation: Operation) -> object:
 _USES = [
     pytest.param(row, operation, id=f"{row.name}-{operation.value}")
     for row in MECHANISMS.values()
-    for operation in sorted(row.operations & set(Operation) - {Operation.GENERATE, Operation.DIGEST})
+    for operation in sorted(row.operations & set(Operation) - {Operation.GENERATE, Operation.DIGEST, Operation.RANDOM})
 ]
 
 

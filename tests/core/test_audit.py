@@ -35,7 +35,8 @@ from .secrets_found import AES_KEY
 NOT_LOGGED = {
     "initialize", "open", "close", "status", "statistics", "session", "list_users", "find_keys", "find_pair", "labels",
     "get_key", "encrypt", "decrypt", "sign", "verify", "keep_shortcut", "begin", "update", "finish", "abort",
-    "audit_entries", "verify_audit",
+    "audit_entries", "verify_audit", "random", "authorise", "login_token", "mfa_token", "quorum_tokens",
+    "quorum_values", "quorum_timeouts",
 }  # fmt: skip
 """Methods of the door that are no commands: they use keys, or look at things."""
 

@@ -14,6 +14,7 @@ from hsmcore import Hsm, tokens
 from hsmcore.errors import KeyFunctionNotPermitted, KeyNotFound, StoreDamaged
 
 from .conftest import PASSWORDS, make_site
+from .older import make_first
 
 KEYS = 40
 
@@ -125,15 +126,7 @@ def test_a_column_that_was_edited_does_not_open(home: Path, column: str) -> None
 
 
 def test_a_database_of_the_first_schema_is_brought_up_to_date(home: Path) -> None:
-    """Undo what the later migrations did to the keys, as a database of the first release has them."""
-    with closing(sqlite3.connect(home / "hsm.db")) as connection, connection:
-        for index in ("keys_by_time", "keys_by_label", "keys_by_owner", "keys_by_public_key"):
-            connection.execute(f"DROP INDEX {index}")
-        for column in ("label", "object_class", "key_type"):
-            connection.execute(f"ALTER TABLE keys DROP COLUMN {column}")
-        for table in ("audit", "audit_head"):
-            connection.execute(f"DROP TABLE {table}")
-        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    make_first(home)
     with Hsm.open(home) as hsm:
         session = hsm.login("cu1", PASSWORDS["cu1"])
         (found,) = hsm.find_keys(session, {"LABEL": "label 0"})

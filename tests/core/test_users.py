@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hsmcore import Hsm
+from hsmcore import Hsm, users
 from hsmcore.errors import (
     AccountLocked,
     AuthenticationFailed,
@@ -17,12 +21,14 @@ from hsmcore.errors import (
     Unauthenticated,
     UserBusy,
     UserExists,
+    UserLimit,
     UserNameInvalid,
     UserNotFound,
     UserOwnsKeys,
 )
+from hsmcore.sessions import Session
 
-from .conftest import ADMIN_PASSWORD, PASSWORDS, Site
+from .conftest import ADMIN_PASSWORD, PASSWORDS, Site, make_site
 
 ATTEMPTS = 5
 """Wrong passwords that an account survives."""
@@ -30,7 +36,7 @@ PASSWORD = b"another-pass-1"
 
 
 def _names(hsm: Hsm, site: Site) -> set[tuple[str, str]]:
-    return {(user.username, user.role) for user in hsm.list_users(site.admin)}
+    return {(user.username, user.role) for user in hsm.list_users()}
 
 
 @pytest.fixture
@@ -193,12 +199,12 @@ def test_the_sixth_locks_until_an_admin_sets_a_password(site: Site, guest: str) 
     for password in (PASSWORD, b"not the password"):
         with pytest.raises(AccountLocked, match="admin"):
             site.hsm.login(guest, password)
-    assert {user.username for user in site.hsm.list_users(site.admin) if user.locked} == {guest}
+    assert {user.username for user in site.hsm.list_users() if user.locked} == {guest}
     assert open_before.alive
     site.hsm.logout(open_before)
     site.hsm.change_password(site.admin, guest, "crypto-user", b"unlocked-0001")
     site.hsm.logout(site.hsm.login(guest, b"unlocked-0001"))
-    assert not any(user.locked for user in site.hsm.list_users(site.admin))
+    assert not any(user.locked for user in site.hsm.list_users())
 
 
 def test_the_count_and_the_lock_survive_reopening(tmp_path: Path) -> None:
@@ -233,6 +239,84 @@ def test_who_cannot_be_deleted(site: Site, guest: str) -> None:
     site.hsm.logout(session)
 
 
+def test_another_user_who_is_logged_in_keeps_the_password(site: Site, guest: str) -> None:
+    session = site.hsm.login(guest, PASSWORD)
+    with pytest.raises(UserBusy):
+        site.hsm.change_password(site.admin, guest, "crypto-user", b"behind-my-back")
+    site.hsm.logout(site.hsm.login(guest, PASSWORD))
+    site.hsm.logout(session)
+    site.hsm.change_password(site.admin, guest, "crypto-user", b"while-away-01")
+    site.hsm.logout(site.hsm.login(guest, b"while-away-01"))
+    site.hsm.change_password(site.admin, "admin", "admin", ADMIN_PASSWORD)
+
+
+def test_a_name_that_comes_back_is_another_user(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A login whose password was right a moment ago does not become a session of the user's successor."""
+    site.hsm.create_user(site.admin, "phoenix", "crypto-user", PASSWORD)
+    authenticate = users.Users.authenticate
+
+    def and_then_the_user_is_replaced(store: users.Users, *credentials: Any) -> object:
+        row = authenticate(store, *credentials)
+        monkeypatch.undo()
+        site.hsm.delete_user(site.admin, "phoenix", "crypto-user")
+        site.hsm.create_user(site.admin, "phoenix", "crypto-user", PASSWORD)
+        return row
+
+    monkeypatch.setattr(users.Users, "authenticate", and_then_the_user_is_replaced)
+    with pytest.raises(AuthenticationFailed):
+        site.hsm.login("phoenix", PASSWORD)
+    site.hsm.delete_user(site.admin, "phoenix", "crypto-user")
+
+
+@pytest.mark.parametrize("action", ["create", "delete"])
+def test_of_two_admins_who_do_the_same_at_once_one_does(site: Site, action: str) -> None:
+    site.hsm.create_user(site.admin, "second", "admin", PASSWORD)
+    admins = [site.admin, site.hsm.login("second", PASSWORD, "admin")]
+    outcomes: list[type[HsmError] | None] = []
+    if action == "delete":
+        site.hsm.create_user(site.admin, "wanted", "crypto-user", PASSWORD)
+
+    def act(session: Session) -> None:
+        try:
+            if action == "create":
+                site.hsm.create_user(session, "wanted", "crypto-user", PASSWORD)
+            else:
+                site.hsm.delete_user(session, "wanted", "crypto-user")
+        except HsmError as error:
+            outcomes.append(type(error))
+        else:
+            outcomes.append(None)
+
+    threads = [threading.Thread(target=act, args=(session,)) for session in admins]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(outcomes) == {None, UserExists if action == "create" else UserNotFound}
+    assert (("wanted", "crypto-user") in _names(site.hsm, site)) == (action == "create")
+    if action == "create":
+        site.hsm.delete_user(site.admin, "wanted", "crypto-user")
+    site.hsm.logout(admins[1])
+    site.hsm.delete_user(site.admin, "second", "admin")
+
+
+def test_there_are_at_most_1024_users(tmp_path: Path) -> None:
+    made = make_site(tmp_path)
+    made.hsm.close()
+    with closing(sqlite3.connect(tmp_path / "hsm.db")) as connection, connection:
+        rows = [(f"user{number}", number) for number in range(4, 1024)]
+        insert = "INSERT INTO users (username, role, number, verifier, failures) VALUES (?, 'crypto-user', ?, x'', 0)"
+        connection.executemany(insert, rows)
+    with Hsm.open(tmp_path) as hsm:
+        admin = hsm.login("admin", ADMIN_PASSWORD, "admin")
+        hsm.create_user(admin, "the_last", "admin", PASSWORD)
+        with pytest.raises(UserLimit, match="1024"):
+            hsm.create_user(admin, "one_more", "admin", PASSWORD)
+        assert len(hsm.list_users()) == 1024 + 1
+        hsm.delete_user(admin, "the_last", "admin")
+        hsm.create_user(admin, "one_more", "admin", PASSWORD)
+
+
 def test_the_last_admin_stays(site: Site) -> None:
     with pytest.raises(PermissionDenied, match="last admin"):
         site.hsm.delete_user(site.admin, "admin", "admin")
@@ -250,10 +334,10 @@ def test_users_survive_reopening(tmp_path: Path) -> None:
         hsm.create_user(admin, "Keeps", "crypto-user", PASSWORD)
         hsm.create_user(admin, "goes", "crypto-user", PASSWORD)
         hsm.delete_user(admin, "goes", "crypto-user")
-        before = hsm.list_users(admin)
+        before = hsm.list_users()
     with Hsm.open(tmp_path) as hsm:
-        assert hsm.list_users(hsm.login("keeps", PASSWORD)) == before
-        assert [user.username for user in before] == ["admin", "keeps"]
+        assert hsm.list_users() == before
+        assert [(user.number, user.username) for user in before] == [(1, "admin"), (2, "app_user"), (3, "keeps")]
         with pytest.raises(AuthenticationFailed):
             hsm.login("goes", PASSWORD)
 
@@ -265,7 +349,6 @@ def test_an_ended_session_does_nothing(site: Site) -> None:
     site.hsm.logout(session)
     for call in (
         lambda: site.hsm.session(session.token),
-        lambda: site.hsm.list_users(session),
         lambda: site.hsm.find_keys(session, {}),
         lambda: site.hsm.generate_key(session, "AES_KEY_GEN", {}),
     ):

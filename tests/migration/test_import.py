@@ -15,8 +15,8 @@ from typing import Any
 
 import jks
 import pytest
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, mldsa, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from bridge.cli.tables import maps
 from bridge.client import Client
@@ -157,7 +157,7 @@ def pkcs8(key: Any) -> Opened:
     [
         (pkcs8(rsa.generate_private_key(65537, 1024)), Reason.SIZE),  # noqa: S505 - it is to be refused
         (pkcs8(dsa.generate_private_key(2048)), Reason.ALGORITHM),
-        (pkcs8(ed25519.Ed25519PrivateKey.generate()), Reason.ALGORITHM),
+        (pkcs8(ed448.Ed448PrivateKey.generate()), Reason.ALGORITHM),
         (pkcs8(ec.generate_private_key(ec.BrainpoolP256R1())), Reason.CURVE),
         (private_key(b"\x30\x03\x02\x01\x00"), Reason.KEY),
         (private_key(b""), Reason.KEY),
@@ -171,6 +171,23 @@ def test_keys_that_the_hsm_has_not(key: Opened, reason: Reason) -> None:
         judge("alias", key, (), {})
     assert refused.value.reason is reason
     assert not key.material or key.material.hex() not in repr(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "key_type"),
+    [(ed25519.Ed25519PrivateKey.generate(), "EC_EDWARDS"), (mldsa.MLDSA87PrivateKey.generate(), "ML_DSA")],
+)
+def test_keys_that_sign_messages(key: Any, key_type: str) -> None:
+    taken = judge("alias", pkcs8(key), (), {})
+    assert taken.attributes["KEY_TYPE"] == key_type
+    assert taken.public_key_info == key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def test_an_ed25519_key_of_keytool(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "edwards.p12"
+    generate(file, "PKCS12", "edwards", "-keyalg", "Ed25519")
+    assert results(cli.take(file)) == {"edwards": "imported"}
+    assert {key["KEY_TYPE"] for key in cli.found_keys()} == {"EC_EDWARDS"}
 
 
 def test_a_label_that_is_too_long_and_a_chain_of_another_key() -> None:

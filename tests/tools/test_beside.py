@@ -65,6 +65,19 @@ def test_a_jar_is_signed(desk: Desk) -> None:
     assert "jar verified." in desk.must("jarsigner", "-verify", str(jar))
 
 
+def test_a_jar_is_signed_with_ed25519(desk: Desk) -> None:
+    store = ["-storetype", "CloudHSM", "-keystore", str(desk.folder / "edwards.store"), "-storepass", "changeit"]
+    desk.site.must(
+        "keytool", "-genkeypair", "-alias", "edwards", "-keyalg", "Ed25519", "-dname", "CN=E",
+        "-providerName", "CloudHSM", "-keypass", "changeit", *store,
+    )  # fmt: skip
+    assert "Ed25519" in desk.site.must("keytool", "-list", "-v", "-alias", "edwards", *store)
+    jar = desk.folder / "edwards.jar"
+    shutil.copy(provider_jar(), jar)
+    desk.site.must("jarsigner", *store, str(jar), "edwards")
+    assert "jar verified." in desk.must("jarsigner", "-verify", str(jar))
+
+
 def test_a_program_finds_the_provider_last(desk: Desk) -> None:
     said = desk.site.must("java", "-cp", str(desk.folder), "Program", "sign", "words")
     assert said.split() == ["CloudHSM", "CloudHSM", "true"]

@@ -7,8 +7,8 @@ import com.amazonaws.cloudhsm.jce.jni.exception.FailedLoginException;
 import com.amazonaws.cloudhsm.jce.jni.exception.InternalException;
 import com.amazonaws.cloudhsm.jce.jni.exception.ProviderException;
 import java.io.IOException;
-import java.security.InvalidAlgorithmParameterException;
 import java.security.InvalidKeyException;
+import java.security.InvalidParameterException;
 import java.security.KeyStoreException;
 import java.security.SignatureException;
 import java.security.UnrecoverableKeyException;
@@ -26,6 +26,8 @@ public final class Errors {
     public static final int KEY_NOT_FOUND = 20;
     private static final int KEY_AMBIGUOUS = 21;
     private static final int LAST_OF_REQUEST = 9;
+    private static final int ATTRIBUTE_INVALID = 30;
+    private static final int MECHANISM_PARAMETER_INVALID = 41;
     private static final int DATA_LENGTH_INVALID = 42;
     private static final int PADDING_INVALID = 43;
     private static final int TAG_MISMATCH = 44;
@@ -60,9 +62,10 @@ public final class Errors {
         return new InvalidKeyException(e.getMessage(), e);
     }
 
-    /** For generators: a parameter or attribute is not right. */
-    public static InvalidAlgorithmParameterException invalidParameter(HsmException e) {
-        return new InvalidAlgorithmParameterException(e.getMessage(), e);
+    /** For methods of generators that declare nothing: an attribute is not right, else {@code ProviderException}. */
+    public static RuntimeException generation(HsmException e) {
+        return e.code() >= ATTRIBUTE_INVALID && e.code() <= MECHANISM_PARAMETER_INVALID
+                ? caused(new InvalidParameterException(e.getMessage()), e) : unexpected(e);
     }
 
     /** For imports. */

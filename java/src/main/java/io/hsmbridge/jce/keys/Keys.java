@@ -8,6 +8,7 @@ import java.security.NoSuchAlgorithmException;
 import java.security.ProviderException;
 import java.security.PublicKey;
 import java.security.interfaces.ECPublicKey;
+import java.security.interfaces.EdECPublicKey;
 import java.security.interfaces.RSAPublicKey;
 import java.security.spec.X509EncodedKeySpec;
 import java.util.Locale;
@@ -30,10 +31,16 @@ public final class Keys {
             return new SecretHsmKey(client, map, secret);
         }
         boolean isPrivate = "PRIVATE_KEY".equals(map.get("OBJECT_CLASS"));
-        PublicKey half = parse(type, (byte[]) map.get("PUBLIC_KEY_INFO"));
+        if (type.equals("ML_DSA")) {
+            return isPrivate ? new MlDsaPrivateHsmKey(client, map) : new MlDsaPublicHsmKey(client, map);
+        }
+        PublicKey half = parse(type.equals("EC_EDWARDS") ? "Ed25519" : type, (byte[]) map.get("PUBLIC_KEY_INFO"));
         if (half instanceof RSAPublicKey) {
             RSAPublicKey rsa = (RSAPublicKey) half;
             return isPrivate ? new CloudHsmRsaPrivateCrtKey(client, map, rsa) : new RsaPublicHsmKey(client, map, rsa);
+        }
+        if (half instanceof EdECPublicKey) {
+            return isPrivate ? new EdPrivateHsmKey(client, map) : new EdPublicHsmKey(client, map, (EdECPublicKey) half);
         }
         ECPublicKey ec = (ECPublicKey) half;
         return isPrivate ? new EcPrivateHsmKey(client, map, ec) : new EcPublicHsmKey(client, map, ec);

@@ -5,6 +5,7 @@ import com.amazonaws.cloudhsm.jce.provider.attributes.KeyAttributesMap;
 import java.nio.charset.StandardCharsets;
 import java.security.InvalidAlgorithmParameterException;
 import java.security.spec.ECParameterSpec;
+import java.security.spec.InvalidKeySpecException;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
@@ -14,8 +15,31 @@ public final class Attributes {
 
     /** Returns the map's attributes by name, each value in the form of the protocol. */
     public static Map<String, Object> toFields(KeyAttributesMap map) throws InvalidAlgorithmParameterException {
+        return toFields(map.asMap());
+    }
+
+    /** Returns the attributes of a key to be imported, with its class and type, which what is given must not contradict. */
+    static Map<String, Object> ofImport(Map<KeyAttribute, Object> given, String objectClass, String keyType)
+            throws InvalidKeySpecException {
+        try {
+            Map<String, Object> fields = toFields(given);
+            requireSame(fields.put("OBJECT_CLASS", objectClass), objectClass);
+            requireSame(fields.put("KEY_TYPE", keyType), keyType);
+            return fields;
+        } catch (InvalidAlgorithmParameterException e) {
+            throw new InvalidKeySpecException(e.getMessage(), e);
+        }
+    }
+
+    private static void requireSame(Object given, String expected) throws InvalidKeySpecException {
+        if (given != null && !given.equals(expected)) {
+            throw new InvalidKeySpecException("A key of " + expected + " is imported here, not one of " + given);
+        }
+    }
+
+    private static Map<String, Object> toFields(Map<KeyAttribute, Object> map) throws InvalidAlgorithmParameterException {
         Map<String, Object> fields = new LinkedHashMap<>();
-        for (Map.Entry<KeyAttribute, Object> entry : map.asMap().entrySet()) {
+        for (Map.Entry<KeyAttribute, Object> entry : map.entrySet()) {
             fields.put(entry.getKey().name(), toField(entry.getKey(), entry.getValue()));
         }
         return fields;

@@ -22,9 +22,38 @@ final class KeyArguments {
         return ((HsmKey) key).handle();
     }
 
+    /** Returns the handle of a secret key of this provider that permits the operation and has one of the row's types. */
+    static Object ownSecret(HsmClient client, Key key, Row row, String permission) throws InvalidKeyException {
+        Object handle = own(client, key, null, permission);
+        Object type = ((HsmKey) key).attribute("KEY_TYPE");
+        if (!row.list("keys").contains(type)) {
+            throw new InvalidKeyException(row.algorithm() + " takes keys of type " + row.get("keys") + ", not " + type);
+        }
+        Object bits = ((HsmKey) key).attribute("SIZE");
+        if (row.get("longest") != null && bits instanceof Long && (Long) bits > row.number("longest")) {
+            throw new InvalidKeyException(
+                    row.algorithm() + " takes keys of at most " + row.get("longest") + " bits, not " + bits);
+        }
+        return handle;
+    }
+
+    /** Refuses a key of another parameter set than the one that the algorithm's name fixes. */
+    static void requireSet(HsmKey key, Row row) throws InvalidKeyException {
+        Object set = key.attribute("PARAMETER_SET");
+        if (row.get("set") != null && !row.get("set").equals(set)) {
+            throw new InvalidKeyException("A key for " + row.get("set") + " is needed, this is one for " + set);
+        }
+    }
+
+    /** Returns the encoding of a public key of this provider or of software. */
+    static byte[] encoding(HsmClient client, Key key, String algorithm) throws InvalidKeyException {
+        anyPublic(client, key, algorithm, "PUBLIC_KEY_INFO");
+        return key.getEncoded();
+    }
+
     /** Returns the handle of an own public key, or the encoding of one of software. */
     static Object anyPublic(HsmClient client, Key key, String algorithm, String permission) throws InvalidKeyException {
-        if (key instanceof HsmKey && ((HsmKey) key).belongsTo(client)) {
+        if (key instanceof PublicKey && key instanceof HsmKey && ((HsmKey) key).belongsTo(client)) {
             return own(client, key, algorithm, permission);
         }
         if (!(key instanceof PublicKey) || !key.getAlgorithm().equals(algorithm) || key.getEncoded() == null) {

@@ -1,5 +1,7 @@
 package io.hsmbridge.jce.spi;
 
+import com.amazonaws.cloudhsm.jce.provider.attributes.KeyAttribute;
+import com.amazonaws.cloudhsm.jce.provider.attributes.KeyAttributesMap;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
@@ -13,11 +15,11 @@ import java.security.KeyFactory;
 import java.security.KeyFactorySpi;
 import java.security.PrivateKey;
 import java.security.PublicKey;
+import java.security.spec.ECPrivateKeySpec;
 import java.security.spec.InvalidKeySpecException;
 import java.security.spec.KeySpec;
 import java.security.spec.PKCS8EncodedKeySpec;
 import java.security.spec.X509EncodedKeySpec;
-import java.util.HashMap;
 import java.util.Map;
 
 /** Imports keys as session keys: the JDK turns a specification into its encoding, the HSM takes that. */
@@ -32,16 +34,46 @@ final class KeyFactoryAdapter extends KeyFactorySpi {
 
     @Override
     protected PublicKey engineGeneratePublic(KeySpec spec) throws InvalidKeySpecException {
-        byte[] encoded = spec instanceof X509EncodedKeySpec ? ((X509EncodedKeySpec) spec).getEncoded()
-                : software(factory -> factory.generatePublic(spec));
-        return (PublicKey) importKey("PUBLIC_KEY", encoded);
+        Map<KeyAttribute, Object> attributes = Map.of();
+        KeySpec numbers = spec;
+        if (spec instanceof KeyAttributesMap) {
+            Components components = new Components((KeyAttributesMap) spec);
+            numbers = components.publicKey(row.algorithm());
+            attributes = components.rest();
+        }
+        return (PublicKey) importKey("PUBLIC_KEY", attributes, publicEncoding(numbers));
     }
 
     @Override
     protected PrivateKey engineGeneratePrivate(KeySpec spec) throws InvalidKeySpecException {
-        byte[] encoded = spec instanceof PKCS8EncodedKeySpec ? ((PKCS8EncodedKeySpec) spec).getEncoded()
+        Map<KeyAttribute, Object> attributes = Map.of();
+        KeySpec numbers = spec;
+        if (spec instanceof KeyAttributesMap) {
+            Components components = new Components((KeyAttributesMap) spec);
+            numbers = components.privateKey(row.algorithm());
+            attributes = components.rest();
+        }
+        return (PrivateKey) importKey("PRIVATE_KEY", attributes, privateEncoding(numbers));
+    }
+
+    private byte[] publicEncoding(KeySpec spec) throws InvalidKeySpecException {
+        return spec instanceof X509EncodedKeySpec ? ((X509EncodedKeySpec) spec).getEncoded()
+                : software(factory -> factory.generatePublic(spec));
+    }
+
+    private byte[] privateEncoding(KeySpec spec) throws InvalidKeySpecException {
+        if (spec instanceof ECPrivateKeySpec) {
+            requireInRange((ECPrivateKeySpec) spec);
+        }
+        return spec instanceof PKCS8EncodedKeySpec ? ((PKCS8EncodedKeySpec) spec).getEncoded()
                 : software(factory -> factory.generatePrivate(spec));
-        return (PrivateKey) importKey("PRIVATE_KEY", encoded);
+    }
+
+    /** The JDK cuts a private value that is longer than the order, and so would make another key of it. */
+    private static void requireInRange(ECPrivateKeySpec spec) throws InvalidKeySpecException {
+        if (spec.getS().signum() <= 0 || spec.getS().compareTo(spec.getParams().getOrder()) >= 0) {
+            throw new InvalidKeySpecException("The private value is not between 1 and the order of the curve");
+        }
     }
 
     /** A conversion by the JDK's own key factory. */
@@ -59,10 +91,9 @@ final class KeyFactoryAdapter extends KeyFactorySpi {
         }
     }
 
-    private HsmKey importKey(String objectClass, byte[] material) throws InvalidKeySpecException {
-        Map<String, Object> attributes = new HashMap<>();
-        attributes.put("OBJECT_CLASS", objectClass);
-        attributes.put("KEY_TYPE", row.algorithm());
+    private HsmKey importKey(String objectClass, Map<KeyAttribute, Object> wanted, byte[] material)
+            throws InvalidKeySpecException {
+        Map<String, Object> attributes = Attributes.ofImport(wanted, objectClass, row.get("type"));
         try {
             return Keys.imported(client, client.call(Operation.IMPORT_KEY, attributes, material).get(0));
         } catch (HsmException e) {
@@ -72,9 +103,12 @@ final class KeyFactoryAdapter extends KeyFactorySpi {
 
     @Override
     protected <T extends KeySpec> T engineGetKeySpec(Key key, Class<T> specClass) throws InvalidKeySpecException {
-        byte[] encoded = key.getEncoded();
+        byte[] encoded = key == null ? null : key.getEncoded();
         if (encoded == null) {
             throw new InvalidKeySpecException("The key does not leave the HSM: " + key);
+        }
+        if (key instanceof PublicKey && specClass.isAssignableFrom(X509EncodedKeySpec.class)) {
+            return specClass.cast(new X509EncodedKeySpec(encoded));
         }
         try {
             KeyFactory factory = Keys.software(row.algorithm());
@@ -91,12 +125,12 @@ final class KeyFactoryAdapter extends KeyFactorySpi {
         if (key instanceof HsmKey && ((HsmKey) key).belongsTo(client)) {
             return key;
         }
-        byte[] encoded = key.getEncoded();
-        if (encoded == null || !key.getAlgorithm().equals(row.algorithm())) {
-            throw new InvalidKeyException("Only " + row.algorithm() + " keys with an encoding can be translated");
+        byte[] encoded = key == null ? null : key.getEncoded();
+        if (encoded == null || !key.getAlgorithm().equals(row.get("key"))) {
+            throw new InvalidKeyException("Only " + row.get("key") + " keys with an encoding can be translated");
         }
         try {
-            return importKey(key instanceof PublicKey ? "PUBLIC_KEY" : "PRIVATE_KEY", encoded);
+            return importKey(key instanceof PublicKey ? "PUBLIC_KEY" : "PRIVATE_KEY", Map.of(), encoded);
         } catch (InvalidKeySpecException e) {
             throw new InvalidKeyException(e.getMessage(), e);
         }

@@ -10,6 +10,7 @@ import java.security.InvalidAlgorithmParameterException;
 import java.security.InvalidParameterException;
 import java.security.SecureRandom;
 import java.security.spec.AlgorithmParameterSpec;
+import java.util.HashMap;
 import java.util.Map;
 import javax.crypto.KeyGeneratorSpi;
 import javax.crypto.SecretKey;
@@ -32,6 +33,9 @@ final class KeyGeneratorAdapter extends KeyGeneratorSpi {
 
     @Override
     protected void engineInit(int bits, SecureRandom random) {
+        if (!row.takes(bits)) {
+            throw new InvalidParameterException(refusal(bits));
+        }
         attributes = Map.of("SIZE", bits);
     }
 
@@ -42,7 +46,15 @@ final class KeyGeneratorAdapter extends KeyGeneratorSpi {
             throw new InvalidAlgorithmParameterException("A KeyAttributesMap is needed, not "
                     + (spec == null ? "null" : spec.getClass().getName()));
         }
-        attributes = Attributes.toFields((KeyAttributesMap) spec);
+        Map<String, Object> given = Attributes.toFields((KeyAttributesMap) spec);
+        if (given.get("SIZE") instanceof Integer && !row.takes((Integer) given.get("SIZE"))) {
+            throw new InvalidAlgorithmParameterException(refusal((Integer) given.get("SIZE")));
+        }
+        attributes = given;
+    }
+
+    private String refusal(int bits) {
+        return row.algorithm() + " keys have " + row.get("sizes") + " bits (least-most/step), not " + bits;
     }
 
     @Override
@@ -51,18 +63,16 @@ final class KeyGeneratorAdapter extends KeyGeneratorSpi {
             Object record = client.call(Operation.GENERATE_KEY, row.mechanism(), sized()).get(0);
             return Keys.secret(client, record, row.algorithm());
         } catch (HsmException e) {
-            InvalidParameterException refused = new InvalidParameterException(e.getMessage());
-            refused.initCause(Errors.invalidParameter(e));
-            throw refused;
+            throw Errors.generation(e);
         }
     }
 
-    /** A generator for HMAC keys that was not initialised makes keys as long as the MAC. */
+    /** A generator for HMAC keys that was given no size makes keys as long as the MAC. */
     private Map<String, Object> sized() {
         if (attributes.containsKey("SIZE") || row.get("bits") == null) {
             return attributes;
         }
-        Map<String, Object> sized = new java.util.HashMap<>(attributes);
+        Map<String, Object> sized = new HashMap<>(attributes);
         sized.put("SIZE", row.number("bits"));
         return sized;
     }

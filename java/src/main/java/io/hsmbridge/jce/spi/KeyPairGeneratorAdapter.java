@@ -1,10 +1,12 @@
 package io.hsmbridge.jce.spi;
 
 import com.amazonaws.cloudhsm.jce.provider.attributes.KeyPairAttributesMap;
+import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
 import io.hsmbridge.jce.keys.Keys;
 import io.hsmbridge.jce.wire.Operation;
+import java.math.BigInteger;
 import java.security.InvalidAlgorithmParameterException;
 import java.security.InvalidParameterException;
 import java.security.KeyPair;
@@ -15,7 +17,10 @@ import java.security.SecureRandom;
 import java.security.spec.AlgorithmParameterSpec;
 import java.security.spec.ECGenParameterSpec;
 import java.security.spec.ECParameterSpec;
+import java.security.spec.NamedParameterSpec;
 import java.security.spec.RSAKeyGenParameterSpec;
+import java.util.HashMap;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 
@@ -29,37 +34,97 @@ final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
     KeyPairGeneratorAdapter(HsmClient client, Row row) {
         this.client = client;
         this.row = row;
-        publicAttributes = row.algorithm().equals("RSA") ? Map.of("MODULUS_BITS", 2048) : curveOfSize(256);
+        publicAttributes = named(row.get("set"), Map.of());
     }
 
     @Override
     public void initialize(int bits, SecureRandom random) {
-        publicAttributes = row.algorithm().equals("RSA") ? Map.of("MODULUS_BITS", bits) : curveOfSize(bits);
-    }
-
-    private static Map<String, Object> curveOfSize(int bits) {
+        if (row.get("named") != null) {
+            if (row.get("sizes") == null || !row.takes(bits)) {
+                throw new InvalidParameterException(row.algorithm() + " keys are not chosen by their size");
+            }
+            return;
+        }
         try {
-            return Map.of("EC_PARAMS", Curves.encode(new ECGenParameterSpec("secp" + bits + "r1")));
+            begin(row.algorithm().equals("RSA") ? Map.of("MODULUS_BITS", bits)
+                    : Map.of("EC_PARAMS", curve(new ECGenParameterSpec("secp" + bits + "r1"))), Map.of());
         } catch (InvalidAlgorithmParameterException e) {
-            throw new InvalidParameterException("No curve of " + bits + " bits");
+            throw new InvalidParameterException("No " + row.algorithm() + " key has " + bits + " bits");
         }
     }
 
     @Override
     public void initialize(AlgorithmParameterSpec spec, SecureRandom random) throws InvalidAlgorithmParameterException {
         if (spec instanceof KeyPairAttributesMap) {
-            publicAttributes = Attributes.toFields(((KeyPairAttributesMap) spec).getPublic());
-            privateAttributes = Attributes.toFields(((KeyPairAttributesMap) spec).getPrivate());
+            Map<String, Object> given = Attributes.toFields(((KeyPairAttributesMap) spec).getPublic());
+            for (String needed : row.list("needs")) {
+                if (!given.containsKey(needed)) {
+                    throw new InvalidAlgorithmParameterException("The public key's attribute " + needed + " is missing");
+                }
+            }
+            begin(named(row.get("set"), given), Attributes.toFields(((KeyPairAttributesMap) spec).getPrivate()));
+        } else if (spec instanceof NamedParameterSpec && row.list("named").contains(((NamedParameterSpec) spec).getName())) {
+            String name = ((NamedParameterSpec) spec).getName();
+            begin(named(row.get("set") == null ? null : name, Map.of()), Map.of());
         } else if (spec instanceof RSAKeyGenParameterSpec && row.algorithm().equals("RSA")) {
             RSAKeyGenParameterSpec rsa = (RSAKeyGenParameterSpec) spec;
-            publicAttributes = Map.of("MODULUS_BITS", rsa.getKeysize(),
-                    "PUBLIC_EXPONENT", rsa.getPublicExponent().toByteArray());
+            begin(Map.of("MODULUS_BITS", rsa.getKeysize(), "PUBLIC_EXPONENT", rsa.getPublicExponent().toByteArray()),
+                    Map.of());
         } else if ((spec instanceof ECGenParameterSpec || spec instanceof ECParameterSpec) && row.algorithm().equals("EC")) {
-            publicAttributes = Map.of("EC_PARAMS", Curves.encode(spec));
+            begin(Map.of("EC_PARAMS", curve(spec)), Map.of());
         } else {
             throw new InvalidAlgorithmParameterException(row.algorithm() + " keys are not generated from "
                     + (spec == null ? "null" : spec.getClass().getName()));
         }
+    }
+
+    /** Adds the parameter set that the algorithm's name or a specification names. */
+    private static Map<String, Object> named(String set, Map<String, Object> attributes) {
+        Map<String, Object> named = new HashMap<>(attributes);
+        if (set != null) {
+            named.putIfAbsent("PARAMETER_SET", set);
+        }
+        return named;
+    }
+
+    /** Keeps the attributes, unless the mechanism's row says already that the HSM will refuse them. */
+    private void begin(Map<String, Object> given, Map<String, Object> givenPrivate)
+            throws InvalidAlgorithmParameterException {
+        Object bits = given.get("MODULUS_BITS");
+        Object exponent = given.get("PUBLIC_EXPONENT");
+        Object curve = given.get("EC_PARAMS");
+        if (row.get("sizes") != null && bits instanceof Integer && !row.takes((Integer) bits)) {
+            throw new InvalidAlgorithmParameterException(
+                    row.algorithm() + " keys have " + row.get("sizes") + " bits (least-most/step), not " + bits);
+        }
+        if (row.get("exponent") != null && exponent instanceof byte[]
+                && !new BigInteger(1, (byte[]) exponent).toString().equals(row.get("exponent"))) {
+            throw new InvalidAlgorithmParameterException("PUBLIC_EXPONENT is " + row.get("exponent") + " in generated keys");
+        }
+        if (row.get("curves") != null && curve instanceof byte[]
+                && row.list("curves").stream().noneMatch(known -> known.endsWith(":" + hex((byte[]) curve)))) {
+            throw new InvalidAlgorithmParameterException("The HSM has no keys on the curve of EC_PARAMS");
+        }
+        publicAttributes = given;
+        privateAttributes = givenPrivate;
+    }
+
+    /** Returns the identifier of a curve: the row knows more names than the JDK, the JDK knows curves by their numbers. */
+    private byte[] curve(AlgorithmParameterSpec spec) throws InvalidAlgorithmParameterException {
+        if (spec instanceof ECGenParameterSpec) {
+            String name = ((ECGenParameterSpec) spec).getName();
+            for (String known : row.list("curves")) {
+                String[] parts = known.split(":");
+                if (parts[0].equalsIgnoreCase(name)) {
+                    return HexFormat.of().parseHex(parts[1]);
+                }
+            }
+        }
+        return Curves.encode(spec);
+    }
+
+    private static String hex(byte[] bytes) {
+        return HexFormat.of().formatHex(bytes);
     }
 
     @Override
@@ -69,9 +134,7 @@ final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
                     client.call(Operation.GENERATE_KEY_PAIR, row.mechanism(), publicAttributes, privateAttributes);
             return new KeyPair((PublicKey) Keys.of(client, records.get(0)), (PrivateKey) Keys.of(client, records.get(1)));
         } catch (HsmException e) {
-            InvalidParameterException refused = new InvalidParameterException(e.getMessage());
-            refused.initCause(e);
-            throw refused;
+            throw Errors.generation(e);
         }
     }
 }

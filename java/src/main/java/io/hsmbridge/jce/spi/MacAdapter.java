@@ -37,7 +37,7 @@ final class MacAdapter extends MacSpi {
         if (spec != null) {
             throw new InvalidAlgorithmParameterException(row.algorithm() + " takes no parameters");
         }
-        Object argument = KeyArguments.own(client, given, null, "SIGN");
+        Object argument = KeyArguments.ownSecret(client, given, row, "SIGN");
         engineReset();
         key = argument;
     }

@@ -26,6 +26,18 @@ public record Row(String engine, String algorithm, String mechanism, List<String
         return properties.get(name);
     }
 
+    /** Returns whether a key may have this many bits: the property {@code sizes} is least, most and step. */
+    boolean takes(int bits) {
+        String[] sizes = get("sizes").split("[-/]");
+        int least = Integer.parseInt(sizes[0]);
+        return bits >= least && bits <= Integer.parseInt(sizes[1]) && (bits - least) % Integer.parseInt(sizes[2]) == 0;
+    }
+
+    /** Returns the items of a property that is a list, none if it is not there. */
+    List<String> list(String name) {
+        return split(properties.getOrDefault(name, ""), ",");
+    }
+
     /** Returns a number among the properties, 0 if it is not there. */
     int number(String name) {
         return Integer.parseInt(properties.getOrDefault(name, "0"));

@@ -20,23 +20,38 @@ import java.util.function.Supplier;
 /** The provider's services, from a resource that the jar's build writes out of the HSM's mechanism table. */
 public final class Services {
     private static final String RESOURCE = "/io/hsmbridge/jce/services.tsv";
+    private static final List<Row> ROWS = read();
     /** Engines that the JDK tries in turn until one takes the key: it need not try us with keys of others. */
-    private static final Set<String> CHOSEN_BY_KEY = Set.of("Signature", "Cipher", "Mac");
+    private static final Set<String> CHOSEN_BY_KEY = Set.of("Signature", "Cipher", "Mac", "KeyAgreement");
 
     private Services() {}
 
     /** Returns the services of a provider; {@code client} is asked when an engine object is made. */
     public static List<Provider.Service> of(Provider provider, Supplier<HsmClient> client) {
+        List<Provider.Service> services = new ArrayList<>();
+        for (Row row : ROWS) {
+            services.add(new RowService(provider, row, client));
+        }
+        return services;
+    }
+
+    private static List<Row> read() {
         try (InputStream in = Services.class.getResourceAsStream(RESOURCE);
                 BufferedReader lines = new BufferedReader(new InputStreamReader(in, StandardCharsets.UTF_8))) {
-            List<Provider.Service> services = new ArrayList<>();
-            for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-                services.add(new RowService(provider, Row.parse(line), client));
-            }
-            return services;
+            return lines.lines().map(Row::parse).toList();
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
+    }
+
+    /** Returns the row of the SecretKeyFactory for an algorithm, which knows what type of key that is. */
+    static Row secretKeyFactory(String algorithm) throws NoSuchAlgorithmException {
+        for (Row row : ROWS) {
+            if (row.engine().equals("SecretKeyFactory") && row.algorithm().equalsIgnoreCase(algorithm)) {
+                return row;
+            }
+        }
+        throw new NoSuchAlgorithmException("The HSM has no secret keys for " + algorithm);
     }
 
     private static final class RowService extends Provider.Service {
@@ -74,6 +89,12 @@ public final class Services {
                     return new KeyPairGeneratorAdapter(client.get(), row);
                 case "KeyFactory":
                     return new KeyFactoryAdapter(client.get(), row);
+                case "SecretKeyFactory":
+                    return new SecretKeyFactoryAdapter(client.get(), row);
+                case "KeyAgreement":
+                    return new KeyAgreementAdapter(client.get(), row);
+                case "SecureRandom":
+                    return new SecureRandomAdapter(client.get());
                 case "KeyStore":
                     return new CloudHsmKeyStore(client.get());
                 case "Cipher":

@@ -3,6 +3,7 @@ package io.hsmbridge.jce.spi;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
+import io.hsmbridge.jce.keys.HsmKey;
 import io.hsmbridge.jce.wire.Operation;
 import java.io.ByteArrayOutputStream;
 import java.nio.ByteBuffer;
@@ -48,7 +49,9 @@ final class SignatureAdapter extends SignatureSpi {
 
     @Override
     protected void engineInitSign(PrivateKey privateKey) throws InvalidKeyException {
-        begin(KeyArguments.own(client, privateKey, row.get("key"), "SIGN"), true);
+        Object argument = KeyArguments.own(client, privateKey, row.get("key"), "SIGN");
+        KeyArguments.requireSet((HsmKey) privateKey, row);
+        begin(argument, true);
     }
 
     @Override
@@ -58,7 +61,11 @@ final class SignatureAdapter extends SignatureSpi {
 
     @Override
     protected void engineInitVerify(PublicKey publicKey) throws InvalidKeyException {
-        begin(KeyArguments.anyPublic(client, publicKey, row.get("key"), "VERIFY"), false);
+        Object argument = KeyArguments.anyPublic(client, publicKey, row.get("key"), "VERIFY");
+        if (publicKey instanceof HsmKey) {
+            KeyArguments.requireSet((HsmKey) publicKey, row);
+        }
+        begin(argument, false);
     }
 
     private void begin(Object argument, boolean toSign) {

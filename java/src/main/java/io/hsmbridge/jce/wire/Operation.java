@@ -14,6 +14,8 @@ public final class Operation {
     public static final int CLEAR_VALUE = 17;
     public static final int WRAP_KEY = 18;
     public static final int UNWRAP_KEY = 19;
+    public static final int DERIVE_KEY = 20;
+    public static final int RANDOM = 21;
     public static final int ENCRYPT = 30;
     public static final int DECRYPT = 31;
     public static final int SIGN = 32;
@@ -39,8 +41,9 @@ public final class Operation {
     /** Returns whether an operation leaves keys and key stores as they are. */
     public static boolean onlyReads(int operation) {
         return (operation >= ENCRYPT && operation <= ABORT) || operation == FIND_KEYS || operation == GET_KEY
-                || operation == CLEAR_VALUE || operation == STORE_ENTRY || operation == STORE_ENTRIES
-                || operation == STORE_GET_KEY || operation == STORE_FIND_CERTIFICATE || operation == STORE_CLOSE;
+                || operation == CLEAR_VALUE || operation == WRAP_KEY || operation == STORE_ENTRY
+                || operation == STORE_ENTRIES || operation == STORE_GET_KEY || operation == STORE_FIND_CERTIFICATE
+                || operation == STORE_CLOSE;
     }
 
     /** Returns whether a request may be sent again when nobody knows whether it arrived: done twice it is done once. */

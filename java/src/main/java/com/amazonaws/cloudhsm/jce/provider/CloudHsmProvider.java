@@ -14,6 +14,9 @@ import java.io.IOException;
 import java.security.AuthProvider;
 import java.security.InvalidParameterException;
 import java.security.Provider;
+import java.util.Collections;
+import java.util.LinkedHashSet;
+import java.util.Set;
 import javax.security.auth.Subject;
 import javax.security.auth.callback.CallbackHandler;
 import javax.security.auth.callback.PasswordCallback;
@@ -33,6 +36,7 @@ public final class CloudHsmProvider extends AuthProvider {
     private static final long serialVersionUID = 1L;
     private static final String VERSION = "5";
 
+    private transient Service random;
     private transient HsmClient client;
     private transient CallbackHandler defaultHandler;
 
@@ -163,5 +167,31 @@ public final class CloudHsmProvider extends AuthProvider {
     @Override
     public synchronized void setCallbackHandler(CallbackHandler handler) {
         defaultHandler = handler;
+    }
+
+    /**
+     * Keeps the HSM's random numbers for those who name them. Registered in the usual way they would be the default of the
+     * whole JVM wherever this provider comes first, before a login and below its own connection too.
+     */
+    @Override
+    protected void putService(Service service) {
+        if (service.getType().equals("SecureRandom")) {
+            random = service;
+        } else {
+            super.putService(service);
+        }
+    }
+
+    @Override
+    public Service getService(String type, String algorithm) {
+        return type.equals("SecureRandom") && algorithm.equalsIgnoreCase(random.getAlgorithm()) ? random
+                : super.getService(type, algorithm);
+    }
+
+    @Override
+    public Set<Service> getServices() {
+        Set<Service> services = new LinkedHashSet<>(super.getServices());
+        services.add(random);
+        return Collections.unmodifiableSet(services);
     }
 }

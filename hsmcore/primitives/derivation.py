@@ -1,0 +1,83 @@
+"""Derivation of secret keys: AES-CMAC in counter mode (SP 800-108r1 4.1), ECDH (SP 800-56A 5.7.1.2) with the X9.63 KDF.
+
+A function takes the parameters and the length of the result in bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.hashes import HashAlgorithm
+from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFCMAC, CounterLocation, Mode
+from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
+
+from hsmcore.errors import KeyMaterialInvalid, KeyTypeInconsistent, MechanismParameterInvalid
+from hsmcore.mechanisms import Mechanism
+from hsmcore.primitives.keyforms import open_public
+from hsmcore.primitives.parameters import Parameters, bytes_parameter, hash_named, number_parameter
+
+Derive = Callable[[Parameters, int], bytes]
+
+COUNTER_BITS = (8, 16, 24, 32)
+"""Widths that the counter may have (PKCS #11 3.0 2.42.2)."""
+_CMAC_BYTES = 16
+
+
+def cmac_kdf(row: Mechanism, key: bytes) -> Derive:
+    """SP 800-108 in counter mode with AES-CMAC.
+
+    A block's input is the parameter ``prefix``, the counter (from 1, big-endian, ``counter_bits`` wide), ``suffix``;
+    the caller builds what the standard calls the fixed input data, so either part may be missing.
+    """
+
+    def run(parameters: Parameters, length: int) -> bytes:
+        bits = number_parameter(parameters, "counter_bits")
+        if bits not in COUNTER_BITS:
+            raise MechanismParameterInvalid(f"counter_bits is one of {', '.join(map(str, COUNTER_BITS))}, not {bits}")
+        if length > _CMAC_BYTES * (2**bits - 1):
+            raise MechanismParameterInvalid(f"a counter of {bits} bits does not count {length} bytes of output")
+        prefix = bytes_parameter(parameters, "prefix") or b""
+        fixed = prefix + (bytes_parameter(parameters, "suffix") or b"")
+        kdf = KBKDFCMAC(
+            AES, Mode.CounterMode, length, bits // 8, None, CounterLocation.MiddleFixed, None, None, fixed,
+            break_location=len(prefix),
+        )  # fmt: skip
+        return kdf.derive(key)
+
+    return run
+
+
+def ecdh_x963(row: Mechanism, key: ec.EllipticCurvePrivateKey) -> Derive:
+    """ECDH and the KDF of ANSI X9.63 (SEC 1 3.6.1) over the shared x-coordinate.
+
+    The parameter ``peer`` is the other side's SubjectPublicKeyInfo (DER), whose point is validated; ``shared_info`` is
+    bytes, and may be missing.
+    """
+    algorithm = hash_named(row.hash)
+
+    def run(parameters: Parameters, length: int) -> bytes:
+        peer = _peer(parameters, key.curve)
+        shared_info = bytes_parameter(parameters, "shared_info")
+        return x963_kdf(algorithm, key.exchange(ec.ECDH(), peer), shared_info, length)
+
+    return run
+
+
+def x963_kdf(algorithm: HashAlgorithm, secret: bytes, shared_info: bytes | None, length: int) -> bytes:
+    """Return the leftmost ``length`` bytes of H(secret, counter from 1 in 4 bytes, shared info) (SEC 1 3.6.1)."""
+    return X963KDF(algorithm, length, shared_info).derive(secret)
+
+
+def _peer(parameters: Parameters, curve: ec.EllipticCurve) -> ec.EllipticCurvePublicKey:
+    encoded = bytes_parameter(parameters, "peer")
+    if encoded is None:
+        raise MechanismParameterInvalid("the parameter peer is needed: the other side's SubjectPublicKeyInfo")
+    try:
+        peer = open_public(encoded)
+    except KeyMaterialInvalid as error:
+        raise KeyTypeInconsistent(f"the peer's key is refused: {error}") from error
+    if not isinstance(peer, ec.EllipticCurvePublicKey) or peer.curve.name != curve.name:
+        raise KeyTypeInconsistent(f"the peer's key must be an EC key on {curve.name}")
+    return peer

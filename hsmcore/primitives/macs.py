@@ -1,0 +1,74 @@
+"""HMAC (FIPS 198-1) and AES-CMAC (SP 800-38B)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.cmac import CMAC
+from cryptography.hazmat.primitives.hmac import HMAC
+
+from hsmcore.errors import KeyFunctionNotPermitted
+from hsmcore.mechanisms import MAX_HMAC_KEY, Mechanism
+from hsmcore.primitives.parameters import Parameters, hash_named
+
+
+class MacStream:
+    """A MAC over data that comes in parts."""
+
+    def __init__(self, context: HMAC | CMAC) -> None:
+        self._context = context
+
+    def update(self, data: bytes) -> bytes:
+        """Take more data; there is nothing to return before the end."""
+        self._context.update(data)
+        return b""
+
+    def finish(self, data: bytes) -> bytes:
+        """Take the last data and return the MAC."""
+        self._context.update(data)
+        return self._context.finalize()
+
+
+def _keyed(row: Mechanism, key: bytes) -> HMAC | CMAC:
+    """Return the state with the key in it, to be copied for each MAC."""
+    if not row.hash:
+        return CMAC(AES(key))
+    if len(key) > MAX_HMAC_KEY:
+        raise KeyFunctionNotPermitted(f"an HMAC key has at most {MAX_HMAC_KEY} bytes; this one has {len(key)}")
+    return HMAC(key, hash_named(row.hash))
+
+
+def stream(row: Mechanism, key: bytes) -> Callable[[Parameters], tuple[MacStream, None]]:
+    """Begin MACs."""
+    keyed = _keyed(row, key)
+    return lambda _parameters: (MacStream(keyed.copy()), None)
+
+
+def signer(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes], bytes]:
+    """Make MACs."""
+    keyed = _keyed(row, key)
+
+    def run(parameters: Parameters, data: bytes) -> bytes:
+        context = keyed.copy()
+        context.update(data)
+        return context.finalize()
+
+    return run
+
+
+def verifier(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes, bytes], bool]:
+    """Compare MACs, in constant time."""
+    keyed = _keyed(row, key)
+
+    def run(parameters: Parameters, data: bytes, signature: bytes) -> bool:
+        context = keyed.copy()
+        context.update(data)
+        try:
+            context.verify(signature)
+        except InvalidSignature:
+            return False
+        return True
+
+    return run

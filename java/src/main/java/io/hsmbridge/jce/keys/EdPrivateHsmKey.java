@@ -1,0 +1,32 @@
+package io.hsmbridge.jce.keys;
+
+import io.hsmbridge.jce.client.HsmClient;
+import java.security.interfaces.EdECPrivateKey;
+import java.security.spec.NamedParameterSpec;
+import java.util.Map;
+import java.util.Optional;
+
+/** An Ed25519 private key in the HSM. It is an EdECPrivateKey without bytes, since jarsigner asks for its curve. */
+public final class EdPrivateHsmKey extends HsmKey implements EdECPrivateKey {
+    private static final long serialVersionUID = 1L;
+
+    EdPrivateHsmKey(HsmClient client, Map<?, ?> record) {
+        super(client, record, "EdDSA");
+    }
+
+    @Override
+    public NamedParameterSpec getParams() {
+        return NamedParameterSpec.ED25519;
+    }
+
+    /** The key does not leave the HSM. */
+    @Override
+    public Optional<byte[]> getBytes() {
+        return Optional.empty();
+    }
+
+    @Override
+    protected String clearFormat() {
+        return "PKCS#8";
+    }
+}

@@ -1,0 +1,30 @@
+"""An HSM's database as the first schema had it: what the later migrations did, undone."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+FIRST = "0001"
+_ADDED = {
+    "hsm": ("quorum",),
+    "users": ("number", "mfa_key", "quorum_key"),
+    "keys": ("label", "object_class", "key_type"),
+}
+"""Columns by table."""
+_TABLES = ("audit", "audit_head")
+_INDEXES = ("keys_by_time", "keys_by_label", "keys_by_owner", "keys_by_public_key")
+
+
+def make_first(home: Path) -> None:
+    """Take a closed HSM's database back to the first schema."""
+    with closing(sqlite3.connect(home / "hsm.db")) as connection, connection:
+        for index in _INDEXES:
+            connection.execute(f"DROP INDEX {index}")
+        for table in _TABLES:
+            connection.execute(f"DROP TABLE {table}")
+        for table, columns in _ADDED.items():
+            for column in columns:
+                connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        connection.execute("UPDATE alembic_version SET version_num = ?", (FIRST,))
