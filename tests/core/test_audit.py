@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import resource
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -29,6 +28,7 @@ from hsmcore.events import EVENTS
 from hsmcore.sessions import Session
 
 from .conftest import ADMIN_PASSWORD, PASSWORDS, make_site
+from .disk import full_disk
 from .making import take_secret
 from .secrets_found import AES_KEY
 
@@ -97,7 +97,7 @@ def test_every_method_of_the_door_is_a_command_or_said_to_be_none() -> None:
     assert methods - NOT_LOGGED <= EVENTS.keys()
     ends = {"logout", "abandon", "close_session"}
     for name in methods - NOT_LOGGED - ends:
-        assert hasattr(getattr(Hsm, name), "__wrapped__"), f"{name} is not marked @audited"
+        assert hasattr(getattr(Hsm, name), "__wrapped__"), f"{name} is no command of the log"
 
 
 def test_a_life_in_the_log(life: Path) -> None:
@@ -404,23 +404,12 @@ def test_another_hsms_log(home: Path, tmp_path: Path) -> None:
     assert len(_tampered(home, take)) > 5
 
 
-@contextmanager
-def _full_disk() -> Iterator[None]:
-    """Let no file grow; Python ignores the signal, so that writes fail."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_what_cannot_be_logged_is_refused(home: Path) -> None:
     with Hsm.open(home) as hsm:
         user, other = hsm.login("cu1", PASSWORDS["cu1"]), hsm.login("cu2", PASSWORDS["cu2"])
         key = hsm.generate_key(user, "AES_KEY_GEN", {}).handle
         before = hsm.find_keys(user, {})
-        with _full_disk():
+        with full_disk():
             for call in (
                 lambda: hsm.login("cu1", PASSWORDS["cu1"]),
                 lambda: hsm.login("cu1", b"wrong-guess-01"),
