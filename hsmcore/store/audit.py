@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, insert, text
+from sqlalchemy import Connection, Dialect, delete, insert, text, update
 
 from hsmcore.chain import COLUMNS, AuditRow
 from hsmcore.store.schema import AUDIT, AUDIT_HEAD
@@ -26,19 +27,31 @@ class Record(NamedTuple):
 _ROWS = text(f"SELECT {', '.join(COLUMNS)} FROM audit WHERE sequence >= :first ORDER BY sequence LIMIT :limit")  # noqa: S608  # constants only
 _LAST = text(f"SELECT {', '.join(COLUMNS)} FROM audit WHERE sequence < :end ORDER BY sequence DESC LIMIT 1")  # noqa: S608  # constants only
 _HEAD = text("SELECT count, reboot, sealed FROM audit_head")
-_UPDATE = text("UPDATE audit_head SET count = :count, reboot = :reboot, sealed = :sealed WHERE id = 1")
 _END = 2**62
 """A row beyond is nobody's: the log does not go on after it."""
+_HEAD_COLUMNS = ("count", "reboot", "sealed")
+_values = attrgetter(*COLUMNS)
 
 
-def append(connection: Connection, record: Record) -> None:
-    """Add entries and replace the head, in the transaction of the connection."""
-    if record.rows:
-        connection.execute(insert(AUDIT), [{name: getattr(row, name) for name in COLUMNS} for row in record.rows])
-    values = dict(zip(("count", "reboot", "sealed"), record.head, strict=True))
-    if connection.execute(_UPDATE, values).rowcount != 1:
-        connection.execute(delete(AUDIT_HEAD))
-        connection.execute(insert(AUDIT_HEAD), [{"id": 1, **values}])
+class Appender:
+    """Writes to the log. Its statements are compiled once, since every session key has an entry.
+
+    The driver must take parameters by position, as that of SQLite does.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        update_head = update(AUDIT_HEAD).where(text("id = 1")).values(dict.fromkeys(_HEAD_COLUMNS))
+        self._insert = str(insert(AUDIT).compile(dialect=dialect))
+        self._update = str(update_head.compile(dialect=dialect))
+
+    def append(self, connection: Connection, record: Record) -> None:
+        """Add entries and replace the head, in the transaction of the connection."""
+        if record.rows:
+            connection.exec_driver_sql(self._insert, [_values(row) for row in record.rows])
+        if connection.exec_driver_sql(self._update, record.head).rowcount != 1:
+            connection.execute(delete(AUDIT_HEAD))
+            values = dict(zip(_HEAD_COLUMNS, record.head, strict=True))
+            connection.execute(insert(AUDIT_HEAD), [{"id": 1, **values}])
 
 
 def rows(connection: Connection, first: int, limit: int) -> list[tuple[object, ...]]:

@@ -44,6 +44,8 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self._engine = connect(url)
+        self._undurable = self._engine.execution_options(durable=False)
+        self._log = audit.Appender(self._engine.dialect)
         self.journal: Journal | None = None
 
     @classmethod
@@ -68,7 +70,7 @@ class Store:
         """Make the tables and the HSM with its first user and entries of the log, in one transaction."""
         with store_errors(), self._engine.begin() as connection:
             _migrate(connection, hsm.quorum)
-            audit.append(connection, record)
+            self._log.append(connection, record)
             values = {"id": 1, "master": hsm.master, "settings": hsm.settings, "quorum": hsm.quorum}
             connection.execute(insert(HSM).values(values))
             connection.execute(insert(USERS), [_user_values(admin)])
@@ -166,9 +168,9 @@ class Store:
 
     def append_audit(self, record: Record) -> None:
         """Write to the audit log and nothing else."""
-        engine = self._engine.execution_options(durable=record.durable)
+        engine = self._engine if record.durable else self._undurable
         with store_errors(), engine.begin() as connection:
-            audit.append(connection, record)
+            self._log.append(connection, record)
 
     def audit_rows(self, first: int, limit: int) -> list[tuple[object, ...]]:
         """Return the log's rows from a sequence number on, as they are stored, edited or not."""
@@ -195,7 +197,7 @@ class Store:
         """A transaction, with what the log says of it; the errors of its commit are translated too."""
         with self._recording() as record, store_errors(), self._engine.begin() as connection:
             if record is not None:
-                audit.append(connection, record)
+                self._log.append(connection, record)
             yield connection
 
     def _recording(self) -> AbstractContextManager[Record | None]:
