@@ -21,7 +21,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from hsmcore.counts import BUCKETS
-from hsmcore.statistics import MAX_USERS, Statistics
+from hsmcore.statistics import Statistics
+from hsmcore.users import MAX_USERS
 
 if TYPE_CHECKING:
     from hsmcore.hsm import Hsm

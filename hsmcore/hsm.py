@@ -37,7 +37,7 @@ from hsmcore.statistics import Statistics
 from hsmcore.store import HsmRow, Record, Store
 from hsmcore.usage import Parameters, Usage
 from hsmcore.use import KeyUse, foreign_keys
-from hsmcore.users import first_user
+from hsmcore.users import APPLIANCE, first_user
 from hsmcore.wrapping import Wrapping
 
 Attributes = Mapping[str, None | Value]
@@ -158,7 +158,7 @@ class Hsm(Administration, Usage):
             troubles=self._troubles(),
             keys=self._ring.kinds(),
             sessions=Counter(session.role for session in sessions),
-            users=Counter((user.role, user.locked) for user in self._users.infos()),
+            users=Counter((user.role, user.locked) for user in self._users.infos() if user != APPLIANCE),
             multipart=len(self._multipart),
             cached={"prepared": prepared, "shortcuts": len(kept), "foreign_keys": foreign_keys()},
             audit_entries=self.log.count,

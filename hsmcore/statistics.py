@@ -7,16 +7,14 @@ from dataclasses import dataclass
 
 from hsmcore.counts import Uses
 
-MAX_USERS = 1024
-"""Users that CloudHSM has room for."""
-
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
     """How an HSM is and what it has done since it was opened.
 
     ``troubles`` says what is wrong, nothing where all is well. ``keys`` counts by (``token`` or ``session``, key class,
-    key type), ``sessions`` by role, ``users`` by role and whether locked, ``cached`` by kind of what is kept for speed.
+    key type), ``sessions`` by role, ``users`` by role and whether locked, without the appliance user, ``cached`` by kind of what is
+    kept for speed.
     """
 
     troubles: Sequence[str]
