@@ -13,8 +13,8 @@ class Statistics:
     """How an HSM is and what it has done since it was opened.
 
     ``troubles`` says what is wrong, nothing where all is well. ``keys`` counts by (``token`` or ``session``, key class,
-    key type), ``sessions`` by role, ``users`` by role and whether locked, without the appliance user, ``cached`` by kind of what is
-    kept for speed.
+    key type), ``sessions`` by role, ``users`` by role and whether locked, without the appliance user, ``cached`` by
+    kind of what is kept for speed.
     """
 
     troubles: Sequence[str]
