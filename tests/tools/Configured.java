@@ -1,4 +1,6 @@
 import com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider;
+import com.amazonaws.cloudhsm.jce.provider.attributes.KeyAttribute;
+import com.amazonaws.cloudhsm.jce.provider.attributes.KeyAttributesMap;
 import java.security.AuthProvider;
 import java.security.Key;
 import java.security.KeyStore;
@@ -33,7 +35,9 @@ public final class Configured {
         store.load(null, null);
         System.out.println(store.containsAlias("nobody\nknows") ? "there" : "not there");
         try {
-            generator.init(17);
+            KeyAttributesMap attributes = new KeyAttributesMap();
+            attributes.put(KeyAttribute.LABEL, "x".repeat(200));
+            generator.init(attributes);
             generator.generateKey();
         } catch (java.security.InvalidParameterException e) {
             System.out.println("refused");

@@ -121,7 +121,7 @@ def test_the_log_tells_logins_and_refusals_and_no_secret(open_desk: Desk, tmp_pa
     text = "\n".join(lines)
     for said in (
         "user cu1 has logged in", "the user has logged out", "with the credentials of the environment",
-        "operation 2 refused with code 11", "operation 10 refused with code 31",
+        "operation 2 refused with code 11", "operation 10 refused with code 30",
     ):  # fmt: skip
         assert said in text
     assert PASSWORD not in text

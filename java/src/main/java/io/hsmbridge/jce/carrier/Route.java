@@ -38,7 +38,7 @@ public final class Route {
                 return new UnixSocket(Path.of(socket), "to which " + server.host() + " is mapped");
             }
         }
-        return told != null ? told : new UnixSocket(dataHome().resolve("hsmbridge").resolve(SOCKET_NAME), "the default");
+        return told != null ? told : UnixSocket.byDefault(dataHome().resolve("hsmbridge").resolve(SOCKET_NAME));
     }
 
     private static String socketOf(Settings.Server server, Map<String, String> configured) throws IOException {

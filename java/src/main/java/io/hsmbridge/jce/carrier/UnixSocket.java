@@ -19,12 +19,23 @@ public final class UnixSocket extends Carrier {
 
     private final Path path;
     private final String tried;
+    private final boolean chosen;
     private final ConcurrentLinkedDeque<SocketLink> idle = new ConcurrentLinkedDeque<>();
 
     /** Makes a carrier to this socket; {@code tried} says how it was chosen. It connects at the first request. */
     public UnixSocket(Path path, String tried) {
+        this(path, tried, true);
+    }
+
+    private UnixSocket(Path path, String tried, boolean chosen) {
         this.path = path;
         this.tried = tried;
+        this.chosen = chosen;
+    }
+
+    /** Makes a carrier to the socket where a daemon listens when nobody says otherwise. */
+    static UnixSocket byDefault(Path path) {
+        return new UnixSocket(path, "the default", false);
     }
 
     @Override
@@ -46,7 +57,7 @@ public final class UnixSocket extends Carrier {
         } catch (IOException | IllegalArgumentException e) {
             throw new NoHsmException("No HSM answers at " + path + " (" + tried + "): " + e.getMessage()
                     + ". `hsm start` starts one; HSM_HOME, HSM_SOCKET or the system property hsmbridge.socket say where"
-                    + " it listens.", e);
+                    + " it listens.", e, chosen);
         }
         SocketLink link = new SocketLink(channel);
         Object[] fields = {(long) Frame.VERSION, (long) Frame.VERSION, "java"};

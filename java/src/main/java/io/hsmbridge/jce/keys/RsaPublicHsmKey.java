@@ -1,20 +1,19 @@
 package io.hsmbridge.jce.keys;
 
 import io.hsmbridge.jce.client.HsmClient;
-import java.security.PublicKey;
 import java.security.interfaces.RSAPublicKey;
 import java.math.BigInteger;
 import java.security.spec.AlgorithmParameterSpec;
 import java.util.Map;
 
-/** An RSA public key in the HSM; equal to a software key with the same encoding. */
-public final class RsaPublicHsmKey extends HsmKey implements RSAPublicKey {
+/** An RSA public key in the HSM. */
+public final class RsaPublicHsmKey extends PublicHsmKey implements RSAPublicKey {
     private static final long serialVersionUID = 1L;
 
     private final RSAPublicKey half;
 
     RsaPublicHsmKey(HsmClient client, Map<?, ?> record, RSAPublicKey half) {
-        super(client, record, "RSA");
+        super(client, record, "RSA", half.hashCode());
         this.half = half;
     }
 
@@ -32,25 +31,5 @@ public final class RsaPublicHsmKey extends HsmKey implements RSAPublicKey {
     @Override
     public AlgorithmParameterSpec getParams() {
         return null;
-    }
-
-    @Override
-    public byte[] getEncoded() {
-        return half.getEncoded();
-    }
-
-    @Override
-    protected String clearFormat() {
-        return "X.509";
-    }
-
-    @Override
-    public boolean equals(Object other) {
-        return other instanceof PublicKey && half.equals(other instanceof RsaPublicHsmKey ? ((RsaPublicHsmKey) other).half : other);
-    }
-
-    @Override
-    public int hashCode() {
-        return half.hashCode();
     }
 }

@@ -34,7 +34,7 @@ final class KeyGeneratorAdapter extends KeyGeneratorSpi {
     @Override
     protected void engineInit(int bits, SecureRandom random) {
         if (!row.takes(bits)) {
-            throw new InvalidParameterException(refusal(bits));
+            throw new InvalidParameterException(row.wrongSize(bits));
         }
         attributes = Map.of("SIZE", bits);
     }
@@ -48,13 +48,9 @@ final class KeyGeneratorAdapter extends KeyGeneratorSpi {
         }
         Map<String, Object> given = Attributes.toFields((KeyAttributesMap) spec);
         if (given.get("SIZE") instanceof Integer && !row.takes((Integer) given.get("SIZE"))) {
-            throw new InvalidAlgorithmParameterException(refusal((Integer) given.get("SIZE")));
+            throw new InvalidAlgorithmParameterException(row.wrongSize((Integer) given.get("SIZE")));
         }
         attributes = given;
-    }
-
-    private String refusal(int bits) {
-        return row.algorithm() + " keys have " + row.get("sizes") + " bits (least-most/step), not " + bits;
     }
 
     @Override

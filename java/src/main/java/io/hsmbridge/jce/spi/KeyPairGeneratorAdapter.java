@@ -49,7 +49,7 @@ final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
             begin(row.algorithm().equals("RSA") ? Map.of("MODULUS_BITS", bits)
                     : Map.of("EC_PARAMS", curve(new ECGenParameterSpec("secp" + bits + "r1"))), Map.of());
         } catch (InvalidAlgorithmParameterException e) {
-            throw new InvalidParameterException("No " + row.algorithm() + " key has " + bits + " bits");
+            throw new InvalidParameterException(e.getMessage());
         }
     }
 
@@ -94,8 +94,7 @@ final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
         Object exponent = given.get("PUBLIC_EXPONENT");
         Object curve = given.get("EC_PARAMS");
         if (row.get("sizes") != null && bits instanceof Integer && !row.takes((Integer) bits)) {
-            throw new InvalidAlgorithmParameterException(
-                    row.algorithm() + " keys have " + row.get("sizes") + " bits (least-most/step), not " + bits);
+            throw new InvalidAlgorithmParameterException(row.wrongSize((Integer) bits));
         }
         if (row.get("exponent") != null && exponent instanceof byte[]
                 && !new BigInteger(1, (byte[]) exponent).toString().equals(row.get("exponent"))) {

@@ -3,15 +3,23 @@ package io.hsmbridge.jce.spi;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
+import io.hsmbridge.jce.keys.HsmKey;
 import io.hsmbridge.jce.wire.Operation;
 import java.io.ByteArrayOutputStream;
+import java.security.GeneralSecurityException;
 import java.security.InvalidAlgorithmParameterException;
 import java.security.InvalidKeyException;
 import java.security.Key;
 import java.security.spec.AlgorithmParameterSpec;
+import javax.crypto.Mac;
 import javax.crypto.MacSpi;
 
-/** MACs are made in the HSM: short data in one request, longer data in pieces. */
+/**
+ * MACs are made in the HSM: short data in one request, longer data in pieces.
+ *
+ * <p>Whoever asks a {@link Mac} for its length before its key has the JDK take the first provider, which may be us. JSSE
+ * does so for the keys of each TLS 1.3 connection; so then, and only then, a key of others goes to the JDK's own MAC.
+ */
 final class MacAdapter extends MacSpi {
     private static final int PIECE = 64 * 1024;
 
@@ -20,6 +28,8 @@ final class MacAdapter extends MacSpi {
     private final ByteArrayOutputStream waiting = new ByteArrayOutputStream();
     private Object key;
     private MultiPart operation;
+    private boolean takenBeforeTheKey;
+    private Mac software;
 
     MacAdapter(HsmClient client, Row row) {
         this.client = client;
@@ -28,6 +38,7 @@ final class MacAdapter extends MacSpi {
 
     @Override
     protected int engineGetMacLength() {
+        takenBeforeTheKey |= key == null;
         return row.number("length");
     }
 
@@ -37,18 +48,39 @@ final class MacAdapter extends MacSpi {
         if (spec != null) {
             throw new InvalidAlgorithmParameterException(row.algorithm() + " takes no parameters");
         }
+        if (takenBeforeTheKey && !(given instanceof HsmKey)) {
+            software = software(given);
+            return;
+        }
         Object argument = KeyArguments.ownSecret(client, given, row, "SIGN");
         engineReset();
+        software = null;
         key = argument;
+    }
+
+    private Mac software(Key given) throws InvalidKeyException {
+        try {
+            Mac mac = Mac.getInstance(row.algorithm(), "SunJCE");
+            mac.init(given);
+            return mac;
+        } catch (InvalidKeyException e) {
+            throw e;
+        } catch (GeneralSecurityException e) {
+            throw new InvalidKeyException(e.getMessage(), e);
+        }
     }
 
     @Override
     protected void engineUpdate(byte input) {
-        waiting.write(input);
+        engineUpdate(new byte[] {input}, 0, 1);
     }
 
     @Override
     protected void engineUpdate(byte[] input, int offset, int length) {
+        if (software != null) {
+            software.update(input, offset, length);
+            return;
+        }
         if (waiting.size() + length < PIECE) {
             waiting.write(input, offset, length);
             return;
@@ -67,6 +99,9 @@ final class MacAdapter extends MacSpi {
 
     @Override
     protected byte[] engineDoFinal() {
+        if (software != null) {
+            return software.doFinal();
+        }
         byte[] rest = waiting.toByteArray();
         MultiPart begun = operation;
         waiting.reset();
@@ -81,6 +116,9 @@ final class MacAdapter extends MacSpi {
 
     @Override
     protected void engineReset() {
+        if (software != null) {
+            software.reset();
+        }
         waiting.reset();
         if (operation != null) {
             operation.abort();

@@ -26,6 +26,12 @@ public record Row(String engine, String algorithm, String mechanism, List<String
         return properties.get(name);
     }
 
+    /** Says what is wrong with a size that {@link #takes} refuses. */
+    String wrongSize(int bits) {
+        String[] limits = get("sizes").split("[-/]");
+        return algorithm + " keys have " + limits[0] + " to " + limits[1] + " bits in steps of " + limits[2] + ", not " + bits;
+    }
+
     /** Returns whether a key may have this many bits: the property {@code sizes} is least, most and step. */
     boolean takes(int bits) {
         String[] sizes = get("sizes").split("[-/]");

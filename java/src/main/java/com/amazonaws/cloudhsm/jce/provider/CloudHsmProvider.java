@@ -4,6 +4,7 @@ import com.amazonaws.cloudhsm.jce.jni.exception.AccountAlreadyLoggedInException;
 import com.amazonaws.cloudhsm.jce.jni.exception.FailedLoginException;
 import com.amazonaws.cloudhsm.jce.jni.exception.ProviderInitializationException;
 import com.amazonaws.cloudhsm.jce.provider.authentication.AuthenticationStrategyCallback;
+import io.hsmbridge.jce.carrier.NoHsmException;
 import io.hsmbridge.jce.client.Credentials;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
@@ -38,6 +39,7 @@ public final class CloudHsmProvider extends AuthProvider {
 
     private transient Service random;
     private transient HsmClient client;
+    private transient boolean configured;
     private transient CallbackHandler defaultHandler;
 
     /**
@@ -82,6 +84,7 @@ public final class CloudHsmProvider extends AuthProvider {
     }
 
     private void loginImplicitly() throws ProviderInitializationException, LoginException {
+        configured = true;
         try (Credentials credentials = Credentials.implicit()) {
             if (credentials != null) {
                 client.login(credentials, true);
@@ -89,6 +92,11 @@ public final class CloudHsmProvider extends AuthProvider {
         } catch (HsmException e) {
             throw Errors.login(e);
         } catch (IOException e) {
+            if (e instanceof NoHsmException && !((NoHsmException) e).chosen()) {
+                // Nobody has said where the HSM is: configure may, else the first operation logs in or tells.
+                configured = false;
+                return;
+            }
             ProviderInitializationException failed = new ProviderInitializationException(e.getMessage());
             failed.initCause(e);
             throw failed;
@@ -113,10 +121,10 @@ public final class CloudHsmProvider extends AuthProvider {
         }
     }
 
-    /** The configuration has been applied where the constructor or {@link #configure} has run. */
+    /** Returns false while nobody has said where the HSM is, and none answers at the default place. */
     @Override
     public boolean isConfigured() {
-        return true;
+        return configured;
     }
 
     /**
