@@ -15,13 +15,17 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 from bridge import codec
+from bridge.codec import Value
 from bridge.dispatch import Connection, Dispatcher
+from bridge.hardening import harden
+from bridge.logs import logging_to
+from bridge.metrics import LOOPBACK, served
 from bridge.paths import log_path, socket_path
 from hsmcore import Hsm
 from hsmcore.errors import HsmError, OperationLimit, RequestError
@@ -37,27 +41,44 @@ _CHUNK = 256 * 1024
 _log = logging.getLogger("hsmbridge.daemon")
 
 
-def run(home: Path, *, passphrase: bytes | None = None, ready: Callable[[], None] | None = None) -> None:
+def run(
+    home: Path,
+    *,
+    passphrase: bytes | None = None,
+    ready: Callable[[], None] | None = None,
+    log_level: str = "info",
+    metrics_port: int | None = None,
+) -> None:
     """Serve the HSM in ``home`` until SIGTERM or SIGINT; call ``ready`` once the socket answers.
 
-    Must be called in the main thread. Raises ``StateError`` and its kinds before ``ready``; logs to ``hsm.log``.
+    Must be called in the main thread; hardens the process. Metrics are served where there is a port for them, 0 for any
+    that is free. Raises ``StateError`` and its kinds, and ``OSError``, before ``ready``; logs to ``hsm.log``.
     """
-    with Hsm.open(home, passphrase=passphrase) as hsm, _logging(home):
-        server = Server(hsm, socket_path(home))
-        with _stopped_by_signals(server):
-            _log.info("serving, pid %d", os.getpid())
-            if ready is not None:
-                ready()
-            server.serve()
+    left = harden()
+    with Hsm.open(home, passphrase=passphrase) as hsm, logging_to(log_path(home), log_level):
+        for lack in left:
+            _log.warning(lack)
+        with served(hsm, metrics_port) as port:
+            facts: dict[str, Value] = {"memory_locked": not left}
+            if port is not None:
+                facts["metrics"] = f"http://{LOOPBACK}:{port}/metrics"
+                _log.info("metrics at %s", facts["metrics"])
+            server = Server(hsm, socket_path(home), facts)
+            with _stopped_by_signals(server):
+                _log.info("serving, pid %d", os.getpid())
+                if ready is not None:
+                    ready()
+                server.serve()
         _log.info("stopped")
 
 
 class Server:
     """Listens at ``path``. The caller holds the state directory's lock, so a socket that is there already is stale."""
 
-    def __init__(self, hsm: Hsm, path: Path) -> None:
+    def __init__(self, hsm: Hsm, path: Path, facts: Mapping[str, Value] | None = None) -> None:
+        """Listen; ``facts`` are what STATUS says besides."""
         self._path = path
-        self._dispatcher = Dispatcher(hsm)
+        self._dispatcher = Dispatcher(hsm, facts)
         self._peers: dict[_Peer, threading.Thread] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -242,27 +263,6 @@ def peer_user(connected: socket.socket) -> int:
     credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _, user, _ = struct.unpack("3i", credentials)
     return int(user)
-
-
-@contextmanager
-def _logging(home: Path) -> Iterator[None]:
-    """Send the log to ``hsm.log``, created with mode 0600; times are UTC."""
-    path = log_path(home)
-    os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600))
-    handler = logging.FileHandler(path, encoding="utf-8")
-    formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
-    logger = logging.getLogger()
-    logger.addHandler(handler)
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        logger.removeHandler(handler)
-        handler.close()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -50,8 +50,10 @@ class _Route:
 class Dispatcher:
     """Answers the requests of every connection to one HSM. All methods may be called from any thread."""
 
-    def __init__(self, hsm: Hsm) -> None:
+    def __init__(self, hsm: Hsm, facts: Mapping[str, Value] | None = None) -> None:
+        """Serve this HSM; ``facts`` are what STATUS says besides."""
         self._hsm = hsm
+        self.facts = facts or {}
         self._stores = Stores(hsm)
         self._lock = Lock()
         self._connections: dict[int, set[Connection]] = {}
@@ -90,7 +92,7 @@ class Dispatcher:
         with self._lock:
             for connection in self._connections.get(token, ()):
                 connection.sessions.pop(token, None)
-            self._end(token)
+            self._end(token, self._hsm.logout)
 
     def leave(self, connection: Connection) -> None:
         """Take the connection away and end the sessions that no other connection has used."""
@@ -102,13 +104,13 @@ class Dispatcher:
                 others = self._connections[token]
                 others.discard(connection)
                 if not others:
-                    self._end(token)
+                    self._end(token, self._hsm.abandon)
 
-    def _end(self, token: int) -> None:
+    def _end(self, token: int, end: Callable[[Session], None]) -> None:
         self._connections.pop(token, None)
         self._stores.forget(token)
         try:
-            self._hsm.logout(self._hsm.session(token))
+            end(self._hsm.session(token))
         except Unauthenticated:
             _log.debug("a session had ended before its connections")
 

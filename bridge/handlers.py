@@ -14,8 +14,9 @@ from hsmcore.errors import MalformedRequest, UnsupportedVersion
 
 if TYPE_CHECKING:
     from bridge.dispatch import Connection, Dispatcher
-    from hsmcore.hsm import Hsm, Parameters
+    from hsmcore.hsm import Hsm
     from hsmcore.sessions import Session
+    from hsmcore.usage import Parameters
 
 Fields = Mapping[str, Value]
 """A map of the protocol."""
@@ -61,7 +62,7 @@ class Handlers:
 
     def status(self, connection: Connection) -> Fields:
         """Return what is known without a login."""
-        return dict(self._hsm.status())
+        return {**self._hsm.status(), **self._dispatcher.facts}
 
     def login(self, connection: Connection, user: str, password: bytes, role: str) -> int:
         """Begin a session that ends at the latest with the last connection that used it."""
@@ -164,3 +165,20 @@ class Handlers:
     def quorum_timeouts(self, connection: Connection) -> Fields:
         """Return the timeouts of quorum tokens."""
         return dict(self._hsm.quorum_timeouts())
+
+    def audit_list(self, session: Session, first: int, limit: int) -> list[Fields]:
+        """Return entries of the audit log."""
+        if first < 0 or limit < 0:
+            raise MalformedRequest(f"a sequence number and a limit are 0 or more, not {first} and {limit}")
+        return [entry.public() for entry in self._hsm.audit_entries(session, first, limit)]
+
+    def audit_verify(self, session: Session, anchor: str | None) -> Fields:
+        """Verify the audit log."""
+        result = self._hsm.verify_audit(session, anchor)
+        findings: list[Value] = [{"sequence": found.sequence, "text": found.text} for found in result.findings]
+        return {
+            "entries": result.head.count,
+            "reboot": result.head.reboot,
+            "anchor": result.head.anchor(),
+            "findings": findings,
+        }

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bridge.commandline import CommandLine, UsageError, parse_java, parse_tool
+from bridge.hardening import no_core_dump
 from bridge.paths import socket_path
 from hsmcore import Hsm
 from hsmcore.errors import HsmError, StateLocked
@@ -53,6 +54,8 @@ def _run(tool: str, line: CommandLine, home: Path, passphrase: bytes | None) -> 
             options.append(f"-Dhsmbridge.socket={socket_path(home)}")
         jvm.start(options, line.class_path, own_signals=False)
         if hsm is not None:
+            # A crash of the JVM must not write keys to a file. Debuggers and jstack must work, so it stays dumpable.
+            no_core_dump()
             stack.callback(jvm.install(hsm).close)
         code = _register() or _tool(tool, line)
         # Threads that the program left running are waited for while the HSM is still open, as java does.

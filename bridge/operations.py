@@ -204,6 +204,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "hsm.set_key_quorum",
         Result.NOTHING,
     ),
+    Operation(150, "AUDIT_LIST", (_integer("first"), _integer("limit")), "audit_list", Result.VALUE),
+    Operation(151, "AUDIT_VERIFY", (Field("anchor", (_NONE, str)),), "audit_verify", Result.VALUE),
 )
 
 NUMBERS: dict[str, int] = {operation.name: operation.number for operation in OPERATIONS}

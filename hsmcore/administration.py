@@ -11,6 +11,7 @@ from threading import RLock
 
 from hsmcore import mfa, tokenfiles
 from hsmcore.approvals import Approvals, TokenInfo
+from hsmcore.audit import AuditLog, audited
 from hsmcore.errors import MalformedRequest, PermissionDenied, TokenSignatureInvalid, UserBusy, UserOwnsKeys
 from hsmcore.keyring import KeyRing
 from hsmcore.mfa import NO_KEYS, Challenges, Event, Keys, Purpose
@@ -19,6 +20,7 @@ from hsmcore.primitives.proofs import TOKEN_BYTES, proves, read_user_key
 from hsmcore.quorum import REGISTRATION, approval_data
 from hsmcore.sealing import UserRow, Vault
 from hsmcore.sessions import ADMIN, CRYPTO_USER, Session, Sessions
+from hsmcore.state import StateDirectory
 from hsmcore.store import Store
 from hsmcore.users import UserInfo, Users, new_verifier, normal_name
 
@@ -26,20 +28,22 @@ from hsmcore.users import UserInfo, Users, new_verifier, normal_name
 class Administration:
     """Users, their logins, and what they may do to one another. ``clock`` gives seconds, from whatever beginning."""
 
-    def __init__(self, store: Store, vault: Vault, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Store, vault: Vault, state: StateDirectory, clock: Callable[[], float]) -> None:
         self._lock = RLock()
         self._sessions = Sessions()
-        self._users = Users(store, vault, self._lock)
-        self._ring = KeyRing(store, vault, self._sessions, self._lock)
+        self.log = AuditLog(store, vault, state, self._sessions)
+        self._users = Users(store, vault, self._lock, self.log)
+        self._ring = KeyRing(store, vault, self._sessions, self._lock, self.log)
         self._challenges = Challenges(clock)
-        self._approvals = Approvals(store, vault, self._users, self._ring, self._lock, clock)
+        self._approvals = Approvals(store, vault, self._users, self._ring, self._lock, clock, self.log)
 
     def list_users(self) -> list[UserInfo]:
         """Return all users in order of creation, the appliance user among them. It takes no login."""
         return self._users.infos()
 
+    @audited
     def login(self, username: str, password: bytes, role: str = CRYPTO_USER) -> Session:
-        """Begin a session. Raises ``AuthenticationFailed``, ``AccountLocked``, ``MfaRequired``."""
+        """Begin a session. Raises ``AuthenticationFailed``, ``AccountLocked``, ``MfaRequired``, ``StoreFull``."""
         return self._begin(self._users.authenticate(username, password, role))
 
     def login_token(self, username: str, role: str) -> bytes:
@@ -49,6 +53,7 @@ class Administration:
         """
         return self._new_token(Purpose.LOGIN, _subject(username, role))
 
+    @audited
     def login_mfa(self, username: str, password: bytes, role: str, token_file: bytes) -> Session:
         """Begin a session with password and signed token; a signature that does not hold counts as a wrong password.
 
@@ -60,9 +65,10 @@ class Administration:
         return self._begin(self._users.authenticate(username, password, role, signed))
 
     def _begin(self, row: UserRow) -> Session:
+        self.log.record()
         with self._lock:
             self._users.require_unchanged(row)
-            return self._sessions.begin(row.username, row.role)
+            return self._sessions.begin(self.log.session_number, row.username, row.role)
 
     @guarded
     def activate(self, session: Session, password: bytes) -> None:
@@ -74,6 +80,7 @@ class Administration:
         with self._users.changing(session.username, session.role) as row:
             self._users.put(row, replace(row, role=ADMIN), verifier)
             for other in self._sessions.of_user(row.username, row.role):
+                self.log.record_end("close_session", other)
                 self._sessions.end(other)
 
     @guarded
@@ -186,6 +193,7 @@ class Administration:
             return self._approvals.request(session, service, key)
         data = approval_data(session, service)
         token = hashlib.sha256(data).digest()
+        self.log.record()
         self._challenges.issue(token, Purpose.QUORUM, (session.username, session.role), session.token)
         return tokenfiles.encode_token(token, data)
 
@@ -219,12 +227,13 @@ class Administration:
     @guarded
     def delete_quorum_tokens(self, session: Session, scope: str) -> None:
         """Delete the own quorum tokens (scope ``user``), or everybody's (``all``)."""
+        if scope not in ("user", "all"):
+            raise MalformedRequest(f"the scope is user or all, not {scope[:32]!r}")
+        self.log.record()
         if scope == "all":
             self._approvals.tokens.end_all()
-        elif scope == "user":
-            self._approvals.tokens.end_of_user(session.username, session.role)
         else:
-            raise MalformedRequest(f"the scope is user or all, not {scope[:32]!r}")
+            self._approvals.tokens.end_of_user(session.username, session.role)
 
     def quorum_values(self) -> Mapping[str, int]:
         """Return how many approvals each admin service takes. It takes no login."""

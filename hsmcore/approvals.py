@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from threading import RLock
 
 from hsmcore import policy, tokenfiles
+from hsmcore.audit import AuditLog
 from hsmcore.errors import (
     ApproverInvalid,
     MalformedRequest,
@@ -51,7 +52,14 @@ class Approvals:
     """The quorum of an HSM: its values, and the approvals that operations take."""
 
     def __init__(
-        self, store: Store, vault: Vault, users: Users, ring: KeyRing, lock: RLock, clock: Callable[[], float]
+        self,
+        store: Store,
+        vault: Vault,
+        users: Users,
+        ring: KeyRing,
+        lock: RLock,
+        clock: Callable[[], float],
+        log: AuditLog,
     ) -> None:
         self._store = store
         self._vault = vault
@@ -59,6 +67,7 @@ class Approvals:
         self._ring = ring
         self._lock = lock
         self._clock = clock
+        self._audit = log
         self.tokens = Tokens(lock, clock)
         self.rules = QuorumRules.decode(vault.open_quorum(store.hsm().quorum))
 
@@ -81,7 +90,10 @@ class Approvals:
             needed = policy.approvals_needed(self._ring.entry(session, key), service) > 0
         if not needed:
             raise QuorumTokenRefused(f"the service {service} takes no approval here: its quorum value is not above 1")
-        token = self.tokens.add(session, service, key, self.rules.timeouts["generated"])
+        with self._lock:
+            self.tokens.require_room(session, service, key)
+            self._audit.record()
+            token = self.tokens.add(session, service, key, self.rules.timeouts["generated"])
         return tokenfiles.encode_approval(row.label, key, token.data, token.digest)
 
     def approve(self, session: Session, file: bytes) -> tuple[int, int]:
@@ -97,6 +109,7 @@ class Approvals:
         signed = [self._signed(token, approval) for approval in read.approvals]
         with self._lock:
             token = self.tokens.find(session, read.token)
+            self._audit.record()
             token.approvals.update(signed)
             required, count = self._progress(token)
             if count >= required:

@@ -6,7 +6,7 @@
     ├── RequestError            the caller's message is not a request
     │   ├── MalformedRequest, UnsupportedVersion, FrameTooLarge, UnknownOperation
     ├── AccessError             the caller may not do this
-    │   ├── Unauthenticated, AuthenticationFailed, AccountLocked, PermissionDenied
+    │   ├── Unauthenticated, AuthenticationFailed (UserUnknown), AccountLocked, PermissionDenied
     │   ├── MfaRequired
     ├── KeyUseError               the key does not do this
     │   ├── KeyNotFound, KeyAmbiguous, KeyTypeInconsistent, KeyFunctionNotPermitted
@@ -25,6 +25,8 @@
     │   ├── QuorumTokenRefused, QuorumTokenLimit, ApproverInvalid
     ├── StateError              the HSM's own state is in the way
     │   ├── StoreFull, StoreDamaged, StateVersion, StateLocked, StateMissing, MasterKeyUnavailable
+    ├── AuditError              the audit log cannot be looked at so
+    │   ├── AuditAnchorInvalid
     └── KeyStoreError           the key store file is in the way
         ├── KeyStorePassword, KeyStoreDamaged, KeyStoreEntry, KeyStoreNotLoaded
         └── ForeignStoreDamaged, ForeignStorePassword, ForeignKeyPassword, ForeignKeyUnreadable
@@ -83,6 +85,10 @@ class AuthenticationFailed(AccessError):
     """User name, role or password is wrong; which one is not said."""
 
     code = 11
+
+
+class UserUnknown(AuthenticationFailed):
+    """There is no such user; callers see ``AuthenticationFailed``, and only the audit log tells the two apart."""
 
 
 class AccountLocked(AccessError):
@@ -392,6 +398,16 @@ class MasterKeyUnavailable(StateError):
     """The passphrase is wrong, or the key file is missing or readable by others."""
 
     code = 65
+
+
+class AuditError(HsmError):
+    """The audit log cannot be looked at in this way."""
+
+
+class AuditAnchorInvalid(AuditError):
+    """The text is no anchor of an audit log."""
+
+    code = 110
 
 
 class KeyStoreError(HsmError):

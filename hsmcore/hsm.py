@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
@@ -17,8 +18,11 @@ from typing import Self
 import hsmcore
 from hsmcore import making, permissions, policy
 from hsmcore.administration import Administration
-from hsmcore.attributes import Value, given
-from hsmcore.errors import DataLengthInvalid, MalformedRequest, MasterKeyUnavailable, StateError
+from hsmcore.attributes import PUBLIC, Value, given
+from hsmcore.audit import Verification, first_entries
+from hsmcore.chain import FIRST_HEAD, AuditRow, linked
+from hsmcore.errors import DataLengthInvalid, MasterKeyUnavailable, StateError
+from hsmcore.heads import anchored, stored
 from hsmcore.keys import KeyRecord
 from hsmcore.mechanisms import Operation
 from hsmcore.multipart import MultiPart
@@ -29,29 +33,28 @@ from hsmcore.sealing import Vault, new_master, open_master, seal_master
 from hsmcore.sessions import ADMIN, Session
 from hsmcore.settings import Settings
 from hsmcore.state import StateDirectory, missing
-from hsmcore.store import HsmRow, Store
-from hsmcore.use import KeyReference, KeyUse
-from hsmcore.users import first_user
+from hsmcore.statistics import Statistics
+from hsmcore.store import HsmRow, Record, Store
+from hsmcore.usage import Parameters, Usage
+from hsmcore.use import KeyUse, foreign_keys
+from hsmcore.users import APPLIANCE, first_user
 from hsmcore.wrapping import Wrapping
 
 Attributes = Mapping[str, None | Value]
-Parameters = Mapping[str, object] | None
 Clock = Callable[[], float]
 """Gives seconds, by which tokens expire."""
 
-_ENCRYPT, _DECRYPT, _SIGN, _VERIFY = Operation.ENCRYPT, Operation.DECRYPT, Operation.SIGN, Operation.VERIFY
 DEFAULT_SETTINGS = Settings()
 MAX_RANDOM = 65536
 """Random bytes that one request draws (SP 800-90A table 3: 2 to the 19 bits)."""
-_KINDS = {"encrypt": _ENCRYPT, "decrypt": _DECRYPT, "sign": _SIGN}
 
 
-class Hsm(Administration):
+class Hsm(Administration, Usage):
     """An HSM in a state directory, which this process alone has until ``close``."""
 
     def __init__(self, state: StateDirectory, store: Store, vault: Vault, clock: Clock) -> None:
         """Take over an unlocked state; ``initialize`` and ``open`` are the ways to get one."""
-        super().__init__(store, vault, clock)
+        super().__init__(store, vault, state, clock)
         self.settings = Settings.decode(vault.open_settings(store.hsm().settings))
         self._state = state
         self._store = store
@@ -90,7 +93,10 @@ class Hsm(Administration):
             file_key = state.make_key_file() if passphrase is None else b""
             sealed = seal_master(master, passphrase, file_key)
             rules = vault.seal_quorum(QuorumRules().encode())
-            store.initialize(HsmRow(sealed, vault.seal_settings(settings.encode()), rules), admin)
+            entries, head = linked(first_entries(admin.username, admin.role), FIRST_HEAD, vault)
+            state.write_anchor(anchored(head, vault))
+            row = HsmRow(sealed, vault.seal_settings(settings.encode()), rules)
+            store.initialize(row, admin, Record(entries, stored(head, vault)))
             state.sync()
             return cls(state, store, vault, clock)
         except BaseException:
@@ -120,7 +126,7 @@ class Hsm(Administration):
     def close(self) -> None:
         """End all sessions and let the state directory go. A second call does nothing."""
         for session in self._sessions.all():
-            self.logout(session)
+            self.close_session(session)
         _release(self._state, self._store)
 
     def __enter__(self) -> Self:
@@ -132,14 +138,55 @@ class Hsm(Administration):
         self.close()
 
     def status(self) -> dict[str, int | str]:
-        """Return what is known without a login: process id, version, numbers of keys and sessions, directory."""
+        """Return what is known without a login: process, version, health, numbers of keys and sessions, directory."""
         return {
             "pid": os.getpid(),
             "version": hsmcore.__version__,
+            "healthy": not self.log.trouble,
             "keys": len(self._ring),
             "sessions": len(self._sessions),
             "home": str(self._state.home),
         }
+
+    def statistics(self) -> Statistics:
+        """Return numbers for whoever watches the HSM; known without a login."""
+        with self._lock:
+            sessions = self._sessions.all()
+            kept = [shortcut for session in sessions for shortcut in session.kept.values()]
+            prepared = sum(len(uses) for session in sessions for uses in session.prepared.values())
+        return Statistics(
+            troubles=self._troubles(),
+            keys=self._ring.kinds(),
+            sessions=Counter(session.role for session in sessions),
+            users=Counter((user.role, user.locked) for user in self._users.infos() if user != APPLIANCE),
+            multipart=len(self._multipart),
+            cached={"prepared": prepared, "shortcuts": len(kept), "foreign_keys": foreign_keys()},
+            audit_entries=self.log.count,
+            uses=self._use.counts.uses(kept),
+            failures=self._use.counts.failures(),
+        )
+
+    def _troubles(self) -> list[str]:
+        """Return what is wrong with the HSM; it may still be of use."""
+        troubles = [self.log.trouble] if self.log.trouble else []
+        try:
+            len(self._ring)
+        except StateError as error:
+            troubles.append(str(error))
+        return troubles
+
+    @guarded
+    def audit_entries(self, session: Session, first: int, limit: int = 0) -> list[AuditRow]:
+        """Return entries of the audit log from a sequence number on, at most 1000."""
+        return self.log.entries(first, limit)
+
+    @guarded
+    def verify_audit(self, session: Session, anchor: str | None = None) -> Verification:
+        """Look at every entry of the audit log, and compare it with an anchor that was kept elsewhere.
+
+        Raises ``AuditAnchorInvalid``.
+        """
+        return self.log.verify(anchor)
 
     def session(self, token: int) -> Session:
         """Return the session with that token. Raises ``Unauthenticated``."""
@@ -147,7 +194,20 @@ class Hsm(Administration):
 
     def logout(self, session: Session) -> None:
         """End a session and what belongs to it: session keys, multi-part operations, tokens. An ended one is let be."""
+        self._end(session, "logout")
+
+    def abandon(self, session: Session) -> None:
+        """End the session of a client that has gone without a logout."""
+        self._end(session, "abandon")
+
+    def close_session(self, session: Session) -> None:
+        """End a session from the HSM's side."""
+        self._end(session, "close_session")
+
+    def _end(self, session: Session, how: str) -> None:
         with self._lock:
+            if session.alive:
+                self.log.record_end(how, session)
             self._sessions.end(session)
             self._ring.drop_session(session)
             self._multipart.drop_session(session)
@@ -261,9 +321,10 @@ class Hsm(Administration):
         """Return a key's material as in an import, or ``None`` where settings, attributes or ownership forbid it."""
         entry = self._ring.entry(session, handle)
         extraction = self.settings.clear_key_extraction
-        if not policy.may_extract(session, entry, clear_key_extraction=extraction):
-            return None
-        return self._ring.material(entry)
+        may = policy.may_extract(session, entry, clear_key_extraction=extraction)
+        if not may or entry.record.attributes["OBJECT_CLASS"] == PUBLIC:
+            self.log.concerns_nothing()
+        return self._ring.material(entry) if may else None
 
     @guarded
     def wrap_key(
@@ -291,76 +352,6 @@ class Hsm(Administration):
         Raises ``WrappedKeyInvalid``, ``TemplateInconsistent``, ``AttributeInvalid``, ``StoreFull``, and as ``decrypt``.
         """
         return self._wrapping.unwrap(session, key, mechanism, parameters, wrapped, attributes)
-
-    def encrypt(
-        self, session: Session, key: KeyReference, mechanism: str, parameters: Parameters, data: bytes
-    ) -> tuple[bytes, dict[str, object] | None]:
-        """Encrypt; return the ciphertext and the parameters to decrypt with, if there are any.
-
-        Like ``decrypt``, ``sign`` and ``verify`` it raises ``Unauthenticated``, and ``KeyUseError`` and
-        ``MechanismError`` with their kinds.
-        """
-        result: tuple[bytes, dict[str, object] | None] = self._use.operation(session, _ENCRYPT, key, mechanism)(
-            parameters, data
-        )
-        return result
-
-    def decrypt(
-        self, session: Session, key: KeyReference, mechanism: str, parameters: Parameters, data: bytes
-    ) -> bytes:  # fmt: skip
-        """Decrypt."""
-        result: bytes = self._use.operation(session, _DECRYPT, key, mechanism)(parameters, data)
-        return result
-
-    def sign(
-        self, session: Session, key: KeyReference, mechanism: str, parameters: Parameters, data: bytes
-    ) -> bytes:  # fmt: skip
-        """Sign a digest, or the data where the mechanism does not hash; or make a MAC of the data."""
-        result: bytes = self._use.operation(session, _SIGN, key, mechanism)(parameters, data)
-        return result
-
-    def verify(
-        self,
-        session: Session,
-        key: KeyReference,
-        mechanism: str,
-        parameters: Parameters,
-        data: bytes,
-        signature: bytes,
-    ) -> bool:
-        """Tell whether a signature or MAC is right; one of the wrong form is not."""
-        result: bool = self._use.operation(session, _VERIFY, key, mechanism)(parameters, data, signature)
-        return result
-
-    def keep_shortcut(self, session: Session, name: bytes, kind: str, key: KeyReference, mechanism: str) -> None:
-        """Keep a use that has been allowed under a name in ``session.shortcuts`` too, for as long as it is."""
-        self._use.keep_shortcut(session, name, Operation(kind), key, mechanism)
-
-    @guarded
-    def begin(
-        self, session: Session, kind: str, key: KeyReference, mechanism: str, parameters: Parameters
-    ) -> tuple[int, dict[str, object] | None]:
-        """Begin a multi-part operation of a kind (``encrypt``, ``decrypt``, ``sign``).
-
-        Return its handle and parameters as ``encrypt`` does. Raises as ``encrypt``, and ``OperationLimit``.
-        """
-        operation = _KINDS.get(kind)
-        if operation is None:
-            raise MalformedRequest(f"a multi-part operation is one of {', '.join(_KINDS)}, not {kind[:32]!r}")
-        stream, chosen = self._use.stream(session, operation, key, mechanism)(parameters)
-        return self._multipart.begin(session, key, stream), chosen
-
-    def update(self, session: Session, operation: int, data: bytes) -> bytes:
-        """Give more data to a multi-part operation, return the output that is ready. Raises ``OperationNotFound``."""
-        return self._multipart.update(session, operation, data)
-
-    def finish(self, session: Session, operation: int, data: bytes) -> bytes:
-        """Give the last data to a multi-part operation, return the rest of the output; the operation is over."""
-        return self._multipart.finish(session, operation, data)
-
-    def abort(self, session: Session, operation: int) -> None:
-        """End a multi-part operation without its result. Raises ``OperationNotFound``."""
-        self._multipart.abort(session, operation)
 
 
 def _release(state: StateDirectory, store: Store | None) -> None:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from threading import RLock
 
 from hsmcore import policy
 from hsmcore.attributes import PRIVATE, PUBLIC, Value, changed
+from hsmcore.audit import AuditLog
 from hsmcore.errors import KeyNotFound, PermissionDenied
 from hsmcore.keys import Entry, KeyRecord, SessionKeys
 from hsmcore.making import NewKey
@@ -26,11 +28,12 @@ from hsmcore.tokens import DamagedEntry, TokenKeys, row_of
 class KeyRing:
     """All keys: adds, finds, changes, destroys and opens them."""
 
-    def __init__(self, store: Store, vault: Vault, sessions: Sessions, lock: RLock) -> None:
+    def __init__(self, store: Store, vault: Vault, sessions: Sessions, lock: RLock, log: AuditLog) -> None:
         self._store = store
         self._vault = vault
         self._sessions = sessions
         self._lock = lock
+        self._audit = log
         self._session_keys = SessionKeys()
         self._tokens = TokenKeys(store, vault)
         self._newest = store.newest_key()
@@ -38,17 +41,33 @@ class KeyRing:
     def __len__(self) -> int:
         return len(self._session_keys) + len(self._tokens)
 
+    def kinds(self) -> Counter[tuple[str, str, str]]:
+        """Count the keys by token or session, class and type."""
+        with self._lock:
+            kinds = Counter(("session", *kind) for kind in self._session_keys.kinds())
+            kinds.update({("token", *kind): count for kind, count in self._store.key_kinds().items()})
+        return kinds
+
     def add(self, session: Session, made: Sequence[NewKey]) -> tuple[KeyRecord, ...]:
         """Add new keys of the session's user, all or none. Raises ``Unauthenticated``, ``StoreFull``."""
         with self._lock:
             policy.require_alive(session)
             entries = [self._entry(session, new) for new in made]
             rows = [row_of(entry) for entry in entries if entry.sealed is not None]
+            self._audit.concerns(entries)
             if rows:
                 self._store.add_keys(rows)
-            for entry in entries:
-                self._put(entry)
-            return tuple(entry.record for entry in entries)
+                return self._added(entries)
+        # Without the lock, so that the log's entries of several threads go to the disk together.
+        self._audit.record(durable=False)
+        with self._lock:
+            policy.require_alive(session)
+            return self._added(entries)
+
+    def _added(self, entries: Sequence[Entry]) -> tuple[KeyRecord, ...]:
+        for entry in entries:
+            self._put(entry)
+        return tuple(entry.record for entry in entries)
 
     def _put(self, entry: Entry) -> None:
         if entry.session is None:
@@ -168,11 +187,14 @@ class KeyRing:
         """Give a key other attributes, on disk first."""
         record = replace(entry.record, attributes=attributes)
         new = self._secured(replace(entry, record=record), self.material(entry), entry.session)
+        self._audit.concerns([new])
         if new.sealed is not None and entry.sealed is None:
             self._store.add_keys([row_of(new)])
             self._session_keys.remove(entry.handle)
         elif new.sealed is not None:
             self._store.change_key(row_of(new))
+        else:
+            self._audit.record(durable=False)
         self._put(new)
         self._sessions.forget_key(entry.handle)
         return new
@@ -190,10 +212,12 @@ class KeyRing:
             entry = self.entry(session, handle)
             policy.require_owner(session, entry)
             policy.require_destroyable(entry)
+            self._audit.concerns([entry])
             if entry.session is None:
                 self._store.delete_keys([handle])
                 self._tokens.forget(handle)
             else:
+                self._audit.record(durable=False)
                 self._session_keys.remove(handle).erase()
             self._sessions.forget_key(handle)
 

@@ -91,6 +91,12 @@ class SessionKeys:
         """Return a session's keys."""
         return tuple(self._entries[handle] for handle in self._sessions.get(session, ()))
 
+    def kinds(self) -> Iterator[tuple[str, str]]:
+        """Yield the class and type of each key."""
+        for entry in self._entries.values():
+            attributes = entry.record.attributes
+            yield str(attributes["OBJECT_CLASS"]), str(attributes["KEY_TYPE"])
+
     def owned_by(self, owner: str) -> bool:
         """Tell whether the user owns a session key."""
         return any(entry.owner == owner for entry in self._entries.values())

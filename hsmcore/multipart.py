@@ -42,6 +42,10 @@ class MultiPart:
         self._lock = Lock()
         self._parts: dict[int, dict[int, _Part]] = {}
 
+    def __len__(self) -> int:
+        with self._lock:
+            return sum(map(len, self._parts.values()))
+
     def begin(self, session: Session, key: int | bytes, stream: Stream) -> int:
         """Keep an operation and return its handle (63 random bits). Raises ``OperationLimit``, ``Unauthenticated``."""
         with self._lock:

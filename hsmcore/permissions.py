@@ -1,9 +1,9 @@
 """Which role may do what: the table by which the door authorises every operation.
 
 A row is named for the method of ``hsmcore.Hsm`` that it guards. Each method that takes a session is ``guarded`` by its
-row; the use of a key is authorised when it is prepared (``hsmcore.use``), by the row of its operation, and who may
-begin a multi-part operation may go on with it (``hsmcore.multipart``). What a session may do to which key is for
-``hsmcore.policy``.
+row, and is a command of the audit log where ``hsmcore.events`` has a row of the same name; the use of a key is
+authorised when it is prepared (``hsmcore.use``), by the row of its operation, and who may begin a multi-part operation
+may go on with it (``hsmcore.multipart``). What a session may do to which key is for ``hsmcore.policy``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
+from hsmcore.audit import Door, audited
 from hsmcore.errors import PermissionDenied
+from hsmcore.events import EVENTS
 from hsmcore.sessions import ADMIN, CRYPTO_USER, UNACTIVATED_ADMIN, Session, ended
 
 _ADMINS = frozenset({ADMIN})
@@ -58,10 +60,12 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "verify": _CRYPTO_USERS,
     "begin": _CRYPTO_USERS,
     "key_store": _CRYPTO_USERS,
+    "audit_entries": _ADMINS,
+    "verify_audit": _ADMINS,
 }
 """Roles by operation. What is not here anybody may do: it takes no session, or like ``logout`` only ends one."""
 
-_Self = TypeVar("_Self")
+_Self = TypeVar("_Self", bound=Door)
 _Fields = ParamSpec("_Fields")
 _Result = TypeVar("_Result")
 
@@ -79,7 +83,10 @@ def require(session: Session, operation: str) -> None:
 def guarded(
     method: Callable[Concatenate[_Self, Session, _Fields], _Result],
 ) -> Callable[Concatenate[_Self, Session, _Fields], _Result]:
-    """Let a method of the door begin with ``require`` of its own row; a method without a row is not defined."""
+    """Let a method of the door begin with ``require`` of its own row; a method without a row is not defined.
+
+    With a row in ``EVENTS`` it is a command of the audit log too, and one that is refused is in the log as well.
+    """
     operation = method.__name__
     if operation not in PERMISSIONS:
         raise LookupError(f"the permission table has no row {operation}")
@@ -89,4 +96,4 @@ def guarded(
         require(session, operation)
         return method(door, session, *fields, **named)
 
-    return call
+    return audited(call) if operation in EVENTS else call

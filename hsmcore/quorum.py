@@ -185,10 +185,10 @@ class Tokens:
         self._clock = clock
         self._tokens: dict[bytes, Token] = {}
 
-    def add(self, session: Session, service: str, key: int | None, timeout: float) -> Token:
-        """Make a token; of an admin service a user has one at a time.
+    def require_room(self, session: Session, service: str, key: int | None) -> None:
+        """Raise ``QuorumTokenLimit`` where there are too many, ``QuorumTokenRefused`` for a second of a user.
 
-        Raises ``QuorumTokenRefused``, ``QuorumTokenLimit``.
+        That is for admin services, of which a user has one token at a time.
         """
         with self._lock:
             alive = self.alive()
@@ -200,6 +200,10 @@ class Tokens:
                 )
             if len(alive) >= MAX_TOKENS:
                 raise QuorumTokenLimit(f"there are {MAX_TOKENS} quorum tokens, which is the limit")
+
+    def add(self, session: Session, service: str, key: int | None, timeout: float) -> Token:
+        """Make a token, for which there must be room."""
+        with self._lock:
             token = Token(approval_data(session, service, key), service, key, session, self._clock(), timeout)
             self._tokens[token.digest] = token
             return token

@@ -12,6 +12,8 @@ kind                  fields
                       (SubjectPublicKeyInfo, empty where there is none)
 ``hsmbridge settings 1``  none
 ``hsmbridge quorum 1``  none
+``hsmbridge audit entry 1``  sequence number (8 bytes), hash of the entry; nothing is sealed but these
+``hsmbridge audit head 1``  number of entries (8 bytes), reboot counter (8 bytes)
 ``hsmbridge master 1``  the header of the master key's seal
 ====================  ==========================================================================================
 
@@ -174,6 +176,22 @@ class Vault:
     def open_quorum(self, sealed: bytes) -> bytes:
         """Return the quorum values and timeouts. Raises ``StoreDamaged``."""
         return self._open(sealed, context("quorum"), "the quorum values")
+
+    def seal_entry(self, sequence: int, digest: bytes) -> bytes:
+        """Seal the hash of an entry of the audit log."""
+        return self._sealer.seal(b"", context("audit entry", sequence.to_bytes(8, "big"), digest))
+
+    def sealed_entry(self, sequence: int, digest: bytes, seal: bytes) -> bool:
+        """Tell whether the seal is that of this entry and hash."""
+        return self._sealer.open(seal, context("audit entry", sequence.to_bytes(8, "big"), digest)) is not None
+
+    def seal_head(self, count: int, reboot: int, digest: bytes) -> bytes:
+        """Seal the head of the audit log: the last entry's hash, bound to the number of entries."""
+        return self._sealer.seal(digest, context("audit head", count.to_bytes(8, "big"), reboot.to_bytes(8, "big")))
+
+    def open_head(self, count: int, reboot: int, sealed: bytes) -> bytes | None:
+        """Return the hash of the last entry, ``None`` where the head was changed."""
+        return self._sealer.open(sealed, context("audit head", count.to_bytes(8, "big"), reboot.to_bytes(8, "big")))
 
     def _open(self, sealed: bytes, place: bytes, what: str) -> bytes:
         plain = self._sealer.open(sealed, place)

@@ -6,10 +6,12 @@ multi-part operations, session keys) is dropped when it ends.
 
 from __future__ import annotations
 
+import itertools
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from hsmcore.counts import Kept
 from hsmcore.errors import Unauthenticated
 
 ADMIN = "admin"
@@ -23,27 +25,45 @@ APPLIANCE_USER = "internal(APPLIANCE_USER)"
 
 
 class Session:
-    """One login. ``token`` is 63 random bits.
+    """One login. ``token`` is 63 random bits and a secret; ``number`` is what the audit log calls the session.
 
     ``prepared`` maps a key's handle, then mechanism and operation, to a function that was allowed for this session, so
-    that a repeated operation costs two look-ups. ``shortcuts`` maps the bytes of a request up to its data to the same
-    functions; what the bytes mean only the dispatcher knows. Both forget a key when it changes.
+    that a repeated operation costs two look-ups. ``shortcuts`` maps the bytes of a request up to its data to what
+    gives the same functions (see ``hsmcore.counts``); what the bytes mean only the dispatcher knows. Both forget a key
+    when it changes.
     """
 
-    __slots__ = ("alive", "prepared", "role", "shortcuts", "token", "username")
+    __slots__ = ("alive", "kept", "number", "prepared", "role", "shortcuts", "token", "username")
 
-    def __init__(self, token: int, username: str, role: str) -> None:
+    def __init__(self, token: int, number: int, username: str, role: str) -> None:
         self.token = token
+        self.number = number
         self.username = username
         self.role = role
         self.alive = True
         self.prepared: dict[object, dict[tuple[str, str], Callable[..., Any]]] = {}
-        self.shortcuts: dict[bytes, Callable[..., Any]] = {}
+        self.shortcuts: dict[bytes, Iterator[Callable[..., Any]]] = {}
+        self.kept: dict[bytes, Kept] = {}
+
+    def keep_shortcut(self, name: bytes, kept: Kept) -> None:
+        """Keep a shortcut under a name."""
+        old = self.kept.get(name)
+        if old is not None:
+            old.settle()
+        self.kept[name] = kept
+        self.shortcuts[name] = kept.turns
+
+    def clear_shortcuts(self) -> None:
+        """Forget all shortcuts, but not how often they were used."""
+        self.shortcuts.clear()
+        for kept in self.kept.values():
+            kept.settle()
+        self.kept.clear()
 
     def forget(self) -> None:
         """Drop everything that was prepared."""
         self.prepared.clear()
-        self.shortcuts.clear()
+        self.clear_shortcuts()
 
     def __repr__(self) -> str:
         return f"Session({self.username!r}, {self.role!r}, alive={self.alive})"
@@ -54,16 +74,21 @@ class Sessions:
 
     def __init__(self) -> None:
         self._alive: dict[int, Session] = {}
+        self._numbers = itertools.count(1)
 
     def __len__(self) -> int:
         return len(self._alive)
 
-    def begin(self, username: str, role: str) -> Session:
+    def next_number(self) -> int:
+        """Return the number of a login, which its session gets if there is one."""
+        return next(self._numbers)
+
+    def begin(self, number: int, username: str, role: str) -> Session:
         """Begin a session for a user whose password was right."""
         token = secrets.randbits(63)
         while token == 0 or token in self._alive:
             token = secrets.randbits(63)
-        session = self._alive[token] = Session(token, username, role)
+        session = self._alive[token] = Session(token, number, username, role)
         return session
 
     def get(self, token: int) -> Session:
@@ -91,7 +116,7 @@ class Sessions:
         """Drop what was prepared with a key, in every session."""
         for session in self._alive.values():
             if session.prepared.pop(handle, None) is not None:
-                session.shortcuts.clear()
+                session.clear_shortcuts()
 
 
 def ended() -> Unauthenticated:

@@ -1,22 +1,27 @@
 """The state directory: who has it, the key file, and where the database is.
 
 ``hsm.db`` is the database, ``master.key`` the key file (32 random bytes, mode 0600) of an HSM without passphrase,
-``hsm.lock`` the lock, which holds the process id of the process that has the directory.
+``hsm.lock`` the lock, which holds the process id of the process that has the directory. ``audit.anchor`` says where the
+audit log stood last, in two places of 128 bytes that are written in turn, so that one that is cut off harms nothing.
 """
 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hsmcore.errors import MasterKeyUnavailable, StateError, StateLocked, StateMissing, StoreFull
 from hsmcore.primitives.secrecy import KEY_BYTES, random_bytes
 
-_DATABASE, _KEY_FILE, _LOCK = "hsm.db", "master.key", "hsm.lock"
+_DATABASE, _KEY_FILE, _LOCK, _ANCHOR = "hsm.db", "master.key", "hsm.lock", "audit.anchor"
+_ANCHOR_BYTES = 128
+
+_log = logging.getLogger("hsmcore.state")
 
 
 class StateDirectory:
@@ -34,6 +39,8 @@ class StateDirectory:
         elif not (self.home / _DATABASE).is_file():
             raise missing(self.home)
         self._lock = self._take()
+        self._anchor = -1
+        self._anchors_written = 0
 
     @property
     def database(self) -> Path:
@@ -42,6 +49,11 @@ class StateDirectory:
 
     def close(self) -> None:
         """Let other processes have the directory."""
+        if self._anchor >= 0:
+            with suppress(OSError):
+                os.fsync(self._anchor)
+            os.close(self._anchor)
+            self._anchor = -1
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -86,6 +98,29 @@ class StateDirectory:
         if len(key) != KEY_BYTES:
             raise MasterKeyUnavailable(f"the master key's file {path} has {len(key)} bytes, not {KEY_BYTES}")
         return key
+
+    def read_anchors(self) -> list[bytes]:
+        """Return what the two places of the anchor's file hold; nothing where there is no such file."""
+        try:
+            content = (self.home / _ANCHOR).read_bytes()
+        except OSError:
+            return []
+        return [content[at : at + _ANCHOR_BYTES] for at in (0, _ANCHOR_BYTES)]
+
+    def write_anchor(self, anchor: bytes) -> None:
+        """Write the anchor, at most 128 bytes, over the older of the two.
+
+        It is not brought to the disk before the next ``close``: an older one than the log is no harm. Neither is a file
+        that cannot be written, which is logged.
+        """
+        try:
+            if self._anchor < 0:
+                self._anchor = os.open(self.home / _ANCHOR, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            place = self._anchors_written % 2 * _ANCHOR_BYTES
+            os.pwrite(self._anchor, anchor.ljust(_ANCHOR_BYTES, b"\0"), place)
+            self._anchors_written += 1
+        except OSError as error:
+            _log.warning("the audit log's anchor cannot be written: %s", error.strerror)
 
     def sync(self) -> None:
         """Bring the names of new files to the disk."""

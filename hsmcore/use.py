@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from threading import RLock
+from time import perf_counter
 from typing import Any
 
 from hsmcore import permissions, policy, primitives
 from hsmcore.approvals import Approvals
 from hsmcore.attributes import PUBLIC, Value
-from hsmcore.errors import KeyMaterialInvalid, KeyTypeInconsistent
+from hsmcore.counts import Counts
+from hsmcore.errors import HsmError, KeyMaterialInvalid, KeyTypeInconsistent
 from hsmcore.keyring import KeyRing
 from hsmcore.keys import Entry
 from hsmcore.limits import limited, limited_stream
@@ -47,6 +49,18 @@ class KeyUse:
         self._lock = lock
         self._strict = settings.strict_limits
         self._strong_hashes = settings.strong_hashes
+        self.counts = Counts()
+
+    def run(self, session: Session, kind: Operation, key: KeyReference, mechanism: str, *given: object) -> Any:
+        """Do a one-shot operation, and count and time it. Raises as ``operation``, and what the operation raises."""
+        began = perf_counter()
+        try:
+            result = self.operation(session, kind, key, mechanism)(*given)
+        except HsmError as error:
+            self.counts.add_failure(kind.value, type(error).__name__)
+            raise
+        self.counts.add(kind.value, mechanism, perf_counter() - began)
+        return result
 
     def operation(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Run:
         """Return the function of a one-shot operation, as it was prepared before if it was.
@@ -98,8 +112,8 @@ class KeyUse:
             if run is None:
                 return
             if len(session.shortcuts) >= SHORTCUTS:
-                session.shortcuts.clear()
-            session.shortcuts[name] = run
+                session.clear_shortcuts()
+            session.keep_shortcut(name, self.counts.kept(kind.value, mechanism, run))
 
     def stream(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Begin:
         """Return the function that begins a multi-part operation. Raises as ``operation``."""
@@ -112,6 +126,11 @@ class KeyUse:
         if self._strict and row.limit:
             begin = limited_stream(row, kind, begin)
         return self._with_approval(session, entry, begin) if policy.approvals_needed(entry, _USAGE) else begin
+
+
+def foreign_keys() -> int:
+    """Return how many opened public keys from outside are kept."""
+    return _foreign.cache_info().currsize
 
 
 @lru_cache(maxsize=FOREIGN_KEYS)

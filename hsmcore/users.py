@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Lock, RLock
 
+from hsmcore.audit import AuditLog
 from hsmcore.errors import (
     AccountLocked,
     AuthenticationFailed,
@@ -30,6 +31,7 @@ from hsmcore.errors import (
     UserLimit,
     UserNameInvalid,
     UserNotFound,
+    UserUnknown,
 )
 from hsmcore.primitives.proofs import proves
 from hsmcore.primitives.secrecy import hash_password, password_matches
@@ -46,6 +48,7 @@ FIRST_ADMIN = "admin"
 """The name of the user that a new HSM has."""
 
 _FIRST_NUMBER, _APPLIANCE_NUMBER = 1, 2
+_WRONG = "wrong user name, role or password"
 _NAME = re.compile(r"[A-Za-z0-9_]{1,31}", re.ASCII)
 
 
@@ -116,8 +119,9 @@ def first_user(vault: Vault, password: bytes | None) -> UserRow:
 class Users:
     """The users of an HSM, by name and role. Adding, changing and deleting is done under the HSM's lock."""
 
-    def __init__(self, store: Store, vault: Vault, lock: RLock) -> None:
+    def __init__(self, store: Store, vault: Vault, lock: RLock, log: AuditLog) -> None:
         self._store = store
+        self._audit = log
         self._vault = vault
         self._lock = lock
         self._users = {(row.username, row.role): _User(row) for row in store.users()}
@@ -142,7 +146,7 @@ class Users:
         user = self._users.get((username.lower(), role)) if _NAME.fullmatch(username) else None
         if user is None:
             password_matches(password, self._nobody)
-            raise _wrong()
+            raise UserUnknown(_WRONG)
         with user.guard:
             verifier, key = self._vault.open_user(user.row), user.row.mfa_key
             if key is not None and (signed is None or not signed.signature):
@@ -155,14 +159,17 @@ class Users:
                 raise AccountLocked(
                     f"the account {user.row.username!r} is locked; an admin unlocks it with a new password"
                 )
-            self._count(user, right=right)
-            if not right:
-                raise _wrong()
+            failure = None if right else _wrong()
+            self._count(user, failure)
+            if failure is not None:
+                raise failure
             return user.row
 
-    def _count(self, user: _User, *, right: bool) -> None:
+    def _count(self, user: _User, failure: AuthenticationFailed | None) -> None:
         """Count wrong passwords, on disk too; a right one starts again. On a full disk, memory keeps the count."""
-        failures = 0 if right else user.row.failures + 1
+        failures = 0 if failure is None else user.row.failures + 1
+        if failure is not None:
+            self._audit.refuse(failure)
         if failures == user.row.failures:
             return
         old, user.row = user.row, replace(user.row, failures=failures)
@@ -271,7 +278,7 @@ def _second_factor(row: UserRow) -> MfaRequired:
 
 
 def _wrong() -> AuthenticationFailed:
-    return AuthenticationFailed("wrong user name, role or password")
+    return AuthenticationFailed(_WRONG)
 
 
 def _unknown(username: str, role: str) -> UserNotFound:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bridge.cli import daemon, initialize, keys, keystores, tools, users
+from bridge.cli import audit, daemon, initialize, keys, keystores, tools, users
 from bridge.handlers import server_version
 from bridge.paths import default_home
 from hsmcore.errors import (
@@ -106,6 +106,7 @@ for _command in (
     users.user,
     keys.key,
     keystores.keystore,
+    audit.audit,
     tools.jar,
     tools.keytool,
     tools.jarsigner,

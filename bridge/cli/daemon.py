@@ -8,8 +8,10 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -26,12 +28,29 @@ _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
 """How long a daemon may take to end, in seconds; it lets answers under way finish for 5."""
 _READY = b"ready"
+_LEVELS = ("error", "warn", "info", "debug")
+"""As ``bridge.logs.LEVELS``, which this module does not load."""
 _SECRETS = ("HSM_USER", "HSM_PASSWORD", "HSM_ADMIN_PASSWORD", "HSM_PASSPHRASE")
 
 
+def _options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that the daemon has, however it is started."""
+    level = click.option(
+        "--log-level", type=click.Choice(_LEVELS), default="info", show_default=True,
+        help="What the log has, of this or greater weight.",
+    )  # fmt: skip
+    port = click.option(
+        "--metrics-port", type=click.IntRange(0, 65535),
+        help="Serve metrics for Prometheus and /healthz on this port of 127.0.0.1; 0 is any free one.",
+    )  # fmt: skip
+    return level(port(command))
+
+
 @click.command()
+@_options
+@click.option("--foreground", is_flag=True, help="Be the daemon, for systemd or a container; SIGTERM ends it.")
 @click.pass_obj
-def start(home: Path) -> None:
+def start(home: Path, log_level: str, metrics_port: int | None, foreground: bool) -> None:
     """Start the daemon; return when it answers.
 
     It serves the HSM to every JVM of this operating-system user, through a socket in the state directory.
@@ -39,19 +58,25 @@ def start(home: Path) -> None:
     \b
     Example:
       hsm start
+      hsm start --metrics-port 9464 --log-level debug
       keytool -list -storetype CloudHSM -keystore certs.store -storepass changeit \\
           -providerpath "$(hsm jar)" -providerclass com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider
     """
-    socket = socket_path(home)
+    path = socket_path(home)
+    if foreground:
+        _serve(home, passphrase(), _notify_systemd, log_level, metrics_port)
+        return
     running = _status(home)
     if running is not None:
-        click.echo(f"A daemon is running already, pid {running['pid']}, socket {socket}")
+        click.echo(f"A daemon is running already, pid {running['pid']}, socket {path}")
         return
-    _spawn(home)
+    _spawn(home, log_level, metrics_port)
     running = _status(home)
     if running is None:
         raise StateError(f"the daemon ended as soon as it had started; see {log_path(home)}")
-    click.echo(f"Started, pid {running['pid']}, socket {socket}")
+    click.echo(f"Started, pid {running['pid']}, socket {path}")
+    if "metrics" in running:
+        click.echo(f"Metrics: {running['metrics']}")
 
 
 @click.command()
@@ -85,7 +110,7 @@ def stop(home: Path) -> None:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: pid, socket, version, keys, sessions.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with all of it.")
 @click.pass_obj
 def status(home: Path, as_json: bool) -> None:
     """Say whether the daemon runs; exit code 1 where it does not.
@@ -98,25 +123,21 @@ def status(home: Path, as_json: bool) -> None:
     if running is None:
         raise DaemonUnreachable(f"no daemon answers at {socket_path(home)}; `hsm start` starts one")
     shown = {"pid": running["pid"], "socket": str(socket_path(home))}
-    shown |= {name: running[name] for name in ("version", "keys", "sessions", "home")}
+    shown |= {name: value for name, value in running.items() if name != "pid"}
     if as_json:
         click.echo(json.dumps(shown))
         return
     for name, value in shown.items():
-        click.echo(f"{name:<10}{value}")
+        click.echo(f"{name:<14} {value}")
 
 
 @click.command("daemon-run", hidden=True)
+@_options
 @click.option("--ready-fd", type=int, required=True)
 @click.pass_obj
-def serve(home: Path, ready_fd: int) -> None:
+def serve(home: Path, log_level: str, metrics_port: int | None, ready_fd: int) -> None:
     """Be the daemon: read the passphrase from standard input, tell through ``--ready-fd`` how it went."""
-    # Imported here: it loads the core, which no other command of this module needs.
-    from bridge import daemon
-
     given = sys.stdin.buffer.read()
-    os.chdir("/")
-    os.umask(0o077)
 
     def ready() -> None:
         # From here on nobody reads the streams that it was started with.
@@ -127,10 +148,30 @@ def serve(home: Path, ready_fd: int) -> None:
         os.close(ready_fd)
 
     try:
-        daemon.run(home, passphrase=given or None, ready=ready)
+        _serve(home, given or None, ready, log_level, metrics_port)
     except (HsmError, OSError) as error:
         os.write(ready_fd, str(error).encode())
         raise
+
+
+def _serve(
+    home: Path, given: bytes | None, ready: Callable[[], None], log_level: str, metrics_port: int | None
+) -> None:  # fmt: skip
+    # Imported here: it loads the core, which no other command of this module needs.
+    from bridge import daemon
+
+    os.chdir("/")
+    for name in _SECRETS:
+        os.environ.pop(name, None)
+    daemon.run(home, passphrase=given, ready=ready, log_level=log_level, metrics_port=metrics_port)
+
+
+def _notify_systemd() -> None:
+    """Tell the service manager, where one asks, that the daemon answers (sd_notify(3))."""
+    address = os.environ.pop("NOTIFY_SOCKET", "")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+            told.sendto(b"READY=1", address.replace("@", "\0", 1) if address.startswith("@") else address)
 
 
 def _status(home: Path) -> dict[str, Value] | None:
@@ -144,11 +185,14 @@ def _status(home: Path) -> dict[str, Value] | None:
     return answer
 
 
-def _spawn(home: Path) -> None:
+def _spawn(home: Path, log_level: str, metrics_port: int | None) -> None:
     """Start the daemon as a process of its own and wait until it is ready. Raises ``StateError`` with its reason."""
     environment = {name: value for name, value in os.environ.items() if name not in _SECRETS}
     reader, writer = os.pipe()
     command = [sys.executable, "-m", "bridge", "--home", str(home), "daemon-run", "--ready-fd", str(writer)]
+    command += ["--log-level", log_level]
+    if metrics_port is not None:
+        command += ["--metrics-port", str(metrics_port)]
     with io.FileIO(reader) as told, TemporaryFile() as errors:
         try:
             process = subprocess.Popen(

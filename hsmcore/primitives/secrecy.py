@@ -1,4 +1,4 @@
-"""What the HSM protects its own secrets with: AES-256-GCM (SP 800-38D) and Argon2id (RFC 9106)."""
+"""What the HSM protects itself with: AES-256-GCM (SP 800-38D), Argon2id (RFC 9106) and SHA-256 (FIPS 180-4)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 
 from cryptography.exceptions import InvalidKey, InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256, Hash
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 KEY_BYTES = 32
@@ -59,6 +60,13 @@ def password_matches(password: bytes, verifier: str) -> bool:
     except InvalidKey:
         return False
     return True
+
+
+def sha256(data: bytes) -> bytes:
+    """Return the SHA-256 digest, 32 bytes."""
+    digest = Hash(SHA256())
+    digest.update(data)
+    return digest.finalize()
 
 
 def random_bytes(count: int) -> bytes:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from sqlalchemy import Connection, delete, insert, inspect, select, text, update
 
 from hsmcore.errors import StateVersion
 from hsmcore.sealing import KeyRow, UserRow
-from hsmcore.store import keys
+from hsmcore.store import audit, keys
+from hsmcore.store.audit import Record, StoredHead
 from hsmcore.store.engine import connect, store_errors
 from hsmcore.store.keys import KeyQuery
 from hsmcore.store.schema import HEAD, HSM, KEYS, KNOWN, USERS
@@ -28,11 +29,24 @@ class HsmRow:
     quorum: bytes
 
 
+class Journal(Protocol):
+    """Who says what the audit log gets in each transaction."""
+
+    def changing(self) -> AbstractContextManager[Record | None]:
+        """Give what to write; when the context is left without an error, it is written."""
+
+
 class Store:
-    """A database of one HSM. Every method raises ``StateError`` and its kinds; one that raises changed nothing."""
+    """A database of one HSM. Every method raises ``StateError`` and its kinds; one that raises changed nothing.
+
+    Once there is a ``journal``, each change takes its entries of the audit log into its transaction.
+    """
 
     def __init__(self, url: str) -> None:
         self._engine = connect(url)
+        self._undurable = self._engine.execution_options(durable=False)
+        self._log = audit.Appender(self._engine.dialect)
+        self.journal: Journal | None = None
 
     @classmethod
     def in_file(cls, path: Path) -> Self:
@@ -52,10 +66,11 @@ class Store:
                 return False
             return connection.execute(select(HSM.c.id)).first() is not None
 
-    def initialize(self, hsm: HsmRow, admin: UserRow) -> None:
-        """Make the tables and the HSM with its first user, in one transaction."""
+    def initialize(self, hsm: HsmRow, admin: UserRow, record: Record) -> None:
+        """Make the tables and the HSM with its first user and entries of the log, in one transaction."""
         with store_errors(), self._engine.begin() as connection:
             _migrate(connection, hsm.quorum)
+            self._log.append(connection, record)
             values = {"id": 1, "master": hsm.master, "settings": hsm.settings, "quorum": hsm.quorum}
             connection.execute(insert(HSM).values(values))
             connection.execute(insert(USERS), [_user_values(admin)])
@@ -109,6 +124,11 @@ class Store:
         with store_errors(), self._engine.connect() as connection:
             return keys.count(connection)
 
+    def key_kinds(self) -> dict[tuple[str, str], int]:
+        """Return how many token keys there are of each object class and key type."""
+        with store_errors(), self._engine.connect() as connection:
+            return keys.kinds(connection)
+
     def newest_key(self) -> int:
         """Return when the newest token key was made, in ms since 1970."""
         with store_errors(), self._engine.connect() as connection:
@@ -140,6 +160,28 @@ class Store:
         with self._changing() as connection:
             connection.execute(insert(KEYS), keys.values(rows))
 
+    def record(self) -> None:
+        """Change nothing but what the log says."""
+        with self._recording() as record:
+            if record is not None:
+                self.append_audit(record)
+
+    def append_audit(self, record: Record) -> None:
+        """Write to the audit log and nothing else."""
+        engine = self._engine if record.durable else self._undurable
+        with store_errors(), engine.begin() as connection:
+            self._log.append(connection, record)
+
+    def audit_rows(self, first: int, limit: int) -> list[tuple[object, ...]]:
+        """Return the log's rows from a sequence number on, as they are stored, edited or not."""
+        with store_errors(), self._engine.connect() as connection:
+            return audit.rows(connection, first, limit)
+
+    def audit_state(self) -> tuple[StoredHead | None, tuple[object, ...] | None]:
+        """Return the log's head and last row, as they are stored."""
+        with store_errors(), self._engine.connect() as connection:
+            return audit.head(connection), audit.last(connection)
+
     def change_key(self, row: KeyRow) -> None:
         """Replace a key's row."""
         with self._changing() as connection:
@@ -152,9 +194,14 @@ class Store:
 
     @contextmanager
     def _changing(self) -> Iterator[Connection]:
-        """A transaction; the errors of its commit are translated too."""
-        with store_errors(), self._engine.begin() as connection:
+        """A transaction, with what the log says of it; the errors of its commit are translated too."""
+        with self._recording() as record, store_errors(), self._engine.begin() as connection:
+            if record is not None:
+                self._log.append(connection, record)
             yield connection
+
+    def _recording(self) -> AbstractContextManager[Record | None]:
+        return nullcontext() if self.journal is None else self.journal.changing()
 
 
 # As text, so that the columns' types convert nothing: one damaged value would otherwise end the reading of all rows.

@@ -1,7 +1,9 @@
 """Connections to the database, and its errors as the HSM's.
 
 SQLite runs in WAL mode with ``synchronous=FULL``: a transaction that was acknowledged is on disk, and a process that is
-killed leaves a database that opens. Nothing else here or in the queries is particular to it.
+killed leaves a database that opens. A transaction with the execution option ``durable=False`` is not waited for until
+it is on disk: a power cut may take it back, the end of the process does not. Nothing else here or in the queries is
+particular to SQLite.
 """
 
 from __future__ import annotations
@@ -41,6 +43,10 @@ def _configure(connection: Any, record: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
+    mode = "FULL" if connection.get_execution_options().get("durable", True) else "NORMAL"
+    if connection.info.get("synchronous") != mode:
+        connection.exec_driver_sql(f"PRAGMA synchronous={mode}")
+        connection.info["synchronous"] = mode
     connection.exec_driver_sql("BEGIN")
 
 

@@ -71,6 +71,12 @@ def count(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(_KEYS)).scalar_one()
 
 
+def kinds(connection: Connection) -> dict[tuple[str, str], int]:
+    """Return how many token keys there are of each object class and key type."""
+    grouped = select(_C.object_class, _C.key_type, func.count()).group_by(_C.object_class, _C.key_type)
+    return {(str(object_class), str(key_type)): count for object_class, key_type, count in connection.execute(grouped)}
+
+
 def newest(connection: Connection) -> int:
     """Return when the newest key was made, in ms since 1970, 0 where there is none."""
     created = connection.execute(select(func.max(_C.created))).scalar_one()

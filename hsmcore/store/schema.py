@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
-HEAD = "0002"
+HEAD = "0004"
 """The newest migration."""
-KNOWN = ("0001", "0005", HEAD)
+KNOWN = ("0001", "0005", "0002", HEAD)
 """Every migration that this version knows."""
 
 METADATA = MetaData()
@@ -48,4 +48,33 @@ KEYS = Table(
     Index("keys_by_label", "label", "object_class", "owner"),
     Index("keys_by_owner", "owner"),
     Index("keys_by_public_key", "public_key_info"),
+)
+
+AUDIT = Table(
+    "audit",
+    METADATA,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("time", BigInteger, nullable=False, comment="µs since 1970"),
+    Column("reboot", BigInteger, nullable=False),
+    Column("opcode", String(64), nullable=False),
+    Column("session", BigInteger, nullable=False),
+    Column("response", BigInteger, nullable=False),
+    Column("log_type", String(32), nullable=False),
+    Column("user_name", Text, nullable=False),
+    Column("user_type", BigInteger, nullable=False),
+    Column("secret_handle", BigInteger, nullable=False),
+    Column("public_handle", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("previous", LargeBinary, nullable=False, comment="hash of the entry before"),
+    Column("hash", LargeBinary, nullable=False, comment="SHA-256, see hsmcore.chain"),
+    Column("seal", LargeBinary, nullable=False, comment="of the hash, see hsmcore.sealing"),
+)
+
+AUDIT_HEAD = Table(
+    "audit_head",
+    METADATA,
+    Column("id", Integer, CheckConstraint("id = 1", name="only_one_head"), primary_key=True, autoincrement=False),
+    Column("count", BigInteger, nullable=False, comment="number of entries"),
+    Column("reboot", BigInteger, nullable=False, comment="reboot counter"),
+    Column("sealed", LargeBinary, nullable=False, comment="hash of the last entry, sealed"),
 )

@@ -75,6 +75,8 @@ ALLOWED = {
     "QUORUM_TIMEOUTS": "nuac",
     "QUORUM_SET_TIMEOUT": "a",
     "QUORUM_SET_KEY": "c",
+    "AUDIT_LIST": "a",
+    "AUDIT_VERIFY": "a",
 }
 """Roles that may call an operation, by their letters: not logged in, unactivated admin, admin, crypto user."""
 
@@ -86,6 +88,7 @@ _FIELDS: dict[str, tuple[Value, ...]] = {
     "QUORUM_DELETE": ("user",),
     "QUORUM_SET_VALUE": ("user", 0),
     "QUORUM_SET_TIMEOUT": ("generated", 0),
+    "AUDIT_VERIFY": (None,),
 }
 """Fields of the operations for which samples of the right types would say nothing about permission."""
 _OWN: dict[str, tuple[Value, ...]] = {

@@ -13,6 +13,7 @@ _ADDED = {
     "keys": ("label", "object_class", "key_type"),
 }
 """Columns by table."""
+_TABLES = ("audit", "audit_head")
 _INDEXES = ("keys_by_time", "keys_by_label", "keys_by_owner", "keys_by_public_key")
 
 
@@ -21,6 +22,8 @@ def make_first(home: Path) -> None:
     with closing(sqlite3.connect(home / "hsm.db")) as connection, connection:
         for index in _INDEXES:
             connection.execute(f"DROP INDEX {index}")
+        for table in _TABLES:
+            connection.execute(f"DROP TABLE {table}")
         for table, columns in _ADDED.items():
             for column in columns:
                 connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")

@@ -48,11 +48,14 @@ def test_opening_reads_no_key(home: Path) -> None:
     with counted() as statements, Hsm.open(home):
         pass
     assert not [statement for statement in statements if "material" in statement]
+    assert len([statement for statement in statements if "FROM audit " in statement]) == 2, (
+        "the last entry, the anchor's"
+    )
     with counted() as statements, Hsm.open(home) as hsm:
         hsm.login("cu1", PASSWORDS["cu1"])
         opening = len(statements)
         hsm.status()
-    assert len(statements) == opening + 1
+        assert len(statements) == opening + 1
 
 
 def test_a_key_is_read_once_and_alone(home: Path) -> None:

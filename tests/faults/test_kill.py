@@ -1,4 +1,4 @@
-"""kill -9 at any moment loses no acknowledged key and corrupts nothing."""
+"""kill -9 at any moment loses no acknowledged key and no entry of the audit log, and corrupts nothing."""
 
 from __future__ import annotations
 
@@ -26,15 +26,18 @@ def test_kill_at_random_points(site: Site, capsys: pytest.CaptureFixture[str]) -
         site.must("start")
         pid = json.loads(site.must("status", "--json"))["pid"]
         _check(site, acknowledged, destroyed)
-        worker = threading.Thread(target=_generate, args=(site, number, acknowledged, destroyed))
+        begun = threading.Event()
+        worker = threading.Thread(target=_generate, args=(site, number, acknowledged, destroyed, begun))
         worker.start()
-        time.sleep(chance.uniform(0.05, 0.25))
+        assert begun.wait(60)
+        time.sleep(chance.uniform(0.0, 0.2))
         os.kill(pid, signal.SIGKILL)
         worker.join(timeout=30)
         assert not worker.is_alive()
     site.must("start")
     _check(site, acknowledged, destroyed)
     assert acknowledged
+    _check_log(site, acknowledged, destroyed)
     with capsys.disabled():
         print(
             f"\nkill -9: {ROUNDS} rounds, {len(acknowledged)} acknowledged keys, {len(destroyed)} destroyed, none lost"
@@ -47,7 +50,9 @@ def _login(site: Site) -> Client:
     return client
 
 
-def _generate(site: Site, number: int, acknowledged: dict[int, str], destroyed: set[int]) -> None:
+def _generate(
+    site: Site, number: int, acknowledged: dict[int, str], destroyed: set[int], begun: threading.Event
+) -> None:
     """Make and destroy token keys until the daemon dies, noting what was answered."""
     try:
         with _login(site) as client:
@@ -55,6 +60,8 @@ def _generate(site: Site, number: int, acknowledged: dict[int, str], destroyed: 
                 label = f"{number}-{count}"
                 (record,) = client.call("GENERATE_KEY", "AES_KEY_GEN", {"LABEL": label, "SIZE": 256, "TOKEN": True})
                 acknowledged[record["HANDLE"]] = label
+                begun.set()
+                client.call("GENERATE_KEY", "AES_KEY_GEN", {"TOKEN": False})
                 if count % 4 == 3:
                     handle = record["HANDLE"]
                     del acknowledged[handle]
@@ -74,3 +81,17 @@ def _check(site: Site, acknowledged: dict[int, str], destroyed: set[int]) -> Non
         for handle in list(acknowledged)[-5:]:
             sealed, parameters = client.call("ENCRYPT", handle, "AES_GCM", None, b"text")
             assert client.call("DECRYPT", handle, "AES_GCM", parameters, sealed) == (b"text",)
+
+
+def _check_log(site: Site, acknowledged: dict[int, str], destroyed: set[int]) -> None:
+    """The log is whole, and what was acknowledged is in it, session keys too."""
+    verified = json.loads(site.must("audit", "verify", "--json"))
+    assert verified["findings"] == []
+    assert verified["reboot"] > ROUNDS
+    log = [json.loads(line) for line in site.must("audit", "list", "--json").splitlines()]
+    assert [entry["sequence"] for entry in log] == list(range(len(log)))
+    made = {entry["secret_handle"] for entry in log if entry["opcode"] == "CN_GENERATE_KEY"}
+    gone = {entry["secret_handle"] for entry in log if entry["opcode"] == "CN_TOMBSTONE_OBJECT"}
+    assert made >= acknowledged.keys() | destroyed
+    assert gone >= destroyed
+    assert not gone & acknowledged.keys()

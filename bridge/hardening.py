@@ -1,0 +1,49 @@
+"""What a process does so that the keys in its memory stay there (Linux; see docs/threat-model.md)."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+from pathlib import Path
+
+_PR_SET_DUMPABLE = 4
+"""prctl(2)."""
+_MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
+"""mlockall(2)."""
+_CAP_IPC_LOCK = 14
+"""capabilities(7)."""
+
+
+def no_core_dump() -> None:
+    """Let no crash write this process's memory to a file."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def harden() -> list[str]:
+    """Harden a process that is the HSM and nothing else, and return what could not be done.
+
+    No core dumps; not dumpable, so that no process of the same user reads its memory, attaches to it or opens its files
+    under ``/proc``; memory locked, so that nothing of it is swapped out; new files private.
+    """
+    os.umask(0o077)
+    no_core_dump()
+    libc = ctypes.CDLL(None, use_errno=True)
+    left = []
+    if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        left.append(f"the process stays dumpable: {os.strerror(ctypes.get_errno())}")
+    if not _may_lock():
+        left.append("memory is not locked: RLIMIT_MEMLOCK is not unlimited")
+    elif libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) != 0:
+        left.append(f"memory is not locked: {os.strerror(ctypes.get_errno())}")
+    return left
+
+
+def _may_lock() -> bool:
+    """Tell whether all memory may be locked: under a limit, a later allocation would fail instead."""
+    if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] == resource.RLIM_INFINITY:
+        return True
+    for line in Path("/proc/self/status").read_text("ascii").splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> _CAP_IPC_LOCK & 1)
+    return False

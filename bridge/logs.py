@@ -1,0 +1,61 @@
+"""The daemon's log: one JSON object a line, times in UTC, in a file of mode 0600 that is rotated."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+import structlog
+
+LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
+"""Names of CloudHSM's levels; its ``trace`` is not told apart from ``debug``."""
+LARGEST = 10 * 1024 * 1024
+"""Size of a log file that is not exceeded, in bytes (10 MiB)."""
+KEPT = 5
+"""Older files that are kept beside it."""
+
+
+class _PrivateFile(RotatingFileHandler):
+    """Makes its files with mode 0600, whatever the mask."""
+
+    def _open(self) -> io.TextIOWrapper:
+        descriptor = os.open(self.baseFilename, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        return io.TextIOWrapper(os.fdopen(descriptor, "ab"), encoding="utf-8", errors="backslashreplace")
+
+
+@contextmanager
+def logging_to(path: Path, level: str = "info") -> Iterator[None]:
+    """Send what all loggers say at this level or above to the file."""
+    handler = _PrivateFile(path, maxBytes=LARGEST, backupCount=KEPT)
+    handler.setFormatter(_formatter())
+    logger = logging.getLogger()
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(LEVELS[level])
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def _formatter() -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+        ],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.EventRenamer("message"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+    )
