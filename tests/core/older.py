@@ -8,9 +8,9 @@ from pathlib import Path
 
 FIRST = "0001"
 _ADDED = {
-    "hsm": ("quorum",),
+    "hsm": ("quorum", "serial"),
     "users": ("number", "mfa_key", "quorum_key"),
-    "keys": ("label", "object_class", "key_type"),
+    "keys": ("label", "object_class", "key_type", "sharing"),
 }
 """Columns by table."""
 _INDEXES = ("keys_by_time", "keys_by_label", "keys_by_owner", "keys_by_public_key")
@@ -24,4 +24,5 @@ def make_first(home: Path) -> None:
         for table, columns in _ADDED.items():
             for column in columns:
                 connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        connection.execute("DROP TABLE shares")
         connection.execute("UPDATE alembic_version SET version_num = ?", (FIRST,))
