@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hsmcore.attributes import PUBLIC, TABLE, Value, normal
+from hsmcore.attributes import PRIVATE, PUBLIC, TABLE, Value, normal
 from hsmcore.errors import AttributeInvalid
 from hsmcore.keys import NOT_SHARED, Entry, KeyRecord, Sharing
-from hsmcore.primitives.facts import check_value, public_length, public_numbers
+from hsmcore.primitives.facts import ML_DSA_PRIVATE, check_value, public_length, public_numbers
 
 _ADDED: dict[str, type[Value]] = {"CHECK_VALUE": bytes, "KEY_LENGTH": int, "MODULUS": bytes, "EC_POINT": bytes}
 DERIVED = frozenset({*_ADDED, "MODULUS_BITS", "PUBLIC_EXPONENT", "EXTRACTABLE"})
@@ -38,6 +38,8 @@ def describe(entry: Entry, sharing: Sharing, material: bytes) -> KeyDescription:
     """
     attributes, info = entry.record.attributes, entry.record.public_key_info
     derived: dict[str, Value] = {"KEY_LENGTH": len(material)}
+    if attributes["OBJECT_CLASS"] == PRIVATE and attributes["KEY_TYPE"] == "ML_DSA":
+        derived["KEY_LENGTH"] = ML_DSA_PRIVATE[str(attributes["PARAMETER_SET"])]
     check = check_value(str(attributes["KEY_TYPE"]), material, info)
     if check is not None:
         derived["CHECK_VALUE"] = check
