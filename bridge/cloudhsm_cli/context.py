@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import getpass
 import sys
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from typing import Self
 
 from bridge.cli.access import connected
 from bridge.client import Client, DaemonUnreachable
@@ -16,17 +18,22 @@ from bridge.codec import Value
 class Context:
     """One run of the program. The HSM is opened when a command first needs it."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
+    def __init__(self, connect: Callable[[], AbstractContextManager[Client]]) -> None:
+        self._connect = connect
         self.username = ""
         self.role = ""
         self._client: Client | None = None
         self._open = ExitStack()
 
+    @classmethod
+    def at(cls, home: Path) -> Self:
+        """Use the HSM in a state directory: through its daemon, or opened here."""
+        return cls(lambda: connected(home))
+
     def call(self, operation: str, *fields: Value) -> tuple[Value, ...]:
         """Do one operation of the protocol. Raises ``HsmError``."""
         if self._client is None:
-            self._client = self._open.enter_context(connected(self.home))
+            self._client = self._open.enter_context(self._connect())
         try:
             return self._client.call(operation, *fields)
         except DaemonUnreachable:

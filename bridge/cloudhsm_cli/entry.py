@@ -63,7 +63,7 @@ def _attempted(make: Callable[[], str]) -> str | Answer:
 
 
 def _single(words: Sequence[str], home: Path) -> int:
-    context = Context(home)
+    context = Context.at(home)
     try:
         answer = run(context, words, single=True)
     finally:

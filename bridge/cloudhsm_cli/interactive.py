@@ -11,6 +11,7 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
 from prompt_toolkit.history import InMemoryHistory
+from prompt_toolkit.shortcuts import CompleteStyle
 
 from bridge.cloudhsm_cli import completion
 from bridge.cloudhsm_cli.commands import COMMANDS, PARSER
@@ -34,7 +35,7 @@ def interact(words: Sequence[str], home: Path) -> int:
         return 1
     at_terminal = sys.stdin.isatty()
     next_line = _prompting() if at_terminal else sys.stdin.readline
-    context = Context(home)
+    context = Context.at(home)
     failed = False
     try:
         while line := _read(next_line):
@@ -106,5 +107,7 @@ class _Words(Completer):
 
 
 def _prompting() -> Callable[[], str]:
-    session: PromptSession[str] = PromptSession(PROMPT, completer=_Words(), history=_History())
+    session: PromptSession[str] = PromptSession(
+        PROMPT, completer=_Words(), history=_History(), complete_style=CompleteStyle.READLINE_LIKE
+    )
     return lambda: session.prompt() + "\n"

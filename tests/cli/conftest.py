@@ -68,11 +68,14 @@ class Site:
             kept |= {"CLOUDHSM_ROLE": ROLES[user], "CLOUDHSM_PIN": f"{user}:{PASSWORDS[user]}"}
         return kept
 
-    def run(self, *words: str, user: str | None = None, typed: str = "", program: str = "cloudhsm-cli") -> Answer:
+    def run(
+        self, *words: str, user: str | None = None, typed: str = "", program: str = "cloudhsm-cli",
+        variables: dict[str, str] | None = None,
+    ) -> Answer:  # fmt: skip
         """Run a program."""
         done = subprocess.run(
             [BIN / program, *words], input=typed.encode("utf-8", "surrogateescape"), capture_output=True,
-            env=self.environment(user), cwd=self.work, timeout=120,
+            env=self.environment(user) | (variables or {}), cwd=self.work, timeout=120,
         )  # fmt: skip
         return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
 
