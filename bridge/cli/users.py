@@ -18,8 +18,8 @@ _file = click.option("--password-file", metavar="FILE", help="Read the password 
 def user() -> None:
     """Create, list and delete users, change passwords; the other commands are CloudHSM's.
 
-    What changes a user logs in as the admin, with HSM_ADMIN_PASSWORD or the answer at the terminal. CloudHSM's answer in
-    JSON and log in with CLOUDHSM_ROLE and CLOUDHSM_PIN; docs/cli.md has them all.
+    What changes a user logs in as the admin, with HSM_ADMIN_PASSWORD or the answer at the terminal. CloudHSM's answer
+    in JSON and log in with CLOUDHSM_ROLE and CLOUDHSM_PIN; docs/cli.md has them all.
     """
 
 

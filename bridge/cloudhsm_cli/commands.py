@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bridge.cloudhsm_cli import cluster, keys, signing, users
+from bridge.cloudhsm_cli import cluster, keys, quorum, signing, users
 from bridge.cloudhsm_cli.attributes import CURVE_CHOICES, NAMES
 from bridge.cloudhsm_cli.parser import Parser
 from bridge.cloudhsm_cli.table import ADMIN, CRYPTO_USER, Command, Handler, Kind, Option
@@ -23,6 +23,11 @@ _CLUSTER = Option("cluster-id", "Id of the cluster to use; accepted, there is on
 _USERNAME = Option("username", "Name of the user: at most 31 letters, digits and underscores").needed()
 _ROLE = Option("role", "Role of the user", choices=(ADMIN, CRYPTO_USER)).needed()
 _PASSWORD = Option("password", "The password; asked for where it is not given", Kind.SECRET)
+_APPROVAL = Option("approval", "File with a signed token, where a quorum is needed", Kind.FILE)
+_REPLICATE = (
+    Option("source-cluster-id", "Cluster to copy from").needed(),
+    Option("destination-cluster-id", "Cluster to copy to").needed(),
+)
 _FILTER = Option(
     "filter", "The key: key-reference=0x… or attr.NAME=VALUE … where all must match", Kind.LIST
 ).needed()  # fmt: skip
@@ -42,39 +47,81 @@ def _row(
 
 
 def _cluster() -> Iterator[Command]:
+    yield _row("cluster activate", "Set the first admin's password", _ALL, cluster.activate, _PASSWORD)
     yield _row("cluster hsm-info", "List the HSMs of the cluster", _ALL, cluster.hsm_info)
     anchor = Option("certificate-reference", "References of trust anchors, 0x01 or 1", Kind.LIST).needed()
     level = Option("level", "Level of enforcement", choices=("none", "cluster")).needed()
     path = Option("path", "File with the certificate (PEM)", Kind.FILE).needed()
     for name, words, roles, options in (
-        ("register-trust-anchor", "Register a trust anchor", _ADMIN, (path,)),
-        ("deregister-trust-anchor", "Deregister trust anchors", _ADMIN, (anchor,)),
+        ("register-trust-anchor", "Register a trust anchor", _ADMIN, (path, _APPROVAL)),
+        ("deregister-trust-anchor", "Deregister trust anchors", _ADMIN, (anchor, _APPROVAL)),
         ("list-trust-anchors", "List the trust anchors", _ALL, ()),
         ("get-enforcement", "Show whether mutual TLS is enforced", _BOTH, ()),
-        ("set-enforcement", "Enforce mutual TLS or not", _ADMIN, (level,)),
+        ("set-enforcement", "Enforce mutual TLS or not", _ADMIN, (level, _APPROVAL)),
     ):
         yield _row(f"cluster mtls {name}", words, roles, None, *options, missing=_NO_TLS)
 
 
 def _users() -> Iterator[Command]:
     config = Option("config", "Configuration file; accepted and not read", Kind.FILE)
-    yield _row("login", "Log in", _ALL, users.login, _USERNAME, _ROLE, _PASSWORD, config)
+    login = (_USERNAME, _ROLE, _PASSWORD, config)
+    token = Option("token", "File to write the token to, which is then to be signed", Kind.FILE)
+    yield _row("login", "Log in", _ALL, users.login, *login)
+    yield _row("login mfa-token-sign", "Log in with a second factor", _ALL, users.login_mfa, *login, token.needed())
     yield _row("logout", "Log out", _BOTH, users.logout)
-    yield _row("user create", "Create a user", _ADMIN, users.create, _USERNAME, _ROLE, _PASSWORD)
-    yield _row("user delete", "Delete a user", _ADMIN, users.delete, _USERNAME, _ROLE)
-    yield _row("user list", "List the users", _BOTH, users.list_users)
+    yield _row("user create", "Create a user", _ADMIN, users.create, _USERNAME, _ROLE, _PASSWORD, _APPROVAL)
+    yield _row("user delete", "Delete a user", _ADMIN, users.delete, _USERNAME, _ROLE, _APPROVAL)
+    yield _row("user list", "List the users", _ALL, users.list_users)
+    deregister = (
+        Option("deregister-mfa", "Take the second factor away too", Kind.FLAG),
+        Option("deregister-quorum", "Take the key for approvals away too", Kind.FLAG),
+    )
     yield _row(
         "user change-password", "Set the own password, or as an admin anybody's; this unlocks the user", _BOTH,
-        users.change_password, _USERNAME, _ROLE, _PASSWORD,
+        users.change_password, _USERNAME, _ROLE, _PASSWORD, _APPROVAL, *deregister,
     )  # fmt: skip
-    source = Option("source-cluster-id", "Cluster to copy from").needed()
-    destination = Option("destination-cluster-id", "Cluster to copy to").needed()
     yield _row(
-        "user replicate", "Copy a user to another cluster", _ADMIN, None, _USERNAME, _ROLE, source, destination,
+        "user change-mfa token-sign", "Register, exchange or deregister a second factor, and set the password", _BOTH,
+        users.change_mfa, _USERNAME, _ROLE, token, Option("deregister", "Take the second factor away", Kind.FLAG),
+        Option("change-password", "The new password; asked for where it is not given", Kind.SECRET),
+        Option("change-quorum", "Exchange the key for approvals too", Kind.FLAG), _APPROVAL,
+        one_of=(("token", "deregister"),),
+    )  # fmt: skip
+    yield _row(
+        "user change-quorum token-sign register", "Register the key with which the user logged in approves", _BOTH,
+        users.register_quorum, Option("public-key", "File with the public key (PEM)", Kind.FILE).needed(),
+        Option("signed-token", "File with the signed registration token", Kind.FILE).needed(),
+    )  # fmt: skip
+    yield _row(
+        "user replicate", "Copy a user to another cluster", _ADMIN, None, _USERNAME, _ROLE, *_REPLICATE,
         missing=_ONE_HSM,
     )  # fmt: skip
+
+
+def _quorum() -> Iterator[Command]:
+    words = "quorum token-sign"
+    services = ("user", "quorum", "cluster")
+    service = Option("service", "What is to be approved", choices=services).needed()
+    token = Option("token", "File to write the token to", Kind.FILE).needed()
+    asked = Option("service", "What the token is for", choices=(*services, "registration")).needed()
+    yield _row(f"{words} generate", "Write a token that approvers sign", _BOTH, quorum.generate, asked, token)
+    yield _row(f"{words} list", "List the tokens", _BOTH, quorum.list_tokens)
+    scope = Option("scope", "Whose tokens", choices=("user", "all")).needed()
+    yield _row(f"{words} delete", "Delete tokens", _ADMIN, quorum.delete, scope)
+    yield _row(f"{words} list-quorum-values", "Show how many approvals each service takes", _ALL, quorum.list_values)
+    value = Option("value", "How many approvals; 1 is no quorum", Kind.NUMBER, range=(0, 2**31 - 1)).needed()
     yield _row(
-        "key replicate", "Copy a key to another cluster", _BOTH, None, _FILTER, source, destination, missing=_ONE_HSM
+        f"{words} set-quorum-value", "Set how many approvals a service takes", _ADMIN, quorum.set_value, service, value,
+        _APPROVAL,
+    )  # fmt: skip
+    yield _row(f"{words} list-timeouts", "Show how many seconds a token lives", _ALL, quorum.list_timeouts)
+    times = (
+        Option("generated", "Seconds in which a token is to be approved", Kind.NUMBER, range=(0, 2**31 - 1)),
+        Option("approved", "Seconds in which it is then to be used", Kind.NUMBER, range=(0, 2**31 - 1)),
+    )
+    yield _row(
+        f"{words} set-timeout", "Set how many seconds a token lives", _ADMIN, quorum.set_timeout, *times,
+        one_of=(("generated", "approved"),),
     )  # fmt: skip
 
 
@@ -137,6 +184,9 @@ def _keys() -> Iterator[Command]:
     )  # fmt: skip
     yield _row("key share", "Share a key", _CRYPTO, keys.share, _FILTER, _USERNAME, _SHARE_ROLE)
     yield _row("key unshare", "End the sharing of a key", _CRYPTO, keys.unshare, _FILTER, _USERNAME, _SHARE_ROLE)
+    yield _row(
+        "key replicate", "Copy a key to another cluster", _BOTH, None, _FILTER, *_REPLICATE, missing=_ONE_HSM
+    )  # fmt: skip
     encoding = Option("encoding", "Form", choices=("reference-pem", "pem", "ksp-key-reference")).needed()
     path = Option("path", "File to write", Kind.FILE).needed()
     everything = Option("all", "Every pair; for ksp-key-reference", Kind.FLAG)
@@ -179,6 +229,6 @@ def _signing() -> Iterator[Command]:
 
 
 COMMANDS: tuple[Command, ...] = tuple(
-    command for rows in (_cluster, _users, _making, _keys, _signing) for command in rows()
+    command for rows in (_cluster, _users, _quorum, _making, _keys, _signing) for command in rows()
 )
 PARSER = Parser(COMMANDS)

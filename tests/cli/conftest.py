@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -82,7 +83,30 @@ class Site:
     def state(self) -> object:
         """Return all that the HSM tells its users."""
         listed = [self.run("key", "list", "--verbose", "--max-items", "10000", user=user).data for user in PASSWORDS]
-        return listed, self.run("user", "list", user="admin").data
+        asked = (
+            ["user", "list"],
+            ["quorum", "token-sign", "list-quorum-values"],
+            ["quorum", "token-sign", "list-timeouts"],
+        )
+        return listed, [self.run(*words).data for words in asked]
+
+
+def sign_token(key: Path, token: bytes) -> str:
+    """Sign a token, which is a digest, as the user guide says, with openssl; return the signature in base64."""
+    command = ["openssl", "pkeyutl", "-sign", "-inkey", str(key), "-pkeyopt", "digest:sha256"]
+    signed = subprocess.run(command, input=token, capture_output=True, check=True, timeout=60)
+    return base64.b64encode(signed.stdout).decode()
+
+
+def make_key(directory: Path, name: str) -> Path:
+    """Make a user's RSA key outside the HSM: ``name.pem``, and ``name-public.pem``."""
+    key = directory / f"{name}.pem"
+    for command in (
+        ["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", str(key)],
+        ["pkey", "-in", str(key), "-pubout", "-out", str(directory / f"{name}-public.pem")],
+    ):
+        subprocess.run(["openssl", *command], check=True, capture_output=True, timeout=60)
+    return key
 
 
 def make_site(directory: Path) -> Site:
