@@ -24,6 +24,7 @@ _USERNAME = Option("username", "Name of the user: at most 31 letters, digits and
 _ROLE = Option("role", "Role of the user", choices=(ADMIN, CRYPTO_USER)).needed()
 _PASSWORD = Option("password", "The password; asked for where it is not given", Kind.SECRET)
 _APPROVAL = Option("approval", "File with a signed token, where a quorum is needed", Kind.FILE)
+_KEY_SERVICES = ("key-usage", "key-management")
 _REPLICATE = (
     Option("source-cluster-id", "Cluster to copy from").needed(),
     Option("destination-cluster-id", "Cluster to copy to").needed(),
@@ -44,6 +45,13 @@ def _row(
     one_of: tuple[tuple[str, ...], ...] = (), note: str = "",
 ) -> Command:  # fmt: skip
     return Command(path, help_text, roles, (_CLUSTER, *options), handler, one_of, missing, note)
+
+
+def _quorum_values(kind: str) -> tuple[Option, ...]:
+    return tuple(
+        Option(f"{verb}-{kind}-quorum-value", f"How many users approve to {verb} it", Kind.NUMBER, range=(0, 8))
+        for verb in ("manage", "use")
+    )
 
 
 def _cluster() -> Iterator[Command]:
@@ -103,8 +111,9 @@ def _quorum() -> Iterator[Command]:
     services = ("user", "quorum", "cluster")
     service = Option("service", "What is to be approved", choices=services).needed()
     token = Option("token", "File to write the token to", Kind.FILE).needed()
-    asked = Option("service", "What the token is for", choices=(*services, "registration")).needed()
-    yield _row(f"{words} generate", "Write a token that approvers sign", _BOTH, quorum.generate, asked, token)
+    asked = Option("service", "What the token is for", choices=(*services, "registration", *_KEY_SERVICES)).needed()
+    wanted = Option("filter", "The key, for a key service", Kind.LIST)
+    yield _row(f"{words} generate", "Write a token that approvers sign", _BOTH, quorum.generate, asked, token, wanted)
     yield _row(f"{words} list", "List the tokens", _BOTH, quorum.list_tokens)
     scope = Option("scope", "Whose tokens", choices=("user", "all")).needed()
     yield _row(f"{words} delete", "Delete tokens", _ADMIN, quorum.delete, scope)
@@ -127,7 +136,7 @@ def _quorum() -> Iterator[Command]:
 
 def _making() -> Iterator[Command]:
     length = Option("key-length-bytes", "Length of the key in bytes", Kind.NUMBER, range=(1, 800)).needed()
-    making = (_SESSION, _ATTRIBUTES, _SHARE)
+    making = (_SESSION, _ATTRIBUTES, _SHARE, *_quorum_values("key"))
     yield _row(
         "key generate-symmetric aes", "Generate an AES key", _CRYPTO, keys.generate_aes, _LABEL, length, *making
     )  # fmt: skip
@@ -142,6 +151,7 @@ def _making() -> Iterator[Command]:
         Option("public-attributes", "Attributes of the public key, NAME=VALUE …", Kind.LIST),
         Option("private-attributes", "Attributes of the private key, NAME=VALUE …", Kind.LIST),
         Option("share-crypto-users", "Crypto users to share the private key with", Kind.LIST),
+        *_quorum_values("private-key"),
     )
     bits = Option("modulus-size-bits", "2048 to 4096, in steps of 256", Kind.NUMBER, range=(1, 2**16)).needed()
     exponent = Option("public-exponent", "Odd, 65537 or more", Kind.NUMBER, range=(1, 2**63 - 1)).needed()
@@ -180,10 +190,12 @@ def _keys() -> Iterator[Command]:
     value = Option("value", "Its new value").needed()
     yield _row(
         "key set-attribute", "Change an attribute of a key; trusted is for admins, all others for the owner", _BOTH,
-        keys.set_attribute, _FILTER, name, value, note="no wrap-template and unwrap-template",
+        keys.set_attribute, _FILTER, name, value, _APPROVAL, note="no wrap-template and unwrap-template",
     )  # fmt: skip
-    yield _row("key share", "Share a key", _CRYPTO, keys.share, _FILTER, _USERNAME, _SHARE_ROLE)
-    yield _row("key unshare", "End the sharing of a key", _CRYPTO, keys.unshare, _FILTER, _USERNAME, _SHARE_ROLE)
+    yield _row("key share", "Share a key", _CRYPTO, keys.share, _FILTER, _USERNAME, _SHARE_ROLE, _APPROVAL)
+    yield _row(
+        "key unshare", "End the sharing of a key", _CRYPTO, keys.unshare, _FILTER, _USERNAME, _SHARE_ROLE, _APPROVAL
+    )  # fmt: skip
     yield _row(
         "key replicate", "Copy a key to another cluster", _BOTH, None, _FILTER, *_REPLICATE, missing=_ONE_HSM
     )  # fmt: skip
@@ -219,8 +231,8 @@ def _signing() -> Iterator[Command]:
     )
     for name, sign, verify, options, missing in kinds:
         yield _row(
-            f"crypto sign {name}", f"Sign with {name}", _CRYPTO, sign, _KEY_FILTER, *options, *data, missing=missing,
-            one_of=(("data", "data-path"),),
+            f"crypto sign {name}", f"Sign with {name}", _CRYPTO, sign, _KEY_FILTER, *options, *data, _APPROVAL,
+            missing=missing, one_of=(("data", "data-path"),),
         )  # fmt: skip
         yield _row(
             f"crypto verify {name}", f"Verify a signature made with {name}", _CRYPTO, verify, _KEY_FILTER, *options,

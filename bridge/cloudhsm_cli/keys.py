@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from bridge.cloudhsm_cli import files
 from bridge.cloudhsm_cli.attributes import curve, key_object, read, read_pairs, short_object
 from bridge.cloudhsm_cli.context import Context
+from bridge.cloudhsm_cli.quorum import approve
 from bridge.cloudhsm_cli.reference_pem import reference_pem
 from bridge.cloudhsm_cli.selecting import described, keys, one_key, read_filter
 from bridge.cloudhsm_cli.table import ADMIN, Data, Failure, Values
 from bridge.codec import Value
+from hsmcore.errors import HsmError
 
+MAX_QUORUM = 8
+"""Most approvals that a key takes (CloudHSM)."""
 _NO_USES = dict.fromkeys(("ENCRYPT", "DECRYPT", "SIGN", "VERIFY", "WRAP", "UNWRAP", "DERIVE"), False)
 _SECRET = _NO_USES | {"SIGN": True, "VERIFY": True}
 """What a new key may be used for unless its maker says otherwise: nearly the opposite of the JCE provider's defaults.
@@ -40,6 +44,30 @@ def sharing(values: Values) -> dict[str, Value]:
     return {"SHARED_USERS": users} if users else {}
 
 
+def with_quorum(
+    context: Context, values: Values, make: Callable[[], tuple[Value, ...]], kind: str = "key"
+) -> tuple[Value, ...]:
+    """Make a key, the last of what is returned, and set the quorum values of options; a key that cannot have them goes.
+
+    ``kind`` is the word in the options' names. Raises ``Failure`` before anything is made where the values do not fit
+    the number of users.
+    """
+    manage, use = (values.number(f"{verb}-{kind}-quorum-value") for verb in ("manage", "use"))
+    if max(manage, use) > min(MAX_QUORUM, 1 + len(values.texts("share-crypto-users"))):
+        raise Failure("Invalid quorum value provided.")
+    made = make()
+    if not manage and not use:
+        return made
+    record = made[-1]
+    handle = record["HANDLE"] if isinstance(record, dict) else None
+    try:
+        context.call("QUORUM_SET_KEY", handle, manage, use)
+    except HsmError:
+        context.call("DESTROY_KEY", handle)
+        raise
+    return made
+
+
 def generate_aes(context: Context, values: Values) -> Data:
     """Generate an AES key."""
     return _generate_secret(context, values, "AES_KEY_GEN")
@@ -53,7 +81,7 @@ def generate_generic(context: Context, values: Values) -> Data:
 def _generate_secret(context: Context, values: Values, mechanism: str) -> Data:
     size = {"SIZE": values.number("key-length-bytes") * 8}
     attributes = wishes(values, "attributes", "label", _SECRET, size) | sharing(values)
-    (record,) = context.call("GENERATE_KEY", mechanism, attributes)
+    (record,) = with_quorum(context, values, lambda: context.call("GENERATE_KEY", mechanism, attributes))
     return {"key": key_object(described(context, record))}
 
 
@@ -77,7 +105,9 @@ def generate_ec(context: Context, values: Values) -> Data:
 def _generate_pair(context: Context, values: Values, mechanism: str, fixed: Mapping[str, Value]) -> Data:
     public = wishes(values, "public-attributes", "public-label", _NO_USES, fixed)
     private = wishes(values, "private-attributes", "private-label", _NO_USES, {}) | sharing(values)
-    halves = context.call("GENERATE_KEY_PAIR", mechanism, public, private)
+    halves = with_quorum(
+        context, values, lambda: context.call("GENERATE_KEY_PAIR", mechanism, public, private), "private-key"
+    )
     objects = [key_object(described(context, half)) for half in halves]
     return {"public_key": objects[0], "private_key": objects[1]}
 
@@ -116,18 +146,21 @@ def delete(context: Context, values: Values) -> Data:
 def set_attribute(context: Context, values: Values) -> Data:
     """Change one attribute of one key."""
     name, value = read(values.text("name"), values.text("value"))
+    approve(context, values)
     context.call("SET_ATTRIBUTES", _handle(context, values), {name: value})
     return {"message": "Attribute set successfully"}
 
 
 def share(context: Context, values: Values) -> Data:
     """Share a key with a crypto user."""
+    approve(context, values)
     context.call("SHARE_KEY", _handle(context, values), values.text("username"))
     return {"message": "Key shared successfully"}
 
 
 def unshare(context: Context, values: Values) -> Data:
     """Take a key from a crypto user."""
+    approve(context, values)
     context.call("UNSHARE_KEY", _handle(context, values), values.text("username"))
     return {"message": "Key unshared successfully"}
 

@@ -1,7 +1,8 @@
 """Words to a call of one row of the table. Nothing is done here; what is wrong with the words is a ``Failure``.
 
-Options stand anywhere after the first word of the path: ``login --username u mfa-token-sign --token t``. A value
-follows its option, or an equals sign: ``--label=-x`` is how a value begins with a dash.
+Options stand anywhere after the first word of the path: ``login --username u mfa-token-sign --token t``. How many words
+an option takes is the same in every command; what they mean is decided when the whole path is known. A value follows
+its option, or an equals sign: ``--label=-x`` is how a value begins with a dash.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class _Scan:
             if not self.words or self.words[0].startswith("-"):
                 raise Failure(f"a value is required for '{option.usage()}' but none was supplied")
             value = self.words.pop(0)
-        self.values[option.name] = _value(option, value)
+        self.values[option.name] = value
 
     def _extend(self, word: str) -> None:
         if word not in self.parser.next_words(self.path):
@@ -119,6 +120,13 @@ class _Scan:
             known += taken
 
 
+def _read(command: Command, name: str, value: str | int | bool | list[str]) -> str | int | bool | list[str]:
+    option = command.option(name)
+    if option is None:
+        raise Failure(f"unexpected argument '--{name}' found")
+    return _value(option, value) if isinstance(value, str) else value
+
+
 def _value(option: Option, value: str) -> str | int:
     if option.choices and value not in option.choices:
         raise Failure(_invalid(option, value, f"possible values: {', '.join(option.choices)}"))
@@ -138,9 +146,7 @@ def _checked(
     command: Command, values: Mapping[str, str | int | bool | list[str]]
 ) -> dict[str, str | int | bool | list[str]]:
     """Return the values with defaults. Raises ``Failure`` for one too many, or too few."""
-    for name in values:
-        if command.option(name) is None:
-            raise Failure(f"unexpected argument '--{name}' found")
+    read = {name: _read(command, name, value) for name, value in values.items()}
     absent = [option.usage() for option in command.options if option.required and not values.get(option.name)]
     for group in command.one_of:
         given = [name for name in group if name in values]
@@ -152,4 +158,4 @@ def _checked(
     if absent:
         raise Failure(f"the following required arguments were not provided: {', '.join(absent)}")
     defaults = {option.name: option.default for option in command.options if option.default is not None}
-    return {**defaults, **values}
+    return {**defaults, **read}

@@ -11,11 +11,12 @@ from bridge.cloudhsm_cli.commands import PARSER
 from bridge.cloudhsm_cli.context import Context
 from bridge.cloudhsm_cli.parser import Call
 from bridge.cloudhsm_cli.table import ADMIN, CRYPTO_USER, Data, Failure
-from hsmcore.errors import ApprovalRequired, HsmError, UserNotFound
+from hsmcore.errors import ApprovalRequired, HsmError, KeyQuorumFailed, UserNotFound
 
 _ROLE, _PIN = "CLOUDHSM_ROLE", "CLOUDHSM_PIN"
 _TEXTS: dict[type[HsmError], str] = {
     ApprovalRequired: "Quorum approval is required for this operation",
+    KeyQuorumFailed: "Quorum Failed",
     UserNotFound: "Specified user does not exist",
 }
 """CloudHSM's own words for some errors; scripts look for them."""

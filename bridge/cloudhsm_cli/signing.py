@@ -13,6 +13,7 @@ from typing import Protocol
 from bridge.cloudhsm_cli import files
 from bridge.cloudhsm_cli.attributes import reference
 from bridge.cloudhsm_cli.context import Context
+from bridge.cloudhsm_cli.quorum import approve
 from bridge.cloudhsm_cli.selecting import one_key
 from bridge.cloudhsm_cli.table import Data, Failure, Values
 from bridge.codec import Value
@@ -65,6 +66,7 @@ def verify_pss(context: Context, values: Values) -> Data:
 
 def _sign(context: Context, values: Values, mechanism: str, parameters: Value, digest: bytes) -> Data:
     key = one_key(context, values.texts("key-filter"), "key-filter")
+    approve(context, values)
     (signature,) = context.call("SIGN", key["HANDLE"], mechanism, parameters, digest)
     encoded = base64.b64encode(signature if isinstance(signature, bytes) else b"").decode()
     return {"key-reference": reference(key["HANDLE"]), "signature": encoded}

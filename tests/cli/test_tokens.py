@@ -150,13 +150,13 @@ def test_mfa(site: Site, shells: Callable[[], Shell]) -> None:
     assert both["data"] == "the argument '--token' cannot be used with '--deregister'"
 
 
-def _approved(site: Site, path: str, approvers: dict[str, Path]) -> None:
+def _approved(site: Site, path: str, approvers: dict[str, Path], role: str = "admin") -> None:
     """Add the signatures of approvers to a quorum token's file."""
     file = json.loads((site.work / path).read_text())
     assert file["signatures"] == []
     for name, key in approvers.items():
         signature = sign_token(key, base64.b64decode(file["token"]))
-        file["signatures"].append({"username": name, "role": "admin", "signature": signature})
+        file["signatures"].append({"username": name, "role": role, "signature": signature})
     (site.work / path).write_text(json.dumps(file))
 
 
@@ -166,8 +166,48 @@ def _register(site: Site, shell: Shell, name: str) -> Path:
     assert shell.data(generate) == {"path": f"{name}.json"}
     _sign_file(site.work / f"{name}.json", key)
     register = f"user change-quorum token-sign register --public-key {name}-public.pem --signed-token {name}.json"
-    assert shell.data(register) == {"username": name, "role": "admin"}
+    assert shell.data(register)["username"] == name
     return key
+
+
+def test_quorum_of_a_key(site: Site, shells: Callable[[], Shell]) -> None:
+    owner, friend = shells(), shells()
+    owner.log_in("cu1", "crypto-user")
+    friend.log_in("cu2", "crypto-user")
+    make = (
+        "key generate-asymmetric-pair ec --curve secp256r1 --public-label q-public --private-label q-private "
+        "--private-attributes sign=true --manage-private-key-quorum-value 2 --use-private-key-quorum-value 2"
+    )
+    assert owner.do(make)["data"] == "Invalid quorum value provided."
+    assert owner.data("key list") == {"matched_keys": [], "total_key_count": 0, "returned_key_count": 0}
+    pair = owner.data(f"{make} --share-crypto-users cu2")
+    values = [pair[half]["key-info"]["key-quorum-values"] for half in ("public_key", "private_key")]
+    assert [list(value.values()) for value in values] == [[0, 0], [2, 2]]
+
+    approvers = {"cu1": _register(site, owner, "cu1"), "cu2": _register(site, friend, "cu2")}
+    sign = "crypto sign ecdsa --key-filter attr.label=q-private --hash-function sha256 --data YQ=="
+    assert owner.do(sign)["data"] == friend.do(sign)["data"] == "Quorum Failed"
+    wanted = "--filter attr.label=q-private"
+    for shell, path in ((owner, "o.json"), (friend, "f.json")):
+        shell.data(f"quorum token-sign generate --service key-usage --token {path} {wanted}")
+        _approved(site, path, approvers, "crypto-user")
+        assert shell.data(f"{sign} --approval {path}")["key-reference"] == pair["private_key"]["key-reference"]
+        assert shell.do(f"{sign} --approval {path}")["error_code"] == 1, "a token presented twice"
+    owner.data(f"quorum token-sign generate --service key-usage --token o.json {wanted}")
+    assert owner.data("quorum token-sign list")["tokens"] == [
+        {"username": "cu1", "service": "key-usage", "key-reference": pair["private_key"]["key-reference"],
+         "minimum-token-count": 1}
+    ]  # fmt: skip
+
+    unshare = f"key unshare {wanted} --username cu2 --role crypto-user"
+    for words in (f"key set-attribute {wanted} --name id --value 0x01", unshare):
+        assert owner.do(words)["data"] == "Quorum Failed"
+        owner.data(f"quorum token-sign generate --service key-management --token m.json {wanted}")
+        _approved(site, "m.json", approvers, "crypto-user")
+        done = owner.do(f"{words} --approval m.json")
+        assert done["error_code"] == (1 if words == unshare else 0), "fewer users than approvals would remain"
+    for label in ("q-public", "q-private"):
+        owner.data(f"key delete --filter attr.label={label}")
 
 
 def _create(site: Site, *more: str) -> Answer:

@@ -12,6 +12,7 @@ from hsmcore import Hsm
 from hsmcore.errors import (
     HsmError,
     KeyNotFound,
+    KeyQuorumFailed,
     OperationNotFound,
     PermissionDenied,
     SharingInvalid,
@@ -188,3 +189,21 @@ def test_the_first_schema_opens_with_its_keys(tmp_path: Path) -> None:
     with Hsm.open(tmp_path / "hsm") as hsm:
         assert len(hsm.find_keys(hsm.login("cu2", PASSWORDS["cu2"]), {})) == len(keys)
         assert hsm.login("admin", ADMIN_PASSWORD, "admin").alive
+
+
+def test_a_key_keeps_as_many_users_as_it_takes_approvals(tmp_path: Path) -> None:
+    made = make_site(tmp_path / "hsm")
+    with made.hsm as hsm:
+        key = _aes(made).handle
+        hsm.set_key_quorum(made.user, key, 0, 2)
+        with pytest.raises(SharingInvalid):
+            hsm.unshare_key(made.user, key, "cu2")
+        hsm.logout(made.other)
+        with pytest.raises(SharingInvalid):
+            hsm.delete_user(made.admin, "cu2", "crypto-user")
+        ((described,), _) = hsm.list_keys(made.user, key, {}, 0, 0)
+        assert described.sharing.users == ("cu2",)
+        other = hsm.login("cu2", PASSWORDS["cu2"])
+        for session in (made.user, other):
+            with pytest.raises(KeyQuorumFailed):
+                hsm.encrypt(session, key, "AES_GCM", None, b"")
