@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bridge.cloudhsm_cli import cluster, keys, quorum, signing, users
+from bridge.cloudhsm_cli import cluster, keys, quorum, signing, users, wrapping
 from bridge.cloudhsm_cli.attributes import CURVE_CHOICES, NAMES
 from bridge.cloudhsm_cli.parser import Parser
 from bridge.cloudhsm_cli.table import ADMIN, CRYPTO_USER, Command, Handler, Kind, Option
@@ -208,6 +208,39 @@ def _keys() -> Iterator[Command]:
     )  # fmt: skip
 
 
+def _wrapping() -> Iterator[Command]:
+    tag = Option("tag-length-bits", "Length of the tag in bits", choices=wrapping.TAG_BITS).needed()
+    aad = Option("aad", "Additional authenticated data, hexadecimal")
+    iv = Option("iv", "The IV, hexadecimal").needed()
+    hashed = (
+        Option("hash-function", "The hash", choices=signing.HASHES).needed(),
+        Option("mgf", "The mask", choices=tuple(f"mgf1-{name}" for name in signing.HASHES)).needed(),
+    )
+    keys_given = (
+        Option("payload-filter", "The key to be wrapped, as in --filter of other commands", Kind.LIST).needed(),
+        Option("wrapping-filter", "The key to wrap it with", Kind.LIST).needed(),
+    )
+    after = (
+        Option("path", "File to write the wrapped key to as well", Kind.FILE),
+        Option("wrapping-approval", "File with a signed token for the wrapping key", Kind.FILE),
+        Option("payload-approval", "File with a signed token for the key to be wrapped", Kind.FILE),
+    )
+    data = (Option("data", "The wrapped key, base64"), Option("data-path", "File with the wrapped key", Kind.FILE))
+    kind = Option("key-type-class", "Type and class of the key", choices=tuple(wrapping.KEY_CLASSES)).needed()
+    made = (kind, _LABEL, _ATTRIBUTES, _SESSION, _SHARE, *_quorum_values("key"), _APPROVAL)
+    for row in wrapping.WRAPPINGS:
+        own = (*((tag, aad) if row.gcm else ()), *(hashed if row.hashed else ()))
+        yield _row(
+            f"key wrap {row.name}", f"Wrap a key with {row.name}", _CRYPTO, wrapping.wrap(row), *keys_given, *own,
+            *after,
+        )  # fmt: skip
+        own += (iv,) if row.gcm and not row.iv_in_front else ()
+        yield _row(
+            f"key unwrap {row.name}", f"Unwrap a key with {row.name}", _CRYPTO, wrapping.unwrap(row), _FILTER, *own,
+            *data, *made, one_of=(("data", "data-path"),),
+        )  # fmt: skip
+
+
 def _signing() -> Iterator[Command]:
     data = (
         Option("data", "The data, base64"),
@@ -241,6 +274,6 @@ def _signing() -> Iterator[Command]:
 
 
 COMMANDS: tuple[Command, ...] = tuple(
-    command for rows in (_cluster, _users, _quorum, _making, _keys, _signing) for command in rows()
+    command for rows in (_cluster, _users, _quorum, _making, _keys, _wrapping, _signing) for command in rows()
 )
 PARSER = Parser(COMMANDS)

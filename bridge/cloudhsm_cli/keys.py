@@ -16,8 +16,8 @@ from hsmcore.errors import HsmError
 
 MAX_QUORUM = 8
 """Most approvals that a key takes (CloudHSM)."""
-_NO_USES = dict.fromkeys(("ENCRYPT", "DECRYPT", "SIGN", "VERIFY", "WRAP", "UNWRAP", "DERIVE"), False)
-_SECRET = _NO_USES | {"SIGN": True, "VERIFY": True}
+NO_USES = dict.fromkeys(("ENCRYPT", "DECRYPT", "SIGN", "VERIFY", "WRAP", "UNWRAP", "DERIVE"), False)
+SECRET_USES = NO_USES | {"SIGN": True, "VERIFY": True}
 """What a new key may be used for unless its maker says otherwise: nearly the opposite of the JCE provider's defaults.
 
 EXTRACTABLE is left to the HSM, which was made with a default for it.
@@ -80,7 +80,7 @@ def generate_generic(context: Context, values: Values) -> Data:
 
 def _generate_secret(context: Context, values: Values, mechanism: str) -> Data:
     size = {"SIZE": values.number("key-length-bytes") * 8}
-    attributes = wishes(values, "attributes", "label", _SECRET, size) | sharing(values)
+    attributes = wishes(values, "attributes", "label", SECRET_USES, size) | sharing(values)
     (record,) = with_quorum(context, values, lambda: context.call("GENERATE_KEY", mechanism, attributes))
     return {"key": key_object(described(context, record))}
 
@@ -103,8 +103,8 @@ def generate_ec(context: Context, values: Values) -> Data:
 
 
 def _generate_pair(context: Context, values: Values, mechanism: str, fixed: Mapping[str, Value]) -> Data:
-    public = wishes(values, "public-attributes", "public-label", _NO_USES, fixed)
-    private = wishes(values, "private-attributes", "private-label", _NO_USES, {}) | sharing(values)
+    public = wishes(values, "public-attributes", "public-label", NO_USES, fixed)
+    private = wishes(values, "private-attributes", "private-label", NO_USES, {}) | sharing(values)
     halves = with_quorum(
         context, values, lambda: context.call("GENERATE_KEY_PAIR", mechanism, public, private), "private-key"
     )
@@ -117,7 +117,7 @@ def import_pem(context: Context, values: Values) -> Data:
     key_type = {"ec-public": "EC", "rsa-public": "RSA"}[values.text("key-type-class")]
     material = files.from_pem(files.read(values.text("path")), "PUBLIC KEY")
     kind = {"OBJECT_CLASS": "PUBLIC_KEY", "KEY_TYPE": key_type}
-    attributes = wishes(values, "attributes", "label", _NO_USES, kind)
+    attributes = wishes(values, "attributes", "label", NO_USES, kind)
     (record,) = context.call("IMPORT_KEY", attributes, material)
     return {"key": key_object(described(context, record)), "message": "Successfully imported key"}
 

@@ -15,6 +15,16 @@ from bridge.cloudhsm_cli.table import Kind
 from .conftest import Site
 
 _PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
+_WRAPPING = (
+    "aes-gcm",
+    "aes-no-pad",
+    "aes-pkcs5-pad",
+    "aes-zero-pad",
+    "cloudhsm-aes-gcm",
+    "rsa-aes",
+    "rsa-oaep",
+    "rsa-pkcs",
+)
 _SIGNING = ("ecdsa", "rsa-pkcs", "rsa-pkcs-pss", "ed25519ph", "ed25519", "ml-dsa")
 REFERENCE = {
     "cluster activate",
@@ -54,6 +64,7 @@ REFERENCE = {
     "key unshare",
     "key set-attribute",
     "key replicate",
+    *(f"key {verb} {mechanism}" for verb in ("wrap", "unwrap") for mechanism in _WRAPPING),
     *(f"crypto {verb} {mechanism}" for verb in ("sign", "verify") for mechanism in _SIGNING),
 }
 """Every command of the user guide."""
