@@ -16,8 +16,7 @@ _CRYPTO = (CRYPTO_USER,)
 
 _ONE_HSM = "this HSM stands alone: there is no other cluster to replicate to"
 _NO_TLS = "mutual TLS needs a TLS listener, which this HSM does not have"
-_NO_ML_DSA = "this HSM has no ML-DSA keys"
-_NO_ED25519 = "this HSM has no ed25519 keys"
+_NO_PREHASHED = "this HSM signs with Ed25519, and not with its prehashed form ed25519ph"
 
 _CLUSTER = Option("cluster-id", "Id of the cluster to use; accepted, there is one HSM")
 _USERNAME = Option("username", "Name of the user: at most 31 letters, digits and underscores").needed()
@@ -161,13 +160,12 @@ def _making() -> Iterator[Command]:
     )  # fmt: skip
     curve = Option("curve", "The curve", choices=CURVE_CHOICES).needed()
     yield _row(
-        "key generate-asymmetric-pair ec", "Generate an EC key pair", _CRYPTO, keys.generate_ec, *pair, curve,
-        note="no curve ed25519",
+        "key generate-asymmetric-pair ec", "Generate an EC key pair", _CRYPTO, keys.generate_ec, *pair, curve
     )  # fmt: skip
     algorithm = Option("mldsa-algorithm", "Size", choices=("ML-DSA-44", "ML-DSA-65", "ML-DSA-87")).needed()
     yield _row(
-        "key generate-asymmetric-pair ml-dsa", "Generate an ML-DSA key pair", _CRYPTO, None, *pair, algorithm,
-        missing=_NO_ML_DSA,
+        "key generate-asymmetric-pair ml-dsa", "Generate an ML-DSA key pair", _CRYPTO, keys.generate_ml_dsa, *pair,
+        algorithm,
     )  # fmt: skip
     path = Option("path", "File with the key (PEM, PUBLIC KEY)", Kind.FILE).needed()
     kind = Option("key-type-class", "Type and class of the key", choices=("ec-public", "rsa-public")).needed()
@@ -242,25 +240,24 @@ def _wrapping() -> Iterator[Command]:
 
 
 def _signing() -> Iterator[Command]:
-    data = (
-        Option("data", "The data, base64"),
-        Option("data-path", "File with the data", Kind.FILE),
-        Option("data-type", "What the data is", choices=("raw", "digest"), default="raw"),
-    )
+    data = (Option("data", "The data, base64"), Option("data-path", "File with the data", Kind.FILE))
+    kind = Option("data-type", "What the data is", choices=("raw", "digest"), default="raw")
+    mu = Option("data-type", "What the data is", choices=("raw", "external-mu"), default="raw")
+    shake = Option("hash-function", "The hash", choices=("shake256",)).needed()
     signature = (Option("signature", "The signature, base64"), Option("signature-path", "Its file", Kind.FILE))
     hashed = Option("hash-function", "The hash", choices=signing.HASHES).needed()
     pss = (
         Option("mgf", "The mask", choices=tuple(f"mgf1-{name}" for name in signing.HASHES)).needed(),
         Option("salt-length", "Length of the salt in bytes", Kind.NUMBER, range=(0, 512)).needed(),
     )
-    other = Option("hash-function", "The hash")
+    hash_512 = Option("hash-function", "The hash", choices=("sha512",)).needed()
     kinds: tuple[tuple[str, Handler | None, Handler | None, tuple[Option, ...], str], ...] = (
-        ("ecdsa", signing.sign_ecdsa, signing.verify_ecdsa, (hashed,), ""),
-        ("rsa-pkcs", signing.sign_pkcs, signing.verify_pkcs, (hashed,), ""),
-        ("rsa-pkcs-pss", signing.sign_pss, signing.verify_pss, (hashed, *pss), ""),
-        ("ed25519ph", None, None, (other,), _NO_ED25519),
-        ("ed25519", None, None, (other,), _NO_ED25519),
-        ("ml-dsa", None, None, (other,), _NO_ML_DSA),
+        ("ecdsa", signing.sign_ecdsa, signing.verify_ecdsa, (hashed, kind), ""),
+        ("rsa-pkcs", signing.sign_pkcs, signing.verify_pkcs, (hashed, kind), ""),
+        ("rsa-pkcs-pss", signing.sign_pss, signing.verify_pss, (hashed, kind, *pss), ""),
+        ("ed25519ph", None, None, (hash_512, kind.needed()), _NO_PREHASHED),
+        ("ed25519", signing.sign_ed25519, signing.verify_ed25519, (), ""),
+        ("ml-dsa", signing.sign_ml_dsa, signing.verify_ml_dsa, (shake, mu), ""),
     )
     for name, sign, verify, options, missing in kinds:
         yield _row(

@@ -99,7 +99,15 @@ def generate_rsa(context: Context, values: Values) -> Data:
 
 def generate_ec(context: Context, values: Values) -> Data:
     """Generate an EC pair."""
-    return _generate_pair(context, values, "EC_KEY_PAIR_GEN", {"EC_PARAMS": curve(values.text("curve"))})
+    kind = "EC_EDWARDS" if values.text("curve") == "ed25519" else "EC"
+    return _generate_pair(context, values, f"{kind}_KEY_PAIR_GEN", {"EC_PARAMS": curve(values.text("curve"))})
+
+
+def generate_ml_dsa(context: Context, values: Values) -> Data:
+    """Generate an ML-DSA pair."""
+    return _generate_pair(
+        context, values, "ML_DSA_KEY_PAIR_GEN", {"PARAMETER_SET": values.text("mldsa-algorithm")}
+    )  # fmt: skip
 
 
 def _generate_pair(context: Context, values: Values, mechanism: str, fixed: Mapping[str, Value]) -> Data:
@@ -177,6 +185,8 @@ def generate_file(context: Context, values: Values) -> Data:
     info = key.get("PUBLIC_KEY_INFO")
     if key.get("OBJECT_CLASS") != wanted or not isinstance(info, bytes):
         raise Failure(f"the encoding {encoding} takes a {wanted.lower().replace('_', ' ')}")
+    if encoding == "reference-pem" and key["KEY_TYPE"] not in {"RSA", "EC"}:
+        raise Failure(f"the encoding reference-pem takes an RSA or EC key, not {key['KEY_TYPE']}")
     content = files.to_pem(info, "PUBLIC KEY") if encoding == "pem" else reference_pem(key)
     files.write(values.text("path"), content)
     return {"message": "Successfully generated key file"}

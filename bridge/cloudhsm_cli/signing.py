@@ -29,6 +29,7 @@ _DIGEST_INFO = {
 }
 """What stands in front of the digest in a DER DigestInfo (RFC 8017 9.2, note 1), in hexadecimal."""
 
+_ML_DSA = {"raw": "ML_DSA", "external-mu": "ML_DSA_MU"}
 _PART = 1 << 20
 _LONG = 64 << 20
 """Bytes from which on a progress bar is shown at a terminal."""
@@ -62,6 +63,26 @@ def sign_pss(context: Context, values: Values) -> Data:
 def verify_pss(context: Context, values: Values) -> Data:
     """Verify an RSASSA-PSS signature."""
     return _verify(context, values, f"RSA_PSS_{_hash(values)}", _pss(values), _digest(values))
+
+
+def sign_ed25519(context: Context, values: Values) -> Data:
+    """Sign the data itself with Ed25519."""
+    return _sign(context, values, "EDDSA", None, _data(values))
+
+
+def verify_ed25519(context: Context, values: Values) -> Data:
+    """Verify an Ed25519 signature."""
+    return _verify(context, values, "EDDSA", None, _data(values))
+
+
+def sign_ml_dsa(context: Context, values: Values) -> Data:
+    """Sign the data itself with ML-DSA, or the 64 bytes that stand for it (external mu)."""
+    return _sign(context, values, _ML_DSA[values.text("data-type")], None, _data(values))
+
+
+def verify_ml_dsa(context: Context, values: Values) -> Data:
+    """Verify an ML-DSA signature."""
+    return _verify(context, values, _ML_DSA[values.text("data-type")], None, _data(values))
 
 
 def _sign(context: Context, values: Values, mechanism: str, parameters: Value, digest: bytes) -> Data:

@@ -20,7 +20,7 @@ from hsmcore.errors import (
     TagMismatch,
 )
 from hsmcore.mechanisms import Mechanism
-from hsmcore.primitives.parameters import Parameters, bytes_parameter, length_parameter
+from hsmcore.primitives.parameters import Parameters, bytes_parameter, number_parameter
 
 GCM_IV, GCM_TAG = 12, 16
 """Bytes in an IV that the HSM makes, and in a tag, which follows the ciphertext."""
@@ -67,7 +67,7 @@ def gcm_decryptor(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes], b
         iv = bytes_parameter(parameters, "iv")
         if iv is None or len(iv) != GCM_IV:
             raise MechanismParameterInvalid(f"decryption with {row.name} needs the parameter iv of {GCM_IV} bytes")
-        tag = length_parameter(parameters, "tag_length") or GCM_TAG
+        tag = number_parameter(parameters, "tag_length") or GCM_TAG
         if tag not in GCM_TAGS:
             raise MechanismParameterInvalid(f"tag_length is one of {', '.join(map(str, GCM_TAGS))} bytes, not {tag}")
         if len(data) < tag:
