@@ -93,11 +93,10 @@ class Target:
     hsm: Hsm
     context: Context
     watcher: Session
-    admin: Session
 
     def state(self) -> object:
         keys, count = self.hsm.list_keys(self.watcher, None, {}, 0, 0)
-        return keys, count, self.hsm.status()["keys"], [str(user) for user in self.hsm.list_users(self.admin)]
+        return keys, count, self.hsm.status()["keys"], [str(user) for user in self.hsm.list_users()]
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +108,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         watcher = hsm.login("cu1", PASSWORD)
         for label in ("a", "b"):
             hsm.generate_key(watcher, "AES_KEY_GEN", {"TOKEN": True, "LABEL": label, "DESTROYABLE": False})
-        yield Target(hsm, Context(lambda: nullcontext(Client.local(hsm))), watcher, admin)
+        yield Target(hsm, Context(lambda: nullcontext(Client.local(hsm))), watcher)
 
 
 @contextmanager
