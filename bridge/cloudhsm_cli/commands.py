@@ -140,8 +140,8 @@ def _making() -> Iterator[Command]:
         "key generate-symmetric aes", "Generate an AES key", _CRYPTO, keys.generate_aes, _LABEL, length, *making
     )  # fmt: skip
     yield _row(
-        "key generate-symmetric generic-secret", "Generate a generic secret", _CRYPTO, keys.generate_generic, _LABEL,
-        length, *making,
+        "key generate-symmetric generic-secret", "Generate a key of type generic-secret", _CRYPTO,
+        keys.generate_generic, _LABEL, length, *making,
     )  # fmt: skip
     pair = (
         Option("public-label", "Label of the public key").needed(),
