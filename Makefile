@@ -13,7 +13,7 @@ PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 JDKS := 21.0.8.2 25.0.2.1
 IMAGES := $(JDKS:%=.jdks/%)
 
-.PHONY: help install test test-jdks check fuzz format bench demo clean
+.PHONY: help install test test-jdks check format docs fuzz bench demo clean
 
 help:
 	@echo 'make install   .venv with the package (editable), its tools and the provider jar; leaves .venv/bin/hsm'
@@ -22,7 +22,8 @@ help:
 	@echo 'make test-jdks the JVM tests on Java 21 and 25, from run-time images that it fetches'
 	@echo 'make check     ruff, mypy, import-linter, javac -Xlint:all -Werror'
 	@echo 'make format    format everything'
-	@echo 'make fuzz      10 000 hostile frames against the daemon'
+	@echo 'make docs      the reference in docs/cli.md, from the command table'
+	@echo 'make fuzz      10 000 hostile frames and 10 000 hostile command lines'
 	@echo 'make bench     rates, beside the JDK and SoftHSM'
 	@echo 'make clean     remove what the others made'
 
@@ -82,8 +83,13 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: install
+	$(BIN)/python -m bridge.cloudhsm_cli.manual docs/cli.md
+
+# Hostile frames and command lines, many more than the suite tries.
 fuzz: install
-	HSMBRIDGE_FUZZ_FRAMES=10000 $(BIN)/python -m pytest tests/faults/test_fuzz.py $(ARGS)
+	HSMBRIDGE_FUZZ_FRAMES=10000 HSM_FUZZ_LINES=10000 $(BIN)/python -m pytest tests/faults/test_fuzz.py \
+	    tests/cli/test_hostile_lines.py $(ARGS)
 
 bench: install
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -11,9 +11,11 @@ from bridge.codec import MAX_FRAME, VERSION, Value
 from hsmcore.attributes import Plain
 from hsmcore.attributes import Value as AttributeValue
 from hsmcore.errors import MalformedRequest, UnsupportedVersion
+from hsmcore.keys import Sharing
 
 if TYPE_CHECKING:
     from bridge.dispatch import Connection, Dispatcher
+    from hsmcore.description import KeyDescription
     from hsmcore.hsm import Hsm
     from hsmcore.sessions import Session
     from hsmcore.usage import Parameters
@@ -44,6 +46,26 @@ def _plain(attributes: Fields) -> dict[str, Plain]:
         elif value is not None:
             raise MalformedRequest(f"attribute {name[:64]!r} is a {type(value).__name__}")
     return checked
+
+
+def shared(attributes: Fields) -> tuple[dict[str, AttributeValue], Sharing]:
+    """Return the attributes of a key to be made, and whom its maker names in SHARED_USERS to share it with."""
+    attributes = dict(attributes)
+    users = attributes.pop("SHARED_USERS", None) or []
+    if not isinstance(users, list):
+        raise MalformedRequest("SHARED_USERS is a list of texts")
+    names = [name for name in users if isinstance(name, str)]
+    if len(names) < len(users):
+        raise MalformedRequest("SHARED_USERS is a list of texts")
+    return flat(attributes), Sharing(tuple(names))
+
+
+def described(key: KeyDescription) -> Fields:
+    """Return the protocol's key description."""
+    fields: dict[str, Value] = {**key.record.fields(), **key.derived}
+    if key.owner is not None:
+        fields |= {"OWNER": key.owner, "SHARED_USERS": list(key.sharing.users)}
+    return fields
 
 
 class Handlers:
@@ -86,18 +108,21 @@ class Handlers:
 
     def generate_key(self, session: Session, mechanism: str, attributes: Fields) -> Fields:
         """Generate a secret key."""
-        return self._hsm.generate_key(session, mechanism, flat(attributes)).fields()
+        wishes, sharing = shared(attributes)
+        return self._hsm.generate_key(session, mechanism, wishes, sharing).fields()
 
     def generate_key_pair(
         self, session: Session, mechanism: str, public: Fields, private: Fields
     ) -> tuple[Fields, Fields]:
         """Generate a key pair."""
-        pair = self._hsm.generate_key_pair(session, mechanism, flat(public), flat(private))
+        wishes, sharing = shared(private)
+        pair = self._hsm.generate_key_pair(session, mechanism, flat(public), wishes, sharing)
         return pair[0].fields(), pair[1].fields()
 
     def import_key(self, session: Session, attributes: Fields, material: bytes) -> Fields:
         """Import a key."""
-        return self._hsm.import_key(session, flat(attributes), material).fields()
+        wishes, sharing = shared(attributes)
+        return self._hsm.import_key(session, wishes, material, sharing).fields()
 
     def derive_key(
         self, session: Session, key: int, mechanism: str, parameters: Fields | None, attributes: Fields
@@ -111,6 +136,19 @@ class Handlers:
             raise MalformedRequest(f"a limit is 0 or more, not {limit}")
         return [record.fields() for record in self._hsm.find_keys(session, flat(attributes), limit)]
 
+    def list_keys(
+        self, session: Session, handle: int | None, attributes: Fields, first: int, limit: int
+    ) -> tuple[list[Fields], int]:
+        """Describe a page of keys, and count all that fit."""
+        if first < 0 or limit < 0:
+            raise MalformedRequest(f"first and limit are 0 or more, not {first} and {limit}")
+        page, count = self._hsm.list_keys(session, handle, flat(attributes), first, limit)
+        return [described(key) for key in page], count
+
+    def info(self, connection: Connection) -> Fields:
+        """Return what an administrator asks a module for."""
+        return dict(self._hsm.info())
+
     def get_key(self, session: Session, handle: int) -> Fields:
         """Return one key's record."""
         return self._hsm.get_key(session, handle).fields()
@@ -123,7 +161,8 @@ class Handlers:
         self, session: Session, handle: int, mechanism: str, parameters: Parameters, wrapped: bytes, attributes: Fields
     ) -> Fields:
         """Unwrap a key."""
-        return self._hsm.unwrap_key(session, handle, mechanism, parameters, wrapped, flat(attributes)).fields()
+        wishes, sharing = shared(attributes)
+        return self._hsm.unwrap_key(session, handle, mechanism, parameters, wrapped, wishes, sharing).fields()
 
     def list_users(self, connection: Connection) -> list[Fields]:
         """List the users."""

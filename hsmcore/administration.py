@@ -13,7 +13,7 @@ from hsmcore import mfa, tokenfiles
 from hsmcore.approvals import Approvals, TokenInfo
 from hsmcore.audit import AuditLog, audited
 from hsmcore.errors import MalformedRequest, PermissionDenied, TokenSignatureInvalid, UserBusy, UserOwnsKeys
-from hsmcore.keyring import KeyRing
+from hsmcore.keyring import KeyRing, stored_rows
 from hsmcore.mfa import NO_KEYS, Challenges, Event, Keys, Purpose
 from hsmcore.permissions import guarded
 from hsmcore.primitives.proofs import TOKEN_BYTES, proves, read_user_key
@@ -105,7 +105,9 @@ class Administration:
             self._approvals.require_enough_admins(row, NO_KEYS)
             if role == CRYPTO_USER and self._ring.owned_by(row.username):
                 raise UserOwnsKeys(f"{row.username!r} owns keys; delete them first")
-            self._users.delete(row)
+            unshared = self._ring.unshared_with(row.username) if role == CRYPTO_USER else []
+            self._users.delete(row, stored_rows(unshared))
+            self._ring.replace(unshared)
 
     @guarded
     def change_password(

@@ -10,7 +10,7 @@
     │   ├── MfaRequired
     ├── KeyUseError               the key does not do this
     │   ├── KeyNotFound, KeyAmbiguous, KeyTypeInconsistent, KeyFunctionNotPermitted
-    │   ├── AttributeInvalid, KeySizeInvalid, KeyMaterialInvalid, KeyUnextractable, KeyNotWrappable
+    │   ├── AttributeInvalid, KeySizeInvalid, KeyMaterialInvalid, KeyUnextractable, KeyNotWrappable, SharingInvalid
     ├── MechanismError          the operation cannot be done so
     │   ├── MechanismInvalid, MechanismParameterInvalid, DataLengthInvalid
     │   ├── PaddingInvalid, TagMismatch, OperationNotFound, OperationLimit
@@ -168,6 +168,12 @@ class KeyNotWrappable(KeyUseError):
     """
 
     code = 34
+
+
+class SharingInvalid(KeyUseError):
+    """The key cannot be shared, or not with that user, or is not shared with the user it should be taken from."""
+
+    code = 100
 
 
 class MechanismError(HsmError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -17,15 +17,14 @@ from typing import Self
 
 import hsmcore
 from hsmcore import making, permissions, policy
-from hsmcore.administration import Administration
-from hsmcore.attributes import PUBLIC, Value, given
+from hsmcore.attributes import PUBLIC, given
 from hsmcore.audit import Verification, first_entries
 from hsmcore.chain import FIRST_HEAD, AuditRow, linked
 from hsmcore.errors import DataLengthInvalid, MasterKeyUnavailable, StateError
 from hsmcore.heads import anchored, stored
-from hsmcore.keys import KeyRecord
+from hsmcore.keyadministration import Attributes, KeyAdministration
+from hsmcore.keys import NOT_SHARED, KeyRecord, Sharing
 from hsmcore.mechanisms import Operation
-from hsmcore.multipart import MultiPart
 from hsmcore.permissions import guarded
 from hsmcore.primitives.secrecy import random_bytes
 from hsmcore.quorum import QuorumRules
@@ -40,7 +39,6 @@ from hsmcore.use import KeyUse, foreign_keys
 from hsmcore.users import APPLIANCE, first_user
 from hsmcore.wrapping import Wrapping
 
-Attributes = Mapping[str, None | Value]
 Clock = Callable[[], float]
 """Gives seconds, by which tokens expire."""
 
@@ -49,7 +47,7 @@ MAX_RANDOM = 65536
 """Random bytes that one request draws (SP 800-90A table 3: 2 to the 19 bits)."""
 
 
-class Hsm(Administration, Usage):
+class Hsm(KeyAdministration, Usage):
     """An HSM in a state directory, which this process alone has until ``close``."""
 
     def __init__(self, state: StateDirectory, store: Store, vault: Vault, clock: Clock) -> None:
@@ -60,7 +58,6 @@ class Hsm(Administration, Usage):
         self._store = store
         self._use = KeyUse(self._ring, self._approvals, self._lock, self.settings)
         self._wrapping = Wrapping(self._ring, self._use, self._approvals, self.settings)
-        self._multipart = MultiPart()
 
     @classmethod
     def initialize(
@@ -188,6 +185,22 @@ class Hsm(Administration, Usage):
         """
         return self.log.verify(anchor)
 
+    def info(self) -> dict[str, str]:
+        """Return what an administrator asks a module for, without a login: vendor, model, serial number, versions."""
+        major, minor, build = hsmcore.__version__.split(".")[:3]
+        return {
+            "vendor": "hsmbridge",
+            "model": "software HSM",
+            "serial-number": self._store.serial(),
+            "hardware-version-major": "0",
+            "hardware-version-minor": "0",
+            "firmware-version-major": major,
+            "firmware-version-minor": minor,
+            "firmware-build-number": build,
+            "firmware-id": f"hsmbridge {hsmcore.__version__}",
+            "fips-state": "0 [non-FIPS mode with single factor authentication]",
+        }
+
     def session(self, token: int) -> Session:
         """Return the session with that token. Raises ``Unauthenticated``."""
         return self._sessions.get(token)
@@ -219,28 +232,49 @@ class Hsm(Administration, Usage):
         permissions.require(session, operation)
 
     @guarded
-    def generate_key(self, session: Session, mechanism: str, attributes: Attributes) -> KeyRecord:
-        """Generate a secret key.
+    def generate_key(
+        self, session: Session, mechanism: str, attributes: Attributes, sharing: Sharing = NOT_SHARED
+    ) -> KeyRecord:
+        """Generate a secret key, shared from the start with the users of ``sharing``.
 
-        Raises ``MechanismInvalid``, ``AttributeInvalid``, ``KeySizeInvalid``, ``StoreFull``.
+        Raises ``MechanismInvalid``, ``AttributeInvalid``, ``KeySizeInvalid``, ``UserNotFound``, ``SharingInvalid``,
+        ``StoreFull``.
         """
-        return self._ring.add(session, [making.generate_secret(mechanism, attributes, self.settings)])[0]
+        return self._add(session, [making.generate_secret(mechanism, attributes, self.settings)], sharing)[0]
 
     @guarded
     def generate_key_pair(
-        self, session: Session, mechanism: str, public: Attributes, private: Attributes
+        self,
+        session: Session,
+        mechanism: str,
+        public: Attributes,
+        private: Attributes,
+        sharing: Sharing = NOT_SHARED,
     ) -> tuple[KeyRecord, KeyRecord]:
-        """Generate a key pair and return its public and its private half. Raises as ``generate_key``."""
-        halves = self._ring.add(session, making.generate_pair(mechanism, public, private, self.settings))
+        """Generate a key pair and return its public and its private half, which is the one to be shared.
+
+        Raises as ``generate_key``.
+        """
+        halves = self._add(session, making.generate_pair(mechanism, public, private, self.settings), sharing)
         return halves[0], halves[1]
 
     @guarded
-    def import_key(self, session: Session, attributes: Attributes, material: bytes) -> KeyRecord:
+    def import_key(
+        self, session: Session, attributes: Attributes, material: bytes, sharing: Sharing = NOT_SHARED
+    ) -> KeyRecord:
         """Import a key: raw bytes, PKCS #8 or SubjectPublicKeyInfo (DER), as the attribute OBJECT_CLASS says.
 
-        Raises ``KeyMaterialInvalid``, and as ``generate_key``.
+        Raises ``KeyMaterialInvalid``, and as ``generate_key``; ``SharingInvalid`` for a public key to be shared too.
         """
-        return self._ring.add(session, [making.read(attributes, material, self.settings)])[0]
+        new = making.read(attributes, material, self.settings)
+        if sharing.users:
+            policy.require_sharable(str(new.attributes["OBJECT_CLASS"]))
+        return self._add(session, [new], sharing)[0]
+
+    def _add(self, session: Session, made: Sequence[making.NewKey], sharing: Sharing) -> tuple[KeyRecord, ...]:
+        """Add new keys; under the lock, so that a user to share with cannot go meanwhile."""
+        with self._lock:
+            return self._ring.add(session, made, self._sharing(session, sharing))
 
     @guarded
     def derive_key(
@@ -300,16 +334,6 @@ class Hsm(Administration, Usage):
             return self._ring.change(session, handle, given(attributes))
 
     @guarded
-    def set_key_quorum(self, session: Session, handle: int, manage: int, use: int) -> None:
-        """Set how many users approve the management and the use of an own key, once; 0 is none.
-
-        The users of a key are its owner and those with whom it is shared. Raises ``KeyNotFound``, ``PermissionDenied``,
-        ``QuorumValueInvalid``, ``StoreFull``.
-        """
-        self._ring.set_quorum(session, handle, manage, use)
-        self._multipart.drop_key(handle)
-
-    @guarded
     def destroy_key(self, session: Session, handle: int) -> None:
         """Destroy a key. Raises ``KeyNotFound``, ``PermissionDenied``, ``KeyFunctionNotPermitted``, ``StoreFull``."""
         self._ring.destroy(session, handle)
@@ -346,12 +370,15 @@ class Hsm(Administration, Usage):
         parameters: Parameters,
         wrapped: bytes,
         attributes: Attributes,
+        sharing: Sharing = NOT_SHARED,
     ) -> KeyRecord:
-        """Take in a key that was encrypted under another; attributes as in an import.
+        """Take in a key that was encrypted under another; attributes and sharing as in an import.
 
         Raises ``WrappedKeyInvalid``, ``TemplateInconsistent``, ``AttributeInvalid``, ``StoreFull``, and as ``decrypt``.
         """
-        return self._wrapping.unwrap(session, key, mechanism, parameters, wrapped, attributes)
+        with self._lock:
+            shared = self._sharing(session, sharing)
+            return self._wrapping.unwrap(session, key, mechanism, parameters, wrapped, attributes, shared)
 
 
 def _release(state: StateDirectory, store: Store | None) -> None:

@@ -15,11 +15,12 @@ from threading import RLock
 from hsmcore import policy
 from hsmcore.attributes import PRIVATE, PUBLIC, Value, changed
 from hsmcore.audit import AuditLog
-from hsmcore.errors import KeyNotFound, PermissionDenied
-from hsmcore.keys import Entry, KeyRecord, SessionKeys
+from hsmcore.description import DERIVED, KeyDescription, describe
+from hsmcore.errors import KeyNotFound, SharingInvalid
+from hsmcore.keys import NOT_SHARED, Entry, KeyRecord, SessionKeys, Sharing
 from hsmcore.making import NewKey
 from hsmcore.primitives.keyforms import OpenedKey, open_private, open_public
-from hsmcore.sealing import Vault
+from hsmcore.sealing import KeyRow, Vault
 from hsmcore.sessions import ADMIN, Session, Sessions
 from hsmcore.store import Store
 from hsmcore.tokens import DamagedEntry, TokenKeys, row_of
@@ -48,12 +49,17 @@ class KeyRing:
             kinds.update({("token", *kind): count for kind, count in self._store.key_kinds().items()})
         return kinds
 
-    def add(self, session: Session, made: Sequence[NewKey]) -> tuple[KeyRecord, ...]:
-        """Add new keys of the session's user, all or none. Raises ``Unauthenticated``, ``StoreFull``."""
+    def add(
+        self, session: Session, made: Sequence[NewKey], sharing: Sharing = NOT_SHARED
+    ) -> tuple[KeyRecord, ...]:  # fmt: skip
+        """Add new keys of the session's user, all or none; what is shared is not the public half of a pair.
+
+        Raises ``Unauthenticated``, ``StoreFull``.
+        """
         with self._lock:
             policy.require_alive(session)
-            entries = [self._entry(session, new) for new in made]
-            rows = [row_of(entry) for entry in entries if entry.sealed is not None]
+            entries = [self._entry(session, new, sharing) for new in made]
+            rows = stored_rows(entries)
             self._audit.concerns(entries)
             if rows:
                 self._store.add_keys(rows)
@@ -75,13 +81,15 @@ class KeyRing:
         else:
             self._session_keys.put(entry)
 
-    def _entry(self, session: Session, new: NewKey) -> Entry:
+    def _entry(self, session: Session, new: NewKey, sharing: Sharing) -> Entry:
         # Unique by chance: 63 random bits, and the store refuses to add a handle twice.
         handle = secrets.randbits(63) or 1
         record = KeyRecord(handle, new.attributes, new.public_key_info)
         # Distinct times keep the order in which keys were made.
         self._newest = max(time.time_ns() // 1_000_000, self._newest + 1)
-        entry = Entry(record, session.username, self._newest)
+        if new.attributes["OBJECT_CLASS"] == PUBLIC:
+            sharing = NOT_SHARED
+        entry = Entry(record, session.username, self._newest, sharing)
         return self._secured(entry, new.material, session.token)
 
     def _secured(self, entry: Entry, material: bytes, session: int | None) -> Entry:
@@ -119,13 +127,11 @@ class KeyRing:
         They come in the order in which they were made. Where a label is looked for and only a damaged row claims it,
         that is ``StoreDamaged``.
         """
-        policy.require_alive(session)
-        if session.role == ADMIN and wanted.keys() - {"LABEL"}:
-            raise PermissionDenied("an admin finds keys by LABEL only")
+        policy.require_may_find(session, wanted)
         with self._lock:
             stored = self._tokens.matching(_whose(session), wanted, limit)
             found, damaged = self._seen(session, stored, limit)
-            found += self._session_keys.matching(session.token, wanted)
+            found += self._session_keys.matching(session.token, _shared_with(session), wanted)
         if damaged and not found and "LABEL" in wanted and damaged[0].owner == session.username:
             raise damaged[0].error()
         found.sort(key=lambda entry: entry.created)
@@ -135,7 +141,7 @@ class KeyRing:
         """Return the records of the halves of a pair that this session sees."""
         with self._lock:
             found, _ = self._seen(session, self._tokens.halves(_whose(session), public_key_info), 0)
-            own = self._session_keys.of_session(session.token)
+            own = self._session_keys.visible(session.token, session.username)
         found += [entry for entry in own if entry.record.public_key_info == public_key_info]
         return [entry.record for entry in found]
 
@@ -160,12 +166,41 @@ class KeyRing:
         with self._lock:
             for label, object_class, count in self._store.labels(session.username):
                 labels.setdefault(label, {})[object_class] = count
-            for entry in self._session_keys.of_session(session.token):
+            for entry in self._session_keys.visible(session.token, session.username):
                 label, object_class = (str(entry.record.attributes[name]) for name in ("LABEL", "OBJECT_CLASS"))
                 if label:
                     classes = labels.setdefault(label, {})
                     classes[object_class] = classes.get(object_class, 0) + 1
         return labels
+
+    def page(
+        self, session: Session, handle: int | None, wanted: Mapping[str, Value], first: int, limit: int
+    ) -> tuple[list[KeyDescription], int]:
+        """Describe ``limit`` of the keys that fit, from the ``first`` on (0 is the oldest), and count all that fit.
+
+        ``wanted`` may name all that ``description.wanted`` lets through. A handle narrows it to that key.
+        """
+        policy.require_may_find(session, wanted)
+        stored = {name: value for name, value in wanted.items() if name not in DERIVED}
+        records = self.find(session, stored, 0) if handle is None else self._one(session, handle, stored)
+        if len(stored) < len(wanted):
+            fits = wanted.items()
+            records = [record for record in records if fits <= self._described(session, record).values().items()]
+        last = first + limit if limit else None
+        return [self._described(session, record) for record in records[first:last]], len(records)
+
+    def _one(self, session: Session, handle: int, wanted: Mapping[str, Value]) -> list[KeyRecord]:
+        try:
+            record = policy.view(session, self.entry(session, handle))
+        except KeyNotFound:
+            return []
+        return [record] if wanted.items() <= record.attributes.items() else []
+
+    def _described(self, session: Session, record: KeyRecord) -> KeyDescription:
+        if session.role == ADMIN:
+            return KeyDescription(record)
+        entry = self.entry(session, record.handle)
+        return describe(entry, policy.view_sharing(session, entry), self.material(entry))
 
     def change(self, session: Session, handle: int, wishes: Mapping[str, Value]) -> KeyRecord:
         """Change attributes, all or none. A session key whose TOKEN becomes true is stored."""
@@ -198,6 +233,46 @@ class KeyRing:
         self._put(new)
         self._sessions.forget_key(entry.handle)
         return new
+
+    def share(self, session: Session, handle: int, username: str) -> None:
+        """Let another crypto user, one that exists, use a key. Raises ``PermissionDenied``, ``SharingInvalid``."""
+        with self._lock:
+            entry = self.entry(session, handle)
+            policy.require_may_share(session, entry)
+            self._change_sharing(entry, policy.sharing(entry.owner, (*entry.sharing.users, username)))
+
+    def unshare(self, session: Session, handle: int, username: str) -> None:
+        """Take the use of a key from a user. Raises ``PermissionDenied``, ``SharingInvalid``."""
+        with self._lock:
+            entry = self.entry(session, handle)
+            policy.require_may_share(session, entry)
+            if username not in entry.sharing.users:
+                raise SharingInvalid(f"key {handle} is not shared with {username!r}")
+            self._change_sharing(entry, entry.sharing.without(username))
+            self._sessions.forget_key(handle)
+
+    def _change_sharing(self, entry: Entry, sharing: Sharing) -> None:
+        new = self._shared(entry, sharing)
+        self._audit.concerns([new])
+        if new.sealed is not None:
+            self._store.change_key(row_of(new))
+        else:
+            self._audit.record(durable=False)
+        self._put(new)
+
+    def _shared(self, entry: Entry, sharing: Sharing) -> Entry:
+        policy.require_enough_users(entry, sharing)
+        return self._secured(replace(entry, sharing=sharing), self.material(entry), entry.session)
+
+    def unshared_with(self, username: str) -> list[Entry]:
+        """Return the keys shared with a user as they are once that user is gone; nothing is changed yet."""
+        shared = (*self._tokens.shared_with(username), *self._session_keys.shared_with(username))
+        return [self._shared(entry, entry.sharing.without(username)) for entry in shared]
+
+    def replace(self, entries: Sequence[Entry]) -> None:
+        """Take over keys whose change is on disk."""
+        for entry in entries:
+            self._put(entry)
 
     def destroy(self, session: Session, handle: int) -> None:
         """Destroy a key. A damaged row may be destroyed by the user that it names as its owner."""
@@ -257,6 +332,16 @@ class KeyRing:
         if sealed is None:
             raise KeyNotFound(f"there is no key {entry.handle}")
         return self._vault.open_key(replace(row_of(entry), sealed=sealed))
+
+
+def stored_rows(entries: Sequence[Entry]) -> list[KeyRow]:
+    """Return the rows of those that are token keys."""
+    return [row_of(entry) for entry in entries if entry.sealed is not None]
+
+
+def _shared_with(session: Session) -> str:
+    """Return the name by which session keys are shared with this session's user; an admin has none."""
+    return "" if session.role == ADMIN else session.username
 
 
 def _whose(session: Session) -> str | None:

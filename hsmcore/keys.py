@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -29,9 +30,32 @@ class KeyRecord:
         return fields
 
 
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """The crypto users whom a key's owner lets use it, in alphabetical order."""
+
+    users: tuple[str, ...] = ()
+
+    def encode(self) -> str:
+        """Return it as it is stored: JSON in one canonical form, nothing for a key that is not shared."""
+        return json.dumps({"users": self.users}, separators=(",", ":")) if self.users else ""
+
+    @classmethod
+    def decode(cls, encoded: str) -> Sharing:
+        """Read what ``encode`` made. Raises ``ValueError``, ``TypeError``, ``KeyError``."""
+        return cls(tuple(json.loads(encoded)["users"])) if encoded else NOT_SHARED
+
+    def without(self, username: str) -> Sharing:
+        """Return it without a user."""
+        return Sharing(tuple(name for name in self.users if name != username))
+
+
+NOT_SHARED = Sharing()
+
+
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A key in the HSM. It is replaced as a whole when attributes change, so who holds one sees a consistent key.
+    """A key in the HSM. It is replaced as a whole when it changes, so who holds one sees a consistent key.
 
     A token key has its ``sealed`` material, a session key its plain ``material`` and the ``session`` it ends with (a
     session token). ``loaded`` is the opened key object, once the key was used. ``created`` is in ms since 1970.
@@ -40,6 +64,7 @@ class Entry:
     record: KeyRecord
     owner: str
     created: int
+    sharing: Sharing = NOT_SHARED
     session: int | None = None
     sealed: bytes | None = field(default=None, repr=False)
     material: bytes | None = field(default=None, repr=False)
@@ -97,19 +122,30 @@ class SessionKeys:
             attributes = entry.record.attributes
             yield str(attributes["OBJECT_CLASS"]), str(attributes["KEY_TYPE"])
 
+    def shared_with(self, username: str) -> tuple[Entry, ...]:
+        """Return the keys that are shared with a user."""
+        return tuple(entry for entry in self._entries.values() if username in entry.sharing.users)
+
+    def visible(self, session: int, username: str) -> tuple[Entry, ...]:
+        """Return a session's keys, and those that other sessions' users share with its user."""
+        return self.of_session(session) + self.shared_with(username)
+
     def owned_by(self, owner: str) -> bool:
         """Tell whether the user owns a session key."""
         return any(entry.owner == owner for entry in self._entries.values())
 
-    def matching(self, session: int, wanted: Mapping[str, Value]) -> Iterator[Entry]:
-        """Yield the keys of a session that have all these attribute values."""
+    def matching(self, session: int, username: str, wanted: Mapping[str, Value]) -> Iterator[Entry]:
+        """Yield the ``visible`` keys that have all these attribute values."""
         label = wanted.get("LABEL")
-        entries = self.of_session(session)
         if isinstance(label, str):
-            labelled = self._labels.get(label, ())
-            entries = tuple(self._entries[handle] for handle in labelled)
+            labelled = (self._entries[handle] for handle in self._labels.get(label, ()))
+            entries = tuple(
+                entry for entry in labelled if entry.session == session or username in entry.sharing.users
+            )  # fmt: skip
+        else:
+            entries = self.visible(session, username)
         items = wanted.items()
-        return (entry for entry in entries if entry.session == session and items <= entry.record.attributes.items())
+        return (entry for entry in entries if items <= entry.record.attributes.items())
 
     def _forget_label(self, entry: Entry) -> None:
         label = str(entry.record.attributes["LABEL"])

@@ -2,12 +2,13 @@
 
 Which role may call what at all is decided before, by ``hsmcore.permissions``. The rules here, in order: a session sees
 a key or it does not exist for it; a crypto user uses what is visible, where the key's class, type and attributes allow;
-only the owner changes, extracts, wraps out or destroys; an admin sees the label of every token key and sets TRUSTED.
+only the owner changes, shares, extracts, wraps out or destroys; an admin sees the label of every token key and sets
+TRUSTED.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from hsmcore.attributes import PRIVATE, PUBLIC, SECRET, Value
 from hsmcore.errors import (
@@ -18,11 +19,12 @@ from hsmcore.errors import (
     MechanismInvalid,
     PermissionDenied,
     QuorumValueInvalid,
+    SharingInvalid,
 )
-from hsmcore.keys import Entry, KeyRecord
+from hsmcore.keys import NOT_SHARED, Entry, KeyRecord, Sharing
 from hsmcore.mechanisms import DIGEST_BYTES, MECHANISMS, Mechanism, Operation
 from hsmcore.quorum import KEY_SERVICES, MAX_VALUE, SERVICES
-from hsmcore.sessions import ADMIN, Session, ended
+from hsmcore.sessions import ADMIN, CRYPTO_USER, Session, ended
 
 _CLASSES = {
     Operation.ENCRYPT: (SECRET, PUBLIC),
@@ -44,13 +46,23 @@ def require_alive(session: Session) -> None:
 def sees(session: Session, entry: Entry) -> bool:
     """Tell whether a key exists for this session.
 
-    A session key belongs to its session alone. Of token keys, a crypto user sees the own ones and every public key.
+    A crypto user sees the keys that are shared with the user. A session key belongs to its session otherwise; of token
+    keys, a crypto user sees the own ones and every public key, an admin all.
     """
+    if session.role == CRYPTO_USER and session.username in entry.sharing.users:
+        return True
     if entry.session is not None:
         return entry.session == session.token
     if session.role == ADMIN:
         return True
     return entry.owner == session.username or entry.record.attributes["OBJECT_CLASS"] == PUBLIC
+
+
+def require_may_find(session: Session, names: Collection[str]) -> None:
+    """Raise unless a crypto user looks for keys by any attributes, or an admin by LABEL alone."""
+    require_alive(session)
+    if session.role == ADMIN and set(names) - {"LABEL"}:
+        raise PermissionDenied("an admin finds keys by LABEL only")
 
 
 def view(session: Session, entry: Entry) -> KeyRecord:
@@ -64,6 +76,42 @@ def require_owner(session: Session, entry: Entry) -> None:
     """Raise ``PermissionDenied`` where the key is visible but another crypto user's."""
     if entry.owner != session.username:
         raise PermissionDenied(f"key {entry.handle} belongs to another user; only the owner may do this")
+
+
+def require_may_share(session: Session, entry: Entry) -> None:
+    """Raise ``PermissionDenied`` unless the session is the owner's, ``SharingInvalid`` for a public key."""
+    require_owner(session, entry)
+    require_sharable(str(entry.record.attributes["OBJECT_CLASS"]))
+
+
+def require_sharable(key_class: str) -> None:
+    """Raise ``SharingInvalid`` for the class of public keys."""
+    if key_class == PUBLIC:
+        raise SharingInvalid("a public key is not shared: every crypto user can use it")
+
+
+def sharing(owner: str, usernames: Iterable[str]) -> Sharing:
+    """Return the sharing of an owner's key with these users. Raises ``SharingInvalid`` for the owner, or one twice."""
+    names = sorted(usernames)
+    if owner in names:
+        raise SharingInvalid("a key is shared with other users than its owner")
+    if len(set(names)) < len(names):
+        raise SharingInvalid("a key is shared with each user once; one is named twice, or has the key already")
+    return Sharing(tuple(names))
+
+
+def require_enough_users(entry: Entry, sharing: Sharing) -> None:
+    """Raise ``SharingInvalid`` where a key would have fewer users than it takes approvals."""
+    needed, users = max(approvals_needed(entry, service) for service in KEY_SERVICES), 1 + len(sharing.users)
+    if users < needed:
+        raise SharingInvalid(f"key {entry.handle} takes the approvals of {needed} users and would have {users}")
+
+
+def view_sharing(session: Session, entry: Entry) -> Sharing:
+    """Return with whom a key is shared, as a crypto user may know: the owner everybody, another user the own name."""
+    if entry.owner == session.username:
+        return entry.sharing
+    return Sharing((session.username,)) if session.username in entry.sharing.users else NOT_SHARED
 
 
 def require_destroyable(entry: Entry) -> None:
@@ -91,7 +139,7 @@ def approvals_needed(entry: Entry, service: str) -> int:
 
 def associates(entry: Entry) -> frozenset[str]:
     """Return the crypto users who approve what a key takes approval for."""
-    return frozenset({entry.owner})
+    return frozenset({entry.owner, *entry.sharing.users})
 
 
 def require_may_set_quorum(session: Session, entry: Entry, manage: int, use: int) -> None:

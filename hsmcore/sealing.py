@@ -7,7 +7,7 @@ big-endian length and its bytes. A value that is moved to another row, or whose 
 kind                  fields
 ====================  ==========================================================================================
 ``hsmbridge key 1``   handle (8 bytes), owner, time of creation (8 bytes, ms), attributes as stored (JSON),
-                      SubjectPublicKeyInfo (empty where there is none)
+                      SubjectPublicKeyInfo (empty where there is none), and only for a shared key its sharing (JSON)
 ``hsmbridge user 1``  user name, role; where a public key is registered, also the MFA key and the quorum key
                       (SubjectPublicKeyInfo, empty where there is none)
 ``hsmbridge settings 1``  none
@@ -90,7 +90,7 @@ def _from_json(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """A token key as it is stored. ``created`` is in ms since 1970; the last three repeat attributes."""
+    """A token key as it is stored. ``created`` is in ms since 1970; label, class and type repeat attributes."""
 
     handle: int
     owner: str
@@ -101,17 +101,16 @@ class KeyRow:
     label: str
     object_class: str
     key_type: str
+    sharing: str = ""
 
     def context(self) -> bytes:
         """Return what the material is bound to."""
-        return key_context(self.handle, self.owner, self.created, self.attributes, self.public_key_info)
-
-
-def key_context(handle: int, owner: str, created: int, attributes: str, public_key_info: bytes | None) -> bytes:
-    """Return what the material of a key is bound to."""
-    numbers = handle.to_bytes(8, "big"), created.to_bytes(8, "big")
-    texts = owner.encode("utf-8", "surrogateescape"), attributes.encode("utf-8", "surrogateescape")
-    return context("key", numbers[0], texts[0], numbers[1], texts[1], public_key_info or b"")
+        owner, attributes, sharing = (
+            text.encode("utf-8", "surrogateescape") for text in (self.owner, self.attributes, self.sharing)
+        )
+        numbers = self.handle.to_bytes(8, "big"), self.created.to_bytes(8, "big")
+        fields = (numbers[0], owner, numbers[1], attributes, self.public_key_info or b"")
+        return context("key", *fields, *([sharing] if sharing else []))
 
 
 @dataclass(frozen=True, slots=True)

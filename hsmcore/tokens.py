@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from hsmcore.attributes import Value
 from hsmcore.errors import StoreDamaged
-from hsmcore.keys import Entry, KeyRecord
+from hsmcore.keys import Entry, KeyRecord, Sharing
 from hsmcore.sealing import KeyRow, Vault, decode_attributes, encode_attributes
 from hsmcore.store import KeyQuery, Store
 
@@ -87,6 +87,13 @@ class TokenKeys:
         """Yield the halves of the pair with this public key that the user sees."""
         return self._found(KeyQuery(user, {"public_key_info": public_key_info}), 0)
 
+    def shared_with(self, username: str) -> list[Entry]:
+        """Return the keys that are shared with a user; a damaged row names nobody."""
+        opened = [
+            self._cache.get(row.handle) or self._opened(row, keep=False) for row in self._store.shared_with(username)
+        ]
+        return [entry for entry in opened if isinstance(entry, Entry) and username in entry.sharing.users]
+
     def _found(self, query: KeyQuery, limit: int) -> Iterator[Entry | DamagedEntry]:
         size = min(limit, _PAGE) or _PAGE
         offset = 0
@@ -103,12 +110,14 @@ class TokenKeys:
         try:
             self._vault.open_key(row)
             attributes = decode_attributes(row.attributes)
+            sharing = Sharing.decode(row.sharing)
             if (row.label, row.object_class, row.key_type) != tuple(str(attributes[name]) for name in _INDEXED):
                 raise StoreDamaged("a column differs from its attribute")
         except (StoreDamaged, ValueError, TypeError, KeyError, AttributeError):
             _log.error("the row of key %d is damaged or was edited; the key cannot be used", row.handle)
             return DamagedEntry(row.handle, row.owner)
-        entry = Entry(KeyRecord(row.handle, attributes, row.public_key_info), row.owner, row.created, sealed=row.sealed)
+        record = KeyRecord(row.handle, attributes, row.public_key_info)
+        entry = Entry(record, row.owner, row.created, sharing, sealed=row.sealed)
         if keep:
             self.put(entry)
         return entry
@@ -117,7 +126,7 @@ class TokenKeys:
 def row_of(entry: Entry) -> KeyRow:
     """Return a key as it is stored."""
     record = entry.record
-    columns = (str(record.attributes[name]) for name in _INDEXED)
+    label, object_class, key_type = (str(record.attributes[name]) for name in _INDEXED)
     return KeyRow(
         record.handle,
         entry.owner,
@@ -125,5 +134,8 @@ def row_of(entry: Entry) -> KeyRow:
         encode_attributes(record.attributes),
         record.public_key_info,
         entry.sealed or b"",
-        *columns,
+        label,
+        object_class,
+        key_type,
+        entry.sharing.encode(),
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Lock, RLock
@@ -35,7 +35,7 @@ from hsmcore.errors import (
 )
 from hsmcore.primitives.proofs import proves
 from hsmcore.primitives.secrecy import hash_password, password_matches
-from hsmcore.sealing import UserRow, Vault
+from hsmcore.sealing import KeyRow, UserRow, Vault
 from hsmcore.sessions import ADMIN, APPLIANCE_USER, ROLES, UNACTIVATED_ADMIN
 from hsmcore.store import Store
 from hsmcore.tokenfiles import SignedToken
@@ -252,9 +252,9 @@ class Users:
         """Count the users in a role who have registered a key for quorum."""
         return sum(user.row.role == role and user.row.quorum_key is not None for user in self._users.values())
 
-    def delete(self, row: UserRow) -> None:
-        """Delete a user whose row is ``changing``."""
-        self._store.delete_user(row.username, row.role)
+    def delete(self, row: UserRow, unshared: Sequence[KeyRow]) -> None:
+        """Delete a user whose row is ``changing``, and replace the rows of keys that were shared with the user."""
+        self._store.delete_user(row.username, row.role, unshared)
         del self._users[row.username, row.role]
 
     def _find(self, username: str, role: str) -> _User:

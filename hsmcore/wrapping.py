@@ -19,7 +19,7 @@ from hsmcore.errors import (
     WrappedKeyInvalid,
 )
 from hsmcore.keyring import KeyRing
-from hsmcore.keys import Entry, KeyRecord
+from hsmcore.keys import Entry, KeyRecord, Sharing
 from hsmcore.mechanisms import Operation
 from hsmcore.sessions import Session
 from hsmcore.settings import Settings
@@ -60,6 +60,7 @@ class Wrapping:
         parameters: Mapping[str, object] | None,
         wrapped: bytes,
         attributes: Mapping[str, object],
+        sharing: Sharing,
     ) -> KeyRecord:
         """Take a wrapped key in, with the caller's attributes and those of the unwrapping key's UNWRAP_TEMPLATE.
 
@@ -80,7 +81,7 @@ class Wrapping:
                 raise WrappedKeyInvalid(
                     f"the bytes do not unwrap with this key and {mechanism} to a {key_class} of type {key_type}"
                 ) from None
-            return self._ring.add(session, [new])[0]
+            return self._ring.add(session, [new], sharing)[0]
 
     def _managing(self, session: Session, entry: Entry) -> AbstractContextManager[None]:
         return self._approvals.granted_key(session, "key-management", entry)

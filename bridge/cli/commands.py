@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bridge.cli import audit, daemon, initialize, keys, keystores, tools, users
+from bridge.cli import audit, cloudhsm, daemon, initialize, keys, keystores, tools, users
 from bridge.handlers import server_version
 from bridge.paths import default_home
 from hsmcore.errors import (
@@ -113,4 +113,6 @@ for _command in (
     tools.java,
     daemon.serve,
 ):
+    hsm.add_command(_command)
+for _command in cloudhsm.whole_groups(set(hsm.commands)):
     hsm.add_command(_command)

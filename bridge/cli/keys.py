@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bridge.cli import tables
+from bridge.cli import cloudhsm, tables
 from bridge.cli.access import as_user
 from bridge.codec import Value
 
@@ -22,9 +22,13 @@ _COLUMNS = {
 }
 
 
-@click.group()
+@click.group(cls=cloudhsm.Group)
 def key() -> None:
-    """List the keys of the crypto user (HSM_USER, HSM_PASSWORD)."""
+    """List the keys of the crypto user (HSM_USER, HSM_PASSWORD); the other commands are CloudHSM's.
+
+    Those answer in JSON and log in with CLOUDHSM_ROLE and CLOUDHSM_PIN; docs/cli.md has them all. CloudHSM's list is
+    `cloudhsm-cli key list`.
+    """
 
 
 @key.command("list")

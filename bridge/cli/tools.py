@@ -7,16 +7,8 @@ from pathlib import Path
 import click
 
 from bridge.cli.access import passphrase
+from bridge.cli.passing import Words
 from bridge.paths import socket_path
-
-
-class _Tool(click.Command):
-    """A command whose words are all another program's, options and ``--`` included; ``hsm help`` shows its own help."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep the words as they are."""
-        ctx.args = list(args)
-        return ctx.args
 
 
 def _launch(context: click.Context, tool: str) -> None:
@@ -52,7 +44,7 @@ def jar(home: Path, folder: Path | None) -> None:
         click.echo(path)
 
 
-@click.command(cls=_Tool, add_help_option=False)
+@click.command(cls=Words, add_help_option=False)
 @click.pass_context
 def keytool(context: click.Context) -> None:
     """Run the JDK's keytool beside the HSM.
@@ -68,7 +60,7 @@ def keytool(context: click.Context) -> None:
     _launch(context, "keytool")
 
 
-@click.command(cls=_Tool, add_help_option=False)
+@click.command(cls=Words, add_help_option=False)
 @click.pass_context
 def jarsigner(context: click.Context) -> None:
     """Run the JDK's jarsigner beside the HSM.
@@ -83,7 +75,7 @@ def jarsigner(context: click.Context) -> None:
     _launch(context, "jarsigner")
 
 
-@click.command(cls=_Tool, add_help_option=False)
+@click.command(cls=Words, add_help_option=False)
 @click.pass_context
 def java(context: click.Context) -> None:
     """Run a Java program beside the HSM.

@@ -7,18 +7,19 @@ from pathlib import Path
 
 import click
 
-from bridge.cli import tables
+from bridge.cli import cloudhsm, tables
 from bridge.cli.access import CRYPTO_USER, ROLES, as_admin, as_user, connected, new_password
 
 _role = click.option("--role", type=ROLES, default=CRYPTO_USER, show_default=True, help="The user's role.")
 _file = click.option("--password-file", metavar="FILE", help="Read the password from here, - for standard input.")
 
 
-@click.group()
+@click.group(cls=cloudhsm.Group)
 def user() -> None:
-    """Create, list and delete users, change passwords.
+    """Create, list and delete users, change passwords; the other commands are CloudHSM's.
 
-    What changes a user logs in as the admin, with HSM_ADMIN_PASSWORD or the answer at the terminal.
+    What changes a user logs in as the admin, with HSM_ADMIN_PASSWORD or the answer at the terminal. CloudHSM's answer
+    in JSON and log in with CLOUDHSM_ROLE and CLOUDHSM_PIN; docs/cli.md has them all.
     """
 
 

@@ -24,9 +24,9 @@ from hsmcore.errors import KeyMaterialInvalid, KeySizeInvalid
 from hsmcore.mechanisms import EXPONENT, KEY_SIZES, KeyType
 
 _MlDsaPrivate = mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey
-_MlDsaPublic = mldsa.MLDSA44PublicKey | mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey
+MlDsaPublic = mldsa.MLDSA44PublicKey | mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | _MlDsaPrivate
-PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | _MlDsaPublic
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | MlDsaPublic
 OpenedKey = bytes | PrivateKey | PublicKey
 """What a primitive works with."""
 
@@ -106,7 +106,7 @@ def public_facts(key: PublicKey) -> KeyFacts:
         return KeyFacts("RSA", key.key_size, info, info, exponent=encoded)
     if isinstance(key, ed25519.Ed25519PublicKey):
         return KeyFacts("EC_EDWARDS", 256, info, info, curve=mechanisms.ED25519)
-    if isinstance(key, _MlDsaPublic):
+    if isinstance(key, MlDsaPublic):
         return KeyFacts("ML_DSA", 8 * len(key.public_bytes_raw()), info, info, parameter_set=_set_of(key))
     curve = mechanisms.CURVES.get(key.curve.name)
     if curve is None:
@@ -126,7 +126,7 @@ def _known_private(key: object) -> PrivateKey:
     raise ValueError(f"none of {_KINDS}")
 
 
-def _set_of(key: _MlDsaPublic) -> str:
+def _set_of(key: MlDsaPublic) -> str:
     if isinstance(key, mldsa.MLDSA44PublicKey):
         return "ML-DSA-44"
     return "ML-DSA-65" if isinstance(key, mldsa.MLDSA65PublicKey) else "ML-DSA-87"

@@ -20,10 +20,12 @@ from hsmcore.errors import (
     TagMismatch,
 )
 from hsmcore.mechanisms import Mechanism
-from hsmcore.primitives.parameters import Parameters, bytes_parameter
+from hsmcore.primitives.parameters import Parameters, bytes_parameter, number_parameter
 
 GCM_IV, GCM_TAG = 12, 16
 """Bytes in an IV that the HSM makes, and in a tag, which follows the ciphertext."""
+GCM_TAGS = (8, 12, 13, 14, 15, GCM_TAG)
+"""Lengths in bytes that a tag may have when decrypting (SP 800-38D 5.2.1.2, without the shortest)."""
 
 Sealed = tuple[bytes, dict[str, object] | None]
 
@@ -65,14 +67,30 @@ def gcm_decryptor(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes], b
         iv = bytes_parameter(parameters, "iv")
         if iv is None or len(iv) != GCM_IV:
             raise MechanismParameterInvalid(f"decryption with {row.name} needs the parameter iv of {GCM_IV} bytes")
-        if len(data) < GCM_TAG:
-            raise DataLengthInvalid(f"the ciphertext ends with a tag of {GCM_TAG} bytes; this one is {len(data)} long")
+        tag = number_parameter(parameters, "tag_length") or GCM_TAG
+        if tag not in GCM_TAGS:
+            raise MechanismParameterInvalid(f"tag_length is one of {', '.join(map(str, GCM_TAGS))} bytes, not {tag}")
+        if len(data) < tag:
+            raise DataLengthInvalid(f"the ciphertext ends with a tag of {tag} bytes; this one is {len(data)} long")
+        if tag < GCM_TAG:
+            return _gcm_short(key, iv, data[:-tag], data[-tag:], bytes_parameter(parameters, "aad"))
         try:
             return decrypt(iv, data, bytes_parameter(parameters, "aad"))
         except InvalidTag:
             raise TagMismatch("the authentication tag does not match") from None
 
     return run
+
+
+def _gcm_short(key: bytes, iv: bytes, data: bytes, tag: bytes, aad: bytes | None) -> bytes:
+    """Decrypt with a tag that was shortened."""
+    decryptor = Cipher(AES(key), modes.GCM(iv, tag, min_tag_length=len(tag))).decryptor()
+    decryptor.authenticate_additional_data(aad or b"")
+    plain = decryptor.update(data)
+    try:
+        return plain + decryptor.finalize()
+    except InvalidTag:
+        raise TagMismatch("the authentication tag does not match") from None
 
 
 class CipherStream:

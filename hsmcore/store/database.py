@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -17,7 +18,7 @@ from hsmcore.store import audit, keys
 from hsmcore.store.audit import Record, StoredHead
 from hsmcore.store.engine import connect, store_errors
 from hsmcore.store.keys import KeyQuery
-from hsmcore.store.schema import HEAD, HSM, KEYS, KNOWN, USERS
+from hsmcore.store.schema import HEAD, HSM, KNOWN, USERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Store:
             _migrate(connection, hsm.quorum)
             self._log.append(connection, record)
             values = {"id": 1, "master": hsm.master, "settings": hsm.settings, "quorum": hsm.quorum}
-            connection.execute(insert(HSM).values(values))
+            connection.execute(insert(HSM).values(values | {"serial": secrets.token_hex(8)}))
             connection.execute(insert(USERS), [_user_values(admin)])
 
     def migrate(self, quorum: bytes) -> None:
@@ -99,6 +100,11 @@ class Store:
         with self._changing() as connection:
             connection.execute(update(HSM).values(quorum=quorum))
 
+    def serial(self) -> str:
+        """Return the HSM's serial number, 16 hexadecimal digits drawn when it was made."""
+        with store_errors(), self._engine.connect() as connection:
+            return str(connection.execute(select(HSM.c.serial)).scalar_one())
+
     def users(self) -> list[UserRow]:
         """Return all users."""
         with store_errors(), self._engine.connect() as connection:
@@ -118,6 +124,11 @@ class Store:
         """Return each label that a user sees, an object class, and how many token keys have both."""
         with store_errors(), self._engine.connect() as connection:
             return keys.labels(connection, user)
+
+    def shared_with(self, username: str) -> list[KeyRow]:
+        """Return the token keys that are shared with a user."""
+        with store_errors(), self._engine.connect() as connection:
+            return keys.shared_with(connection, username)
 
     def count_keys(self) -> int:
         """Return how many token keys there are."""
@@ -150,15 +161,16 @@ class Store:
         with self._changing() as connection:
             connection.execute(change.values(_user_values(new)))
 
-    def delete_user(self, username: str, role: str) -> None:
-        """Delete a user."""
+    def delete_user(self, username: str, role: str, unshared: Sequence[KeyRow]) -> None:
+        """Delete a user, and replace the rows of keys that were shared with the user."""
         with self._changing() as connection:
+            keys.change(connection, unshared)
             connection.execute(delete(USERS).where(USERS.c.username == username, USERS.c.role == role))
 
     def add_keys(self, rows: Sequence[KeyRow]) -> None:
         """Add keys, all or none."""
         with self._changing() as connection:
-            connection.execute(insert(KEYS), keys.values(rows))
+            keys.add(connection, rows)
 
     def record(self) -> None:
         """Change nothing but what the log says."""
@@ -185,12 +197,12 @@ class Store:
     def change_key(self, row: KeyRow) -> None:
         """Replace a key's row."""
         with self._changing() as connection:
-            connection.execute(update(KEYS).where(KEYS.c.handle == row.handle).values(keys.values([row])[0]))
+            keys.change(connection, [row])
 
     def delete_keys(self, handles: Iterable[int]) -> None:
         """Delete keys, all or none."""
         with self._changing() as connection:
-            connection.execute(delete(KEYS).where(KEYS.c.handle.in_(list(handles))))
+            keys.remove(connection, list(handles))
 
     @contextmanager
     def _changing(self) -> Iterator[Connection]:

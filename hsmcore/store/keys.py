@@ -1,18 +1,35 @@
 """Queries of the stored token keys.
 
-The columns ``label``, ``object_class`` and ``key_type`` repeat attributes, so that a key is found without reading all
-keys. They are looked at, never trusted: who opens a row compares them with its sealed attributes.
+The columns ``label``, ``object_class`` and ``key_type`` repeat attributes, and the table of shares the sharing of keys,
+so that a key is found without reading all keys. They are looked at, never trusted: who opens a row compares the columns
+with its sealed attributes, and decides by its sealed sharing.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, column, func, or_, select, table, true
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    column,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    table,
+    true,
+    update,
+)
 
 from hsmcore.sealing import KeyRow
+from hsmcore.store.schema import KEYS, SHARES
 
 _COLUMNS = (
     "handle",
@@ -24,6 +41,7 @@ _COLUMNS = (
     "label",
     "object_class",
     "key_type",
+    "sharing",
 )
 # Without types, so that nothing is converted: one damaged value would otherwise end the reading of all rows.
 _KEYS = table("keys", *map(column, _COLUMNS))
@@ -44,7 +62,18 @@ class KeyQuery:
 
 
 def _visible(user: str | None) -> ColumnElement[bool]:
-    return true() if user is None else or_(_C.owner == user, _C.object_class == _PUBLIC)
+    if user is None:
+        return true()
+    return or_(_C.owner == user, _C.object_class == _PUBLIC, _C.handle.in_(_shares_of(user)))
+
+
+def _shares_of(user: str) -> Select[tuple[int]]:
+    return select(SHARES.c.handle).where(SHARES.c.username == user)
+
+
+def shared_with(connection: Connection, username: str) -> list[KeyRow]:
+    """Return the rows of the keys that are shared with a user."""
+    return [_row(*row) for row in connection.execute(select(_KEYS).where(_C.handle.in_(_shares_of(username))))]
 
 
 def one(connection: Connection, handle: int) -> KeyRow | None:
@@ -88,9 +117,39 @@ def owns(connection: Connection, owner: str) -> bool:
     return connection.execute(select(_C.handle).where(_C.owner == owner).limit(1)).first() is not None
 
 
-def values(rows: Sequence[KeyRow]) -> list[dict[str, object]]:
-    """Return rows as they are inserted."""
-    return [{name: getattr(row, "sealed" if name == "material" else name) for name in _COLUMNS} for row in rows]
+def add(connection: Connection, rows: Sequence[KeyRow]) -> None:
+    """Add rows."""
+    connection.execute(insert(KEYS), [_values(row) for row in rows])
+    _share(connection, rows)
+
+
+def change(connection: Connection, rows: Sequence[KeyRow]) -> None:
+    """Replace the rows with these handles."""
+    for row in rows:
+        connection.execute(update(KEYS).where(KEYS.c.handle == row.handle).values(_values(row)))
+    connection.execute(delete(SHARES).where(SHARES.c.handle.in_([row.handle for row in rows])))
+    _share(connection, rows)
+
+
+def remove(connection: Connection, handles: Sequence[int]) -> None:
+    """Delete the rows with these handles."""
+    connection.execute(delete(KEYS).where(KEYS.c.handle.in_(handles)))
+    connection.execute(delete(SHARES).where(SHARES.c.handle.in_(handles)))
+
+
+def _share(connection: Connection, rows: Sequence[KeyRow]) -> None:
+    shares = [
+        {"handle": row.handle, "username": name}
+        for row in rows
+        if row.sharing
+        for name in json.loads(row.sharing)["users"]
+    ]
+    if shares:
+        connection.execute(insert(SHARES), shares)
+
+
+def _values(row: KeyRow) -> dict[str, object]:
+    return {name: getattr(row, "sealed" if name == "material" else name) for name in _COLUMNS}
 
 
 def _row(
@@ -103,6 +162,7 @@ def _row(
     label: object,
     object_class: object,
     key_type: object,
+    sharing: object,
 ) -> KeyRow:
     """Return a row; a value of the wrong type becomes one that does not open."""
     return KeyRow(
@@ -115,4 +175,5 @@ def _row(
         str(label),
         str(object_class),
         str(key_type),
+        sharing if isinstance(sharing, str) else "damaged",
     )

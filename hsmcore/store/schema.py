@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration."""
-KNOWN = ("0001", "0005", "0002", HEAD)
+KNOWN = ("0001", "0002", "0003", "0004", HEAD)
 """Every migration that this version knows."""
 
 METADATA = MetaData()
@@ -18,6 +18,7 @@ HSM = Table(
     Column("master", LargeBinary, nullable=False, comment="sealed master key, see hsmcore.sealing"),
     Column("settings", LargeBinary, nullable=False, comment="sealed settings"),
     Column("quorum", LargeBinary, nullable=False, comment="sealed quorum values and timeouts"),
+    Column("serial", String(16), nullable=False, server_default="", comment="serial number, 16 hexadecimal digits"),
 )
 
 USERS = Table(
@@ -44,6 +45,7 @@ KEYS = Table(
     Column("label", String(127), nullable=False, server_default="", comment="as in attributes, to find by"),
     Column("object_class", String(16), nullable=False, server_default="", comment="the same"),
     Column("key_type", String(16), nullable=False, server_default="", comment="the same"),
+    Column("sharing", Text, nullable=False, server_default="", comment="canonical JSON, bound to material too"),
     Index("keys_by_time", "created", "handle"),
     Index("keys_by_label", "label", "object_class", "owner"),
     Index("keys_by_owner", "owner"),
@@ -77,4 +79,12 @@ AUDIT_HEAD = Table(
     Column("count", BigInteger, nullable=False, comment="number of entries"),
     Column("reboot", BigInteger, nullable=False, comment="reboot counter"),
     Column("sealed", LargeBinary, nullable=False, comment="hash of the last entry, sealed"),
+)
+
+SHARES = Table(
+    "shares",
+    METADATA,
+    Column("handle", BigInteger, primary_key=True, autoincrement=False, comment="as in keys.sharing, to find by"),
+    Column("username", String(31), primary_key=True, comment="the same"),
+    Index("shares_by_user", "username"),
 )

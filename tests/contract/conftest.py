@@ -13,10 +13,13 @@ import pytest
 from bridge.client import Channel, Client, LocalChannel, SocketChannel
 from bridge.daemon import Server
 from bridge.dispatch import Dispatcher
-from bridge.pytest_plugin import USER, fresh_hsm
+from bridge.pytest_plugin import USER
 from hsmcore import Hsm
 
 PASSWORD = "contract-pass-1"
+ADMIN_PASSWORD = b"contract-admin-1"
+FRIEND = "friend"
+"""A second crypto user, with the same password."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,11 @@ class Carrier:
 
 @pytest.fixture(scope="module")
 def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hsm]:
-    with fresh_hsm(tmp_path_factory.mktemp("h") / "hsm", PASSWORD) as hsm:
+    with Hsm.initialize(tmp_path_factory.mktemp("h") / "hsm", admin_password=ADMIN_PASSWORD) as hsm:
+        admin = hsm.login("admin", ADMIN_PASSWORD, "admin")
+        for name in (USER, FRIEND):
+            hsm.create_user(admin, name, "crypto-user", PASSWORD.encode())
+        hsm.logout(admin)
         yield hsm
 
 

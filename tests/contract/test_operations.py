@@ -14,7 +14,7 @@ from bridge.operations import OPERATIONS
 from bridge.pytest_plugin import USER
 from hsmcore import errors
 
-from .conftest import PASSWORD, Carrier
+from .conftest import FRIEND, PASSWORD, Carrier
 
 _PAGE = (Path(bridge.__file__).parent / "PROTOCOL.md").read_text()
 _ROW = re.compile(r"^\| (\d+) \| ([A-Z_]+) \|", re.MULTILINE)
@@ -180,6 +180,41 @@ def test_a_multi_part_operation(client: Client) -> None:
     with pytest.raises(errors.OperationNotFound):
         client.call("FINISH", operation, b"")
     client.call("DESTROY_KEY", handle)
+
+
+def test_keys_are_shared_listed_and_described(carrier: Carrier) -> None:
+    with carrier.user() as client, carrier.client() as other:
+        other.call("LOGIN", FRIEND, PASSWORD.encode(), "crypto-user")
+        (record,) = client.call("GENERATE_KEY", "AES_KEY_GEN", _AES | {"SHARED_USERS": [FRIEND]})
+        handle = _handle(record)
+        (described,), count = client.call("LIST_KEYS", handle, {}, 0, 0)
+        assert isinstance(record, dict)
+        check = described["CHECK_VALUE"]
+        derived = {"CHECK_VALUE": check, "KEY_LENGTH": 32, "OWNER": USER, "SHARED_USERS": [FRIEND]}
+        assert (described, count) == (record | derived, 1)
+        assert client.call("LIST_KEYS", None, {"CHECK_VALUE": check, "LABEL": "contract"}, 0, 1) == ([described], 1)
+        assert client.call("LIST_KEYS", None, {"LABEL": "contract"}, 1, 1) == ([], 1)
+        other.call("ENCRYPT", handle, "AES_GCM", None, b"data")
+        assert client.call("UNSHARE_KEY", handle, FRIEND) == ()
+        with pytest.raises(errors.KeyNotFound):
+            other.call("ENCRYPT", handle, "AES_GCM", None, b"data")
+        assert client.call("SHARE_KEY", handle, FRIEND) == ()
+        with pytest.raises(errors.SharingInvalid):
+            client.call("SHARE_KEY", handle, FRIEND)
+        client.call("DESTROY_KEY", handle)
+        for wrong in (3, [3], {"a": "b"}, "someone"):
+            with pytest.raises(errors.MalformedRequest):
+                client.call("GENERATE_KEY", "AES_KEY_GEN", _AES | {"SHARED_USERS": wrong})
+        for first, limit in ((-1, 0), (0, -1)):
+            with pytest.raises(errors.MalformedRequest):
+                client.call("LIST_KEYS", None, {}, first, limit)
+
+
+def test_the_modules_facts_need_no_login(carrier: Carrier) -> None:
+    with carrier.client() as client:
+        (info,) = client.call("HSM_INFO")
+    assert isinstance(info, dict)
+    assert all(isinstance(value, str) and value for value in info.values())
 
 
 def test_a_crypto_user_administers_nobody(client: Client) -> None:

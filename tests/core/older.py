@@ -8,12 +8,12 @@ from pathlib import Path
 
 FIRST = "0001"
 _ADDED = {
-    "hsm": ("quorum",),
+    "hsm": ("quorum", "serial"),
     "users": ("number", "mfa_key", "quorum_key"),
-    "keys": ("label", "object_class", "key_type"),
+    "keys": ("label", "object_class", "key_type", "sharing"),
 }
 """Columns by table."""
-_TABLES = ("audit", "audit_head")
+_TABLES = ("audit", "audit_head", "shares")
 _INDEXES = ("keys_by_time", "keys_by_label", "keys_by_owner", "keys_by_public_key")
 
 

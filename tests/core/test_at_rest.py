@@ -150,6 +150,8 @@ def _edit(expression: str) -> Callable[[sqlite3.Connection], None]:
         pytest.param(_edit("attributes = replace(attributes, 'false', 'true')"), id="allowed"),
         pytest.param(_edit("attributes = replace(attributes, 'true', 'false')"), id="forbidden"),
         pytest.param(_edit("attributes = attributes || ' '"), id="a space"),
+        pytest.param(_edit('sharing = \'{"users":["cu1","cu2"]}\''), id="shared"),
+        pytest.param(_edit("sharing = x'00'"), id="shared with bytes"),
         pytest.param(_edit("attributes = ''"), id="no attributes"),
     ],
 )

@@ -278,3 +278,21 @@ def test_multi_part_operations_belong_to_their_session(site: Site) -> None:
     hsm.abort(site.user, operation)
     with pytest.raises(OperationNotFound):
         hsm.finish(site.user, operation, b"")
+
+
+@pytest.mark.parametrize("length", [8, 12, 13, 14, 15, 16])
+def test_a_tag_that_was_cut_still_authenticates(site: Site, length: int) -> None:
+    hsm, user = site.hsm, site.user
+    key = hsm.generate_key(user, "AES_KEY_GEN", {}).handle
+    sealed, chosen = hsm.encrypt(user, key, "AES_GCM", {"aad": b"seen"}, b"some text")
+    assert chosen is not None
+    parameters = {**chosen, "aad": b"seen", "tag_length": length}
+    cut = sealed[: len(sealed) - 16 + length]
+    assert hsm.decrypt(user, key, "AES_GCM", parameters, cut) == b"some text"
+    for broken in (cut[:-1] + bytes([cut[-1] ^ 1]), bytes([cut[0] ^ 1]) + cut[1:], cut[: length - 1]):
+        with pytest.raises((TagMismatch, DataLengthInvalid)):
+            hsm.decrypt(user, key, "AES_GCM", parameters, broken)
+    for refused in (1, 4, 7, 9, 17):
+        with pytest.raises(MechanismParameterInvalid):
+            hsm.decrypt(user, key, "AES_GCM", parameters | {"tag_length": refused}, cut)
+    hsm.destroy_key(user, key)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import context, op
 
-revision = "0002"
-down_revision = "0005"
+revision = "0003"
+down_revision = "0002"
 
 _FIRST, _LATER = 1, 3
 """Numbers as CloudHSM gives them: ``admin``, then its appliance user, which is not stored, then everybody else."""

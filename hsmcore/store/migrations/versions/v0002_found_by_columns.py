@@ -7,7 +7,7 @@ import json
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0005"
+revision = "0002"
 down_revision = "0001"
 
 _COLUMNS = {"label": ("LABEL", 127), "object_class": ("OBJECT_CLASS", 16), "key_type": ("KEY_TYPE", 16)}

@@ -1,0 +1,26 @@
+"""The ``cluster`` commands."""
+
+from __future__ import annotations
+
+from bridge.cloudhsm_cli.context import Context, new_password
+from bridge.cloudhsm_cli.table import ADMIN, UNACTIVATED_ADMIN, Data, Failure, Values
+from hsmcore.errors import AuthenticationFailed
+
+
+def activate(context: Context, values: Values) -> Data:
+    """Set the first admin's password."""
+    if context.role:
+        raise Failure(f"{context.username} is logged in: the cluster is activated already")
+    given = new_password(values.optional("password"))
+    try:
+        context.call("LOGIN", ADMIN, b"", UNACTIVATED_ADMIN)
+    except AuthenticationFailed as error:
+        raise Failure("the cluster is activated already") from error
+    context.call("ACTIVATE", given)
+    return "Cluster activation successful"
+
+
+def hsm_info(context: Context, values: Values) -> Data:
+    """Describe the HSM."""
+    (info,) = context.call("HSM_INFO")
+    return {"hsms": [info]}

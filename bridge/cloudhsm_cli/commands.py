@@ -1,0 +1,276 @@
+"""The command table: every command of CloudHSM's command line, one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bridge.cloudhsm_cli import cluster, keys, quorum, signing, users, wrapping
+from bridge.cloudhsm_cli.attributes import CURVE_CHOICES, NAMES
+from bridge.cloudhsm_cli.parser import Parser
+from bridge.cloudhsm_cli.table import ADMIN, CRYPTO_USER, Command, Handler, Kind, Option
+
+_ALL: tuple[str, ...] = ()
+_BOTH = (ADMIN, CRYPTO_USER)
+_ADMIN = (ADMIN,)
+_CRYPTO = (CRYPTO_USER,)
+
+_ONE_HSM = "this HSM stands alone: there is no other cluster to replicate to"
+_NO_TLS = "mutual TLS needs a TLS listener, which this HSM does not have"
+_NO_PREHASHED = "this HSM signs with Ed25519, and not with its prehashed form ed25519ph"
+
+_CLUSTER = Option("cluster-id", "Id of the cluster to use; accepted, there is one HSM")
+_USERNAME = Option("username", "Name of the user: at most 31 letters, digits and underscores").needed()
+_ROLE = Option("role", "Role of the user", choices=(ADMIN, CRYPTO_USER)).needed()
+_PASSWORD = Option("password", "The password; asked for where it is not given", Kind.SECRET)
+_APPROVAL = Option("approval", "File with a signed token, where a quorum is needed", Kind.FILE)
+_KEY_SERVICES = ("key-usage", "key-management")
+_REPLICATE = (
+    Option("source-cluster-id", "Cluster to copy from").needed(),
+    Option("destination-cluster-id", "Cluster to copy to").needed(),
+)
+_FILTER = Option(
+    "filter", "The key: key-reference=0x… or attr.NAME=VALUE … where all must match", Kind.LIST
+).needed()  # fmt: skip
+_KEY_FILTER = Option("key-filter", "The key, as in --filter of other commands", Kind.LIST).needed()
+_LABEL = Option("label", "Label of the key, at most 127 characters").needed()
+_SESSION = Option("session", "Make a key that ends with the session", Kind.FLAG)
+_SHARE = Option("share-crypto-users", "Crypto users to share the key with", Kind.LIST)
+_ATTRIBUTES = Option("attributes", "Attributes of the key, NAME=VALUE …", Kind.LIST)
+_SHARE_ROLE = Option("role", "Role of the user", choices=(CRYPTO_USER,)).needed()
+
+
+def _row(
+    path: str, help_text: str, roles: tuple[str, ...], handler: Handler | None, *options: Option, missing: str = "",
+    one_of: tuple[tuple[str, ...], ...] = (), note: str = "",
+) -> Command:  # fmt: skip
+    return Command(path, help_text, roles, (_CLUSTER, *options), handler, one_of, missing, note)
+
+
+def _quorum_values(kind: str) -> tuple[Option, ...]:
+    return tuple(
+        Option(f"{verb}-{kind}-quorum-value", f"How many users approve to {verb} it", Kind.NUMBER, range=(0, 8))
+        for verb in ("manage", "use")
+    )
+
+
+def _cluster() -> Iterator[Command]:
+    yield _row("cluster activate", "Set the first admin's password", _ALL, cluster.activate, _PASSWORD)
+    yield _row("cluster hsm-info", "List the HSMs of the cluster", _ALL, cluster.hsm_info)
+    anchor = Option("certificate-reference", "References of trust anchors, 0x01 or 1", Kind.LIST).needed()
+    level = Option("level", "Level of enforcement", choices=("none", "cluster")).needed()
+    path = Option("path", "File with the certificate (PEM)", Kind.FILE).needed()
+    for name, words, roles, options in (
+        ("register-trust-anchor", "Register a trust anchor", _ADMIN, (path, _APPROVAL)),
+        ("deregister-trust-anchor", "Deregister trust anchors", _ADMIN, (anchor, _APPROVAL)),
+        ("list-trust-anchors", "List the trust anchors", _ALL, ()),
+        ("get-enforcement", "Show whether mutual TLS is enforced", _BOTH, ()),
+        ("set-enforcement", "Enforce mutual TLS or not", _ADMIN, (level, _APPROVAL)),
+    ):
+        yield _row(f"cluster mtls {name}", words, roles, None, *options, missing=_NO_TLS)
+
+
+def _users() -> Iterator[Command]:
+    config = Option("config", "Configuration file; accepted and not read", Kind.FILE)
+    login = (_USERNAME, _ROLE, _PASSWORD, config)
+    token = Option("token", "File to write the token to, which is then to be signed", Kind.FILE)
+    yield _row("login", "Log in", _ALL, users.login, *login)
+    yield _row("login mfa-token-sign", "Log in with a second factor", _ALL, users.login_mfa, *login, token.needed())
+    yield _row("logout", "Log out", _BOTH, users.logout)
+    yield _row("user create", "Create a user", _ADMIN, users.create, _USERNAME, _ROLE, _PASSWORD, _APPROVAL)
+    yield _row("user delete", "Delete a user", _ADMIN, users.delete, _USERNAME, _ROLE, _APPROVAL)
+    yield _row("user list", "List the users", _ALL, users.list_users)
+    deregister = (
+        Option("deregister-mfa", "Take the second factor away too", Kind.FLAG),
+        Option("deregister-quorum", "Take the key for approvals away too", Kind.FLAG),
+    )
+    yield _row(
+        "user change-password", "Set the own password, or as an admin anybody's; this unlocks the user", _BOTH,
+        users.change_password, _USERNAME, _ROLE, _PASSWORD, _APPROVAL, *deregister,
+    )  # fmt: skip
+    yield _row(
+        "user change-mfa token-sign", "Register, exchange or deregister a second factor, and set the password", _BOTH,
+        users.change_mfa, _USERNAME, _ROLE, token, Option("deregister", "Take the second factor away", Kind.FLAG),
+        Option("change-password", "The new password; asked for where it is not given", Kind.SECRET),
+        Option("change-quorum", "Exchange the key for approvals too", Kind.FLAG), _APPROVAL,
+        one_of=(("token", "deregister"),),
+    )  # fmt: skip
+    yield _row(
+        "user change-quorum token-sign register", "Register the key with which the user logged in approves", _BOTH,
+        users.register_quorum, Option("public-key", "File with the public key (PEM)", Kind.FILE).needed(),
+        Option("signed-token", "File with the signed registration token", Kind.FILE).needed(),
+    )  # fmt: skip
+    yield _row(
+        "user replicate", "Copy a user to another cluster", _ADMIN, None, _USERNAME, _ROLE, *_REPLICATE,
+        missing=_ONE_HSM,
+    )  # fmt: skip
+
+
+def _quorum() -> Iterator[Command]:
+    words = "quorum token-sign"
+    services = ("user", "quorum", "cluster")
+    service = Option("service", "What is to be approved", choices=services).needed()
+    token = Option("token", "File to write the token to", Kind.FILE).needed()
+    asked = Option("service", "What the token is for", choices=(*services, "registration", *_KEY_SERVICES)).needed()
+    wanted = Option("filter", "The key, for a key service", Kind.LIST)
+    yield _row(f"{words} generate", "Write a token that approvers sign", _BOTH, quorum.generate, asked, token, wanted)
+    yield _row(f"{words} list", "List the tokens", _BOTH, quorum.list_tokens)
+    scope = Option("scope", "Whose tokens", choices=("user", "all")).needed()
+    yield _row(f"{words} delete", "Delete tokens", _ADMIN, quorum.delete, scope)
+    yield _row(f"{words} list-quorum-values", "Show how many approvals each service takes", _ALL, quorum.list_values)
+    value = Option("value", "How many approvals; 1 is no quorum", Kind.NUMBER, range=(0, 2**31 - 1)).needed()
+    yield _row(
+        f"{words} set-quorum-value", "Set how many approvals a service takes", _ADMIN, quorum.set_value, service, value,
+        _APPROVAL,
+    )  # fmt: skip
+    yield _row(f"{words} list-timeouts", "Show how many seconds a token lives", _ALL, quorum.list_timeouts)
+    times = (
+        Option("generated", "Seconds in which a token is to be approved", Kind.NUMBER, range=(0, 2**31 - 1)),
+        Option("approved", "Seconds in which it is then to be used", Kind.NUMBER, range=(0, 2**31 - 1)),
+    )
+    yield _row(
+        f"{words} set-timeout", "Set how many seconds a token lives", _ADMIN, quorum.set_timeout, *times,
+        one_of=(("generated", "approved"),),
+    )  # fmt: skip
+
+
+def _making() -> Iterator[Command]:
+    length = Option("key-length-bytes", "Length of the key in bytes", Kind.NUMBER, range=(1, 800)).needed()
+    making = (_SESSION, _ATTRIBUTES, _SHARE, *_quorum_values("key"))
+    yield _row(
+        "key generate-symmetric aes", "Generate an AES key", _CRYPTO, keys.generate_aes, _LABEL, length, *making
+    )  # fmt: skip
+    yield _row(
+        "key generate-symmetric generic-secret", "Generate a key of type generic-secret", _CRYPTO,
+        keys.generate_generic, _LABEL, length, *making,
+    )  # fmt: skip
+    pair = (
+        Option("public-label", "Label of the public key").needed(),
+        Option("private-label", "Label of the private key").needed(),
+        _SESSION,
+        Option("public-attributes", "Attributes of the public key, NAME=VALUE …", Kind.LIST),
+        Option("private-attributes", "Attributes of the private key, NAME=VALUE …", Kind.LIST),
+        Option("share-crypto-users", "Crypto users to share the private key with", Kind.LIST),
+        *_quorum_values("private-key"),
+    )
+    bits = Option("modulus-size-bits", "2048 to 4096, in steps of 256", Kind.NUMBER, range=(1, 2**16)).needed()
+    exponent = Option("public-exponent", "Odd, 65537 or more", Kind.NUMBER, range=(1, 2**63 - 1)).needed()
+    yield _row(
+        "key generate-asymmetric-pair rsa", "Generate an RSA key pair", _CRYPTO, keys.generate_rsa, *pair, bits,
+        exponent,
+    )  # fmt: skip
+    curve = Option("curve", "The curve", choices=CURVE_CHOICES).needed()
+    yield _row(
+        "key generate-asymmetric-pair ec", "Generate an EC key pair", _CRYPTO, keys.generate_ec, *pair, curve
+    )  # fmt: skip
+    algorithm = Option("mldsa-algorithm", "Size", choices=("ML-DSA-44", "ML-DSA-65", "ML-DSA-87")).needed()
+    yield _row(
+        "key generate-asymmetric-pair ml-dsa", "Generate an ML-DSA key pair", _CRYPTO, keys.generate_ml_dsa, *pair,
+        algorithm,
+    )  # fmt: skip
+    path = Option("path", "File with the key (PEM, PUBLIC KEY)", Kind.FILE).needed()
+    kind = Option("key-type-class", "Type and class of the key", choices=("ec-public", "rsa-public")).needed()
+    yield _row(
+        "key import pem", "Import a public key", _CRYPTO, keys.import_pem, path, _LABEL, kind, _SESSION, _ATTRIBUTES
+    )  # fmt: skip
+
+
+def _keys() -> Iterator[Command]:
+    wanted = Option("filter", "Keys to list: key-reference=0x… or attr.NAME=VALUE …; all without", Kind.LIST)
+    items = Option("max-items", "Most keys to list", Kind.NUMBER, range=(1, 2**31), default=10)
+    token = Option("starting-token", "The next_token of the page before", Kind.NUMBER, range=(0, 2**31))
+    verbose = Option("verbose", "Show whole key objects; nothing more for admins", Kind.FLAG, short="v")
+    yield _row(
+        "key list", "List the own keys, keys shared with the user, and all public keys", _BOTH, keys.list_keys, wanted,
+        items, token, verbose,
+    )  # fmt: skip
+    yield _row("key delete", "Delete a key", _CRYPTO, keys.delete, _FILTER)
+    name = Option("name", "Name of the attribute", choices=NAMES).needed()
+    value = Option("value", "Its new value").needed()
+    yield _row(
+        "key set-attribute", "Change an attribute of a key; trusted is for admins, all others for the owner", _BOTH,
+        keys.set_attribute, _FILTER, name, value, _APPROVAL, note="no wrap-template and unwrap-template",
+    )  # fmt: skip
+    yield _row("key share", "Share a key", _CRYPTO, keys.share, _FILTER, _USERNAME, _SHARE_ROLE, _APPROVAL)
+    yield _row(
+        "key unshare", "End the sharing of a key", _CRYPTO, keys.unshare, _FILTER, _USERNAME, _SHARE_ROLE, _APPROVAL
+    )  # fmt: skip
+    yield _row(
+        "key replicate", "Copy a key to another cluster", _BOTH, None, _FILTER, *_REPLICATE, missing=_ONE_HSM
+    )  # fmt: skip
+    encoding = Option("encoding", "Form", choices=("reference-pem", "pem", "ksp-key-reference")).needed()
+    path = Option("path", "File to write", Kind.FILE).needed()
+    everything = Option("all", "Every pair; for ksp-key-reference", Kind.FLAG)
+    yield _row(
+        "key generate-file", "Write a public key, or a reference to a private key, to a file", _CRYPTO,
+        keys.generate_file, encoding, path, _FILTER, everything, note="ksp-key-reference is for Windows only",
+    )  # fmt: skip
+
+
+def _wrapping() -> Iterator[Command]:
+    tag = Option("tag-length-bits", "Length of the tag in bits", choices=wrapping.TAG_BITS).needed()
+    aad = Option("aad", "Additional authenticated data, hexadecimal")
+    iv = Option("iv", "The IV, hexadecimal").needed()
+    hashed = (
+        Option("hash-function", "The hash", choices=signing.HASHES).needed(),
+        Option("mgf", "The mask", choices=tuple(f"mgf1-{name}" for name in signing.HASHES)).needed(),
+    )
+    keys_given = (
+        Option("payload-filter", "The key to be wrapped, as in --filter of other commands", Kind.LIST).needed(),
+        Option("wrapping-filter", "The key to wrap it with", Kind.LIST).needed(),
+    )
+    after = (
+        Option("path", "File to write the wrapped key to as well", Kind.FILE),
+        Option("wrapping-approval", "File with a signed token for the wrapping key", Kind.FILE),
+        Option("payload-approval", "File with a signed token for the key to be wrapped", Kind.FILE),
+    )
+    data = (Option("data", "The wrapped key, base64"), Option("data-path", "File with the wrapped key", Kind.FILE))
+    kind = Option("key-type-class", "Type and class of the key", choices=tuple(wrapping.KEY_CLASSES)).needed()
+    made = (kind, _LABEL, _ATTRIBUTES, _SESSION, _SHARE, *_quorum_values("key"), _APPROVAL)
+    for row in wrapping.WRAPPINGS:
+        own = (*((tag, aad) if row.gcm else ()), *(hashed if row.hashed else ()))
+        yield _row(
+            f"key wrap {row.name}", f"Wrap a key with {row.name}", _CRYPTO, wrapping.wrap(row), *keys_given, *own,
+            *after,
+        )  # fmt: skip
+        own += (iv,) if row.gcm and not row.iv_in_front else ()
+        yield _row(
+            f"key unwrap {row.name}", f"Unwrap a key with {row.name}", _CRYPTO, wrapping.unwrap(row), _FILTER, *own,
+            *data, *made, one_of=(("data", "data-path"),),
+        )  # fmt: skip
+
+
+def _signing() -> Iterator[Command]:
+    data = (Option("data", "The data, base64"), Option("data-path", "File with the data", Kind.FILE))
+    kind = Option("data-type", "What the data is", choices=("raw", "digest"), default="raw")
+    mu = Option("data-type", "What the data is", choices=("raw", "external-mu"), default="raw")
+    shake = Option("hash-function", "The hash", choices=("shake256",)).needed()
+    signature = (Option("signature", "The signature, base64"), Option("signature-path", "Its file", Kind.FILE))
+    hashed = Option("hash-function", "The hash", choices=signing.HASHES).needed()
+    pss = (
+        Option("mgf", "The mask", choices=tuple(f"mgf1-{name}" for name in signing.HASHES)).needed(),
+        Option("salt-length", "Length of the salt in bytes", Kind.NUMBER, range=(0, 512)).needed(),
+    )
+    hash_512 = Option("hash-function", "The hash", choices=("sha512",)).needed()
+    kinds: tuple[tuple[str, Handler | None, Handler | None, tuple[Option, ...], str], ...] = (
+        ("ecdsa", signing.sign_ecdsa, signing.verify_ecdsa, (hashed, kind), ""),
+        ("rsa-pkcs", signing.sign_pkcs, signing.verify_pkcs, (hashed, kind), ""),
+        ("rsa-pkcs-pss", signing.sign_pss, signing.verify_pss, (hashed, kind, *pss), ""),
+        ("ed25519ph", None, None, (hash_512, kind.needed()), _NO_PREHASHED),
+        ("ed25519", signing.sign_ed25519, signing.verify_ed25519, (), ""),
+        ("ml-dsa", signing.sign_ml_dsa, signing.verify_ml_dsa, (shake, mu), ""),
+    )
+    for name, sign, verify, options, missing in kinds:
+        yield _row(
+            f"crypto sign {name}", f"Sign with {name}", _CRYPTO, sign, _KEY_FILTER, *options, *data, _APPROVAL,
+            missing=missing, one_of=(("data", "data-path"),),
+        )  # fmt: skip
+        yield _row(
+            f"crypto verify {name}", f"Verify a signature made with {name}", _CRYPTO, verify, _KEY_FILTER, *options,
+            *data, *signature, missing=missing, one_of=(("data", "data-path"), ("signature", "signature-path")),
+        )  # fmt: skip
+
+
+COMMANDS: tuple[Command, ...] = tuple(
+    command for rows in (_cluster, _users, _quorum, _making, _keys, _wrapping, _signing) for command in rows()
+)
+PARSER = Parser(COMMANDS)

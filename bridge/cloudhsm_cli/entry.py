@@ -1,0 +1,85 @@
+"""The program's arguments: one command, the interactive mode, help, completion."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from itertools import takewhile
+from pathlib import Path
+
+from bridge.cloudhsm_cli import completion, manual
+from bridge.cloudhsm_cli.commands import PARSER
+from bridge.cloudhsm_cli.context import Context
+from bridge.cloudhsm_cli.run import Answer, run
+from bridge.cloudhsm_cli.table import PROGRAM, Failure
+from bridge.handlers import server_version
+
+_HELP = ("-h", "--help")
+
+
+def run_words(words: Sequence[str], home: Path) -> int:
+    """Do what the words say and return the exit status: 0, 1 after an error, 130 after an interruption."""
+    words = list(words) or ["help"]
+    try:
+        said = help_asked(words) or _built_in(words)
+        if said is not None:
+            return _tell(said)
+        if words[0] == "interactive":
+            # Imported here, so that a single command starts without it.
+            from bridge.cloudhsm_cli.interactive import interact
+
+            return interact(words[1:], home)
+        return _single(words, home)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _built_in(words: Sequence[str]) -> str | Answer | None:
+    """Return the answer to words that are neither a command of the table nor help."""
+    if words[0] in {"-V", "--version"}:
+        return f"{PROGRAM} {server_version()}"
+    if words[0] == "completion":
+        return _attempted(lambda: completion.script(words[1:]))
+    if words[0] == completion.COMPLETE:
+        return "\n".join(completion.candidates(PARSER, words[1:-1], words[-1]))
+    return None
+
+
+def help_asked(words: Sequence[str]) -> str | Answer | None:
+    """Return the help that the words ask for, or ``None`` where they are a command."""
+    if words and words[0] == "help":
+        return _attempted(lambda: manual.help_text(PARSER, tuple(words[1:]), lenient=False))
+    if set(words) & set(_HELP):
+        path = tuple(takewhile(lambda word: not word.startswith("-"), words))
+        return _attempted(lambda: manual.help_text(PARSER, path, lenient=True))
+    return None
+
+
+def _attempted(make: Callable[[], str]) -> str | Answer:
+    try:
+        return make()
+    except Failure as error:
+        return Answer(1, str(error))
+
+
+def _single(words: Sequence[str], home: Path) -> int:
+    context = Context.at(home)
+    try:
+        answer = run(context, words, single=True)
+    finally:
+        context.close()
+    return _tell(answer)
+
+
+def _tell(said: str | Answer) -> int:
+    if isinstance(said, str):
+        show(said)
+        return 0
+    show(said.text())
+    return said.error_code
+
+
+def show(text: str) -> None:
+    """Print a text; what the terminal's encoding does not have is escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)

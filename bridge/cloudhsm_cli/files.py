@@ -1,0 +1,98 @@
+"""Files that commands read and write; everything that the file system refuses is a ``Failure``."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from bridge.cloudhsm_cli.table import Failure
+
+MAX_BYTES = 32 * 1024 * 1024
+"""Longest file that is read as a whole, in bytes; it has to fit a frame of the protocol."""
+
+
+@contextmanager
+def reading(path: str) -> Iterator[BinaryIO]:
+    """Open a regular file or a pipe for reading; anything else might never end."""
+    with _file_errors(path), Path(path).open("rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
+            raise Failure(f"{path} is neither a file nor a pipe")
+        yield file
+
+
+def read(path: str) -> bytes:
+    """Return what a file holds."""
+    with reading(path) as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise Failure(f"{path} is longer than {MAX_BYTES} bytes")
+    return content
+
+
+def write(path: str, content: bytes) -> None:
+    """Write a file that only its owner can read, whole or not at all; one that is there is replaced."""
+    with _file_errors(path):
+        target = Path(path)
+        if target.exists() and not target.is_file():
+            raise Failure(f"{path} is not a file")
+        descriptor, partial = tempfile.mkstemp(dir=target.parent, prefix=".cloudhsm-cli-")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            Path(partial).replace(target)
+        except BaseException:
+            Path(partial).unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _file_errors(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:
+        # A path with a NUL byte.
+        raise Failure(f"the path is not valid: {error}") from error
+
+
+def from_base64(text: str, option: str) -> bytes:
+    """Return the bytes of a base64 text. Raises ``Failure``."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Failure(f"the value of --{option} is not base64: {error}") from error
+
+
+def from_hex(text: str, option: str) -> bytes:
+    """Return the bytes of hexadecimal digits, with or without 0x in front. Raises ``Failure``."""
+    try:
+        return bytes.fromhex(text.removeprefix("0x"))
+    except ValueError as error:
+        raise Failure(f"the value of --{option} is not hexadecimal: {error}") from error
+
+
+def from_pem(content: bytes, label: str) -> bytes:
+    """Return the DER of a PEM block with this label (RFC 7468). Raises ``Failure``."""
+    head, tail = f"-----BEGIN {label}-----", f"-----END {label}-----"
+    text = content.decode("ascii", "replace")
+    start, end = text.find(head), text.find(tail)
+    if start < 0 or end < start:
+        raise Failure(f"the file has no PEM block {label}")
+    body = "".join(text[start + len(head) : end].split())
+    return from_base64(body, "path")
+
+
+def to_pem(content: bytes, label: str) -> bytes:
+    """Return a PEM block (RFC 7468)."""
+    body = base64.b64encode(content).decode()
+    lines = [body[at : at + 64] for at in range(0, len(body), 64)]
+    return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""]).encode()

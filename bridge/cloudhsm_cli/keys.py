@@ -1,0 +1,196 @@
+"""The ``key`` commands that make, import, list, change, share and delete keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from bridge.cloudhsm_cli import files
+from bridge.cloudhsm_cli.attributes import curve, key_object, read, read_pairs, short_object
+from bridge.cloudhsm_cli.context import Context
+from bridge.cloudhsm_cli.quorum import approve
+from bridge.cloudhsm_cli.reference_pem import reference_pem
+from bridge.cloudhsm_cli.selecting import described, keys, one_key, read_filter
+from bridge.cloudhsm_cli.table import ADMIN, Data, Failure, Values
+from bridge.codec import Value
+from hsmcore.errors import HsmError
+
+MAX_QUORUM = 8
+"""Most approvals that a key takes (CloudHSM)."""
+NO_USES = dict.fromkeys(("ENCRYPT", "DECRYPT", "SIGN", "VERIFY", "WRAP", "UNWRAP", "DERIVE"), False)
+SECRET_USES = NO_USES | {"SIGN": True, "VERIFY": True}
+"""What a new key may be used for unless its maker says otherwise: nearly the opposite of the JCE provider's defaults.
+
+EXTRACTABLE is left to the HSM, which was made with a default for it.
+"""
+
+
+def wishes(
+    values: Values, option: str, label: str, uses: Mapping[str, Value], fixed: Mapping[str, Value]
+) -> dict[str, Value]:
+    """Return the attributes of a new key: defaults, those of an option, and those that other options fix."""
+    given = read_pairs(values.texts(option), option)
+    for name, value in fixed.items():
+        if given.setdefault(name, value) != value:
+            raise Failure(f"'--{option}' contradicts the rest of the command in {name.lower().replace('_', '-')}")
+    token = not values.flag("session")
+    if given.get("TOKEN", token) != token and not token:
+        raise Failure(f"'--{option}' says token=true, and '--session' the opposite")
+    return {**uses, "TOKEN": token, **given, "LABEL": values.text(label)}
+
+
+def sharing(values: Values) -> dict[str, Value]:
+    """Return what the attributes of a new key say about its sharing."""
+    users: list[Value] = [*values.texts("share-crypto-users")]
+    return {"SHARED_USERS": users} if users else {}
+
+
+def with_quorum(
+    context: Context, values: Values, make: Callable[[], tuple[Value, ...]], kind: str = "key"
+) -> tuple[Value, ...]:
+    """Make a key, the last of what is returned, and set the quorum values of options; a key that cannot have them goes.
+
+    ``kind`` is the word in the options' names. Raises ``Failure`` before anything is made where the values do not fit
+    the number of users.
+    """
+    manage, use = (values.number(f"{verb}-{kind}-quorum-value") for verb in ("manage", "use"))
+    if max(manage, use) > min(MAX_QUORUM, 1 + len(values.texts("share-crypto-users"))):
+        raise Failure("Invalid quorum value provided.")
+    made = make()
+    if not manage and not use:
+        return made
+    record = made[-1]
+    handle = record["HANDLE"] if isinstance(record, dict) else None
+    try:
+        context.call("QUORUM_SET_KEY", handle, manage, use)
+    except HsmError:
+        context.call("DESTROY_KEY", handle)
+        raise
+    return made
+
+
+def generate_aes(context: Context, values: Values) -> Data:
+    """Generate an AES key."""
+    return _generate_secret(context, values, "AES_KEY_GEN")
+
+
+def generate_generic(context: Context, values: Values) -> Data:
+    """Generate a generic secret."""
+    return _generate_secret(context, values, "GENERIC_SECRET_KEY_GEN")
+
+
+def _generate_secret(context: Context, values: Values, mechanism: str) -> Data:
+    size = {"SIZE": values.number("key-length-bytes") * 8}
+    attributes = wishes(values, "attributes", "label", SECRET_USES, size) | sharing(values)
+    (record,) = with_quorum(context, values, lambda: context.call("GENERATE_KEY", mechanism, attributes))
+    return {"key": key_object(described(context, record))}
+
+
+def generate_rsa(context: Context, values: Values) -> Data:
+    """Generate an RSA pair."""
+    exponent = values.number("public-exponent")
+    encoded = exponent.to_bytes((exponent.bit_length() + 7) // 8, "big")
+    return _generate_pair(
+        context,
+        values,
+        "RSA_KEY_PAIR_GEN",
+        {"MODULUS_BITS": values.number("modulus-size-bits"), "PUBLIC_EXPONENT": encoded},
+    )
+
+
+def generate_ec(context: Context, values: Values) -> Data:
+    """Generate an EC pair."""
+    kind = "EC_EDWARDS" if values.text("curve") == "ed25519" else "EC"
+    return _generate_pair(context, values, f"{kind}_KEY_PAIR_GEN", {"EC_PARAMS": curve(values.text("curve"))})
+
+
+def generate_ml_dsa(context: Context, values: Values) -> Data:
+    """Generate an ML-DSA pair."""
+    return _generate_pair(
+        context, values, "ML_DSA_KEY_PAIR_GEN", {"PARAMETER_SET": values.text("mldsa-algorithm")}
+    )  # fmt: skip
+
+
+def _generate_pair(context: Context, values: Values, mechanism: str, fixed: Mapping[str, Value]) -> Data:
+    public = wishes(values, "public-attributes", "public-label", NO_USES, fixed)
+    private = wishes(values, "private-attributes", "private-label", NO_USES, {}) | sharing(values)
+    halves = with_quorum(
+        context, values, lambda: context.call("GENERATE_KEY_PAIR", mechanism, public, private), "private-key"
+    )
+    objects = [key_object(described(context, half)) for half in halves]
+    return {"public_key": objects[0], "private_key": objects[1]}
+
+
+def import_pem(context: Context, values: Values) -> Data:
+    """Import a public key."""
+    key_type = {"ec-public": "EC", "rsa-public": "RSA"}[values.text("key-type-class")]
+    material = files.from_pem(files.read(values.text("path")), "PUBLIC KEY")
+    kind = {"OBJECT_CLASS": "PUBLIC_KEY", "KEY_TYPE": key_type}
+    attributes = wishes(values, "attributes", "label", NO_USES, kind)
+    (record,) = context.call("IMPORT_KEY", attributes, material)
+    return {"key": key_object(described(context, record)), "message": "Successfully imported key"}
+
+
+def list_keys(context: Context, values: Values) -> Data:
+    """List a page of keys."""
+    first, limit = values.number("starting-token"), values.number("max-items")
+    page, count = keys(context, read_filter(values.texts("filter"), "filter"), first, limit)
+    verbose = values.flag("verbose") and context.role != ADMIN
+    data: dict[str, object] = {
+        "matched_keys": [key_object(key) if verbose else short_object(key) for key in page],
+        "total_key_count": count,
+        "returned_key_count": len(page),
+    }
+    if first + len(page) < count and page:
+        data["next_token"] = str(first + len(page))
+    return data
+
+
+def delete(context: Context, values: Values) -> Data:
+    """Delete one key."""
+    context.call("DESTROY_KEY", _handle(context, values))
+    return {"message": "Key deleted successfully"}
+
+
+def set_attribute(context: Context, values: Values) -> Data:
+    """Change one attribute of one key."""
+    name, value = read(values.text("name"), values.text("value"))
+    approve(context, values)
+    context.call("SET_ATTRIBUTES", _handle(context, values), {name: value})
+    return {"message": "Attribute set successfully"}
+
+
+def share(context: Context, values: Values) -> Data:
+    """Share a key with a crypto user."""
+    approve(context, values)
+    context.call("SHARE_KEY", _handle(context, values), values.text("username"))
+    return {"message": "Key shared successfully"}
+
+
+def unshare(context: Context, values: Values) -> Data:
+    """Take a key from a crypto user."""
+    approve(context, values)
+    context.call("UNSHARE_KEY", _handle(context, values), values.text("username"))
+    return {"message": "Key unshared successfully"}
+
+
+def generate_file(context: Context, values: Values) -> Data:
+    """Write a public key, or a reference to a private one, as PEM."""
+    encoding = values.text("encoding")
+    if encoding == "ksp-key-reference":
+        raise Failure("the encoding ksp-key-reference is for Windows only")
+    if values.flag("all"):
+        raise Failure("'--all' goes with the encoding ksp-key-reference, which is for Windows only")
+    key = one_key(context, values.texts("filter"))
+    wanted = {"pem": "PUBLIC_KEY", "reference-pem": "PRIVATE_KEY"}[encoding]
+    info = key.get("PUBLIC_KEY_INFO")
+    if key.get("OBJECT_CLASS") != wanted or not isinstance(info, bytes):
+        raise Failure(f"the encoding {encoding} takes a {wanted.lower().replace('_', ' ')}")
+    if encoding == "reference-pem" and key["KEY_TYPE"] not in {"RSA", "EC"}:
+        raise Failure(f"the encoding reference-pem takes an RSA or EC key, not {key['KEY_TYPE']}")
+    content = files.to_pem(info, "PUBLIC KEY") if encoding == "pem" else reference_pem(key)
+    files.write(values.text("path"), content)
+    return {"message": "Successfully generated key file"}
+
+
+def _handle(context: Context, values: Values) -> Value:
+    return one_key(context, values.texts("filter"))["HANDLE"]

@@ -1,0 +1,80 @@
+"""The ``quorum`` commands, and the approvals that other commands take."""
+
+from __future__ import annotations
+
+from bridge.cloudhsm_cli import files
+from bridge.cloudhsm_cli.attributes import reference
+from bridge.cloudhsm_cli.context import Context
+from bridge.cloudhsm_cli.selecting import one_key
+from bridge.cloudhsm_cli.table import Data, Values
+from bridge.codec import Value
+
+
+def approve(context: Context, values: Values, option: str = "approval") -> None:
+    """Hand over the approval file of an option, if it was given, for the operation that follows."""
+    path = values.optional(option)
+    if path is not None:
+        context.call("QUORUM_APPROVE", files.read(path))
+
+
+def generate(context: Context, values: Values) -> Data:
+    """Write the file of a new token."""
+    words = values.texts("filter")
+    key = one_key(context, words)["HANDLE"] if words else None
+    (token,) = context.call("QUORUM_TOKEN", values.text("service"), key)
+    files.write(values.text("token"), token if isinstance(token, bytes) else b"")
+    return {"path": values.text("token")}
+
+
+def list_tokens(context: Context, values: Values) -> Data:
+    """List the tokens of all users."""
+    (tokens,) = context.call("QUORUM_LIST")
+    return {
+        "tokens": [_token(token) for token in tokens if isinstance(token, dict)] if isinstance(tokens, list) else []
+    }
+
+
+def _token(token: dict[str, Value]) -> dict[str, object]:
+    shown: dict[str, object] = {name: token[name] for name in ("username", "service")}
+    if "key-reference" in token:
+        shown |= {"key-reference": reference(token["key-reference"])}
+        return shown | {"minimum-token-count": token["minimum-token-count"]}
+    shown |= {
+        name: token[name] for name in ("approvals-required", "number-of-approvals", "token-timeout-seconds")
+    }  # fmt: skip
+    return shown | {"cluster-coverage": "full"}
+
+
+def delete(context: Context, values: Values) -> Data:
+    """Delete tokens."""
+    context.call("QUORUM_DELETE", values.text("scope"))
+    return "Deletion of quorum token(s) successful"
+
+
+def list_values(context: Context, values: Values) -> Data:
+    """Show how many approvals each service takes."""
+    return _numbers(context.call("QUORUM_VALUES"))
+
+
+def set_value(context: Context, values: Values) -> Data:
+    """Set how many approvals a service takes."""
+    approve(context, values)
+    context.call("QUORUM_SET_VALUE", values.text("service"), values.number("value"))
+    return "Set quorum value successful"
+
+
+def list_timeouts(context: Context, values: Values) -> Data:
+    """Show how many seconds a token lives."""
+    return _numbers(context.call("QUORUM_TIMEOUTS"))
+
+
+def set_timeout(context: Context, values: Values) -> Data:
+    """Set how many seconds a token lives."""
+    name = "generated" if values.given("generated") else "approved"
+    context.call("QUORUM_SET_TIMEOUT", name, values.number(name))
+    return "Set token timeout successful"
+
+
+def _numbers(results: tuple[Value, ...]) -> dict[str, object]:
+    (numbers,) = results
+    return dict(numbers) if isinstance(numbers, dict) else {}

@@ -1,0 +1,67 @@
+"""One command from its words to its answer, ``{"error_code", "data"}``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bridge.cloudhsm_cli.commands import PARSER
+from bridge.cloudhsm_cli.context import Context
+from bridge.cloudhsm_cli.parser import Call
+from bridge.cloudhsm_cli.table import ADMIN, CRYPTO_USER, Data, Failure
+from hsmcore.errors import ApprovalRequired, HsmError, KeyQuorumFailed, UserNotFound
+
+_ROLE, _PIN = "CLOUDHSM_ROLE", "CLOUDHSM_PIN"
+_TEXTS: dict[type[HsmError], str] = {
+    ApprovalRequired: "Quorum approval is required for this operation",
+    KeyQuorumFailed: "Quorum Failed",
+    UserNotFound: "Specified user does not exist",
+}
+"""CloudHSM's own words for some errors; scripts look for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command prints: error code 0 and data, or 1 and a message."""
+
+    error_code: int
+    data: Data
+
+    def text(self) -> str:
+        """Return the JSON object."""
+        return json.dumps({"error_code": self.error_code, "data": self.data}, indent=2, ensure_ascii=False)
+
+
+def run(context: Context, words: Sequence[str], *, single: bool) -> Answer:
+    """Do a command. In single-command mode one that needs a login takes it from the environment."""
+    try:
+        call = PARSER.parse(words)
+        if call.command.missing:
+            raise Failure(call.command.missing)
+        if call.command.roles and not context.role:
+            _log_in(context, call, single=single)
+        if call.command.handler is None:
+            raise Failure(f"'{call.command.path}' does nothing by itself")
+        return Answer(0, call.command.handler(context, call.values))
+    except Failure as error:
+        return Answer(1, str(error))
+    except HsmError as error:
+        return Answer(1, _TEXTS.get(type(error)) or str(error))
+    except OSError as error:
+        return Answer(1, str(error))
+
+
+def _log_in(context: Context, call: Call, *, single: bool) -> None:
+    if not single:
+        raise Failure(f"'{call.command.path}' needs a login: login --username <USERNAME> --role <ROLE>")
+    role, pin = os.environ.get(_ROLE, ""), os.environ.get(_PIN, "")
+    username, colon, secret = pin.partition(":")
+    if role not in {ADMIN, CRYPTO_USER} or not colon:
+        raise Failure(
+            f"'{call.command.path}' needs a login: set {_ROLE} to {ADMIN} or {CRYPTO_USER}, "
+            f"and {_PIN} to <username>:<password>"
+        )
+    context.call("LOGIN", username, secret.encode("utf-8", "surrogateescape"), role)
+    context.logged_in(username, role)

@@ -1,0 +1,63 @@
+"""Filters: from ``key-reference=0x…`` or ``attr.NAME=VALUE …`` to keys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bridge.cloudhsm_cli.attributes import Fields, read_pairs
+from bridge.cloudhsm_cli.context import Context
+from bridge.cloudhsm_cli.table import Failure
+from bridge.codec import Value
+
+_REFERENCE = "key-reference="
+_DIGITS = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,19}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What keys are looked for: one by its handle, or those that have all these attribute values."""
+
+    handle: int | None = None
+    attributes: dict[str, Value] = field(default_factory=dict)
+
+
+def read_filter(words: Sequence[str], option: str) -> Filter:
+    """Read the words of a filter; none match every key. Raises ``Failure``."""
+    references = [word for word in words if word.startswith(_REFERENCE)]
+    if not references:
+        return Filter(attributes=read_pairs(words, option, "attr."))
+    if len(words) > 1:
+        raise Failure(f"'--{option}' takes one key-reference, or attributes, and not both")
+    digits = words[0].removeprefix(_REFERENCE)
+    if not _DIGITS.fullmatch(digits):
+        raise Failure(f"invalid key reference '{digits[:64]}': it is hexadecimal after 0x, or decimal")
+    handle = int(digits, 16) if digits[:2] in {"0x", "0X"} else int(digits)
+    if handle >= 2**63:
+        raise Failure(f"invalid key reference '{digits}': it has at most 63 bits")
+    return Filter(handle)
+
+
+def keys(context: Context, wanted: Filter, first: int, limit: int) -> tuple[list[Fields], int]:
+    """Return the descriptions of a page of the keys that match, and how many match."""
+    page, count = context.call("LIST_KEYS", wanted.handle, wanted.attributes, first, limit)
+    found: list[Fields] = [key for key in page if isinstance(key, dict)] if isinstance(page, list) else []
+    return found, count if isinstance(count, int) else len(found)
+
+
+def one_key(context: Context, words: Sequence[str], option: str = "filter") -> Fields:
+    """Return the description of the one key that matches. Raises ``Failure`` where it is none or several."""
+    found, count = keys(context, read_filter(words, option), 0, 1)
+    if count != 1:
+        raise Failure(f"Key selection criteria matched {count} keys. Refine selection criteria to select a single key.")
+    return found[0]
+
+
+def described(context: Context, record: Value) -> Fields:
+    """Return the description of a key whose record the HSM has just answered."""
+    handle = record["HANDLE"] if isinstance(record, dict) else None
+    found, _ = keys(context, Filter(handle if isinstance(handle, int) else 0), 0, 1)
+    if not found:
+        raise Failure("the key was made, and is gone already")
+    return found[0]

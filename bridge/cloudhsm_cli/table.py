@@ -1,0 +1,127 @@
+"""What a row of the command table is: a path of words, options, who may use it, and the function that does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bridge.cloudhsm_cli.context import Context
+
+ADMIN = "admin"
+CRYPTO_USER = "crypto-user"
+UNACTIVATED_ADMIN = "unactivated-admin"
+PROGRAM = "cloudhsm-cli"
+
+Data = Mapping[str, object] | str
+"""What stands under ``data`` in the answer to a command that succeeded."""
+
+
+class Failure(Exception):
+    """A command cannot be done; the message is what stands under ``data`` in the answer."""
+
+
+class Kind(Enum):
+    """What an option takes."""
+
+    TEXT = auto()
+    NUMBER = auto()
+    FLAG = auto()
+    """Nothing."""
+    LIST = auto()
+    """Any number of words, up to the next option."""
+    SECRET = auto()
+    """Text that is asked for where it is not given, and that no history keeps."""
+    FILE = auto()
+    """A path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option. ``choices``, where there are any, are all its values; ``range`` bounds a number, both included."""
+
+    name: str
+    help: str
+    kind: Kind = Kind.TEXT
+    choices: tuple[str, ...] = ()
+    range: tuple[int, int] = (0, 2**63 - 1)
+    required: bool = False
+    default: str | int | None = None
+    short: str = ""
+
+    def needed(self) -> Option:
+        """Return the option as one that must be given."""
+        return replace(self, required=True)
+
+    def usage(self) -> str:
+        """Return the option as help and messages show it: ``--label <LABEL>``."""
+        if self.kind is Kind.FLAG:
+            return f"--{self.name}"
+        name = self.name.upper().replace("-", "_")
+        return f"--{self.name} [<{name}>...]" if self.kind is Kind.LIST else f"--{self.name} <{name}>"
+
+
+class Values:
+    """The values of a call, by option name."""
+
+    def __init__(self, values: Mapping[str, str | int | bool | list[str]]) -> None:
+        self._values = values
+
+    def given(self, name: str) -> bool:
+        """Tell whether the option has a value."""
+        return name in self._values
+
+    def text(self, name: str) -> str:
+        """Return the value of a required option."""
+        return str(self._values[name])
+
+    def optional(self, name: str) -> str | None:
+        """Return the value, or ``None``."""
+        value = self._values.get(name)
+        return None if value is None else str(value)
+
+    def number(self, name: str, default: int = 0) -> int:
+        """Return a number."""
+        value = self._values.get(name, default)
+        return value if isinstance(value, int) else default
+
+    def texts(self, name: str) -> list[str]:
+        """Return the words of a list; one that was not given is empty."""
+        value = self._values.get(name)
+        return value if isinstance(value, list) else []
+
+    def flag(self, name: str) -> bool:
+        """Tell whether a flag was given."""
+        return self._values.get(name) is True
+
+
+Handler = Callable[["Context", Values], Data]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command.
+
+    ``roles`` may use it; none means that it needs no login. Of each group in ``one_of`` exactly one option is given.
+    ``missing`` says why this HSM does not have the command; it then has no ``handler``.
+    """
+
+    path: str
+    help: str
+    roles: tuple[str, ...]
+    options: tuple[Option, ...]
+    handler: Handler | None = None
+    one_of: tuple[tuple[str, ...], ...] = ()
+    missing: str = ""
+    note: str = ""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that name it."""
+        return tuple(self.path.split())
+
+    def option(self, name: str) -> Option | None:
+        """Return the option of that name, or with that short name."""
+        return next((option for option in self.options if name in {option.name, option.short}), None)

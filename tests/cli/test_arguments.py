@@ -1,0 +1,103 @@
+"""Every command with missing, doubled and malformed arguments: an error that says which, and nothing changed."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from bridge.cloudhsm_cli.commands import COMMANDS
+from bridge.cloudhsm_cli.table import Command, Kind, Option
+
+from .conftest import PASSWORDS, Site
+
+_LOGIN = f"login --username cu1 --role crypto-user --password {PASSWORDS['cu1']}"
+_NO_NUMBERS = ("x", "1.5", "0x10", "99999999999999999999", "\u0663")
+
+
+def _sample(option: Option) -> list[str]:
+    """Return an option with a value that is right as far as the parser can tell."""
+    if option.kind is Kind.FLAG:
+        return [f"--{option.name}"]
+    if option.choices:
+        return [f"--{option.name}", option.choices[0]]
+    values = {Kind.NUMBER: str(max(option.range[0], 1)), Kind.LIST: "attr.label=nothing"}
+    return [f"--{option.name}", values.get(option.kind, "nothing")]
+
+
+def _needed(command: Command) -> list[Option]:
+    first = {group[0] for group in command.one_of}
+    return [option for option in command.options if option.required or option.name in first]
+
+
+def _wrong(command: Command) -> Iterator[tuple[list[str], str]]:
+    """Yield words for a command, and what the message about them says."""
+    path, needed = list(command.words), _needed(command)
+    right = [word for option in needed for word in _sample(option)]
+    yield [*path, *right, "--no-such-option"], "unexpected argument '--no-such-option' found"
+    yield [*path, *right, "-?"], "unexpected argument '-?' found"
+    for option in needed:
+        others = [word for other in needed if other is not option for word in _sample(other)]
+        yield [*path, *others], f"--{option.name}"
+    for option in command.options:
+        others = [word for other in needed if other is not option for word in _sample(other)]
+        if option.kind is not Kind.LIST:
+            yield [*path, *others, *_sample(option), *_sample(option)], "cannot be used multiple times"
+        if option.kind is Kind.FLAG:
+            yield [*path, *others, f"--{option.name}=yes"], "unexpected value"
+        elif option.kind is not Kind.LIST:
+            yield [*path, *others, f"--{option.name}"], "a value is required"
+        if option.choices:
+            yield [*path, *others, f"--{option.name}", "sideways"], "possible values"
+        if option.kind is Kind.NUMBER:
+            for text in _NO_NUMBERS:
+                yield [*path, *others, f"--{option.name}", text], "a number from"
+    for group in command.one_of:
+        options = [option for option in command.options if option.name in group]
+        others = [word for other in needed if other.name not in group for word in _sample(other)]
+        yield [*path, *others, *(word for option in options for word in _sample(option))], "cannot be used with"
+
+
+def test_every_command_with_wrong_arguments(site: Site) -> None:
+    cases = [case for command in COMMANDS for case in _wrong(command)]
+    groups = (["''"], ["key"], ["key", "wrong"], ["crypto", "sign"], ["no-such-command"], ["key", "list", "extra"])
+    cases += [(words, "") for words in groups]
+    before = site.state()
+    lines = [_LOGIN, *(shlex.join(words) for words, _ in cases), "'unclosed"]
+    answer = site.run("interactive", typed="".join(f"{line}\n" for line in lines))
+    assert answer.status == 1
+    objects = answer.objects
+    assert objects[0] == {"error_code": 0, "data": {"username": "cu1", "role": "crypto-user"}}
+    assert len(objects) == len(lines)
+    assert len(cases) > 12 * len(COMMANDS)
+    for (words, expected), said in zip(cases, objects[1:], strict=False):
+        assert said["error_code"] == 1, words
+        assert expected in str(said["data"]), (words, said)
+    assert site.state() == before
+
+
+def test_single_commands_fail_with_their_status(site: Site) -> None:
+    for words in (["key", "list", "--filter", "x"], ["key"], ["no-such-command"], ["help", "nothing"], ["key", "--x"]):
+        assert site.run(*words, user="cu1").error
+    for words in ([], ["help"], ["--help"], ["help", "key", "list"], ["key", "list", "--help"], ["--version"]):
+        shown = site.run(*words)
+        assert (shown.status, shown.errors) == (0, "")
+        assert shown.text
+
+
+def test_credentials_from_the_environment(site: Site) -> None:
+    environments = (
+        {"CLOUDHSM_ROLE": "crypto-user"},
+        {"CLOUDHSM_PIN": "cu1:first-pass-1"},
+        {"CLOUDHSM_ROLE": "CU", "CLOUDHSM_PIN": "cu1:first-pass-1"},
+        {"CLOUDHSM_ROLE": "crypto-user", "CLOUDHSM_PIN": "cu1"},
+        {"CLOUDHSM_ROLE": "crypto-user", "CLOUDHSM_PIN": "cu1:wrong-password"},
+        {"CLOUDHSM_ROLE": "admin", "CLOUDHSM_PIN": "cu1:first-pass-1"},
+    )
+    for environment in environments:
+        failed = site.run("key", "list", variables=environment)
+        assert failed.error
+        assert "first-pass-1" not in failed.text + failed.errors
+
+
+def test_without_an_hsm(site: Site) -> None:
+    assert "hsm init" in site.run("key", "list", user="cu1", variables={"HSM_HOME": str(site.work / "nowhere")}).error

@@ -1,0 +1,72 @@
+"""Transcripts of the real program, one file a subject, each run from its first line to its last.
+
+A line ``user$ words`` runs ``cloudhsm-cli`` with that user's login in the environment (``nobody``: none), a line ``sh$
+words`` a shell in the same directory, a line ``cli$ words`` a pipe into ``cloudhsm-cli interactive``. What follows is
+what must be printed: for the program one JSON object, whose ``error_code`` is the exit status too. In it ``"*"`` is any
+value, and ``"$NAME"`` any at first and the same later; the words of commands may use it too. ``#`` begins a comment.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import Site
+
+_FILES = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
+_COMMAND = re.compile(r"^(nobody|admin|cu1|cu2|sh|cli)\$ (.*)$")
+_NAME = re.compile(r"\$([A-Z][A-Z0-9_]*)")
+
+
+def _steps(text: str) -> Iterator[tuple[int, str, str, str]]:
+    """Yield line number, who, the words, and what is expected."""
+    who, words, expected, number = "", "", [], 0
+    for at, line in enumerate(text.splitlines(), 1):
+        match = _COMMAND.match(line)
+        if match:
+            if who:
+                yield number, who, words, "\n".join(expected)
+            who, words, expected, number = match[1], match[2], [], at
+        elif not line.startswith("#") and line.strip():
+            expected.append(line)
+    yield number, who, words, "\n".join(expected)
+
+
+def _matches(expected: object, actual: object, names: dict[str, str]) -> bool:
+    if expected == "*":
+        return True
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        same = list(expected) == list(actual)
+        return same and all(_matches(value, actual[name], names) for name, value in expected.items())
+    if isinstance(expected, list) and isinstance(actual, list):
+        pairs = zip(expected, actual, strict=False)
+        return len(expected) == len(actual) and all(_matches(one, other, names) for one, other in pairs)
+    if isinstance(expected, str) and _NAME.fullmatch(expected):
+        return names.setdefault(expected[1:], str(actual)) == actual
+    return type(expected) is type(actual) and expected == actual
+
+
+@pytest.mark.parametrize("file", _FILES, ids=lambda file: file.stem)
+def test_transcript(site: Site, file: Path) -> None:
+    names: dict[str, str] = {}
+    for number, who, written, expected in _steps(file.read_text()):
+        words = _NAME.sub(lambda match: names.get(match[1], match[0]), written)
+        place = f"{file.name}:{number}: {words}"
+        command = {"sh": words, "cli": f"printf '%s\\n' {words} | cloudhsm-cli interactive"}.get(who)
+        user = None if who in {"nobody", "sh", "cli"} else who
+        done = subprocess.run(
+            ["bash", "-c", command or f"cloudhsm-cli {words}"],
+            env=site.environment(user), cwd=site.work, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        if who in {"sh", "cli"}:
+            assert done.stdout.strip() == expected, f"{place}\n{done.stdout}{done.stderr}"
+            continue
+        answer = json.loads(done.stdout)
+        assert done.stdout == json.dumps(answer, indent=2, ensure_ascii=False) + "\n", place
+        assert done.returncode == answer["error_code"], place
+        assert _matches(json.loads(expected), answer, names), f"{place}\n{done.stdout}"
