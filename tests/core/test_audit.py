@@ -36,7 +36,7 @@ NOT_LOGGED = {
     "initialize", "open", "close", "status", "statistics", "session", "list_users", "find_keys", "find_pair", "labels",
     "get_key", "encrypt", "decrypt", "sign", "verify", "keep_shortcut", "begin", "update", "finish", "abort",
     "audit_entries", "verify_audit", "random", "authorise", "login_token", "mfa_token", "quorum_tokens",
-    "quorum_values", "quorum_timeouts",
+    "quorum_values", "quorum_timeouts", "list_keys", "info",
 }  # fmt: skip
 """Methods of the door that are no commands: they use keys, or look at things."""
 
