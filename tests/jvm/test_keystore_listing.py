@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from bridge import jvm
 from bridge.pytest_plugin import HsmUnderTest
 from tests import jca
 from tests.jca import java
@@ -28,3 +31,16 @@ def test_keys_that_others_make_after_a_listing_are_seen(hsm: HsmUnderTest) -> No
     assert store.size() == 0
     hsm.hsm.generate_key(hsm.session, "AES_KEY_GEN", {"LABEL": "elsewhere", "TOKEN": True})
     assert store.containsAlias("elsewhere")
+
+
+def test_a_listing_ends_with_the_login(hsm: HsmUnderTest) -> None:
+    store = java("java.security.KeyStore").getInstance("CloudHSM")
+    store.load(None, None)
+    jca.generated(SIZE=256, LABEL="in the session")
+    assert store.size() == 1
+    hsm.provider.logout()
+    with pytest.raises(java("com.amazonaws.cloudhsm.jce.jni.exception.AuthenticationException")):
+        store.containsAlias("in the session")
+    jvm.login(hsm.provider, hsm.user, hsm.password)
+    store.load(None, None)
+    assert not store.containsAlias("in the session")

@@ -73,6 +73,7 @@ public final class HsmClient {
         Carrier.Response response =
                 carrier.call(Operation.LOGIN, 0, credentials.user(), credentials.password(), CRYPTO_USER);
         session = (Long) results(Operation.LOGIN, response).get(0);
+        changes.incrementAndGet();
         implicit = asImplicit;
         log.write(Log.Level.INFO, "user " + credentials.user() + " has logged in"
                 + (asImplicit ? " with the credentials of the environment" : ""));
@@ -83,6 +84,7 @@ public final class HsmClient {
         long ended = session;
         session = 0;
         implicit = false;
+        changes.incrementAndGet();
         try {
             carrier.call(Operation.LOGOUT, ended);
             log.write(Log.Level.INFO, "the user has logged out");
