@@ -156,6 +156,16 @@ def test_private_keys_come_back(hsm: object, name: str) -> None:
         assert jca.verify(signature, pair.getPublic(), b"message", signed)
 
 
+@pytest.mark.parametrize("algorithm", ["Ed25519", "EdDSA", "ML-DSA", "ML-DSA-65"])
+def test_private_keys_of_message_signatures_come_back(hsm: object, algorithm: str) -> None:
+    name, key = "AESWrap/ECB/ZeroPadding", jca.secret_key()
+    signature = algorithm.replace("EdDSA", "Ed25519")
+    pair = jca.java("java.security.KeyPairGenerator").getInstance(signature, jca.PROVIDER).generateKeyPair()
+    back = _unwrap(name, key, _wrap(name, key, pair.getPrivate())[0], algorithm, _PRIVATE, None)
+    signed = jca.sign(signature, back, b"message")
+    assert jca.verify(signature, pair.getPublic(), b"message", signed)
+
+
 def test_rsa_wraps_no_private_keys(hsm: object) -> None:
     wrapping, _ = _keys("RSA")
     target = jca.key_pair("EC", "secp521r1").getPrivate()

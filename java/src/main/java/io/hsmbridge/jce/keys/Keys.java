@@ -13,12 +13,15 @@ import java.security.interfaces.RSAPublicKey;
 import java.security.spec.X509EncodedKeySpec;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Set;
 
 /** Key records of the protocol to key objects. */
 public final class Keys {
     private static final Map<Object, String> SECRET_ALGORITHMS =
             Map.of("AES", "AES", "DESEDE", "DESede", "GENERIC_SECRET", "GenericSecret");
+    private static final Map<String, String> SECRET_TYPES =
+            Map.of("AES", "AES", "DESEDE", "DESEDE", "GENERICSECRET", "GENERIC_SECRET");
+    private static final Map<String, String> PRIVATE_TYPES = Map.of("RSA", "RSA", "EC", "EC", "ED25519", "EC_EDWARDS",
+            "EDDSA", "EC_EDWARDS", "ML-DSA", "ML_DSA", "ML-DSA-44", "ML_DSA", "ML-DSA-65", "ML_DSA", "ML-DSA-87", "ML_DSA");
 
     private Keys() {}
 
@@ -53,13 +56,14 @@ public final class Keys {
      */
     public static String type(String algorithm, boolean isSecret) throws NoSuchAlgorithmException {
         String name = String.valueOf(algorithm).toUpperCase(Locale.ROOT);
-        if (isSecret && (name.startsWith("HMAC") || name.equals("GENERICSECRET"))) {
+        if (isSecret && name.startsWith("HMAC")) {
             return "GENERIC_SECRET";
         }
-        if (!(isSecret ? Set.of("AES", "DESEDE") : Set.of("RSA", "EC")).contains(name)) {
+        String type = (isSecret ? SECRET_TYPES : PRIVATE_TYPES).get(name);
+        if (type == null) {
             throw new NoSuchAlgorithmException("The HSM has no " + (isSecret ? "secret" : "private") + " key for " + algorithm);
         }
-        return name;
+        return type;
     }
 
     /** Returns the key object of a record; a generic secret under the name it was asked for, such as HmacSHA256. */
