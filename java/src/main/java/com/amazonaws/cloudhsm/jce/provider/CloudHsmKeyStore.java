@@ -20,6 +20,7 @@ import java.security.InvalidAlgorithmParameterException;
 import java.security.Key;
 import java.security.KeyStoreException;
 import java.security.KeyStoreSpi;
+import java.security.NoSuchAlgorithmException;
 import java.security.PrivateKey;
 import java.security.UnrecoverableKeyException;
 import java.security.cert.Certificate;
@@ -34,8 +35,9 @@ import java.util.Date;
 import java.util.Enumeration;
 import java.util.HashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
+import javax.crypto.SecretKey;
 
 /** The CloudHSM key store: keys are in the HSM by label; the file, whose bytes are only carried here, has certificates. */
 public final class CloudHsmKeyStore extends KeyStoreSpi {
@@ -72,6 +74,7 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
 
     @Override
     public void engineStore(OutputStream stream, char[] password) throws IOException {
+        Objects.requireNonNull(stream, "no stream to store to");
         try {
             stream.write(client.bytes(Operation.STORE_SAVE, store, password == null ? null : new String(password)));
         } catch (HsmException e) {
@@ -136,7 +139,12 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
         }
     }
 
+    private static String required(String alias) {
+        return Objects.requireNonNull(alias, "an alias is needed");
+    }
+
     private Map<?, ?> entry(String alias) {
+        required(alias);
         Listing last = listing;
         if (last != null && last.changes() == client.changes() && System.nanoTime() - last.time() < LISTING_AGE) {
             Map<?, ?> listed = (Map<?, ?>) last.entries().get(alias);
@@ -150,7 +158,7 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
     @Override
     public Key engineGetKey(String alias, char[] password) throws UnrecoverableKeyException {
         try {
-            Object record = client.call(Operation.STORE_GET_KEY, store, alias).get(0);
+            Object record = client.call(Operation.STORE_GET_KEY, store, required(alias)).get(0);
             return record == null ? null : Keys.of(client, record);
         } catch (HsmException e) {
             throw Errors.unrecoverable(e);
@@ -197,7 +205,7 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
     public void engineSetKeyEntry(String alias, Key key, char[] password, Certificate[] chain) throws KeyStoreException {
         try {
             if (key instanceof HsmKey && ((HsmKey) key).belongsTo(client)) {
-                client.call(Operation.STORE_SET_KEY, store, alias, ((HsmKey) key).handle(), encode(chain));
+                client.call(Operation.STORE_SET_KEY, store, required(alias), ((HsmKey) key).handle(), encode(chain));
             } else {
                 importKey(alias, key, chain);
             }
@@ -207,16 +215,31 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
     }
 
     private void importKey(String alias, Key key, Certificate[] chain) throws KeyStoreException, HsmException {
+        if (!(key instanceof PrivateKey || key instanceof SecretKey)) {
+            throw new KeyStoreException("A private or a secret key is entered, not "
+                    + (key == null ? "null" : key.getClass().getName()));
+        }
         byte[] material = key.getEncoded();
         if (material == null) {
             throw new KeyStoreException("The key has no encoding, so that it cannot be imported: " + key.getClass().getName());
         }
-        Map<String, Object> attributes = new HashMap<>();
-        String type = key.getAlgorithm().toUpperCase(Locale.ROOT);
         boolean isPrivate = key instanceof PrivateKey;
+        Map<String, Object> attributes = new HashMap<>();
         attributes.put("OBJECT_CLASS", isPrivate ? "PRIVATE_KEY" : "SECRET_KEY");
-        attributes.put("KEY_TYPE", isPrivate || type.equals("AES") || type.equals("DESEDE") ? type : "GENERIC_SECRET");
-        client.call(Operation.STORE_IMPORT_KEY, store, alias, attributes, material, encode(chain));
+        attributes.put("KEY_TYPE", typeOf(key.getAlgorithm(), isPrivate));
+        client.call(Operation.STORE_IMPORT_KEY, store, required(alias), attributes, material, encode(chain));
+    }
+
+    /** Secret bytes for an algorithm that the HSM has no type for are a generic secret, private keys are refused. */
+    private static String typeOf(String algorithm, boolean isPrivate) throws KeyStoreException {
+        try {
+            return Keys.type(algorithm, !isPrivate);
+        } catch (NoSuchAlgorithmException e) {
+            if (isPrivate) {
+                throw new KeyStoreException(e.getMessage(), e);
+            }
+            return "GENERIC_SECRET";
+        }
     }
 
     private static List<Object> encode(Certificate[] chain) throws KeyStoreException {
@@ -238,8 +261,11 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
 
     @Override
     public void engineSetCertificateEntry(String alias, Certificate certificate) throws KeyStoreException {
+        if (certificate == null) {
+            throw new KeyStoreException("The certificate is null");
+        }
         try {
-            client.call(Operation.STORE_SET_CERTIFICATE, store, alias, certificate.getEncoded());
+            client.call(Operation.STORE_SET_CERTIFICATE, store, required(alias), certificate.getEncoded());
         } catch (HsmException e) {
             throw Errors.keyStore(e);
         } catch (CertificateException e) {
@@ -250,7 +276,7 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
     @Override
     public void engineDeleteEntry(String alias) throws KeyStoreException {
         try {
-            client.call(Operation.STORE_DELETE, store, alias);
+            client.call(Operation.STORE_DELETE, store, required(alias));
         } catch (HsmException e) {
             throw Errors.keyStore(e);
         }
