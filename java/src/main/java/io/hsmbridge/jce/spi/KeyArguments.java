@@ -37,6 +37,16 @@ final class KeyArguments {
         return handle;
     }
 
+    /** Returns a key of this provider as it is, if it has that type and has not been destroyed. */
+    static <T extends Key> T ofType(T key, String type) throws InvalidKeyException {
+        HsmKey own = (HsmKey) key;
+        own.require("KEY_TYPE");
+        if (!type.equals(own.attribute("KEY_TYPE"))) {
+            throw new InvalidKeyException("A key of type " + type + " is needed, not " + own.attribute("KEY_TYPE"));
+        }
+        return key;
+    }
+
     /** Refuses a key of another parameter set than the one that the algorithm's name fixes. */
     static void requireSet(HsmKey key, Row row) throws InvalidKeyException {
         Object set = key.attribute("PARAMETER_SET");

@@ -86,8 +86,9 @@ final class KeyFactoryAdapter extends KeyFactorySpi {
             return conversion.apply(Keys.software(row.algorithm())).getEncoded();
         } catch (InvalidKeySpecException e) {
             throw e;
-        } catch (GeneralSecurityException e) {
-            throw new InvalidKeySpecException(e.getMessage(), e);
+        } catch (GeneralSecurityException | NullPointerException e) {
+            // The JDK's RSA factory looks at the numbers of a specification before it asks whether they are there.
+            throw new InvalidKeySpecException("The specification is not one of a key: " + e.getMessage(), e);
         }
     }
 
@@ -104,8 +105,9 @@ final class KeyFactoryAdapter extends KeyFactorySpi {
     @Override
     protected <T extends KeySpec> T engineGetKeySpec(Key key, Class<T> specClass) throws InvalidKeySpecException {
         byte[] encoded = key == null ? null : key.getEncoded();
-        if (encoded == null) {
-            throw new InvalidKeySpecException("The key does not leave the HSM: " + key);
+        if (encoded == null || specClass == null) {
+            throw new InvalidKeySpecException(specClass == null ? "The class of the specification is null"
+                    : "The key does not leave the HSM: " + key);
         }
         if (key instanceof PublicKey && specClass.isAssignableFrom(X509EncodedKeySpec.class)) {
             return specClass.cast(new X509EncodedKeySpec(encoded));
@@ -123,7 +125,7 @@ final class KeyFactoryAdapter extends KeyFactorySpi {
     @Override
     protected Key engineTranslateKey(Key key) throws InvalidKeyException {
         if (key instanceof HsmKey && ((HsmKey) key).belongsTo(client)) {
-            return key;
+            return KeyArguments.ofType(key, row.get("type"));
         }
         byte[] encoded = key == null ? null : key.getEncoded();
         if (encoded == null || !key.getAlgorithm().equals(row.get("key"))) {

@@ -96,7 +96,7 @@ final class SecretKeyFactoryAdapter extends SecretKeyFactorySpi {
     @Override
     protected SecretKey engineTranslateKey(SecretKey key) throws InvalidKeyException {
         if (key instanceof HsmKey && ((HsmKey) key).belongsTo(client)) {
-            return key;
+            return KeyArguments.ofType(key, row.get("type"));
         }
         byte[] encoded = key == null ? null : key.getEncoded();
         if (encoded == null) {
