@@ -39,18 +39,22 @@ final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
 
     @Override
     public void initialize(int bits, SecureRandom random) {
-        if (row.get("named") != null) {
-            if (row.get("sizes") == null || !row.takes(bits)) {
-                throw new InvalidParameterException(row.algorithm() + " keys are not chosen by their size");
-            }
-            return;
+        if (row.get("named") != null && (row.get("sizes") == null || !row.takes(bits))) {
+            throw new InvalidParameterException(row.algorithm() + " keys are not chosen by their size");
         }
         try {
-            begin(row.algorithm().equals("RSA") ? Map.of("MODULUS_BITS", bits)
-                    : Map.of("EC_PARAMS", curve(new ECGenParameterSpec("secp" + bits + "r1"))), Map.of());
+            begin(ofSize(bits), Map.of());
         } catch (InvalidAlgorithmParameterException e) {
             throw new InvalidParameterException(e.getMessage());
         }
+    }
+
+    private Map<String, Object> ofSize(int bits) throws InvalidAlgorithmParameterException {
+        if (row.get("named") != null) {
+            return named(row.get("set"), Map.of());
+        }
+        return row.algorithm().equals("RSA") ? Map.of("MODULUS_BITS", bits)
+                : Map.of("EC_PARAMS", curve(new ECGenParameterSpec("secp" + bits + "r1")));
     }
 
     @Override
@@ -68,6 +72,9 @@ final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
             begin(named(row.get("set") == null ? null : name, Map.of()), Map.of());
         } else if (spec instanceof RSAKeyGenParameterSpec && row.algorithm().equals("RSA")) {
             RSAKeyGenParameterSpec rsa = (RSAKeyGenParameterSpec) spec;
+            if (rsa.getPublicExponent() == null) {
+                throw new InvalidAlgorithmParameterException("The public exponent is null");
+            }
             begin(Map.of("MODULUS_BITS", rsa.getKeysize(), "PUBLIC_EXPONENT", rsa.getPublicExponent().toByteArray()),
                     Map.of());
         } else if ((spec instanceof ECGenParameterSpec || spec instanceof ECParameterSpec) && row.algorithm().equals("EC")) {
