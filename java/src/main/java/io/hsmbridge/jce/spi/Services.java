@@ -94,6 +94,9 @@ public final class Services {
                 case "KeyAgreement":
                     return new KeyAgreementAdapter(client.get(), row);
                 case "SecureRandom":
+                    if (parameter != null) {
+                        throw new NoSuchAlgorithmException(row.algorithm() + " takes no parameters");
+                    }
                     return new SecureRandomAdapter(client.get());
                 case "KeyStore":
                     return new CloudHsmKeyStore(client.get());

@@ -149,9 +149,12 @@ final class SignatureAdapter extends SignatureSpi {
 
     @Override
     protected boolean engineVerify(byte[] signature) throws SignatureException {
+        byte[] message = message();
+        if (signature == null) {
+            throw new SignatureException("The signature to verify is null");
+        }
         try {
-            return (Boolean) client.call(Operation.VERIFY, key, row.mechanism(), parameterMap(), message(), signature)
-                    .get(0);
+            return (Boolean) client.call(Operation.VERIFY, key, row.mechanism(), parameterMap(), message, signature).get(0);
         } catch (HsmException e) {
             throw Errors.signature(e);
         }
