@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bridge.codec import Value
 from bridge.handlers import Fields, flat
-from hsmcore.errors import KeyStoreNotLoaded, MalformedRequest, OperationLimit
+from hsmcore.errors import KeyStoreNotLoaded, MalformedRequest
 from keystore import Entry, KeyStore
 
 if TYPE_CHECKING:
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from hsmcore.sessions import Session
 
 MAX_STORES = 1000
-"""Key stores that one session may have loaded at a time."""
+"""Key stores that one session has loaded at a time; the one that was quiet longest goes when there would be more.
+
+A program in Java has no way to close one: it loads another and forgets the first.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +49,13 @@ class Stores:
     def store_load(self, session: Session, file: bytes | None, password: str | None) -> int:
         """Open a key store file, or a new key store, and return its handle (63 random bits)."""
         self._hsm.authorise(session, "key_store")
-        if len(self._loaded.get(session.token, ())) >= MAX_STORES:
-            raise OperationLimit(f"the session has {MAX_STORES} key stores; close one, or log out")
         loaded = _Loaded(KeyStore.load(self._hsm, session, file, password))
         handle = secrets.randbits(63) or 1
         with self._lock:
-            self._loaded.setdefault(session.token, {})[handle] = loaded
+            stores = self._loaded.setdefault(session.token, {})
+            while len(stores) >= MAX_STORES:
+                del stores[next(iter(stores))]
+            stores[handle] = loaded
         return handle
 
     def store_close(self, session: Session, handle: int) -> None:
@@ -118,9 +122,12 @@ class Stores:
     @contextmanager
     def _open(self, session: Session, handle: int) -> Iterator[KeyStore]:
         self._hsm.authorise(session, "key_store")
-        loaded = self._loaded.get(session.token, {}).get(handle)
-        if loaded is None:
-            raise _not_loaded()
+        with self._lock:
+            stores = self._loaded.get(session.token, {})
+            loaded = stores.pop(handle, None)
+            if loaded is None:
+                raise _not_loaded()
+            stores[handle] = loaded
         with loaded.lock:
             yield loaded.store
 
@@ -144,4 +151,6 @@ def certificates(chain: Sequence[Value]) -> tuple[bytes, ...]:
 
 
 def _not_loaded() -> KeyStoreNotLoaded:
-    return KeyStoreNotLoaded("no key store is loaded under that handle; load it again, it ends with its session")
+    return KeyStoreNotLoaded(
+        "no key store is loaded under that handle; load it again, it ends with its session or when it was quiet longest"
+    )

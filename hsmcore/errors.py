@@ -217,7 +217,7 @@ class OperationNotFound(MechanismError):
 
 
 class OperationLimit(MechanismError):
-    """The session has too many unfinished multi-part operations or key stores."""
+    """The session has too many unfinished multi-part operations."""
 
     code = 46
 

@@ -12,6 +12,7 @@ from bridge.client import Client
 from bridge.codec import Value
 from bridge.operations import OPERATIONS
 from bridge.pytest_plugin import USER
+from bridge.stores import MAX_STORES
 from hsmcore import errors
 
 from .conftest import FRIEND, PASSWORD, Carrier
@@ -247,6 +248,16 @@ def test_key_stores_end_with_close_and_with_the_session(carrier: Carrier) -> Non
         with carrier.user() as other, pytest.raises(errors.KeyStoreNotLoaded):
             other.call("STORE_ALIASES", second)
         client.call("DESTROY_KEY", _handle(record))
+
+
+def test_of_too_many_key_stores_the_one_that_was_quiet_longest_goes(client: Client) -> None:
+    used, forgotten, *_ = (client.call("STORE_LOAD", None, None)[0] for _ in range(MAX_STORES))
+    client.call("STORE_ENTRY", used, "nothing")
+    (last,) = client.call("STORE_LOAD", None, None)
+    with pytest.raises(errors.KeyStoreNotLoaded):
+        client.call("STORE_ENTRY", forgotten, "nothing")
+    for store in (used, last):
+        assert client.call("STORE_ENTRY", store, "nothing") == (None,)
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_536, 1_000_000])
