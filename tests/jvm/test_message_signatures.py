@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import mldsa
+from cryptography.hazmat.primitives.asymmetric import ed25519, mldsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -191,8 +191,18 @@ def test_ml_dsa_keys_are_entries_of_the_key_store(hsm: object) -> None:
     assert store.isKeyEntry("quantum")
 
 
-def _certificate(key: mldsa.MLDSA44PrivateKey) -> Any:
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "quantum")])
+def test_a_software_ed25519_key_is_entered_into_the_key_store(hsm: object) -> None:
+    key = ed25519.Ed25519PrivateKey.generate()
+    material = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    software = _factory("Ed25519", "SunEC").generatePrivate(_spec("PKCS8EncodedKeySpec", material))
+    store = jca.java("java.security.KeyStore").getInstance(jca.PROVIDER)
+    store.load(None, None)
+    store.setKeyEntry("edwards", software, None, [_certificate(key)])
+    key.public_key().verify(jca.sign("Ed25519", store.getKey("edwards", None), b"text"), b"text")
+
+
+def _certificate(key: mldsa.MLDSA44PrivateKey | ed25519.Ed25519PrivateKey) -> Any:
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "of a message signature")])
     now = dt.datetime.now(dt.UTC)
     builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + dt.timedelta(days=1))
     encoded = builder.sign(key, None).public_bytes(Encoding.DER)
