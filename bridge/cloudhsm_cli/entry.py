@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from itertools import takewhile
@@ -32,6 +33,10 @@ def run_words(words: Sequence[str], home: Path) -> int:
         return _single(words, home)
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # Whoever read the answer has gone; Python must not try once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _built_in(words: Sequence[str]) -> str | Answer | None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from bridge.cloudhsm_cli.commands import COMMANDS
 from bridge.cloudhsm_cli.table import Command, Kind, Option
@@ -101,3 +104,12 @@ def test_credentials_from_the_environment(site: Site) -> None:
 
 def test_without_an_hsm(site: Site) -> None:
     assert "hsm init" in site.run("key", "list", user="cu1", variables={"HSM_HOME": str(site.work / "nowhere")}).error
+
+
+def test_a_reader_that_leaves_gets_no_traceback() -> None:
+    program = Path(sys.executable).with_name("cloudhsm-cli")
+    with subprocess.Popen([program, "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        assert running.stderr.read() == ""
