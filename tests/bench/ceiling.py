@@ -33,8 +33,8 @@ def cells(sizes: list[int]) -> Iterator[tuple[str, Work]]:
     for bits in (2048, 3072, 4096):
         key = rsa.generate_private_key(65537, bits)
         signed, public = key.sign(digest, pkcs1, prehashed), key.public_key()
-        yield f"RSA-{bits} sign", lambda key=key: key.sign(digest, pkcs1, prehashed)  # type: ignore[misc]
-        yield f"RSA-{bits} verify", lambda p=public, s=signed: p.verify(s, digest, pkcs1, prehashed)  # type: ignore[misc]
+        yield f"RSA-{bits} sign", lambda key=key: key.sign(digest, pkcs1, prehashed)
+        yield f"RSA-{bits} verify", lambda p=public, s=signed: p.verify(s, digest, pkcs1, prehashed)
     for name, curve, algorithm in (
         ("P-256", ec.SECP256R1(), hashes.SHA256()),
         ("P-384", ec.SECP384R1(), hashes.SHA384()),
@@ -45,8 +45,8 @@ def cells(sizes: list[int]) -> Iterator[tuple[str, Work]]:
             os.urandom(algorithm.digest_size),
         )
         half, made = pair.public_key(), pair.sign(data, scheme)
-        yield f"{name} sign", lambda k=pair, d=data, s=scheme: k.sign(d, s)  # type: ignore[misc]
-        yield f"{name} verify", lambda k=half, m=made, d=data, s=scheme: k.verify(m, d, s)  # type: ignore[misc]
+        yield f"{name} sign", lambda k=pair, d=data, s=scheme: k.sign(d, s)
+        yield f"{name} verify", lambda k=half, m=made, d=data, s=scheme: k.verify(m, d, s)
     key = rsa.generate_private_key(65537, 2048)
     oaep = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
     sealed = key.public_key().encrypt(digest, oaep)
