@@ -68,7 +68,7 @@ def decode_header(frame: bytes) -> tuple[int, int, int]:
     return operation, session, request
 
 
-def correlation(frame: bytes) -> tuple[int, int]:
+def correlation(frame: bytes | memoryview) -> tuple[int, int]:
     """Return session token and request id of a frame that may be damaged, 0 where they are not there."""
     if len(frame) < HEADER_LENGTH:
         return 0, 0
@@ -198,13 +198,6 @@ def encode_values(values: Iterable[Value]) -> bytes:
     for value in values:
         _encode_one(parts.append, value, 1)
     return b"".join(parts)
-
-
-IV_MAPS = {
-    length: _pack_tagged_length(_MAP, 1) + LENGTH.pack(2) + b"iv" + _pack_tagged_length(_BYTES, length)
-    for length in (8, 12, 16)
-}
-"""A map of ``iv`` up to its value, by its length in bytes: DESede, GCM, AES."""
 
 
 def _encode_one(append: Callable[[bytes], None], value: Value, depth: int) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from bridge import shortcuts
+from bridge import repetition
 from bridge.codec import (
     Value,
     correlation,
@@ -66,7 +66,7 @@ class Dispatcher:
             owner = self._hsm
         call = getattr(owner, row.handler.removeprefix("hsm."))
         return _Route(
-            row, row.signatures(), call, row.needs_session, row.number in shortcuts.KINDS, _ANSWERS[row.result]
+            row, row.signatures(), call, row.needs_session, row.number in repetition.KINDS, _ANSWERS[row.result]
         )
 
     def connect(self) -> Connection:
@@ -83,9 +83,9 @@ class Dispatcher:
             connection.sessions[token] = session
             return session
 
-    def keep_shortcut(self, session: Session, frame: bytes, fields: list[Value]) -> None:
-        """Let the next request that differs in its data alone take the short way."""
-        shortcuts.keep(self._hsm, session, frame, fields)
+    def keep(self, session: Session, operation: int, fields: list[Value]) -> int:
+        """Return the number with which a request that was answered can be repeated with other data, or 0."""
+        return repetition.keep(self._hsm, session, operation, fields)
 
     def end(self, token: int) -> None:
         """End the session for every connection; unknown ones are let be."""
@@ -135,10 +135,12 @@ class Connection:
 
     def answer(self, frame: bytes) -> bytes:
         """Answer one frame. Never raises an ``Exception``: whatever happens becomes an error response."""
-        return shortcuts.answer(frame, self.sessions) or self.answer_in_full(frame)
+        if frame[4:8] == repetition.MARK:
+            return b"".join(repetition.answer(memoryview(frame), self.sessions))
+        return self.answer_values(frame)
 
-    def answer_in_full(self, frame: bytes) -> bytes:
-        """Answer one frame, looking at every part of it. Never raises an ``Exception``."""
+    def answer_values(self, frame: bytes) -> bytes:
+        """Answer one frame whose body is values, which is any but a REPEAT. Never raises an ``Exception``."""
         try:
             operation, token, request = decode_header(frame)
         except RequestError as error:
@@ -153,10 +155,10 @@ class Connection:
                 raise MalformedRequest(f"{route.operation.name} takes {route.operation.expected()}")
             if route.needs_session:
                 session = self.sessions.get(token) or self._dispatcher.join(token, self)
-                answer = route.answer(token, request, route.call(session, *fields))
-                if route.repeats:
-                    self._dispatcher.keep_shortcut(session, frame, fields)
-                return answer
+                result = route.call(session, *fields)
+                if route.repeats and not request:
+                    request = self._dispatcher.keep(session, operation, fields)
+                return route.answer(token, request, result)
             return route.answer(token, request, route.call(self, *fields))
         except HsmError as error:
             return encode_error(token, request, error.code, str(error))

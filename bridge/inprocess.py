@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bridge import shortcuts
+from bridge import repetition
 from bridge.codec import LENGTH
 from bridge.dispatch import Connection, Dispatcher
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hsmcore.hsm import Hsm
 
 _read_length = LENGTH.unpack_from
+_REPEAT = repetition.REPEAT
 
 _python = ctypes.pythonapi
 _python.PyGILState_GetThisThreadState.restype = ctypes.c_void_p
@@ -69,14 +70,23 @@ def exchange(environment: int, java_class: int, number: int) -> int:
     if not channel.owned:
         channel.keep_state()
     view = channel.view
-    # Copied before it is looked at: what is checked is then what is used, whatever Java does to the buffer.
-    frame = view[: _read_length(view)[0] + 4].tobytes()
-    response = shortcuts.answer(frame, channel.sessions) or channel.answer(frame)
-    length = len(response)
-    if length <= len(view):
-        view[:length] = response
+    if view[7] == _REPEAT and not view[6]:
+        head, rest = repetition.answer(view, channel.sessions)
+        at = len(head)
+        length = at + len(rest)
+        if length <= len(view):
+            view[:at] = head
+            view[at:length] = rest
+            return length
+        response = head + rest
     else:
-        channel.pending = response
+        # Copied before it is looked at: what is checked is then what is used, whatever Java does to the buffer.
+        response = channel.connection.answer_values(view[: _read_length(view)[0] + 4].tobytes())
+        length = len(response)
+        if length <= len(view):
+            view[:length] = response
+            return length
+    channel.pending = response
     return length
 
 
@@ -86,10 +96,10 @@ class Channel:
     ``grow`` and ``release`` are those of ``io.hsmbridge.jce.carrier.InProcessChannel``.
     """
 
-    __slots__ = ("_kept", "answer", "number", "owned", "pending", "sessions", "view")
+    __slots__ = ("_kept", "connection", "number", "owned", "pending", "sessions", "view")
 
     def __init__(self, connection: Connection, buffer: Any) -> None:
-        self.answer = connection.answer_in_full
+        self.connection = connection
         self.sessions = connection.sessions
         self.view = plain_view(buffer)
         self.pending = b""

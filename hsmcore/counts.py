@@ -44,9 +44,10 @@ class Uses:
 class Kept:
     """A shortcut's function and how often it was used."""
 
-    __slots__ = ("turns", "use")
+    __slots__ = ("number", "turns", "use")
 
     def __init__(self, run: Callable[..., Any], use: _Use) -> None:
+        self.number = 0
         self.turns = itertools.repeat(run, TURNS)
         """Gives the function; ends when it is time to take the full way."""
         self.use = use
@@ -54,6 +55,10 @@ class Kept:
     def used(self) -> int:
         """Return how often the function was taken."""
         return TURNS - length_hint(self.turns)
+
+    def remain(self) -> bool:
+        """Return whether the function may be taken again before a use takes the full way."""
+        return length_hint(self.turns) > 0
 
     def settle(self) -> None:
         """Add the uses to those of the mechanism, once the shortcut is gone."""

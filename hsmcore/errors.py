@@ -4,7 +4,7 @@
 
     HsmError
     ├── RequestError            the caller's message is not a request
-    │   ├── MalformedRequest, UnsupportedVersion, FrameTooLarge, UnknownOperation
+    │   ├── MalformedRequest, UnsupportedVersion, FrameTooLarge, UnknownOperation, NotRepeated
     ├── AccessError             the caller may not do this
     │   ├── Unauthenticated, AuthenticationFailed (UserUnknown), AccountLocked, PermissionDenied
     │   ├── MfaRequired
@@ -69,6 +69,12 @@ class UnknownOperation(RequestError):
     """The operation number is not in the table."""
 
     code = 4
+
+
+class NotRepeated(RequestError):
+    """A use cannot be repeated by its number, now or at all; the whole request says why, or succeeds."""
+
+    code = 5
 
 
 class AccessError(HsmError):

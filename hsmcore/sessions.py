@@ -28,12 +28,11 @@ class Session:
     """One login. ``token`` is 63 random bits and a secret; ``number`` is what the audit log calls the session.
 
     ``prepared`` maps a key's handle, then mechanism and operation, to a function that was allowed for this session, so
-    that a repeated operation costs two look-ups. ``shortcuts`` maps the bytes of a request up to its data to what
-    gives the same functions (see ``hsmcore.counts``); what the bytes mean only the dispatcher knows. Both forget a key
-    when it changes.
+    that a repeated operation costs two look-ups. ``shortcuts`` maps numbers, none of which is given twice, to what
+    gives the same functions (see ``hsmcore.counts``), which costs one. Both forget a key when it changes.
     """
 
-    __slots__ = ("alive", "kept", "number", "prepared", "role", "shortcuts", "token", "username")
+    __slots__ = ("_numbers", "alive", "kept", "number", "prepared", "role", "shortcuts", "token", "username")
 
     def __init__(self, token: int, number: int, username: str, role: str) -> None:
         self.token = token
@@ -42,16 +41,20 @@ class Session:
         self.role = role
         self.alive = True
         self.prepared: dict[object, dict[tuple[str, str], Callable[..., Any]]] = {}
-        self.shortcuts: dict[bytes, Iterator[Callable[..., Any]]] = {}
-        self.kept: dict[bytes, Kept] = {}
+        self.shortcuts: dict[int, Iterator[Callable[..., Any]]] = {}
+        self.kept: dict[object, Kept] = {}
+        """The shortcuts by key, mechanism and operation."""
+        self._numbers = itertools.count(1)
 
-    def keep_shortcut(self, name: bytes, kept: Kept) -> None:
-        """Keep a shortcut under a name."""
-        old = self.kept.get(name)
-        if old is not None:
+    def keep_shortcut(self, name: object, kept: Kept) -> int:
+        """Keep a shortcut in place of one of the same name, and return its number."""
+        if (old := self.kept.get(name)) is not None:
             old.settle()
+            del self.shortcuts[old.number]
+        kept.number = next(self._numbers)
         self.kept[name] = kept
-        self.shortcuts[name] = kept.turns
+        self.shortcuts[kept.number] = kept.turns
+        return kept.number
 
     def clear_shortcuts(self) -> None:
         """Forget all shortcuts, but not how often they were used."""

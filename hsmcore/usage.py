@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from hsmcore.audit import AuditLog
 from hsmcore.errors import MalformedRequest
 from hsmcore.mechanisms import Operation
 from hsmcore.multipart import MultiPart
 from hsmcore.permissions import guarded
+from hsmcore.primitives.families import Run
 from hsmcore.sessions import Session
 from hsmcore.use import KeyReference, KeyUse
 
@@ -65,9 +66,14 @@ class Usage:
         result: bool = self._use.run(session, _VERIFY, key, mechanism, parameters, data, signature)
         return result
 
-    def keep_shortcut(self, session: Session, name: bytes, kind: str, key: KeyReference, mechanism: str) -> None:
-        """Keep a use that has been allowed under a name in ``session.shortcuts`` too, for as long as it is."""
-        self._use.keep_shortcut(session, name, Operation(kind), key, mechanism)
+    def keep_shortcut(
+        self, session: Session, kind: str, key: KeyReference, mechanism: str, form: Callable[[Run], Run]
+    ) -> int:  # fmt: skip
+        """Keep a use that has been allowed in ``session.shortcuts``, as ``form`` makes it, for as long as it is.
+
+        Return its number there, or 0 where the use is not kept.
+        """
+        return self._use.keep_shortcut(session, Operation(kind), key, mechanism, form)
 
     @guarded
     def begin(

@@ -6,7 +6,7 @@ changes or the session ends. No lock is held while a function computes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from threading import RLock
 from time import perf_counter
@@ -104,16 +104,19 @@ class KeyUse:
         return approved
 
     def keep_shortcut(
-        self, session: Session, name: bytes, kind: Operation, key: KeyReference, mechanism: str
-    ) -> None:  # fmt: skip
-        """Keep what is prepared for this use under a name too; nothing if it was forgotten meanwhile."""
+        self, session: Session, kind: Operation, key: KeyReference, mechanism: str, form: Callable[[Run], Run]
+    ) -> int:  # fmt: skip
+        """Return the number of what is prepared for this use among the session's shortcuts; 0 if it was forgotten."""
+        name = (key, mechanism, kind.value)
         with self._lock:
-            run = session.prepared.get(key, {}).get((mechanism, kind.value))
+            run = session.prepared.get(key, {}).get(name[1:])
             if run is None:
-                return
-            if len(session.shortcuts) >= SHORTCUTS:
+                return 0
+            if (kept := session.kept.get(name)) is not None and kept.remain():
+                return kept.number
+            if len(session.kept) >= SHORTCUTS:
                 session.clear_shortcuts()
-            session.keep_shortcut(name, self.counts.kept(kind.value, mechanism, run))
+            return session.keep_shortcut(name, self.counts.kept(kind.value, mechanism, form(run)))
 
     def stream(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Begin:
         """Return the function that begins a multi-part operation. Raises as ``operation``."""

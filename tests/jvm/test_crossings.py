@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from bridge import shortcuts
+from bridge import repetition
+from bridge.codec import LENGTH
+from bridge.dispatch import Connection
 from bridge.pytest_plugin import HsmUnderTest
 from hsmcore.sessions import Session
 from tests import jca
@@ -16,10 +18,10 @@ from tests.jca import java
 
 
 class Counts:
-    """Requests since the last reset, how many bytes they had in all, and SQL statements."""
+    """Requests since the last reset, how many bytes they had in all, and SQL statements; requests that were REPEAT."""
 
     def __init__(self) -> None:
-        self.requests = self.received = self.statements = 0
+        self.requests = self.received = self.statements = self.repeated = 0
 
     def of(self, call: Callable[[], Any]) -> tuple[int, int, int]:
         """Return what one call costs."""
@@ -32,17 +34,24 @@ class Counts:
 @pytest.fixture
 def counts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counts]:
     counted = Counts()
-    answer = shortcuts.answer
+    in_full, repeat = Connection.answer_values, repetition.answer
 
-    def counting(frame: bytes, sessions: dict[int, Session]) -> bytes | None:
+    def counting(connection: Connection, frame: bytes) -> bytes:
         counted.requests += 1
         counted.received += len(frame)
-        return answer(frame, sessions)
+        return in_full(connection, frame)
+
+    def counting_repeated(frame: memoryview, sessions: dict[int, Session]) -> tuple[bytes, bytes]:
+        counted.requests += 1
+        counted.repeated += 1
+        counted.received += LENGTH.unpack_from(frame)[0] + LENGTH.size
+        return repeat(frame, sessions)
 
     def statement(*arguments: object) -> None:
         counted.statements += 1
 
-    monkeypatch.setattr(shortcuts, "answer", counting)
+    monkeypatch.setattr(Connection, "answer_values", counting)
+    monkeypatch.setattr(repetition, "answer", counting_repeated)
     event.listen(Engine, "before_cursor_execute", statement)
     yield counted
     event.remove(Engine, "before_cursor_execute", statement)
@@ -90,6 +99,22 @@ def mac(key: Any) -> Callable[[], Any]:
 
 HEADROOM = 128
 """Bytes of a request besides its data: header, key, mechanism, parameters."""
+REPEATED_HEADROOM = 36 + 16
+"""Bytes of a REPEAT besides its data: header, number, length of the IV, IV."""
+
+
+def verifying(algorithm: str, pair: Any) -> Callable[[], Any]:
+    made = java("java.security.Signature").getInstance(algorithm, "CloudHSM")
+    made.initSign(pair.getPrivate())
+    made.update(bytes(1000))
+    signature = made.sign()
+
+    def run() -> None:
+        made.initVerify(pair.getPublic())
+        made.update(bytes(1000))
+        assert made.verify(signature)
+
+    return run
 
 
 def test_one_request_an_operation(hsm: HsmUnderTest, counts: Counts) -> None:
@@ -103,13 +128,16 @@ def test_one_request_an_operation(hsm: HsmUnderTest, counts: Counts) -> None:
         (signing("SHA256withECDSA", pair.getPrivate()), 32),
         (signing("SHA512withRSA", jca.key_pair("RSA", 2048).getPrivate()), 64),
         (mac(jca.secret_key("HmacSHA256")), 1000),
+        (verifying("SHA384withRSA", jca.key_pair("RSA", 2048)), 48 + 256),
     ]
     for work, size in works:
-        for _ in range(2):
+        repeated = counts.repeated
+        for headroom in (HEADROOM, REPEATED_HEADROOM, REPEATED_HEADROOM):
             requests, received, statements = counts.of(work)
             assert requests == 1
-            assert size <= received <= size + HEADROOM
+            assert size <= received <= size + headroom
             assert statements == 0
+        assert counts.repeated == repeated + 2
 
 
 @pytest.mark.parametrize("name", ["AES/GCM/NoPadding", "AESWrap/ECB/ZeroPadding"])

@@ -2,6 +2,7 @@ package io.hsmbridge.jce.carrier;
 
 import io.hsmbridge.jce.wire.Frame;
 import io.hsmbridge.jce.wire.Values;
+import io.hsmbridge.jce.wire.WireException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.List;
@@ -17,8 +18,24 @@ public abstract class Carrier {
         ByteBuffer exchange() throws IOException;
     }
 
-    /** A response: status 0 and the results, or an error code and its message. */
-    public record Response(int status, List<Object> results) {}
+    /**
+     * A response: status 0 and the results, or an error code and its message. {@code number} repeats the request with
+     * other data in the same session, unless it is 0.
+     */
+    public record Response(int status, long session, long number, List<Object> results) {}
+
+    /** The result of a repeated use, and the parameter that the HSM chose; empty if it chose none. */
+    public record Repeated(byte[] chosen, byte[] result) {}
+
+    /** Writes a request at offset 0 of a buffer, and sets position and limit to its ends. */
+    protected interface Request {
+        void write(ByteBuffer out);
+    }
+
+    /** Takes what it needs from a response at offset 0 of a buffer. */
+    protected interface Reader<T> {
+        T read(ByteBuffer answer) throws IOException;
+    }
 
     /** Returns a link for the calling thread, which gives it back. */
     protected abstract Link acquire() throws IOException;
@@ -34,22 +51,55 @@ public abstract class Carrier {
      *
      * @throws IOException if the HSM cannot be reached, or is lost on the way
      */
-    public Response call(int operation, long session, Object... fields) throws IOException {
+    public final Response call(int operation, long session, Object... fields) throws IOException {
         int capacity = Frame.HEADER_LENGTH;
         for (Object field : fields) {
             capacity = Math.addExact(capacity, Values.size(field));
         }
+        return exchange(capacity, out -> Frame.writeRequest(out, operation, session, fields), Carrier::response);
+    }
+
+    /**
+     * Repeats a use by its number, with data in two parts; null if the whole request is to be sent.
+     *
+     * @throws IOException if the HSM cannot be reached, or is lost on the way
+     */
+    public final Repeated repeat(long session, long number, byte[] first, Values.Slice rest) throws IOException {
+        int capacity = Math.addExact(Frame.HEADER_LENGTH + Frame.REPEAT_LENGTH + first.length, rest.length());
+        return exchange(capacity, out -> Frame.writeRepeat(out, session, number, first, rest), Carrier::repeated);
+    }
+
+    /** Does one exchange, with a buffer of at least that many bytes for the request. */
+    protected <T> T exchange(int capacity, Request request, Reader<T> reader) throws IOException {
         Link link = acquire();
         boolean broken = true;
         try {
-            Frame.writeRequest(link.buffer(capacity), operation, session, fields);
+            request.write(link.buffer(capacity));
             ByteBuffer answer = link.exchange();
             answer.clear().position(Frame.HEADER_LENGTH).limit(Frame.length(answer));
-            Response response = new Response(Frame.status(answer), Values.readAll(answer));
+            T result = reader.read(answer);
             broken = false;
-            return response;
+            return result;
         } finally {
             giveBack(link, broken);
         }
+    }
+
+    private static Response response(ByteBuffer answer) throws WireException {
+        return new Response(Frame.status(answer), Frame.session(answer), Frame.id(answer), Values.readAll(answer));
+    }
+
+    private static Repeated repeated(ByteBuffer answer) throws WireException {
+        if (Frame.status(answer) != 0) {
+            return null;
+        }
+        byte[] chosen = new byte[answer.hasRemaining() ? answer.get() : 0];
+        if (chosen.length > answer.remaining()) {
+            throw new WireException("A parameter is longer than its frame");
+        }
+        answer.get(chosen);
+        byte[] result = new byte[answer.remaining()];
+        answer.get(result);
+        return new Repeated(chosen, result);
     }
 }

@@ -42,12 +42,12 @@ public final class InProcess extends Carrier {
     }
 
     @Override
-    public Response call(int operation, long session, Object... fields) throws IOException {
+    protected <T> T exchange(int capacity, Request request, Reader<T> reader) throws IOException {
         if (!isVirtual(Thread.currentThread())) {
-            return super.call(operation, session, fields);
+            return super.exchange(capacity, request, reader);
         }
         try {
-            return PLATFORM_THREADS.submit(() -> super.call(operation, session, fields)).get();
+            return PLATFORM_THREADS.submit(() -> super.exchange(capacity, request, reader)).get();
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new IOException("interrupted while waiting for the HSM", e);

@@ -9,8 +9,11 @@ import io.hsmbridge.jce.carrier.Route;
 import io.hsmbridge.jce.log.Log;
 import io.hsmbridge.jce.settings.Settings;
 import io.hsmbridge.jce.wire.Operation;
+import io.hsmbridge.jce.wire.Values.Slice;
 import java.io.IOException;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
 
 /** One login to the HSM, shared by every object of one provider instance. Safe for use by many threads. */
@@ -18,13 +21,23 @@ public final class HsmClient {
     private static final String CRYPTO_USER = "crypto-user";
     /** How long to wait before a request is repeated, in milliseconds: once for each repetition. */
     private static final int[] RETRY_AFTER = {50, 250};
+    /** How many uses are repeated by their numbers; one more begins afresh. */
+    private static final int MOST_NUMBERS = 4096;
+    private static final byte[] NONE = {};
 
     private final Carrier carrier;
     private final Settings settings;
     private final Log log;
     private final AtomicLong changes = new AtomicLong();
-    private volatile long session;
+    private volatile Login login = new Login(0);
     private volatile boolean implicit;
+
+    /** A session and the numbers by which uses can be repeated in it; another session's number is another use's. */
+    private record Login(long token, Map<Use, Long> numbers) {
+        Login(long token) {
+            this(token, new ConcurrentHashMap<>());
+        }
+    }
 
     /**
      * Makes a client that is not logged in.
@@ -45,7 +58,7 @@ public final class HsmClient {
 
     /** Returns whether there is a session. */
     public boolean loggedIn() {
-        return session != 0;
+        return login.token() != 0;
     }
 
     /** Returns whether the session came from the system properties or the environment. */
@@ -72,7 +85,7 @@ public final class HsmClient {
     public synchronized void login(Credentials credentials, boolean asImplicit) throws HsmException, IOException {
         Carrier.Response response =
                 carrier.call(Operation.LOGIN, 0, credentials.user(), credentials.password(), CRYPTO_USER);
-        session = (Long) results(Operation.LOGIN, response).get(0);
+        login = new Login((Long) results(Operation.LOGIN, response).get(0));
         changes.incrementAndGet();
         implicit = asImplicit;
         log.write(Log.Level.INFO, "user " + credentials.user() + " has logged in"
@@ -81,8 +94,8 @@ public final class HsmClient {
 
     /** Ends the session; its session keys are gone. */
     public synchronized void logout() {
-        long ended = session;
-        session = 0;
+        long ended = login.token();
+        login = new Login(0);
         implicit = false;
         changes.incrementAndGet();
         try {
@@ -101,10 +114,14 @@ public final class HsmClient {
      * @throws ProviderException if the HSM is not there
      */
     public List<Object> call(int operation, Object... fields) throws HsmException {
-        long token = session;
         if (!Operation.onlyReads(operation)) {
             changes.incrementAndGet();
         }
+        return results(operation, request(operation, fields));
+    }
+
+    private Carrier.Response request(int operation, Object[] fields) throws HsmException {
+        long token = login.token();
         try {
             if (token == 0) {
                 token = begin(0);
@@ -113,10 +130,57 @@ public final class HsmClient {
             if (response.status() == Errors.UNAUTHENTICATED && implicit) {
                 response = send(operation, begin(token), fields);
             }
-            return results(operation, response);
+            return response;
         } catch (IOException e) {
             throw lost(e);
         }
+    }
+
+    /**
+     * Uses a key; again with other data, where it was used so before. Raises as {@link #call}.
+     *
+     * @param first the IV, to verify the data; empty if there is none
+     * @param rest the data, to verify the signature
+     */
+    public Carrier.Repeated use(Use use, byte[] first, Slice rest) throws HsmException {
+        Login current = login;
+        Long number = current.numbers().get(use);
+        if (number != null) {
+            try {
+                Carrier.Repeated repeated = carrier.repeat(current.token(), number, first, rest);
+                if (repeated != null) {
+                    return repeated;
+                }
+            } catch (IOException e) {
+                log.write(Log.Level.WARN, "operation " + use.operation() + " is repeated: " + e.getMessage());
+            }
+            current.numbers().remove(use, number);
+        }
+        return useInFull(use, first, rest);
+    }
+
+    private Carrier.Repeated useInFull(Use use, byte[] first, Slice rest) throws HsmException {
+        Carrier.Response response = request(use.operation(), use.fields(first, rest));
+        List<Object> results = results(use.operation(), response);
+        Login current = login;
+        if (response.number() != 0 && use.hasHandle() && response.session() == current.token()) {
+            if (current.numbers().size() >= MOST_NUMBERS) {
+                current.numbers().clear();
+            }
+            current.numbers().put(use, response.number());
+        }
+        byte[] chosen = results.size() > 1 && results.get(1) != null ? (byte[]) ((Map<?, ?>) results.get(1)).get("iv") : NONE;
+        Object result = results.get(0);
+        return new Carrier.Repeated(chosen, result instanceof Boolean ? truth((Boolean) result) : (byte[]) result);
+    }
+
+    /** Returns whether a signature was right. */
+    public boolean verifies(Use use, byte[] data, Slice signature) throws HsmException {
+        return use(use, data, signature).result()[0] != 0;
+    }
+
+    private static byte[] truth(boolean value) {
+        return new byte[] {(byte) (value ? 1 : 0)};
     }
 
     /** Sends a request whose one result is bytes. */
@@ -150,8 +214,8 @@ public final class HsmClient {
 
     /** Logs in with the implicit credentials, unless another thread has done so since {@code lost} was the session. */
     private synchronized long begin(long lost) throws HsmException, IOException {
-        if (session != lost) {
-            return session;
+        if (login.token() != lost) {
+            return login.token();
         }
         try (Credentials credentials = Credentials.implicit()) {
             if (credentials == null) {
@@ -160,7 +224,7 @@ public final class HsmClient {
                         AuthenticationExceptionCause.UNAUTHENTICATED);
             }
             login(credentials, true);
-            return session;
+            return login.token();
         }
     }
 

@@ -138,7 +138,7 @@ final class BlockCipherAdapter extends CipherAdapter {
             if (begun != null) {
                 return begun.finish(data, offset, length);
             }
-            return client.bytes(mode.request(), key, row.mechanism(), parameters, new Slice(data, offset, length));
+            return client.use(use, iv, new Slice(data, offset, length)).result();
         } catch (HsmException e) {
             throw Errors.crypt(e);
         }

@@ -7,6 +7,7 @@ import com.amazonaws.cloudhsm.jce.provider.attributes.KeyAttributesMap;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
+import io.hsmbridge.jce.client.Use;
 import io.hsmbridge.jce.keys.HsmKey;
 import io.hsmbridge.jce.keys.Keys;
 import java.security.AlgorithmParameters;
@@ -38,6 +39,8 @@ abstract class CipherAdapter extends CipherSpi {
     final Row row;
     Object key;
     Mode mode;
+    /** The use of the key in this mode. */
+    Use use;
     private Map<String, Object> attributes = Map.of();
 
     CipherAdapter(HsmClient client, Row row) {
@@ -94,6 +97,7 @@ abstract class CipherAdapter extends CipherSpi {
             throws InvalidKeyException, InvalidAlgorithmParameterException {
         mode = Mode.of(number, row);
         key = argument(given);
+        use = new Use(mode.request(), key, row.mechanism());
         KeyAttributesMap wishes = mode == Mode.UNWRAP ? wishes(spec) : null;
         attributes = wishes == null ? Map.of() : Attributes.toFields(wishes);
         begin(spec == wishes ? null : spec);

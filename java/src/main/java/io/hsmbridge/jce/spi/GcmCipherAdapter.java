@@ -1,5 +1,6 @@
 package io.hsmbridge.jce.spi;
 
+import io.hsmbridge.jce.carrier.Carrier;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
@@ -120,19 +121,30 @@ final class GcmCipherAdapter extends CipherAdapter {
             }
             data = new Slice(waiting.toByteArray(), 0, waiting.size());
         }
-        Map<String, ?> parameters = requestParameters();
+        Map<String, ?> parameters = aad == null ? null : requestParameters();
         waiting = null;
         aad = null;
         try {
-            if (!mode.encrypts()) {
-                return client.bytes(mode.request(), key, row.mechanism(), parameters, data);
-            }
-            List<Object> results = client.call(mode.request(), key, row.mechanism(), parameters, data);
-            took((Map<?, ?>) results.get(1));
-            return (byte[]) results.get(0);
+            return parameters == null ? crypt(data) : cryptWithData(parameters, data);
         } catch (HsmException e) {
             throw Errors.crypt(e);
         }
+    }
+
+    private byte[] crypt(Slice data) throws HsmException {
+        Carrier.Repeated done = client.use(use, mode.encrypts() ? NOTHING : iv, data);
+        if (mode.encrypts()) {
+            iv = done.chosen();
+        }
+        return done.result();
+    }
+
+    private byte[] cryptWithData(Map<String, ?> parameters, Slice data) throws HsmException {
+        List<Object> results = client.call(mode.request(), key, row.mechanism(), parameters, data);
+        if (mode.encrypts()) {
+            took((Map<?, ?>) results.get(1));
+        }
+        return (byte[]) results.get(0);
     }
 
     @Override

@@ -3,8 +3,10 @@ package io.hsmbridge.jce.spi;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
+import io.hsmbridge.jce.client.Use;
 import io.hsmbridge.jce.keys.HsmKey;
 import io.hsmbridge.jce.wire.Operation;
+import io.hsmbridge.jce.wire.Values.Slice;
 import java.io.ByteArrayOutputStream;
 import java.security.GeneralSecurityException;
 import java.security.InvalidAlgorithmParameterException;
@@ -22,11 +24,13 @@ import javax.crypto.MacSpi;
  */
 final class MacAdapter extends MacSpi {
     private static final int PIECE = 64 * 1024;
+    private static final byte[] NOTHING = {};
 
     private final HsmClient client;
     private final Row row;
     private final ByteArrayOutputStream waiting = new ByteArrayOutputStream();
     private Object key;
+    private Use use;
     private MultiPart operation;
     private boolean takenBeforeTheKey;
     private Mac software;
@@ -56,6 +60,7 @@ final class MacAdapter extends MacSpi {
         engineReset();
         software = null;
         key = argument;
+        use = new Use(Operation.SIGN, key, row.mechanism());
     }
 
     private Mac software(Key given) throws InvalidKeyException {
@@ -108,7 +113,7 @@ final class MacAdapter extends MacSpi {
         operation = null;
         try {
             return begun != null ? begun.finish(rest, 0, rest.length)
-                    : client.bytes(Operation.SIGN, key, row.mechanism(), null, rest);
+                    : client.use(use, NOTHING, new Slice(rest, 0, rest.length)).result();
         } catch (HsmException e) {
             throw Errors.unexpected(e);
         }

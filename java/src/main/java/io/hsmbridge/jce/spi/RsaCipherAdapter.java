@@ -3,6 +3,7 @@ package io.hsmbridge.jce.spi;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
+import io.hsmbridge.jce.wire.Values.Slice;
 import java.io.ByteArrayOutputStream;
 import java.security.AlgorithmParameters;
 import java.security.InvalidAlgorithmParameterException;
@@ -129,7 +130,8 @@ final class RsaCipherAdapter extends CipherAdapter {
         byte[] data = waiting.toByteArray();
         waiting.reset();
         try {
-            return client.bytes(mode.request(), key, row.mechanism(), parameters, data);
+            return parameters == null ? client.use(use, NOTHING, new Slice(data, 0, data.length)).result()
+                    : client.bytes(mode.request(), key, row.mechanism(), parameters, data);
         } catch (HsmException e) {
             throw Errors.crypt(e);
         }

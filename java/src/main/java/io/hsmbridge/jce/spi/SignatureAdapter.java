@@ -3,8 +3,10 @@ package io.hsmbridge.jce.spi;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
+import io.hsmbridge.jce.client.Use;
 import io.hsmbridge.jce.keys.HsmKey;
 import io.hsmbridge.jce.wire.Operation;
+import io.hsmbridge.jce.wire.Values.Slice;
 import java.io.ByteArrayOutputStream;
 import java.nio.ByteBuffer;
 import java.security.AlgorithmParameters;
@@ -27,13 +29,15 @@ import java.util.Map;
 
 /** Signatures: the data is hashed here, as CloudHSM's client does, and only the digest goes to the HSM. */
 final class SignatureAdapter extends SignatureSpi {
+    private static final byte[] NOTHING = {};
+
     private final HsmClient client;
     private final Row row;
     private final boolean pss;
     private PSSParameterSpec parameters;
     private MessageDigest digest;
     private ByteArrayOutputStream raw;
-    private Object key;
+    private Use use;
     private boolean signing;
 
     SignatureAdapter(HsmClient client, Row row) throws NoSuchAlgorithmException {
@@ -69,7 +73,7 @@ final class SignatureAdapter extends SignatureSpi {
     }
 
     private void begin(Object argument, boolean toSign) {
-        key = argument;
+        use = new Use(toSign ? Operation.SIGN : Operation.VERIFY, argument, row.mechanism());
         signing = toSign;
         reset();
     }
@@ -128,9 +132,6 @@ final class SignatureAdapter extends SignatureSpi {
     }
 
     private Map<String, Object> parameterMap() {
-        if (parameters == null) {
-            return null;
-        }
         return Map.of("hash", parameters.getDigestAlgorithm(), "mgf_hash", parameters.getDigestAlgorithm(),
                 "salt_length", (long) parameters.getSaltLength());
     }
@@ -141,7 +142,9 @@ final class SignatureAdapter extends SignatureSpi {
             throw new SignatureException("not initialised for signing");
         }
         try {
-            return client.bytes(Operation.SIGN, key, row.mechanism(), parameterMap(), message());
+            byte[] message = message();
+            return parameters == null ? client.use(use, NOTHING, new Slice(message, 0, message.length)).result()
+                    : client.bytes(Operation.SIGN, use.key(), row.mechanism(), parameterMap(), message);
         } catch (HsmException e) {
             throw Errors.signature(e);
         }
@@ -154,7 +157,9 @@ final class SignatureAdapter extends SignatureSpi {
             throw new SignatureException("The signature to verify is null");
         }
         try {
-            return (Boolean) client.call(Operation.VERIFY, key, row.mechanism(), parameterMap(), message, signature).get(0);
+            return parameters == null ? client.verifies(use, message, new Slice(signature, 0, signature.length))
+                    : (Boolean) client.call(Operation.VERIFY, use.key(), row.mechanism(), parameterMap(), message, signature)
+                            .get(0);
         } catch (HsmException e) {
             throw Errors.signature(e);
         }

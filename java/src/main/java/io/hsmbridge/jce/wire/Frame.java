@@ -11,6 +11,9 @@ public final class Frame {
     /** The protocol version that is spoken here. */
     public static final int VERSION = 1;
 
+    /** Length of what stands between header and data in a REPEAT, in bytes. */
+    public static final int REPEAT_LENGTH = 12;
+
     private static final int LENGTH_FIELD = 4;
 
     private Frame() {}
@@ -27,6 +30,15 @@ public final class Frame {
         out.putShort(6, (short) operation).putLong(8, session).putLong(16, 0);
     }
 
+    /** Writes a REPEAT, likewise: a use with this number again, with data in two parts. */
+    public static void writeRepeat(ByteBuffer out, long session, long number, byte[] first, Values.Slice rest) {
+        out.clear();
+        out.putInt(HEADER_LENGTH - LENGTH_FIELD + REPEAT_LENGTH + first.length + rest.length());
+        out.put((byte) VERSION).put((byte) 0).putShort((short) Operation.REPEAT).putLong(session).putLong(0);
+        out.putLong(number).putInt(first.length).put(first).put(rest.array(), rest.offset(), rest.length());
+        out.flip();
+    }
+
     /** Returns the length of the frame that begins at offset 0, in bytes, header included. */
     public static int length(ByteBuffer frame) throws WireException {
         int length = frame.getInt(0) + LENGTH_FIELD;
@@ -34,6 +46,16 @@ public final class Frame {
             throw new WireException("A frame of " + length + " bytes is not one of this protocol");
         }
         return length;
+    }
+
+    /** Returns the session token of the frame at offset 0. */
+    public static long session(ByteBuffer frame) {
+        return frame.getLong(8);
+    }
+
+    /** Returns the request id of the frame at offset 0; in a response it may be the number of a repeatable use. */
+    public static long id(ByteBuffer frame) {
+        return frame.getLong(16);
     }
 
     /** Returns the operation or status of the frame at offset 0. */

@@ -20,6 +20,7 @@ public final class Operation {
     public static final int DECRYPT = 31;
     public static final int SIGN = 32;
     public static final int VERIFY = 33;
+    public static final int REPEAT = 34;
     public static final int BEGIN = 40;
     public static final int UPDATE = 41;
     public static final int FINISH = 42;

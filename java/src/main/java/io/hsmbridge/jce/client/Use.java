@@ -1,0 +1,26 @@
+package io.hsmbridge.jce.client;
+
+import io.hsmbridge.jce.wire.Operation;
+import io.hsmbridge.jce.wire.Values.Slice;
+import java.util.Map;
+
+/**
+ * What stays the same when a key is used again with other data.
+ *
+ * @param operation encrypt, decrypt, sign or verify
+ * @param key a handle, or the encoding of a public key that is not in the HSM
+ * @param mechanism its name in the HSM
+ */
+public record Use(int operation, Object key, String mechanism) {
+    /** Returns the fields of the whole request; {@code first} is the IV, or to verify the data. */
+    Object[] fields(byte[] first, Slice rest) {
+        if (operation == Operation.VERIFY) {
+            return new Object[] {key, mechanism, null, first, rest};
+        }
+        return new Object[] {key, mechanism, first.length == 0 ? null : Map.of("iv", first), rest};
+    }
+
+    boolean hasHandle() {
+        return key instanceof Long;
+    }
+}
