@@ -72,21 +72,15 @@ def exchange(environment: int, java_class: int, number: int) -> int:
     view = channel.view
     if view[7] == _REPEAT and not view[6]:
         head, rest = repetition.answer(view, channel.sessions)
-        at = len(head)
-        length = at + len(rest)
-        if length <= len(view):
-            view[:at] = head
-            view[at:length] = rest
-            return length
         response = head + rest
     else:
         # Copied before it is looked at: what is checked is then what is used, whatever Java does to the buffer.
         response = channel.connection.answer_values(view[: _read_length(view)[0] + 4].tobytes())
-        length = len(response)
-        if length <= len(view):
-            view[:length] = response
-            return length
-    channel.pending = response
+    length = len(response)
+    if length <= len(view):
+        view[:length] = response
+    else:
+        channel.pending = response
     return length
 
 

@@ -56,7 +56,7 @@ def answer(frame: memoryview, sessions: dict[int, Session]) -> tuple[bytes, byte
             raise ValueError
         # Copied before they are used: whatever the peer does to a shared buffer, what is checked is what is used.
         chosen, result = next(sessions[token].shortcuts[number])(
-            frame[_START:rest].tobytes(), frame[rest:end].tobytes()
+            frame[_START:rest].tobytes() if first else b"", frame[rest:end].tobytes()
         )
         size = len(result) + len(chosen) + _ANSWER
         if size + 4 > MAX_FRAME:

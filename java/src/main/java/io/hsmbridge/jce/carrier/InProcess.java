@@ -21,6 +21,9 @@ public final class InProcess extends Carrier {
         return thread;
     });
 
+    /** Brief exchanges do not let Python's interpreter go, so only one at a time gets on. */
+    private static final Turn TURN = new Turn();
+
     private static volatile InProcess installed;
 
     private final InProcessHook hook;
@@ -42,12 +45,12 @@ public final class InProcess extends Carrier {
     }
 
     @Override
-    protected <T> T exchange(int capacity, Request request, Reader<T> reader) throws IOException {
+    protected <T> T exchange(int capacity, boolean brief, Request request, Reader<T> reader) throws IOException {
         if (!isVirtual(Thread.currentThread())) {
-            return super.exchange(capacity, request, reader);
+            return super.exchange(capacity, brief, request, reader);
         }
         try {
-            return PLATFORM_THREADS.submit(() -> super.exchange(capacity, request, reader)).get();
+            return PLATFORM_THREADS.submit(() -> super.exchange(capacity, brief, request, reader)).get();
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new IOException("interrupted while waiting for the HSM", e);
@@ -135,8 +138,16 @@ public final class InProcess extends Carrier {
         }
 
         @Override
-        public ByteBuffer exchange() {
-            int length = InProcess.exchange(seat.number());
+        public ByteBuffer exchange(boolean brief) {
+            boolean taken = brief && TURN.take();
+            int length;
+            try {
+                length = InProcess.exchange(seat.number());
+            } finally {
+                if (taken) {
+                    TURN.pass();
+                }
+            }
             if (length > buffer.capacity()) {
                 buffer = ByteBuffer.allocateDirect(length);
                 seat.channel().grow(buffer);

@@ -10,14 +10,21 @@ import java.util.Map;
  * @param operation encrypt, decrypt, sign or verify
  * @param key a handle, or the encoding of a public key that is not in the HSM
  * @param mechanism its name in the HSM
+ * @param secret whether it is a secret key, with which uses of short data are brief
  */
-public record Use(int operation, Object key, String mechanism) {
+public record Use(int operation, Object key, String mechanism, boolean secret) {
+    private static final int SHORT = 16 * 1024;
+
     /** Returns the fields of the whole request; {@code first} is the IV, or to verify the data. */
     Object[] fields(byte[] first, Slice rest) {
         if (operation == Operation.VERIFY) {
             return new Object[] {key, mechanism, null, first, rest};
         }
         return new Object[] {key, mechanism, first.length == 0 ? null : Map.of("iv", first), rest};
+    }
+
+    boolean isBrief(Slice rest) {
+        return secret && rest.length() <= SHORT;
     }
 
     boolean hasHandle() {

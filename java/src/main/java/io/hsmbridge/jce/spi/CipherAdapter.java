@@ -29,6 +29,7 @@ import javax.crypto.Cipher;
 import javax.crypto.CipherSpi;
 import javax.crypto.IllegalBlockSizeException;
 import javax.crypto.NoSuchPaddingException;
+import javax.crypto.SecretKey;
 import javax.crypto.ShortBufferException;
 
 /** What every cipher shares: modes, wrapping, results that go to the caller's buffer, sizes of keys. */
@@ -97,7 +98,7 @@ abstract class CipherAdapter extends CipherSpi {
             throws InvalidKeyException, InvalidAlgorithmParameterException {
         mode = Mode.of(number, row);
         key = argument(given);
-        use = new Use(mode.request(), key, row.mechanism());
+        use = new Use(mode.request(), key, row.mechanism(), given instanceof SecretKey);
         KeyAttributesMap wishes = mode == Mode.UNWRAP ? wishes(spec) : null;
         attributes = wishes == null ? Map.of() : Attributes.toFields(wishes);
         begin(spec == wishes ? null : spec);

@@ -60,7 +60,7 @@ final class MacAdapter extends MacSpi {
         engineReset();
         software = null;
         key = argument;
-        use = new Use(Operation.SIGN, key, row.mechanism());
+        use = new Use(Operation.SIGN, key, row.mechanism(), true);
     }
 
     private Mac software(Key given) throws InvalidKeyException {

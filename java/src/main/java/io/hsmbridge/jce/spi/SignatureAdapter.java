@@ -73,7 +73,7 @@ final class SignatureAdapter extends SignatureSpi {
     }
 
     private void begin(Object argument, boolean toSign) {
-        use = new Use(toSign ? Operation.SIGN : Operation.VERIFY, argument, row.mechanism());
+        use = new Use(toSign ? Operation.SIGN : Operation.VERIFY, argument, row.mechanism(), false);
         signing = toSign;
         reset();
     }
