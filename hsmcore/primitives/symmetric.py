@@ -140,9 +140,7 @@ def encrypt_stream(row: Mechanism, key: bytes) -> Callable[[Parameters], tuple[C
     algorithm = _algorithm(row, key)
 
     def begin(parameters: Parameters) -> tuple[CipherStream, dict[str, object] | None]:
-        iv = bytes_parameter(parameters, "iv") if row.iv else b""
-        if iv is None:
-            iv = os.urandom(row.iv)
+        iv = _iv(row, parameters)
         context = Cipher(algorithm, _mode(row, iv)).encryptor()
         return CipherStream(context, row, encrypts=True), {"iv": iv} if row.iv else None
 
@@ -154,12 +152,24 @@ def decrypt_stream(row: Mechanism, key: bytes) -> Callable[[Parameters], tuple[C
     algorithm = _algorithm(row, key)
 
     def begin(parameters: Parameters) -> tuple[CipherStream, None]:
-        iv = bytes_parameter(parameters, "iv") if row.iv else b""
-        if iv is None:
-            raise MechanismParameterInvalid(f"decryption with {row.name} needs the parameter iv of {row.iv} bytes")
-        return CipherStream(Cipher(algorithm, _mode(row, iv)).decryptor(), row, encrypts=False), None
+        return CipherStream(
+            Cipher(algorithm, _mode(row, _given_iv(row, parameters))).decryptor(), row, encrypts=False
+        ), None
 
     return begin
+
+
+def _given_iv(row: Mechanism, parameters: Parameters) -> bytes:
+    iv = bytes_parameter(parameters, "iv") if row.iv else b""
+    if iv is None:
+        raise MechanismParameterInvalid(f"decryption with {row.name} needs the parameter iv of {row.iv} bytes")
+    return iv
+
+
+def _iv(row: Mechanism, parameters: Parameters) -> bytes:
+    """Return the IV to encrypt with, drawn where none is given."""
+    iv = bytes_parameter(parameters, "iv") if row.iv else b""
+    return os.urandom(row.iv) if iv is None else iv
 
 
 def _algorithm(row: Mechanism, key: bytes) -> AES | TripleDES:
@@ -182,20 +192,55 @@ def _mode(row: Mechanism, iv: bytes) -> modes.CBC | modes.CTR | modes.ECB:
 
 def block_encryptor(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes], Sealed]:
     """Encrypt data that is there at once."""
-    begin = encrypt_stream(row, key)
+    crypt = _counter(row, key) if row.mode == "CTR" else _chained(row, key)
 
     def run(parameters: Parameters, data: bytes) -> Sealed:
-        stream, chosen = begin(parameters)
-        return stream.finish(data), chosen
+        iv = _iv(row, parameters)
+        return crypt(iv, data), {"iv": iv} if row.iv else None
 
     return run
 
 
 def block_decryptor(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes], bytes]:
     """Decrypt data that is there at once."""
+    if row.mode == "CTR":
+        crypt = _counter(row, key)
+        return lambda parameters, data: crypt(_given_iv(row, parameters), data)
     begin = decrypt_stream(row, key)
+    return lambda parameters, data: begin(parameters)[0].finish(data)
 
-    def run(parameters: Parameters, data: bytes) -> bytes:
-        return begin(parameters)[0].finish(data)
 
-    return run
+def _chained(row: Mechanism, key: bytes) -> Callable[[bytes, bytes], bytes]:
+    """CBC and ECB encryption of whole data; PKCS #7 padding is RFC 5652 6.3."""
+    algorithm = _algorithm(row, key)
+    block = row.block
+    paddings = [bytes([block - rest]) * (block - rest) for rest in range(block)]
+
+    def crypt(iv: bytes, data: bytes) -> bytes:
+        if row.padded:
+            data += paddings[len(data) % block]
+        elif len(data) % block:
+            _unaligned(row, len(data))
+        return Cipher(algorithm, _mode(row, iv)).encryptor().update(data)
+
+    return crypt
+
+
+def _counter(row: Mechanism, key: bytes) -> Callable[[bytes, bytes], bytes]:
+    """CTR in both directions. A new context costs more than a kilobyte, so those that are idle get the next nonce."""
+    algorithm = _algorithm(row, key)
+    idle: list[CipherContext] = []
+
+    def crypt(iv: bytes, data: bytes) -> bytes:
+        mode = _mode(row, iv)
+        try:
+            context = idle.pop()
+        except IndexError:
+            context = Cipher(algorithm, mode).encryptor()
+        else:
+            context.reset_nonce(iv)
+        result = context.update(data)
+        idle.append(context)
+        return result
+
+    return crypt
