@@ -48,6 +48,15 @@ def _plain(attributes: Fields) -> dict[str, Plain]:
     return checked
 
 
+def sought(attributes: Fields) -> dict[str, AttributeValue | list[AttributeValue]]:
+    """Return attributes to look for, where a list holds values of which any will do. Raises ``MalformedRequest``."""
+    choices = {name: value for name, value in attributes.items() if isinstance(value, list)}
+    lists: dict[str, AttributeValue | list[AttributeValue]] = {
+        name: [_plain({name: one})[name] for one in values if one is not None] for name, values in choices.items()
+    }
+    return {**flat({name: value for name, value in attributes.items() if name not in choices}), **lists}
+
+
 def shared(attributes: Fields) -> tuple[dict[str, AttributeValue], Sharing]:
     """Return the attributes of a key to be made, and whom its maker names in SHARED_USERS to share it with."""
     attributes = dict(attributes)
@@ -142,7 +151,7 @@ class Handlers:
         """Describe a page of keys, and count all that fit."""
         if first < 0 or limit < 0:
             raise MalformedRequest(f"first and limit are 0 or more, not {first} and {limit}")
-        page, count = self._hsm.list_keys(session, handle, flat(attributes), first, limit)
+        page, count = self._hsm.list_keys(session, handle, sought(attributes), first, limit)
         return [described(key) for key in page], count
 
     def info(self, connection: Connection) -> Fields:

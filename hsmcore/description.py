@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hsmcore.attributes import PRIVATE, PUBLIC, TABLE, Value, normal
 from hsmcore.errors import AttributeInvalid
 from hsmcore.keys import NOT_SHARED, Entry, KeyRecord, Sharing
 from hsmcore.primitives.facts import ML_DSA_PRIVATE, check_value, public_length, public_numbers
+from hsmcore.selection import Selection
 
 _ADDED: dict[str, type[Value]] = {"CHECK_VALUE": bytes, "KEY_LENGTH": int, "MODULUS": bytes, "EC_POINT": bytes}
 DERIVED = frozenset({*_ADDED, "MODULUS_BITS", "PUBLIC_EXPONENT", "EXTRACTABLE"})
@@ -50,9 +51,23 @@ def describe(entry: Entry, sharing: Sharing, material: bytes) -> KeyDescription:
     return KeyDescription(entry.record, derived, entry.owner, sharing)
 
 
-def wanted(attributes: Mapping[str, object]) -> dict[str, Value]:
-    """Return values to be looked for, normalised, without what is null. Raises ``AttributeInvalid``."""
-    return {name: _normal(name, value) for name, value in attributes.items() if value is not None}
+def wanted(attributes: Mapping[str, object]) -> Selection:
+    """Return what is looked for, normalised, without what is null; of a sequence of values any will do.
+
+    Raises ``AttributeInvalid``.
+    """
+    return Selection({name: _choices(name, value) for name, value in attributes.items() if value is not None})
+
+
+def _choices(name: str, value: object) -> tuple[Value, ...]:
+    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
+        return (_normal(name, value),)
+    choices: list[Value] = []
+    for one in value:
+        choice = _normal(name, one)
+        if choice not in choices:
+            choices.append(choice)
+    return tuple(choices)
 
 
 def _normal(name: str, value: object) -> Value:

@@ -29,6 +29,7 @@ from hsmcore.permissions import guarded
 from hsmcore.primitives.secrecy import random_bytes
 from hsmcore.quorum import QuorumRules
 from hsmcore.sealing import Vault, new_master, open_master, seal_master
+from hsmcore.selection import Selection
 from hsmcore.sessions import ADMIN, Session
 from hsmcore.settings import Settings
 from hsmcore.state import StateDirectory, missing
@@ -302,7 +303,7 @@ class Hsm(KeyAdministration, Usage):
 
         Raises ``AttributeInvalid`` for an unknown name or wrong type.
         """
-        return self._ring.find(session, given(attributes), limit)
+        return self._ring.find(session, Selection.exactly(given(attributes)), limit)
 
     @guarded
     def find_pair(self, session: Session, public_key_info: bytes) -> list[KeyRecord]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from hsmcore import description, policy
 from hsmcore.administration import Administration
@@ -17,6 +17,8 @@ from hsmcore.state import StateDirectory
 from hsmcore.store import Store
 
 Attributes = Mapping[str, None | Value]
+Wanted = Mapping[str, None | Value | Sequence[Value]]
+"""What keys are looked for; of a sequence of values any fits."""
 
 
 class KeyAdministration(Administration):
@@ -28,12 +30,14 @@ class KeyAdministration(Administration):
 
     @guarded
     def list_keys(
-        self, session: Session, handle: int | None, attributes: Attributes, first: int, limit: int
+        self, session: Session, handle: int | None, attributes: Wanted, first: int, limit: int
     ) -> tuple[list[KeyDescription], int]:
         """Describe the keys that this session sees and that have all these values, oldest first, and count them.
 
-        Of those that fit, ``limit`` (0 is none) from the ``first`` on (0 is the oldest) are described. A handle narrows
-        it to one key. Raises as ``find_keys``.
+        Of those that fit, ``limit`` (0 is none) from the ``first`` on (0 is the oldest) are described; of a sequence
+        of values any fits. A handle narrows it to one key. A key whose row is damaged counts and is left out of its
+        page, which is shorter then. Raises as ``find_keys``, and ``StoreDamaged`` where a label is looked for and all
+        that was found is an own key that is damaged.
         """
         return self._ring.page(session, handle, description.wanted(attributes), first, limit)
 

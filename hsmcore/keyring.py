@@ -7,47 +7,31 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from threading import RLock
 
 from hsmcore import policy
-from hsmcore.attributes import PRIVATE, PUBLIC, Value, changed
+from hsmcore.attributes import PUBLIC, Value, changed
 from hsmcore.audit import AuditLog
-from hsmcore.description import DERIVED, KeyDescription, describe
-from hsmcore.errors import KeyNotFound, SharingInvalid
-from hsmcore.keys import NOT_SHARED, Entry, KeyRecord, SessionKeys, Sharing
+from hsmcore.errors import SharingInvalid
+from hsmcore.keys import NOT_SHARED, Entry, KeyRecord, Sharing
+from hsmcore.lookup import KeyLookup
 from hsmcore.making import NewKey
-from hsmcore.primitives.keyforms import OpenedKey, open_private, open_public
 from hsmcore.sealing import KeyRow, Vault
 from hsmcore.sessions import ADMIN, Session, Sessions
 from hsmcore.store import Store
-from hsmcore.tokens import DamagedEntry, TokenKeys, row_of
+from hsmcore.tokens import DamagedEntry, row_of
 
 
-class KeyRing:
-    """All keys: adds, finds, changes, destroys and opens them."""
+class KeyRing(KeyLookup):
+    """All keys: adds, changes and destroys them, besides what ``KeyLookup`` does."""
 
     def __init__(self, store: Store, vault: Vault, sessions: Sessions, lock: RLock, log: AuditLog) -> None:
-        self._store = store
-        self._vault = vault
+        super().__init__(store, vault, lock)
         self._sessions = sessions
-        self._lock = lock
         self._audit = log
-        self._session_keys = SessionKeys()
-        self._tokens = TokenKeys(store, vault)
         self._newest = store.newest_key()
-
-    def __len__(self) -> int:
-        return len(self._session_keys) + len(self._tokens)
-
-    def kinds(self) -> Counter[tuple[str, str, str]]:
-        """Count the keys by token or session, class and type."""
-        with self._lock:
-            kinds = Counter(("session", *kind) for kind in self._session_keys.kinds())
-            kinds.update({("token", *kind): count for kind, count in self._store.key_kinds().items()})
-        return kinds
 
     def add(
         self, session: Session, made: Sequence[NewKey], sharing: Sharing = NOT_SHARED
@@ -98,109 +82,6 @@ class KeyRing:
             sealed = self._vault.seal_key(row_of(entry), material).sealed
             return replace(entry, session=None, sealed=sealed, material=None)
         return replace(entry, session=session, sealed=None, material=material)
-
-    def entry(self, session: Session, handle: int) -> Entry:
-        """Return a key that this session sees. Raises ``KeyNotFound``, and ``StoreDamaged`` for a damaged row."""
-        policy.require_alive(session)
-        entry = self.present(handle)
-        if entry is not None and policy.sees(session, entry):
-            return entry
-        raise KeyNotFound(f"there is no key {handle}")
-
-    def present(self, handle: int) -> Entry | None:
-        """Return a key, whoever may see it. Raises ``StoreDamaged`` for a damaged row."""
-        entry = self._in_memory(handle)
-        if entry is None:
-            with self._lock:
-                read = self._tokens.read(handle)
-            if isinstance(read, DamagedEntry):
-                raise read.error()
-            entry = read
-        return entry
-
-    def _in_memory(self, handle: int) -> Entry | None:
-        return self._session_keys.get(handle) or self._tokens.cached(handle)
-
-    def find(self, session: Session, wanted: Mapping[str, Value], limit: int) -> list[KeyRecord]:
-        """Return the records of the keys that this session sees and that have all these values; 0 is no limit.
-
-        They come in the order in which they were made. Where a label is looked for and only a damaged row claims it,
-        that is ``StoreDamaged``.
-        """
-        policy.require_may_find(session, wanted)
-        with self._lock:
-            stored = self._tokens.matching(_whose(session), wanted, limit)
-            found, damaged = self._seen(session, stored, limit)
-            found += self._session_keys.matching(session.token, _shared_with(session), wanted)
-        if damaged and not found and "LABEL" in wanted and damaged[0].owner == session.username:
-            raise damaged[0].error()
-        found.sort(key=lambda entry: entry.created)
-        return [policy.view(session, entry) for entry in found[: limit or None]]
-
-    def halves(self, session: Session, public_key_info: bytes) -> list[KeyRecord]:
-        """Return the records of the halves of a pair that this session sees."""
-        with self._lock:
-            found, _ = self._seen(session, self._tokens.halves(_whose(session), public_key_info), 0)
-            own = self._session_keys.visible(session.token, session.username)
-        found += [entry for entry in own if entry.record.public_key_info == public_key_info]
-        return [entry.record for entry in found]
-
-    @staticmethod
-    def _seen(
-        session: Session, stored: Iterator[Entry | DamagedEntry], limit: int
-    ) -> tuple[list[Entry], list[DamagedEntry]]:  # fmt: skip
-        found: list[Entry] = []
-        damaged: list[DamagedEntry] = []
-        for entry in stored:
-            if isinstance(entry, DamagedEntry):
-                damaged.append(entry)
-            elif policy.sees(session, entry):
-                found.append(entry)
-                if len(found) == limit:
-                    break
-        return found, damaged
-
-    def labels(self, session: Session) -> dict[str, dict[str, int]]:
-        """Return the labels that this session sees, each with how many keys of each object class have it."""
-        labels: dict[str, dict[str, int]] = {}
-        with self._lock:
-            for label, object_class, count in self._store.labels(session.username):
-                labels.setdefault(label, {})[object_class] = count
-            for entry in self._session_keys.visible(session.token, session.username):
-                label, object_class = (str(entry.record.attributes[name]) for name in ("LABEL", "OBJECT_CLASS"))
-                if label:
-                    classes = labels.setdefault(label, {})
-                    classes[object_class] = classes.get(object_class, 0) + 1
-        return labels
-
-    def page(
-        self, session: Session, handle: int | None, wanted: Mapping[str, Value], first: int, limit: int
-    ) -> tuple[list[KeyDescription], int]:
-        """Describe ``limit`` of the keys that fit, from the ``first`` on (0 is the oldest), and count all that fit.
-
-        ``wanted`` may name all that ``description.wanted`` lets through. A handle narrows it to that key.
-        """
-        policy.require_may_find(session, wanted)
-        stored = {name: value for name, value in wanted.items() if name not in DERIVED}
-        records = self.find(session, stored, 0) if handle is None else self._one(session, handle, stored)
-        if len(stored) < len(wanted):
-            fits = wanted.items()
-            records = [record for record in records if fits <= self._described(session, record).values().items()]
-        last = first + limit if limit else None
-        return [self._described(session, record) for record in records[first:last]], len(records)
-
-    def _one(self, session: Session, handle: int, wanted: Mapping[str, Value]) -> list[KeyRecord]:
-        try:
-            record = policy.view(session, self.entry(session, handle))
-        except KeyNotFound:
-            return []
-        return [record] if wanted.items() <= record.attributes.items() else []
-
-    def _described(self, session: Session, record: KeyRecord) -> KeyDescription:
-        if session.role == ADMIN:
-            return KeyDescription(record)
-        entry = self.entry(session, record.handle)
-        return describe(entry, policy.view_sharing(session, entry), self.material(entry))
 
     def change(self, session: Session, handle: int, wishes: Mapping[str, Value]) -> KeyRecord:
         """Change attributes, all or none. A session key whose TOKEN becomes true is stored."""
@@ -303,47 +184,7 @@ class KeyRing:
                 self._session_keys.remove(entry.handle).erase()
                 self._sessions.forget_key(entry.handle)
 
-    def owned_by(self, username: str) -> bool:
-        """Tell whether a user owns a key, or a damaged row says so."""
-        return self._session_keys.owned_by(username) or self._store.owns_keys(username)
-
-    def is_current(self, entry: Entry) -> bool:
-        """Tell whether the key is in memory and has not changed since this entry was looked up."""
-        return self._in_memory(entry.handle) is entry
-
-    def open(self, entry: Entry) -> OpenedKey:
-        """Return the key object to compute with; it is opened once."""
-        loaded = entry.loaded
-        if loaded is None:
-            material = self.material(entry)
-            key_class = entry.record.attributes["OBJECT_CLASS"]
-            if key_class == PRIVATE:
-                loaded = open_private(material)
-            else:
-                loaded = open_public(material) if key_class == PUBLIC else material
-            entry.loaded = loaded
-        return loaded
-
-    def material(self, entry: Entry) -> bytes:
-        """Return a key's material. Raises ``StoreDamaged``, and ``KeyNotFound`` if it was destroyed meanwhile."""
-        material, sealed = entry.material, entry.sealed
-        if material is not None:
-            return material
-        if sealed is None:
-            raise KeyNotFound(f"there is no key {entry.handle}")
-        return self._vault.open_key(replace(row_of(entry), sealed=sealed))
-
 
 def stored_rows(entries: Sequence[Entry]) -> list[KeyRow]:
     """Return the rows of those that are token keys."""
     return [row_of(entry) for entry in entries if entry.sealed is not None]
-
-
-def _shared_with(session: Session) -> str:
-    """Return the name by which session keys are shared with this session's user; an admin has none."""
-    return "" if session.role == ADMIN else session.username
-
-
-def _whose(session: Session) -> str | None:
-    """Return whose keys a session sees, ``None`` for everyone's."""
-    return None if session.role == ADMIN else session.username

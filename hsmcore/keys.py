@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from hsmcore.attributes import Value
 from hsmcore.primitives import OpenedKey
+from hsmcore.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +135,17 @@ class SessionKeys:
         """Tell whether the user owns a session key."""
         return any(entry.owner == owner for entry in self._entries.values())
 
-    def matching(self, session: int, username: str, wanted: Mapping[str, Value]) -> Iterator[Entry]:
-        """Yield the ``visible`` keys that have all these attribute values."""
-        label = wanted.get("LABEL")
-        if isinstance(label, str):
-            labelled = (self._entries[handle] for handle in self._labels.get(label, ()))
+    def matching(self, session: int, username: str, wanted: Selection) -> Iterator[Entry]:
+        """Yield the ``visible`` keys that are selected, each once."""
+        labels = wanted.choices.get("LABEL")
+        if labels is None:
+            entries = self.visible(session, username)
+        else:
+            labelled = (self._entries[handle] for label in labels for handle in self._labels.get(str(label), ()))
             entries = tuple(
                 entry for entry in labelled if entry.session == session or username in entry.sharing.users
             )  # fmt: skip
-        else:
-            entries = self.visible(session, username)
-        items = wanted.items()
-        return (entry for entry in entries if items <= entry.record.attributes.items())
+        return (entry for entry in entries if wanted.fits(entry.record.attributes))
 
     def _forget_label(self, entry: Entry) -> None:
         label = str(entry.record.attributes["LABEL"])

@@ -90,7 +90,7 @@ def _from_json(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """A token key as it is stored. ``created`` is in ms since 1970; label, class and type repeat attributes."""
+    """A token key as it is stored. ``created`` is in ms since 1970; label, class, type and ID repeat attributes."""
 
     handle: int
     owner: str
@@ -102,6 +102,7 @@ class KeyRow:
     object_class: str
     key_type: str
     sharing: str = ""
+    key_id: str = ""
 
     def context(self) -> bytes:
         """Return what the material is bound to."""

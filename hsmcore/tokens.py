@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from hsmcore.attributes import Value
 from hsmcore.errors import StoreDamaged
 from hsmcore.keys import Entry, KeyRecord, Sharing
 from hsmcore.sealing import KeyRow, Vault, decode_attributes, encode_attributes
+from hsmcore.selection import Selection
 from hsmcore.store import KeyQuery, Store
 
 CACHED = 4096
@@ -21,8 +23,10 @@ CACHED = 4096
 MAX_HANDLE = 2**63 - 1
 _PAGE = 500
 """Rows that are read at a time."""
-_INDEXED = {"LABEL": "label", "OBJECT_CLASS": "object_class", "KEY_TYPE": "key_type"}
+_INDEXED = {"LABEL": "label", "OBJECT_CLASS": "object_class", "KEY_TYPE": "key_type", "ID": "key_id"}
 """Attributes that are columns too."""
+_IN_SQL = frozenset({*_INDEXED, "TOKEN"})
+"""Attributes that the database selects by: all that are there are token keys."""
 
 _log = logging.getLogger("hsmcore.tokens")
 
@@ -48,7 +52,7 @@ class TokenKeys:
         self._cache: dict[int, Entry] = {}
 
     def __len__(self) -> int:
-        return self._store.count_keys()
+        return self._store.count_keys(KeyQuery(None))
 
     def cached(self, handle: int) -> Entry | None:
         """Return a key that is in memory."""
@@ -75,43 +79,56 @@ class TokenKeys:
         if entry is not None:
             entry.erase()
 
-    def matching(self, user: str | None, wanted: Mapping[str, Value], limit: int) -> Iterator[Entry | DamagedEntry]:
-        """Yield the keys that the user sees and that have these values, in the order in which they were made."""
-        query = KeyQuery(user, {_INDEXED[name]: value for name, value in wanted.items() if name in _INDEXED})
-        rest = {name: value for name, value in wanted.items() if name not in _INDEXED}
-        for entry in self._found(query, limit if not rest else 0):
-            if isinstance(entry, DamagedEntry) or rest.items() <= entry.record.attributes.items():
+    def matching(self, user: str | None, wanted: Selection, limit: int = 0) -> Iterator[Entry | DamagedEntry]:
+        """Yield the selected keys that the user sees, in the order in which they were made; damaged ones may fit."""
+        rest = wanted.without(_IN_SQL)
+        for row in self._rows(_query(user, wanted), 0, 0 if rest.choices else limit):
+            entry = self.opened(row)
+            if isinstance(entry, DamagedEntry) or rest.fits(entry.record.attributes):
                 yield entry
+
+    @staticmethod
+    def countable(wanted: Selection) -> bool:
+        """Tell whether the database alone knows which keys are selected, so that ``count`` and ``rows`` are right."""
+        return wanted.choices.keys() <= _IN_SQL
+
+    def count(self, user: str | None, wanted: Selection) -> int:
+        """Return how many rows of selected keys the user sees, damaged ones included."""
+        return self._store.count_keys(_query(user, wanted))
+
+    def rows(self, user: str | None, wanted: Selection, first: int, limit: int) -> list[KeyRow]:
+        """Return ``limit`` (0 is none) of those rows, from the ``first`` on, in the order in which keys were made."""
+        return list(islice(self._rows(_query(user, wanted), first, limit), limit or None))
 
     def halves(self, user: str | None, public_key_info: bytes) -> Iterator[Entry | DamagedEntry]:
         """Yield the halves of the pair with this public key that the user sees."""
-        return self._found(KeyQuery(user, {"public_key_info": public_key_info}), 0)
+        return map(self.opened, self._rows(KeyQuery(user, {"public_key_info": (public_key_info,)}), 0, 0))
 
     def shared_with(self, username: str) -> list[Entry]:
         """Return the keys that are shared with a user; a damaged row names nobody."""
-        opened = [
-            self._cache.get(row.handle) or self._opened(row, keep=False) for row in self._store.shared_with(username)
-        ]
+        opened = map(self.opened, self._store.shared_with(username))
         return [entry for entry in opened if isinstance(entry, Entry) and username in entry.sharing.users]
 
-    def _found(self, query: KeyQuery, limit: int) -> Iterator[Entry | DamagedEntry]:
-        size = min(limit, _PAGE) or _PAGE
-        offset = 0
+    def _rows(self, query: KeyQuery, first: int, wanted: int) -> Iterator[KeyRow]:
+        """Yield all rows from the ``first`` on; so many at a time that those wanted (0 is all) are read at once."""
+        size = min(wanted, _PAGE) or _PAGE
         while True:
-            rows = self._store.find_keys(query, offset, size)
-            for row in rows:
-                yield self._cache.get(row.handle) or self._opened(row, keep=False)
+            rows = self._store.find_keys(query, first, size)
+            yield from rows
             if len(rows) < size:
                 return
-            offset += size
+            first += size
+
+    def opened(self, row: KeyRow) -> Entry | DamagedEntry:
+        """Return a row as an entry; a long listing does not push the keys in use out of memory."""
+        return self._cache.get(row.handle) or self._opened(row, keep=False)
 
     def _opened(self, row: KeyRow, *, keep: bool = True) -> Entry | DamagedEntry:
-        """Return a row as an entry; a long listing does not push the keys in use out of memory."""
         try:
             self._vault.open_key(row)
             attributes = decode_attributes(row.attributes)
             sharing = Sharing.decode(row.sharing)
-            if (row.label, row.object_class, row.key_type) != tuple(str(attributes[name]) for name in _INDEXED):
+            if (row.label, row.object_class, row.key_type, row.key_id) != _columns(attributes):
                 raise StoreDamaged("a column differs from its attribute")
         except (StoreDamaged, ValueError, TypeError, KeyError, AttributeError):
             _log.error("the row of key %d is damaged or was edited; the key cannot be used", row.handle)
@@ -123,10 +140,27 @@ class TokenKeys:
         return entry
 
 
+def _query(user: str | None, wanted: Selection) -> KeyQuery:
+    columns = {
+        _INDEXED[name]: tuple(map(_column, values)) for name, values in wanted.choices.items() if name in _INDEXED
+    }
+    if True not in wanted.choices.get("TOKEN", (True,)):
+        columns["handle"] = ()
+    return KeyQuery(user, columns)
+
+
+def _column(value: Value) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _columns(attributes: Mapping[str, Value]) -> tuple[str, ...]:
+    return tuple(_column(attributes[name]) for name in _INDEXED)
+
+
 def row_of(entry: Entry) -> KeyRow:
     """Return a key as it is stored."""
     record = entry.record
-    label, object_class, key_type = (str(record.attributes[name]) for name in _INDEXED)
+    label, object_class, key_type, key_id = _columns(record.attributes)
     return KeyRow(
         record.handle,
         entry.owner,
@@ -138,4 +172,5 @@ def row_of(entry: Entry) -> KeyRow:
         object_class,
         key_type,
         entry.sharing.encode(),
+        key_id,
     )

@@ -140,8 +140,8 @@ def list_keys(context: Context, values: Values) -> Data:
         "total_key_count": count,
         "returned_key_count": len(page),
     }
-    if first + len(page) < count and page:
-        data["next_token"] = str(first + len(page))
+    if first + limit < count:
+        data["next_token"] = str(first + limit)
     return data
 
 

@@ -130,10 +130,10 @@ class Store:
         with store_errors(), self._engine.connect() as connection:
             return keys.shared_with(connection, username)
 
-    def count_keys(self) -> int:
-        """Return how many token keys there are."""
+    def count_keys(self, query: KeyQuery) -> int:
+        """Return how many token keys the query finds."""
         with store_errors(), self._engine.connect() as connection:
-            return keys.count(connection)
+            return keys.count(connection, query)
 
     def key_kinds(self) -> dict[tuple[str, str], int]:
         """Return how many token keys there are of each object class and key type."""

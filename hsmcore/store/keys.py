@@ -1,8 +1,8 @@
 """Queries of the stored token keys.
 
-The columns ``label``, ``object_class`` and ``key_type`` repeat attributes, and the table of shares the sharing of keys,
-so that a key is found without reading all keys. They are looked at, never trusted: who opens a row compares the columns
-with its sealed attributes, and decides by its sealed sharing.
+The columns ``label``, ``object_class``, ``key_type`` and ``key_id`` repeat attributes, and the table of shares the
+sharing of keys, so that keys are found and counted without reading all of them. They are looked at, never trusted: who
+opens a row compares the columns with its sealed attributes, and decides by its sealed sharing.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ _COLUMNS = (
     "object_class",
     "key_type",
     "sharing",
+    "key_id",
 )
 # Without types, so that nothing is converted: one damaged value would otherwise end the reading of all rows.
 _KEYS = table("keys", *map(column, _COLUMNS))
@@ -51,14 +52,22 @@ _PUBLIC = "PUBLIC_KEY"
 
 @dataclass(frozen=True, slots=True)
 class KeyQuery:
-    """Which keys: those that have these values in these columns, and that a user sees; ``None`` sees all."""
+    """Which keys: those that have one of these values in each of these columns, and that a user sees.
+
+    ``None`` sees all.
+    """
 
     user: str | None
-    columns: Mapping[str, object] = field(default_factory=dict)
+    columns: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
 
     def condition(self) -> ColumnElement[bool]:
         """Return the query as an SQL condition."""
-        return and_(_visible(self.user), *(_C[name] == value for name, value in self.columns.items()))
+        return and_(_visible(self.user), *(_one_of(_C[name], values) for name, values in self.columns.items()))
+
+
+def _one_of(of: Any, values: tuple[object, ...]) -> ColumnElement[bool]:
+    found: ColumnElement[bool] = of == values[0] if len(values) == 1 else of.in_(values)
+    return found
 
 
 def _visible(user: str | None) -> ColumnElement[bool]:
@@ -95,9 +104,9 @@ def labels(connection: Connection, user: str | None) -> list[tuple[str, str, int
     return [(str(label), str(object_class), count) for label, object_class, count in rows]
 
 
-def count(connection: Connection) -> int:
-    """Return how many token keys there are."""
-    return connection.execute(select(func.count()).select_from(_KEYS)).scalar_one()
+def count(connection: Connection, query: KeyQuery) -> int:
+    """Return how many rows the query finds."""
+    return connection.execute(select(func.count()).select_from(_KEYS).where(query.condition())).scalar_one()
 
 
 def kinds(connection: Connection) -> dict[tuple[str, str], int]:
@@ -163,6 +172,7 @@ def _row(
     object_class: object,
     key_type: object,
     sharing: object,
+    key_id: object,
 ) -> KeyRow:
     """Return a row; a value of the wrong type becomes one that does not open."""
     return KeyRow(
@@ -176,4 +186,5 @@ def _row(
         str(object_class),
         str(key_type),
         sharing if isinstance(sharing, str) else "damaged",
+        str(key_id),
     )

@@ -10,11 +10,11 @@ FIRST = "0001"
 _ADDED = {
     "hsm": ("quorum", "serial"),
     "users": ("number", "mfa_key", "quorum_key"),
-    "keys": ("label", "object_class", "key_type", "sharing"),
+    "keys": ("label", "object_class", "key_type", "sharing", "key_id"),
 }
 """Columns by table."""
 _TABLES = ("audit", "audit_head", "shares")
-_INDEXES = ("keys_by_time", "keys_by_label", "keys_by_owner", "keys_by_public_key")
+_INDEXES = ("keys_by_time", "keys_by_label", "keys_by_owner", "keys_by_public_key", "keys_by_id")
 
 
 def make_first(home: Path) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from hsmcore.errors import AttributeInvalid, PermissionDenied
+from hsmcore import Hsm
+from hsmcore.errors import AttributeInvalid, PermissionDenied, StoreDamaged
 from hsmcore.keys import Sharing
 
-from .conftest import Site
+from .conftest import PASSWORDS, Site, make_site
 from .making import one_of_each, take_secret
 
 _P224 = (
@@ -98,15 +103,46 @@ def test_both_halves_have_one_check_value(site: Site) -> None:
 
 def test_pages(site: Site) -> None:
     hsm, user = site.hsm, site.user
-    made = [hsm.generate_key(user, "AES_KEY_GEN", {"LABEL": f"page {place % 2}"}).handle for place in range(7)]
-    for wanted, expected in (({}, made), ({"LABEL": "page 1"}, made[1::2]), ({"LABEL": "none"}, [])):
-        for first in range(9):
-            for limit in range(9):
-                page, count = hsm.list_keys(user, None, wanted | {"KEY_TYPE": "AES"}, first, limit)
+    made = []
+    for place in range(9):
+        # Session keys are older than all token keys, between them, and the newest.
+        wishes = {"LABEL": f"page {place % 2}", "ID": bytes([place % 3]), "TOKEN": place in {1, 2, 5, 6}}
+        made.append(hsm.generate_key(user, "AES_KEY_GEN", wishes).handle)
+    tokens = [made[place] for place in (1, 2, 5, 6)]
+    for wanted, expected in (
+        ({}, made), ({"LABEL": "page 1"}, made[1::2]), ({"LABEL": "none"}, []), ({"ID": b"\2"}, made[2::3]),
+        ({"OBJECT_CLASS": "SECRET_KEY"}, made), ({"TOKEN": True}, tokens), ({"TOKEN": [False, True]}, made),
+        ({"TOKEN": False}, [key for key in made if key not in tokens]), ({"SIZE": 256}, made), ({"SIZE": 128}, []),
+        ({"LABEL": ["page 1", "page 0", "page 1"]}, made), ({"LABEL": []}, []), ({"ID": [b"\0", b"x"]}, made[::3]),
+        ({"KEY_LENGTH": 32}, made), ({"KEY_LENGTH": 32, "ID": b"\2", "TOKEN": True}, tokens[1:3]),
+    ):  # fmt: skip
+        for first in range(11):
+            for limit in range(11):
+                page, count = hsm.list_keys(user, None, {"KEY_TYPE": "AES"} | wanted, first, limit)
                 last = first + limit if limit else None
                 assert ([key.record.handle for key in page], count) == (expected[first:last], len(expected))
     for key in made:
         hsm.destroy_key(user, key)
+
+
+def test_a_damaged_key_has_a_place_and_is_not_listed(tmp_path: Path) -> None:
+    with make_site(tmp_path / "hsm").hsm as hsm:
+        user = hsm.login("cu1", PASSWORDS["cu1"])
+        made = [
+            hsm.generate_key(user, "AES_KEY_GEN", {"TOKEN": True, "LABEL": str(place)}).handle for place in range(4)
+        ]
+    with closing(sqlite3.connect(tmp_path / "hsm" / "hsm.db")) as connection, connection:
+        connection.execute("UPDATE keys SET material = x'00' WHERE label = '1'")
+    with Hsm.open(tmp_path / "hsm") as hsm:
+        user = hsm.login("cu1", PASSWORDS["cu1"])
+        pages = [hsm.list_keys(user, None, {}, first, 2) for first in (0, 2)]
+        assert [([key.record.handle for key in page], count) for page, count in pages] == [
+            ([made[0]], 4), (made[2:], 4),
+        ]  # fmt: skip
+        assert hsm.list_keys(user, None, {}, 1, 1) == ([], 4)
+        for handle, wanted in ((None, {"LABEL": "1"}), (made[1], {})):
+            with pytest.raises(StoreDamaged):
+                hsm.list_keys(user, handle, wanted, 0, 1)
 
 
 def test_keys_are_found_by_what_follows_from_them(site: Site) -> None:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Self
 
 import pytest
 from sqlalchemy import Engine, event
@@ -19,14 +20,26 @@ from .older import make_first
 KEYS = 40
 
 
-@contextmanager
-def counted() -> Iterator[list[str]]:
-    """Collect the SQL statements of every engine."""
-    statements: list[str] = []
+class Statement(str):
+    """An SQL statement with its parameters."""
 
-    def note(connection: object, cursor: object, statement: str, *rest: object) -> None:
+    __slots__ = ("parameters",)
+    parameters: tuple[object, ...]
+
+    def __new__(cls, text: str, parameters: tuple[object, ...]) -> Self:
+        made = super().__new__(cls, text)
+        made.parameters = parameters
+        return made
+
+
+@contextmanager
+def counted() -> Iterator[list[Statement]]:
+    """Collect the SQL statements of every engine."""
+    statements: list[Statement] = []
+
+    def note(connection: object, cursor: object, statement: str, parameters: object, *rest: object) -> None:
         if statement != "BEGIN":
-            statements.append(statement)
+            statements.append(Statement(statement, parameters if isinstance(parameters, tuple) else ()))
 
     event.listen(Engine, "before_cursor_execute", note)
     try:
@@ -40,7 +53,7 @@ def home(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     made = make_site(tmp_path / "hsm")
     with made.hsm as hsm:
         for number in range(request.param):
-            hsm.generate_key(made.user, "AES_KEY_GEN", {"TOKEN": True, "LABEL": f"label {number}"})
+            hsm.generate_key(made.user, "AES_KEY_GEN", {"TOKEN": True, "LABEL": f"label {number}", "ID": b"id"})
     return tmp_path / "hsm"
 
 
@@ -91,6 +104,44 @@ def test_finding_uses_indexes(home: Path) -> None:
         assert "TEMP B-TREE" not in plan or index != "keys_by_time"
 
 
+_LABEL = {"LABEL": "label 0"}
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [{}, _LABEL, {"OBJECT_CLASS": "SECRET_KEY"}, {"KEY_TYPE": ["AES", "EC"]}, {"ID": b"id"}, {"TOKEN": True}],
+    ids=lambda wanted: ", ".join(wanted) or "all",
+)
+def test_a_page_of_keys_reads_the_page(home: Path, wanted: dict[str, object]) -> None:
+    """The database counts; of the keys only those of the page are read, at once."""
+    with Hsm.open(home) as hsm:
+        session = hsm.login("cu1", PASSWORDS["cu1"])
+        expected = hsm.find_keys(session, _LABEL if wanted is _LABEL else {})
+        with counted() as statements:
+            page, count = hsm.list_keys(session, None, wanted, 0, 3)
+    assert ([key.record for key in page], count) == (expected[:3], len(expected))
+    assert ["material" in statement for statement in statements] == [False, True]
+    rows = _repeated(home, statements)
+    assert [len(found) for found in rows] == [1, len(page)]
+
+
+def _repeated(home: Path, statements: list[Statement]) -> list[list[object]]:
+    with closing(sqlite3.connect(home / "hsm.db")) as connection:
+        return [connection.execute(statement, statement.parameters).fetchall() for statement in statements]
+
+
+def test_counting_reads_an_index(home: Path) -> None:
+    with Hsm.open(home) as hsm:
+        session = hsm.login("cu1", PASSWORDS["cu1"])
+        with counted() as statements:
+            for wanted in ({}, {"OBJECT_CLASS": "SECRET_KEY"}, {"KEY_TYPE": "AES"}):
+                hsm.list_keys(session, None, wanted, 0, 1)
+    counts = [Statement(f"EXPLAIN QUERY PLAN {text}", text.parameters) for text in statements if "count(" in text]
+    assert len(counts) == 3
+    for plan in map(str, _repeated(home, counts)):
+        assert "USING COVERING INDEX keys_by_owner" in plan
+
+
 def test_what_is_kept_in_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key that was pushed out of memory works as before, and is read again."""
     monkeypatch.setattr(tokens, "CACHED", 3)
@@ -113,7 +164,7 @@ def test_what_is_kept_in_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.M
             hsm.decrypt(made.user, keys[0], "AES_GCM", parameters, sealed)
 
 
-@pytest.mark.parametrize("column", ["label", "object_class", "key_type"])
+@pytest.mark.parametrize("column", ["label", "object_class", "key_type", "key_id"])
 def test_a_column_that_was_edited_does_not_open(home: Path, column: str) -> None:
     with closing(sqlite3.connect(home / "hsm.db")) as connection, connection:
         (handle,) = connection.execute("SELECT handle FROM keys WHERE label = 'label 0'").fetchone()
