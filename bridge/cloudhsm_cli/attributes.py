@@ -23,7 +23,7 @@ KEY_TYPES = {
     "EC_EDWARDS": "ec",
     "ML_DSA": "ml-dsa",
 }
-"""Names of the core's key types; where a name is looked for, its first key type is meant."""
+"""Names of the core's key types; a new key of a name is of its first type, and all of them are found by it."""
 CURVES = {oid: name for name, oid in CURVE_OIDS.items()} | {ED25519: "ed25519"}
 CURVE_CHOICES = ("prime256v1", *CURVES.values())
 """The first is another name of secp256r1."""
@@ -177,6 +177,11 @@ def read_pairs(words: Sequence[str], option: str, prefix: str = "") -> dict[str,
             raise Failure(f"the attribute {name} is given more than once in '--{option}'")
         values[core] = given
     return values
+
+
+def key_types(core: Value) -> list[Value]:
+    """Return the key types that have the name of this one: Ed25519 is a curve, as in the original, and no type."""
+    return [other for other, name in KEY_TYPES.items() if name == KEY_TYPES[str(core)]]
 
 
 def reference(handle: Value) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bridge.cloudhsm_cli.attributes import Fields, read_pairs
+from bridge.cloudhsm_cli.attributes import Fields, key_types, read_pairs
 from bridge.cloudhsm_cli.context import Context
 from bridge.cloudhsm_cli.table import Failure
 from bridge.codec import Value
@@ -27,7 +27,10 @@ def read_filter(words: Sequence[str], option: str) -> Filter:
     """Read the words of a filter; none match every key. Raises ``Failure``."""
     references = [word for word in words if word.startswith(_REFERENCE)]
     if not references:
-        return Filter(attributes=read_pairs(words, option, "attr."))
+        attributes = read_pairs(words, option, "attr.")
+        if "KEY_TYPE" in attributes:
+            attributes["KEY_TYPE"] = key_types(attributes["KEY_TYPE"])
+        return Filter(attributes=attributes)
     if len(words) > 1:
         raise Failure(f"'--{option}' takes one key-reference, or attributes, and not both")
     digits = words[0].removeprefix(_REFERENCE)
@@ -51,6 +54,8 @@ def one_key(context: Context, words: Sequence[str], option: str = "filter") -> F
     found, count = keys(context, read_filter(words, option), 0, 1)
     if count != 1:
         raise Failure(f"Key selection criteria matched {count} keys. Refine selection criteria to select a single key.")
+    if not found:
+        raise Failure("the one key that matches is damaged; restore it from a backup, or delete it by its reference")
     return found[0]
 
 
