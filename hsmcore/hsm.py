@@ -285,10 +285,11 @@ class Hsm(KeyAdministration, Usage):
 
         Raises as ``encrypt`` and as ``generate_key``.
         """
-        derive = self._use.operation(session, Operation.DERIVE, key, mechanism)
-        base = self._ring.entry(session, key).record.attributes
-        made = making.derive_secret(partial(derive, parameters), attributes, base, self.settings)
-        return self._ring.add(session, [made])[0]
+        with self._use.counted(Operation.DERIVE, mechanism):
+            derive = self._use.operation(session, Operation.DERIVE, key, mechanism)
+            base = self._ring.entry(session, key).record.attributes
+            made = making.derive_secret(partial(derive, parameters), attributes, base, self.settings)
+            return self._ring.add(session, [made])[0]
 
     @guarded
     def random(self, session: Session, length: int) -> bytes:

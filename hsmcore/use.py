@@ -6,7 +6,8 @@ changes or the session ends. No lock is held while a function computes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from threading import RLock
 from time import perf_counter
@@ -61,6 +62,17 @@ class KeyUse:
             raise
         self.counts.add(kind.value, mechanism, perf_counter() - began)
         return result
+
+    @contextmanager
+    def counted(self, kind: Operation, mechanism: str) -> Iterator[None]:
+        """Count and time what is done inside as ``run`` does: a use of which the operation is only a part."""
+        began = perf_counter()
+        try:
+            yield
+        except HsmError as error:
+            self.counts.add_failure(kind.value, type(error).__name__)
+            raise
+        self.counts.add(kind.value, mechanism, perf_counter() - began)
 
     def operation(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Run:
         """Return the function of a one-shot operation, as it was prepared before if it was.

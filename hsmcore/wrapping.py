@@ -45,11 +45,12 @@ class Wrapping:
 
         It takes approval of the management of both keys where they do.
         """
-        run = self._use.operation(session, Operation.WRAP, key, mechanism)
-        wrapping, entry = self._ring.entry(session, key), self._ring.entry(session, target)
-        policy.require_wrappable(session, entry, wrapping.record.attributes)
-        with self._managing(session, wrapping), self._managing(session, entry):
-            result: tuple[bytes, dict[str, object] | None] = run(parameters, self._ring.material(entry))
+        with self._use.counted(Operation.WRAP, mechanism):
+            run = self._use.operation(session, Operation.WRAP, key, mechanism)
+            wrapping, entry = self._ring.entry(session, key), self._ring.entry(session, target)
+            policy.require_wrappable(session, entry, wrapping.record.attributes)
+            with self._managing(session, wrapping), self._managing(session, entry):
+                result: tuple[bytes, dict[str, object] | None] = run(parameters, self._ring.material(entry))
         return result
 
     def unwrap(
@@ -66,6 +67,19 @@ class Wrapping:
 
         Everything that may be wrong with the bytes is one error: which check failed helps who tries out ciphertexts.
         """
+        with self._use.counted(Operation.UNWRAP, mechanism):
+            return self._unwrapped(session, key, mechanism, parameters, wrapped, attributes, sharing)
+
+    def _unwrapped(
+        self,
+        session: Session,
+        key: int,
+        mechanism: str,
+        parameters: Mapping[str, object] | None,
+        wrapped: bytes,
+        attributes: Mapping[str, object],
+        sharing: Sharing,
+    ) -> KeyRecord:
         run = self._use.operation(session, Operation.UNWRAP, key, mechanism)
         unwrapping = self._ring.entry(session, key)
         wishes = _union(given(attributes), unwrapping.record.attributes.get("UNWRAP_TEMPLATE"))

@@ -21,7 +21,14 @@ from bridge.operations import NUMBERS
 from bridge.pytest_plugin import USER, fresh_hsm
 from hsmcore import Hsm
 from hsmcore.counts import TURNS
-from hsmcore.errors import AccountLocked, AuthenticationFailed, TagMismatch
+from hsmcore.errors import (
+    AccountLocked,
+    AttributeInvalid,
+    AuthenticationFailed,
+    KeyNotFound,
+    TagMismatch,
+    WrappedKeyInvalid,
+)
 
 from .conftest import PASSWORD
 
@@ -99,6 +106,32 @@ def test_every_use_is_counted_whichever_way_it_goes(hsm: Hsm, count: int) -> Non
         assert _samples(port)[name] == count, "what a forgotten shortcut has counted stays"
         hsm.logout(user)
         assert _samples(port)[name] == count
+
+
+def test_wrapping_and_deriving_are_uses(hsm: Hsm) -> None:
+    user = hsm.login(USER, PASSWORD.encode())
+    key = hsm.generate_key(user, "AES_KEY_GEN", {"DERIVE": True}).handle
+    wrapping, deriving = "AES_KEY_WRAP_NO_PAD", "AES_CMAC_KDF"
+    parameters = {"counter_bits": 8, "prefix": b"prefix", "suffix": b"suffix"}
+    kind = {"OBJECT_CLASS": "SECRET_KEY", "KEY_TYPE": "AES"}
+    for turn in range(3):
+        wrapped, _ = hsm.wrap_key(user, key, wrapping, None, key)
+        hsm.unwrap_key(user, key, wrapping, None, wrapped, kind)
+        hsm.derive_key(user, key, deriving, parameters, {"KEY_TYPE": "AES", "SIZE": 256})
+        if turn:
+            with pytest.raises(KeyNotFound):
+                hsm.wrap_key(user, key, wrapping, None, 4711)
+            with pytest.raises(WrappedKeyInvalid):
+                hsm.unwrap_key(user, key, wrapping, None, bytes(24), kind)
+            with pytest.raises(AttributeInvalid):
+                hsm.derive_key(user, key, deriving, parameters, {})
+    with metrics.served(hsm, 0) as port:
+        found = _samples(port)
+    for name, mechanism in (("wrap", wrapping), ("unwrap", wrapping), ("derive", deriving)):
+        assert found["hsmbridge_operations_total", mechanism, name] == 3
+        assert found["hsmbridge_operation_seconds_count", mechanism, name] == 3
+    for error, name in (("KeyNotFound", "wrap"), ("WrappedKeyInvalid", "unwrap"), ("AttributeInvalid", "derive")):
+        assert found["hsmbridge_operation_failures_total", error, name] == 2
 
 
 def test_failures_are_counted_by_kind(hsm: Hsm) -> None:
