@@ -181,6 +181,10 @@ class AuditLog:
         command.public_handle = public[0] if public and others else 0
         command.token = any(entry.session is None for entry in entries)
 
+    def concerns_token(self) -> None:
+        """Say that the key that the command under way names is a token key, of which nothing else is certain."""
+        self._required().token = True
+
     def concerns_nothing(self) -> None:
         """Say that the command under way has done nothing that the log tells."""
         command = self._required()

@@ -161,14 +161,15 @@ class KeyRing(KeyLookup):
             policy.require_alive(session)
             damaged = None if self._in_memory(handle) else self._tokens.read(handle)
             if isinstance(damaged, DamagedEntry):
+                self._audit.concerns_token()
                 if damaged.owner != session.username:
                     raise damaged.error()
                 self._store.delete_keys([handle])
                 return
             entry = self.entry(session, handle)
+            self._audit.concerns([entry])
             policy.require_owner(session, entry)
             policy.require_destroyable(entry)
-            self._audit.concerns([entry])
             if entry.session is None:
                 self._store.delete_keys([handle])
                 self._tokens.forget(handle)

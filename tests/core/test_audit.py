@@ -19,8 +19,10 @@ from hsmcore.errors import (
     AuditAnchorInvalid,
     AuthenticationFailed,
     HsmError,
+    KeyFunctionNotPermitted,
     KeyNotFound,
     PermissionDenied,
+    StoreDamaged,
     StoreFull,
     Unauthenticated,
 )
@@ -402,6 +404,29 @@ def test_another_hsms_log(home: Path, tmp_path: Path) -> None:
 
     shutil.copy(tmp_path / "other" / "audit.anchor", home / "audit.anchor")
     assert len(_tampered(home, take)) > 5
+
+
+def test_a_token_key_is_tombstoned_whatever_its_state(home: Path) -> None:
+    """Damaged, and in vain, too: only a session key is destroyed (CN_DESTROY_OBJECT)."""
+    with Hsm.open(home) as hsm:
+        user = hsm.login("cu1", PASSWORDS["cu1"])
+        damaged, kept = (
+            hsm.generate_key(user, "AES_KEY_GEN", {"TOKEN": True, "DESTROYABLE": False}).handle for _ in range(2)
+        )
+    with closing(sqlite3.connect(home / "hsm.db")) as connection, connection:
+        connection.execute("UPDATE keys SET material = x'00' WHERE handle = ?", (damaged,))
+    with Hsm.open(home) as hsm:
+        user, other = (hsm.login(name, PASSWORDS[name]) for name in ("cu1", "cu2"))
+        with pytest.raises(StoreDamaged):
+            hsm.destroy_key(other, damaged)
+        hsm.destroy_key(user, damaged)
+        with pytest.raises(KeyFunctionNotPermitted):
+            hsm.destroy_key(user, kept)
+        ends = [entry for entry in _log(hsm) if entry.secret_handle in {damaged, kept} and "_OBJECT" in entry.opcode]
+    assert [(entry.opcode, entry.secret_handle, entry.response != 0) for entry in ends] == [
+        ("CN_TOMBSTONE_OBJECT", damaged, True), ("CN_TOMBSTONE_OBJECT", damaged, False),
+        ("CN_TOMBSTONE_OBJECT", kept, True),
+    ]  # fmt: skip
 
 
 def test_what_cannot_be_logged_is_refused(home: Path) -> None:
