@@ -69,7 +69,7 @@ class Approvals:
         self._clock = clock
         self._audit = log
         self.tokens = Tokens(lock, clock)
-        self.rules = QuorumRules.decode(vault.open_quorum(store.hsm().quorum))
+        self.rules = QuorumRules.decode(vault.open_quorum(store.quorum()))
 
     def request(self, session: Session, service: str, key: int | None) -> bytes:
         """Return the file of a new token.

@@ -26,7 +26,7 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 from hsmcore.attributes import PUBLIC
 from hsmcore.chain import AuditRow, Finding, Head, Verifier, decoded, linked
 from hsmcore.errors import AuditAnchorInvalid, HsmError, RequestError, StateLocked, StoreFull, Unauthenticated
-from hsmcore.events import EVENTS, INITIALIZATION, LOG_BROKEN, USER_TYPES, Event, LogType, response_of
+from hsmcore.events import EVENTS, INITIALIZATION, LOG_BEGINS, LOG_BROKEN, USER_TYPES, Event, LogType, response_of
 from hsmcore.heads import anchor_of, anchored, opened_head, resumed, stored
 from hsmcore.keys import Entry
 from hsmcore.sealing import Vault
@@ -319,6 +319,11 @@ def first_entries(admin: str, role: str) -> list[AuditRow]:
     """Return the entries of an initialisation, not yet chained."""
     about = {LogType.USER: (admin, role)}
     return [_Command(event, 0, *about.get(event.log_type, ("", ""))).row(1) for event in INITIALIZATION]
+
+
+def beginning() -> list[AuditRow]:
+    """Return the first entry of the log of an HSM that is older than audit logs, not yet chained."""
+    return [_Command(LOG_BEGINS, 0, detail="the HSM is older than its audit log, which begins here").row(1)]
 
 
 def _kept(anchor: str | None) -> Head | None:

@@ -50,6 +50,7 @@ OPCODES: Mapping[str, int | None] = {
     "CN_GEN_KEY_ENC_KEY": None,
     "CN_FIPS_RAND": None,
     "HSM_REGISTER_APPROVER": None,
+    "HSM_LOG_BEGINS": None,
     "HSM_LOG_BROKEN": None,
 }
 """Opcode to its number; ``None`` where the original's documentation never shows one. ``HSM_`` marks this HSM's own."""
@@ -151,6 +152,8 @@ INITIALIZATION = (
     Event("CN_GEN_KEY_ENC_KEY", LogType.MINIMAL),
 )
 """The first entries of every log, written with the HSM itself."""
+LOG_BEGINS = Event("HSM_LOG_BEGINS", LogType.GENERIC)
+"""The first entry where the HSM is older than its log; ``hsmcore.upgrading`` says how that is known."""
 LOG_BROKEN = Event("HSM_LOG_BROKEN", LogType.GENERIC)
 """An opening found the log other than the HSM had left it. It is in the log for good, and ``verify`` tells it."""
 

@@ -35,6 +35,7 @@ from hsmcore.settings import Settings
 from hsmcore.state import StateDirectory, missing
 from hsmcore.statistics import Statistics
 from hsmcore.store import HsmRow, Record, Store
+from hsmcore.upgrading import bring_up_to_date
 from hsmcore.usage import Parameters, Usage
 from hsmcore.use import KeyUse, foreign_keys
 from hsmcore.users import APPLIANCE, first_user
@@ -54,7 +55,7 @@ class Hsm(KeyAdministration, Usage):
     def __init__(self, state: StateDirectory, store: Store, vault: Vault, clock: Clock) -> None:
         """Take over an unlocked state; ``initialize`` and ``open`` are the ways to get one."""
         super().__init__(store, vault, state, clock)
-        self.settings = Settings.decode(vault.open_settings(store.hsm().settings))
+        self.settings = Settings.decode(vault.open_settings(store.settings()))
         self._state = state
         self._store = store
         self._use = KeyUse(self._ring, self._approvals, self._lock, self.settings)
@@ -115,7 +116,7 @@ class Hsm(KeyAdministration, Usage):
             if not store.exists():
                 raise missing(state.home)
             vault = Vault(open_master(store.master(), passphrase, state.read_key_file))
-            store.migrate(vault.seal_quorum(QuorumRules().encode()))
+            bring_up_to_date(store, vault, state)
             return cls(state, store, vault, clock)
         except BaseException:
             _release(state, store)

@@ -10,7 +10,7 @@ kind                  fields
                       SubjectPublicKeyInfo (empty where there is none), and only for a shared key its sharing (JSON)
 ``hsmbridge user 1``  user name, role; where a public key is registered, also the MFA key and the quorum key
                       (SubjectPublicKeyInfo, empty where there is none)
-``hsmbridge settings 1``  none
+``hsmbridge settings 1``  ``audit``: there is a log; none where no version with an audit log has opened the HSM yet
 ``hsmbridge quorum 1``  none
 ``hsmbridge audit entry 1``  sequence number (8 bytes), hash of the entry; nothing is sealed but these
 ``hsmbridge audit head 1``  number of entries (8 bytes), reboot counter (8 bytes)
@@ -53,6 +53,9 @@ def context(kind: str, *fields: bytes) -> bytes:
     """Return associated data: the kind and its fields, so that no two different lists are the same bytes."""
     parts = [f"hsmbridge {kind} 1".encode(), *fields]
     return b"".join(struct.pack(">I", len(part)) + part for part in parts)
+
+
+_SETTINGS_BEFORE_LOGS, _SETTINGS = context("settings"), context("settings", b"audit")
 
 
 def encode_attributes(attributes: Mapping[str, Value]) -> str:
@@ -163,11 +166,16 @@ class Vault:
 
     def seal_settings(self, settings: bytes) -> bytes:
         """Seal the HSM's settings."""
-        return self._sealer.seal(settings, context("settings"))
+        return self._sealer.seal(settings, _SETTINGS)
 
     def open_settings(self, sealed: bytes) -> bytes:
         """Return the HSM's settings. Raises ``StoreDamaged``."""
-        return self._open(sealed, context("settings"), "the settings")
+        place = _SETTINGS_BEFORE_LOGS if self.sealed_before_logs(sealed) else _SETTINGS
+        return self._open(sealed, place, "the settings")
+
+    def sealed_before_logs(self, sealed: bytes) -> bool:
+        """Tell whether these settings were sealed by a version whose HSMs had no sealed fact of an audit log."""
+        return self._sealer.open(sealed, _SETTINGS_BEFORE_LOGS) is not None
 
     def seal_quorum(self, rules: bytes) -> bytes:
         """Seal the quorum values and timeouts."""

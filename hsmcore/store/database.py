@@ -18,7 +18,7 @@ from hsmcore.store import audit, keys
 from hsmcore.store.audit import Record, StoredHead
 from hsmcore.store.engine import connect, store_errors
 from hsmcore.store.keys import KeyQuery
-from hsmcore.store.schema import HEAD, HSM, KNOWN, USERS
+from hsmcore.store.schema import HEAD, HSM, KNOWN, LOGGED, USERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,24 +76,42 @@ class Store:
             connection.execute(insert(HSM).values(values | {"serial": secrets.token_hex(8)}))
             connection.execute(insert(USERS), [_user_values(admin)])
 
-    def migrate(self, quorum: bytes) -> None:
-        """Bring an older database to the newest schema; one that has no quorum values yet gets these, sealed."""
+    def has_log(self) -> bool:
+        """Tell whether the schema is one with an audit log."""
+        with store_errors(), self._engine.connect() as connection:
+            return _revision(connection) in LOGGED
+
+    def migrate(self, quorum: bytes, settings: bytes | None = None, record: Record | None = None) -> None:
+        """Bring an older database to the newest schema; one that has no quorum values yet gets these, sealed.
+
+        In the same transaction it gets other sealed settings and the first entries of the log, where they are given.
+        """
         with store_errors(), self._engine.connect() as connection:
             current = _revision(connection) == HEAD
-        if not current:
-            with store_errors(), self._engine.begin() as connection:
+        if current and settings is None:
+            return
+        with store_errors(), self._engine.begin() as connection:
+            if not current:
                 _migrate(connection, quorum)
+            if settings is not None:
+                connection.execute(update(HSM).values(settings=settings))
+            if record is not None:
+                self._log.append(connection, record)
 
     def master(self) -> bytes:
         """Return the sealed master key, which every schema has."""
         with store_errors(), self._engine.connect() as connection:
             return bytes(connection.execute(select(HSM.c.master)).scalar_one())
 
-    def hsm(self) -> HsmRow:
-        """Return the HSM's own row."""
+    def settings(self) -> bytes:
+        """Return the sealed settings, which every schema has too."""
         with store_errors(), self._engine.connect() as connection:
-            row = connection.execute(select(HSM.c.master, HSM.c.settings, HSM.c.quorum)).one()
-            return HsmRow(row.master, row.settings, row.quorum)
+            return _blob(connection.execute(text("SELECT settings FROM hsm")).scalar_one())
+
+    def quorum(self) -> bytes:
+        """Return the sealed quorum values and timeouts."""
+        with store_errors(), self._engine.connect() as connection:
+            return _blob(connection.execute(text("SELECT quorum FROM hsm")).scalar_one())
 
     def change_quorum(self, quorum: bytes) -> None:
         """Replace the sealed quorum values and timeouts."""
@@ -218,6 +236,11 @@ class Store:
 
 # As text, so that the columns' types convert nothing: one damaged value would otherwise end the reading of all rows.
 _ALL_USERS = text("SELECT number, username, role, verifier, failures, mfa_key, quorum_key FROM users")
+
+
+def _blob(value: object) -> bytes:
+    """Return a sealed value; one of the wrong type becomes one that does not open."""
+    return value if isinstance(value, bytes) else b""
 
 
 def _user_row(

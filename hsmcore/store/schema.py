@@ -9,6 +9,9 @@ HEAD = "0006"
 KNOWN = ("0001", "0002", "0003", "0004", "0005", HEAD)
 """Every migration that this version knows."""
 
+LOGGED = KNOWN[3:]
+"""The migrations after which there is an audit log."""
+
 METADATA = MetaData()
 
 HSM = Table(

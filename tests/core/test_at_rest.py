@@ -223,6 +223,14 @@ def test_settings_cannot_be_exchanged(home: Path, tmp_path: Path) -> None:
         Hsm.open(home)
 
 
+@pytest.mark.parametrize("settings", ["''", "'text'", "x'00'", "1", "zeroblob(40)"])
+def test_settings_of_any_type_do_not_open(home: Path, settings: str) -> None:
+    with closing(sqlite3.connect(home / "hsm.db")) as connection, connection:
+        connection.execute(f"UPDATE hsm SET settings = {settings}")
+    with pytest.raises(StoreDamaged):
+        Hsm.open(home)
+
+
 def test_the_master_key_opens_with_its_passphrase_only(tmp_path: Path) -> None:
     with pytest.raises(MasterKeyUnavailable):
         Hsm.initialize(tmp_path / "empty", admin_password=ADMIN_PASSWORD, passphrase=b"")
