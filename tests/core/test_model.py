@@ -21,9 +21,10 @@ from hsmcore.errors import (
     KeyNotFound,
     KeyTypeInconsistent,
     PermissionDenied,
+    SharingInvalid,
     Unauthenticated,
 )
-from hsmcore.keys import KeyRecord
+from hsmcore.keys import KeyRecord, Sharing
 from hsmcore.sessions import Session
 
 from .conftest import ADMIN_PASSWORD, PASSWORDS, make_site
@@ -32,6 +33,7 @@ from .making import ec_key, take_pair
 _Kind = type[HsmError] | None
 _BOOLEANS = ("TOKEN", "DESTROYABLE", "MODIFIABLE", "ENCRYPT", "DECRYPT", "SIGN", "VERIFY")
 _LABELS = st.sampled_from(["", "red", "blue"])
+_USERS = st.sets(st.sampled_from(list(PASSWORDS)), max_size=1)
 _FLAGS = st.dictionaries(st.sampled_from(("TOKEN", "DESTROYABLE", "ENCRYPT", "SIGN")), st.booleans(), max_size=3)
 _CHANGES = st.dictionaries(st.sampled_from(_BOOLEANS), st.booleans(), max_size=3)
 _DATA = b"what is protected with these keys"
@@ -52,14 +54,21 @@ class _Key:
     maker: _Login
     attributes: dict[str, object]
     there: bool = True
+    shared: set[str] = field(default_factory=set)
     outputs: list[tuple[str, bytes, dict[str, object] | None]] = field(default_factory=list)
 
     def seen_by(self, login: _Login) -> bool:
         if not self.there or not login.alive:
             return False
+        if login.user in self.shared:
+            return True
         if not self.attributes["TOKEN"]:
             return login is self.maker
         return login.user == self.owner or self.attributes["OBJECT_CLASS"] == "PUBLIC_KEY"
+
+    def sharing_told(self, login: _Login) -> set[str]:
+        """Return with whom a user who sees the key is told that it is shared."""
+        return self.shared if login.user == self.owner else self.shared & {login.user}
 
     def fits(self, name: str) -> bool:
         """Tell whether a usage goes with the key's class and type (AES or EC)."""
@@ -137,19 +146,51 @@ class Machine(RuleBasedStateMachine):
         self.all_keys.append(key)
         return key
 
-    @rule(target=keys, login=logins, label=_LABELS, flags=_FLAGS)
-    def generate(self, login: _Login, label: str, flags: dict[str, bool]) -> object:
+    @rule(target=keys, login=logins, label=_LABELS, flags=_FLAGS, users=_USERS)
+    def generate(self, login: _Login, label: str, flags: dict[str, bool], users: set[str]) -> object:
         wishes = {"LABEL": label, **flags}
-        kind = None if login.alive else Unauthenticated
-        made = self._expect(kind, self.hsm.generate_key, login.real, "AES_KEY_GEN", wishes)
-        return self._took(login, made, wishes) if isinstance(made, KeyRecord) else multiple()
+        kind = self._sharing_at_birth(login, users)
+        made = self._expect(kind, self.hsm.generate_key, login.real, "AES_KEY_GEN", wishes, Sharing((*users,)))
+        if not isinstance(made, KeyRecord):
+            return multiple()
+        key = self._took(login, made, wishes)
+        key.shared = set(users)
+        return key
 
-    @rule(target=keys, login=logins, label=_LABELS, token=st.booleans())
-    def pair(self, login: _Login, label: str, token: bool) -> object:
+    @staticmethod
+    def _sharing_at_birth(login: _Login, users: set[str]) -> _Kind:
+        if not login.alive:
+            return Unauthenticated
+        return SharingInvalid if login.user in users else None
+
+    @rule(target=keys, login=logins, label=_LABELS, token=st.booleans(), users=_USERS)
+    def pair(self, login: _Login, label: str, token: bool, users: set[str]) -> object:
         wishes: dict[str, object] = {"LABEL": label, "TOKEN": token}
-        kind = None if login.alive else Unauthenticated
-        made = self._expect(kind, self.hsm.generate_key_pair, login.real, "EC_KEY_PAIR_GEN", wishes, wishes)
-        return self._took_both(login, made, wishes)
+        kind = self._sharing_at_birth(login, users)
+        sharing = Sharing((*users,))
+        made = self._expect(kind, self.hsm.generate_key_pair, login.real, "EC_KEY_PAIR_GEN", wishes, wishes, sharing)
+        taken = self._took_both(login, made, wishes)
+        if isinstance(made, tuple):
+            self.all_keys[-1].shared = set(users)
+        return taken
+
+    @rule(login=logins, key=keys, user=st.sampled_from(list(PASSWORDS)))
+    def share(self, login: _Login, key: _Key, user: str) -> None:
+        kind = self._ownership(login, key)
+        if kind is None and (key.attributes["OBJECT_CLASS"] == "PUBLIC_KEY" or user in {key.owner, *key.shared}):
+            kind = SharingInvalid
+        self._expect(kind, self.hsm.share_key, login.real, key.record.handle, user)
+        if kind is None:
+            key.shared.add(user)
+
+    @rule(login=logins, key=keys, user=st.sampled_from(list(PASSWORDS)))
+    def unshare(self, login: _Login, key: _Key, user: str) -> None:
+        kind = self._ownership(login, key)
+        if kind is None and user not in key.shared:
+            kind = SharingInvalid
+        self._expect(kind, self.hsm.unshare_key, login.real, key.record.handle, user)
+        if kind is None:
+            key.shared.remove(user)
 
     @rule(target=keys, login=logins, token=st.booleans())
     def take(self, login: _Login, token: bool) -> object:
@@ -168,6 +209,22 @@ class Machine(RuleBasedStateMachine):
         found = self._expect(kind, self.hsm.find_keys, login.real, wanted)
         seen = [key for key in self.all_keys if key.seen_by(login) and wanted.items() <= key.attributes.items()]
         assert found is None or found == [key.record for key in seen]
+
+    @rule(
+        login=logins,
+        wanted=st.fixed_dictionaries({}, optional={"LABEL": _LABELS, "TOKEN": st.booleans(), "SIGN": st.booleans()}),
+        first=st.integers(0, 6),
+        limit=st.integers(0, 4),
+    )
+    def page(self, login: _Login, wanted: dict[str, object], first: int, limit: int) -> None:
+        kind = None if login.alive else Unauthenticated
+        answer = self._expect(kind, self.hsm.list_keys, login.real, None, wanted, first, limit)
+        if isinstance(answer, tuple):
+            seen = [key for key in self.all_keys if key.seen_by(login) and wanted.items() <= key.attributes.items()]
+            expected = seen[first : first + limit if limit else None]
+            told = [(one.record, one.owner, set(one.sharing.users)) for one in answer[0]]
+            assert told == [(key.record, key.owner, key.sharing_told(login)) for key in expected]
+            assert answer[1] == len(seen)
 
     def _access(self, login: _Login, key: _Key) -> _Kind:
         if not login.alive:
