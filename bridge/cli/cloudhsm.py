@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import click
 
 from bridge.cli.passing import Words
 from bridge.cloudhsm_cli.commands import PARSER
+from bridge.cloudhsm_cli.completion import candidates
 
 
 def command(*path: str) -> click.Command:
@@ -19,7 +23,21 @@ def command(*path: str) -> click.Command:
 
     below = PARSER.below(path)
     text = below[0].help if len(below) == 1 else ", ".join(PARSER.next_words(path)) or "Read commands at a prompt"
-    return Words(path[-1], callback=click.pass_context(run), help=f"As cloudhsm-cli: {text}.", add_help_option=False)
+    return _Words(
+        path, path[-1], callback=click.pass_context(run), help=f"As cloudhsm-cli: {text}.", add_help_option=False
+    )
+
+
+class _Words(Words):
+    """Words of CloudHSM's command line that come after a path."""
+
+    def __init__(self, path: tuple[str, ...], name: str, **parameters: Any) -> None:
+        super().__init__(name, **parameters)
+        self._path = path
+
+    def candidates(self, before: Sequence[str], typed: str) -> list[str]:
+        """Return what the word that is being typed may become."""
+        return candidates(PARSER, [*self._path, *before], typed)
 
 
 class Group(click.Group):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
+from click.shell_completion import CompletionItem
 
 
 class Words(click.Command):
@@ -12,3 +15,12 @@ class Words(click.Command):
         """Keep the words as they are."""
         ctx.args = list(args)
         return ctx.args
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a word to what it may be, else to the name of a file."""
+        found = [CompletionItem(word) for word in self.candidates(ctx.args, incomplete)]
+        return found or [CompletionItem(incomplete, type="file")]
+
+    def candidates(self, before: Sequence[str], typed: str) -> list[str]:
+        """Return what the word that is being typed may become; of other programs' words nothing is known."""
+        return []

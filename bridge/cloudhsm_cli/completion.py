@@ -1,8 +1,8 @@
-"""Completion: what may follow the words typed so far, for the interactive mode and for bash and zsh."""
+"""Completion: what may follow the words typed so far, for the interactive mode and for shells."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bridge.cloudhsm_cli.attributes import NAMES
 from bridge.cloudhsm_cli.parser import Parser
@@ -11,11 +11,12 @@ from bridge.cloudhsm_cli.table import Command, Failure, Kind, Option
 COMPLETE = "complete-words"
 """The hidden command that the shells' completion calls with the words so far and the one that is being typed."""
 BUILT_IN = ("interactive", "help", "completion")
-SHELLS = ("bash", "zsh")
 
+# Bash takes a word with an equals sign for three; a quote that is open is no part of what is completed.
 _BASH = """_cloudhsm_cli() {
-    local IFS=$'\\n'
-    COMPREPLY=($(cloudhsm-cli complete-words "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
+    local IFS=$'\\n' typed=${COMP_WORDS[COMP_CWORD]#[\\"\\']}
+    [[ $typed == = ]] && typed=
+    COMPREPLY=($(cloudhsm-cli complete-words "${COMP_WORDS[@]:1:COMP_CWORD-1}" "$typed" 2>/dev/null))
     [[ ${COMPREPLY-} == *= ]] && compopt -o nospace
 }
 complete -o default -F _cloudhsm_cli cloudhsm-cli
@@ -23,28 +24,56 @@ eval "$(_HSM_COMPLETE=bash_source hsm 2>/dev/null)"
 """
 _ZSH = """_cloudhsm_cli() {
     local -a found
-    found=(${(f)"$(cloudhsm-cli complete-words "${(@)words[2,CURRENT]}" 2>/dev/null)"})
-    if (( $#found )); then compadd -- $found; else _files; fi
+    found=(${(f)"$(cloudhsm-cli complete-words "${(@Q)words[2,CURRENT-1]}" "$PREFIX" 2>/dev/null)"})
+    if (( $#found )); then
+        compadd -S '' -- ${(M)found:#*=}
+        compadd -- ${found:#*=}
+    else
+        compset -P '--*='
+        _files
+    fi
+    return 0
 }
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }
 compdef _cloudhsm_cli cloudhsm-cli
 eval "$(_HSM_COMPLETE=zsh_source hsm 2>/dev/null)"
 """
+_FISH = """function __cloudhsm_cli_found
+    set -l before (commandline -opc)[2..-1]
+    set -l typed "$(commandline -ct | string replace -r '^["\\']' '')"
+    set -l found (cloudhsm-cli complete-words $before $typed 2>/dev/null)
+    if test -n "$found[1]"
+        printf '%s\\n' $found
+    else
+        __fish_complete_path $typed
+    end
+end
+complete --command cloudhsm-cli --no-files --arguments '(__cloudhsm_cli_found)'
+_HSM_COMPLETE=fish_source hsm 2>/dev/null | source
+"""
+_SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
+SHELLS = tuple(_SCRIPTS)
 
 
 def script(words: Sequence[str]) -> str:
     """Return the script that a shell evaluates, for ``cloudhsm-cli`` and ``hsm``. Raises ``Failure``."""
-    scripts = dict(zip(SHELLS, (_BASH, _ZSH), strict=True))
-    if len(words) != 1 or words[0] not in scripts:
+    if len(words) != 1 or words[0] not in _SCRIPTS:
         raise Failure(f"completion takes one of {', '.join(SHELLS)}")
-    return scripts[words[0]].rstrip("\n")
+    return _SCRIPTS[words[0]].rstrip("\n")
 
 
 def candidates(parser: Parser, before: Sequence[str], typed: str) -> list[str]:
-    """Return what the word that is being typed may become, after the words before it; files are the shell's."""
+    """Return what the word that is being typed may become, after the words before it; files are the shell's.
+
+    A value that follows an equals sign may be a word of its own, and so may the sign.
+    """
+    name, equals, value = typed.partition("=")
+    if name.startswith("--") and equals:
+        return [f"{name}={found}" for found in candidates(parser, [*before, name], value)]
     path: tuple[str, ...] = ()
     given: set[str] = set()
     option: Option | None = None
-    for word in before:
+    for word in _apart(before):
         if word.startswith("-"):
             option = _option(parser.below(path), word)
             given.add(word)
@@ -58,6 +87,16 @@ def candidates(parser: Parser, before: Sequence[str], typed: str) -> list[str]:
     if path:
         words += [f"--{other.name}" for other in _options(parser, path) if f"--{other.name}" not in given]
     return [word for word in words if word.startswith(typed)]
+
+
+def _apart(words: Sequence[str]) -> Iterator[str]:
+    """Yield the words with each option and its value apart, and without equals signs between them."""
+    for word in words:
+        name, equals, value = word.partition("=")
+        if word.startswith("--") and equals:
+            yield from (name, value)
+        elif word != "=":
+            yield word
 
 
 def _option(commands: Sequence[Command], word: str) -> Option | None:

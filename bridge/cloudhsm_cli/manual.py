@@ -15,7 +15,7 @@ HEAD = "## Commands"
 _BUILT_IN = {
     "interactive": "Read commands at a prompt",
     "help": "Print help, of a command: help key list",
-    "completion": "Print a script for completion in the shell: completion bash|zsh",
+    "completion": "Print a script for completion in the shell: completion bash|zsh|fish",
 }
 
 

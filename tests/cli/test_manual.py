@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
-
-import pytest
 
 from bridge.cloudhsm_cli.commands import COMMANDS
 from bridge.cloudhsm_cli.manual import HEAD, rewritten
@@ -114,38 +110,3 @@ def test_hsm_has_the_commands_whose_names_it_does_not_use(site: Site) -> None:
     assert site.run("key", "share", "--help", program="hsm").text.startswith("Share a key")
     for words in (["--help"], ["key", "--help"]):
         assert "cloudhsm-cli" in site.run(*words, program="hsm").text
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("cl", {"cluster"}),
-        ("key generate-symmetric ", {"aes", "generic-secret"}),
-        ("key share --fil", {"--filter"}),
-        ("crypto sign ecdsa --hash-function sha3", {"sha384"}),
-        ("key list --filter attr.wrap-", {"attr.wrap-with-trusted="}),
-    ],
-)
-def test_completion_in_bash(site: Site, line: str, expected: set[str]) -> None:
-    script = f"""
-        eval "$(cloudhsm-cli completion bash)"
-        COMP_WORDS=(cloudhsm-cli {line}{"''" if line.endswith(" ") else ""}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
-        _cloudhsm_cli 2>/dev/null; printf '%s\\n' "${{COMPREPLY[@]}}"
-    """
-    done = subprocess.run(
-        ["bash", "-c", script], capture_output=True, text=True, env=site.environment(None), timeout=120
-    )  # fmt: skip
-    assert set(done.stdout.split()) == expected, done.stderr
-
-
-@pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh here")
-def test_the_zsh_script_loads(site: Site) -> None:
-    script = 'autoload -Uz compinit && compinit -u -D && eval "$(cloudhsm-cli completion zsh)" && whence _cloudhsm_cli'
-    done = subprocess.run(
-        ["zsh", "-f", "-c", script], capture_output=True, text=True, env=site.environment(None), timeout=120
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-
-
-def test_completion_of_an_unknown_shell(site: Site) -> None:
-    assert site.run("completion", "fish").error == "completion takes one of bash, zsh"
