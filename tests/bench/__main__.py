@@ -34,7 +34,7 @@ _GROWTH = ("open", "find by label", "first use", "list of 10", "keytool -list, w
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.splitlines()[0])
-    parser.add_argument("--short", action="store_true", help="a few operations, short windows, no growth")
+    parser.add_argument("--short", action="store_true", help="a few operations, short windows, small stores")
     parser.add_argument("--no-growth", action="store_true", help="leave out the second part")
     parser.add_argument("--only", default=".", metavar="PATTERN", help="operations that match this regular expression")
     parser.add_argument("--milliseconds", type=int, default=400, help="a window")
@@ -52,8 +52,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="hsmbridge-bench-") as folder:
         results = dict(subjects.measured(Path(folder), plan))
         report.show(results)
-        if not options.short and not options.no_growth:
-            grown = growth.measured(Path(folder))
+        if not options.no_growth:
+            grown = growth.measured(Path(folder), growth.SIZES[:2] if options.short else growth.SIZES)
             growth.show(grown)
     options.json.parent.mkdir(parents=True, exist_ok=True)
     report.write(options.json, results, grown)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hsmcore import Hsm
+from hsmcore.events import EVENTS
 from hsmcore.making import generate_secret
 from tests.bench.subjects import HSM, daemon, jar, site
 
@@ -58,7 +59,9 @@ def _fill(home: Path, size: int) -> None:
         for first in range(0, size, _BATCH):
             numbers = range(first, min(first + _BATCH, size))
             made = [{"TOKEN": True, "LABEL": f"key {number}"} for number in numbers]
-            hsm._ring.add(session, [generate_secret("AES_KEY_GEN", wishes, hsm.settings) for wishes in made])
+            keys = [generate_secret("AES_KEY_GEN", wishes, hsm.settings) for wishes in made]
+            with hsm.log.command(EVENTS["generate_key"], {"session": session}):
+                hsm._ring.add(session, keys)
 
 
 def _median(call: Callable[[], object], rounds: int = ROUNDS) -> float:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bridge import codec
 from bridge.client import Client
 from bridge.operations import NUMBERS, OPERATIONS, Operation
+from bridge.repetition import REPEAT
 from hsmcore import Hsm, errors
 
 from .conftest import Carrier
@@ -21,6 +22,7 @@ _QUICK = settings(deadline=None, max_examples=60, suppress_health_check=[HealthC
 _SAMPLES: dict[type, object] = {
     type(None): None, bool: True, int: 1, bytes: b"x", str: "x", list: [b"x"], dict: {"LABEL": "x"},
 }  # fmt: skip
+_KNOWN = {*NUMBERS.values(), REPEAT}
 _HARMLESS = [row for row in OPERATIONS if row.name not in ("LOGIN", "LOGOUT", "GENERATE_KEY_PAIR")]
 
 
@@ -74,7 +76,7 @@ def test_fields_of_the_wrong_type_number_or_order(client: Client, row: Operation
 
 
 @pytest.mark.usefixtures("unchanged")
-@given(number=st.integers(0, 65535).filter(lambda number: number not in NUMBERS.values()), body=st.binary(max_size=50))
+@given(number=st.integers(0, 65535).filter(lambda number: number not in _KNOWN), body=st.binary(max_size=50))
 @_QUICK
 def test_unknown_operations(client: Client, number: int, body: bytes) -> None:
     assert _exchange(client, _frame(number, client.session, body)) == errors.UnknownOperation.code

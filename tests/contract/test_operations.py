@@ -12,6 +12,7 @@ from bridge.client import Client
 from bridge.codec import Value
 from bridge.operations import OPERATIONS
 from bridge.pytest_plugin import USER
+from bridge.repetition import REPEAT
 from bridge.stores import MAX_STORES
 from hsmcore import errors
 
@@ -40,9 +41,10 @@ def _pair(client: Client) -> tuple[int, int, bytes]:
 
 def test_the_table_is_the_protocols() -> None:
     operations, codes = _PAGE.split("## Error codes")
-    assert [(int(number), name) for number, name in _ROW.findall(operations)] == [
-        (row.number, row.name) for row in OPERATIONS
-    ]
+    written = [(int(number), name) for number, name in _ROW.findall(operations)]
+    # The one operation without a row in the program's table: its body has no values.
+    written.remove((REPEAT, "REPEAT"))
+    assert written == [(row.number, row.name) for row in OPERATIONS]
     names = {int(number): name.replace("_", "") for number, name in _ROW.findall(codes)}
     kinds = {
         kind.code: kind.__name__.upper()
