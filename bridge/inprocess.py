@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _read_length = LENGTH.unpack_from
 _REPEAT = repetition.REPEAT
+_LONG = 4096
+"""From this many bytes on, one copy more costs more than two pieces, in bytes."""
 
 _python = ctypes.pythonapi
 _python.PyGILState_GetThisThreadState.restype = ctypes.c_void_p
@@ -51,9 +53,9 @@ class InProcess:
     def __init__(self, hsm: Hsm) -> None:
         self._connection = Dispatcher(hsm).connect()
 
-    def attach(self, buffer: Any) -> Channel:
-        """Return the channel of the calling thread, which shares this direct buffer with it."""
-        return Channel(self._connection, buffer)
+    def attach(self, buffer: Any, *, lent: bool = False) -> Channel:
+        """Return a channel that shares this direct buffer: the calling thread's, or one lent for an exchange."""
+        return Channel(self._connection, buffer, lent=lent)
 
     def close(self) -> None:
         """End the connection and its sessions; channels that are still there answer ``UNAUTHENTICATED``."""
@@ -71,8 +73,12 @@ def exchange(environment: int, java_class: int, number: int) -> int:
         channel.keep_state()
     view = channel.view
     if view[7] == _REPEAT and not view[6]:
-        head, rest = repetition.answer(view, channel.sessions)
-        response = head + rest
+        head, response = repetition.answer(view, channel.sessions)
+        if len(response) > _LONG and len(head) + len(response) <= len(view):
+            view[: len(head)] = head
+            view[len(head) : len(head) + len(response)] = response
+            return len(head) + len(response)
+        response = head + response
     else:
         # Copied before it is looked at: what is checked is then what is used, whatever Java does to the buffer.
         response = channel.connection.answer_values(view[: _read_length(view)[0] + 4].tobytes())
@@ -85,19 +91,20 @@ def exchange(environment: int, java_class: int, number: int) -> int:
 
 
 class Channel:
-    """What one Java thread shares with Python.
+    """What one Java thread shares with Python, or, if it is lent, one after another.
 
     ``grow`` and ``release`` are those of ``io.hsmbridge.jce.carrier.InProcessChannel``.
     """
 
     __slots__ = ("_kept", "connection", "number", "owned", "pending", "sessions", "view")
 
-    def __init__(self, connection: Connection, buffer: Any) -> None:
+    def __init__(self, connection: Connection, buffer: Any, *, lent: bool = False) -> None:
         self.connection = connection
         self.sessions = connection.sessions
         self.view = plain_view(buffer)
         self.pending = b""
-        self.owned = False
+        # No thread's state is kept for a channel that the thread has only borrowed: nothing would tell of its end.
+        self.owned = lent
         self._kept: _KeptState | None = None
         _channels.append(self)
         self.number = len(_channels) - 1

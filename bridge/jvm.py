@@ -78,8 +78,8 @@ def install(hsm: Hsm) -> InProcess:
     carrier = InProcess(hsm)
     channel_interface = JClass(_CARRIER + "InProcessChannel")
 
-    def open_channel(buffer: Any) -> Any:
-        channel = carrier.attach(buffer)
+    def open_channel(buffer: Any, lent: bool) -> Any:
+        channel = carrier.attach(buffer, lent=bool(lent))
         methods = {"grow": channel.grow, "release": channel.release}
         return JProxy(channel_interface, dict=methods)
 
@@ -89,12 +89,12 @@ def install(hsm: Hsm) -> InProcess:
     return carrier
 
 
-def _logged(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _logged(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let a failure be raised in Java with its reason; JPype would hand over an exception without message or cause."""
 
-    def call(argument: Any) -> Any:
+    def call(*arguments: Any) -> Any:
         try:
-            return function(argument)
+            return function(*arguments)
         except Exception as error:
             _log.exception("a channel could not be opened")
             raise JClass("java.security.ProviderException")(f"in-process channel: {error}") from error

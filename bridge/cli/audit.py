@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -16,8 +16,9 @@ from bridge.cli import tables
 from bridge.cli.access import as_admin
 from bridge.client import Client
 from bridge.codec import Value
-from hsmcore.chain import AuditRow, text_form
-from hsmcore.events import response_text
+
+if TYPE_CHECKING:
+    from hsmcore.chain import AuditRow
 
 _COLUMNS = {
     "number": "no.",
@@ -126,17 +127,23 @@ def _entries(client: Client, first: int, limit: int) -> Iterator[Entry]:
 
 
 def _write(entries: Iterator[Entry], stream: IO[str], form: str) -> None:
+    from hsmcore.chain import text_form
+
     for entry in entries:
         stream.write(json.dumps(entry) + "\n" if form == "json" else text_form(_row(entry)) + "\n")
 
 
 def _row(entry: Entry) -> AuditRow:
+    from hsmcore.chain import AuditRow
+
     values: dict[str, Any] = {**entry, "previous": b"", "hash": b""}
     return AuditRow(**values)
 
 
 def _columns(entry: Entry) -> Entry:
     """Return what the table shows of an entry."""
+    from hsmcore.events import response_text
+
     row = _row(entry)
     moment = datetime.fromtimestamp(row.time // 1_000_000, UTC)
     keys = " ".join(str(handle) for handle in (row.secret_handle, row.public_handle) if handle)

@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from bridge.cli import audit, cloudhsm, daemon, initialize, keys, keystores, tools, users
-from bridge.handlers import server_version
 from bridge.paths import default_home
 from hsmcore.errors import (
     AccountLocked,
@@ -55,7 +54,7 @@ class Commands(click.Group):
     "--home", type=click.Path(path_type=Path, file_okay=False), envvar="HSM_HOME", default=default_home,
     help="The state directory.  [env: HSM_HOME; default: hsmbridge in the XDG data directory]",
 )  # fmt: skip
-@click.version_option(server_version(), prog_name="hsmbridge")
+@click.version_option(package_name="hsmbridge", prog_name="hsmbridge")
 @click.pass_context
 def hsm(context: click.Context, home: Path) -> None:
     """A software HSM for Java programs.

@@ -200,3 +200,12 @@ def test_one_command_under_two_names(site: Site) -> None:
     for command in ([str(script)], [sys.executable, "-m", "bridge"]):
         done = subprocess.run([*command, "jar"], env=site.environment, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == str(provider_jar())
+
+
+def test_a_command_loads_what_it_needs() -> None:
+    """Half a second of imports for ``hsm status`` would be most of its time."""
+    code = "import sys, bridge.cli.commands; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    heavy = {"alembic", "cryptography", "jpype", "prompt_toolkit", "rich", "sqlalchemy"}
+    assert "click" in done.stdout.split()
+    assert not heavy & set(done.stdout.split())

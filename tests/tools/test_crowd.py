@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 from bridge.jvm import provider_jar
 
 from .conftest import Desk
 
+_HERE = Path(__file__).parent
 JVMS, THREADS, OPERATIONS = 4, 16, 40
 
 PROGRAM = """
@@ -72,3 +74,18 @@ def test_nobody_starves(desk: Desk) -> None:
         assert program.returncode == 0
         assert int(said) >= OPERATIONS
     assert desk.site.must("status", "--json")
+
+
+def test_large_data_of_many_threads(desk: Desk) -> None:
+    """There are fewer large buffers than threads; whoever finds none has one made."""
+    jar = str(provider_jar())
+    subprocess.run(["javac", "-d", desk.folder, "-cp", jar, _HERE / "LargeData.java"], check=True)
+    right = f"{8 * 24} of {8 * 24}"
+    arguments = ("-cp", f"{desk.folder}:{jar}", "LargeData", "8")
+    over_the_socket = subprocess.run(
+        ["java", *arguments], env=desk.site.environment, capture_output=True, text=True, timeout=300
+    )
+    assert over_the_socket.stdout.strip() == right, over_the_socket
+    desk.site.must("stop")
+    assert desk.site.must("java", *arguments).strip() == right
+    desk.site.must("start")

@@ -9,6 +9,15 @@ import java.util.List;
 
 /** Carries a request to the HSM and its response back. Safe for use by many threads. */
 public abstract class Carrier {
+    /** Length of the buffer that a link has of its own, in bytes. */
+    protected static final int BUFFER_LENGTH = 64 * 1024;
+    /** Length of a buffer for a piece of data that comes in parts, 1 MiB, and what is sent with it, in bytes. */
+    protected static final int LARGE_BUFFER_LENGTH = 1024 * 1024 + BUFFER_LENGTH;
+    /** How many large buffers there are at most: only so many threads run at a time. */
+    protected static final int LARGE_BUFFERS = Math.max(2, Runtime.getRuntime().availableProcessors());
+    /** What an answer may have besides the data of its request, in bytes: header, IV, tag, padding. */
+    protected static final int ANSWER_HEADROOM = 128;
+
     /** One exchange at a time with the HSM, with the buffer that the request is written to and the response read from. */
     public interface Link {
         /** Returns a buffer of at least this many bytes. */
@@ -40,8 +49,8 @@ public abstract class Carrier {
         T read(ByteBuffer answer) throws IOException;
     }
 
-    /** Returns a link for the calling thread, which gives it back. */
-    protected abstract Link acquire() throws IOException;
+    /** Returns a link for a request of that many bytes to the calling thread, which gives it back. */
+    protected abstract Link acquire(int capacity) throws IOException;
 
     /** Takes a link back; {@code broken} if its last exchange failed. */
     protected abstract void giveBack(Link link, boolean broken);
@@ -76,7 +85,7 @@ public abstract class Carrier {
 
     /** Does one exchange, with a buffer of at least that many bytes for the request. */
     protected <T> T exchange(int capacity, boolean brief, Request request, Reader<T> reader) throws IOException {
-        Link link = acquire();
+        Link link = acquire(capacity);
         boolean broken = true;
         try {
             request.write(link.buffer(capacity));

@@ -12,7 +12,6 @@ import java.util.concurrent.Executors;
 
 /** The carrier to an HSM in the same process, once Python has installed its hook. */
 public final class InProcess extends Carrier {
-    private static final int BUFFER_LENGTH = 64 * 1024;
     private static final Cleaner CLEANER = Cleaner.create();
     /** Virtual threads have no Python thread state to keep; these threads do their exchanges. */
     private static final ExecutorService PLATFORM_THREADS = Executors.newCachedThreadPool(task -> {
@@ -27,11 +26,13 @@ public final class InProcess extends Carrier {
     private static volatile InProcess installed;
 
     private final InProcessHook hook;
-    private final ThreadLocal<ThreadLink> links = new ThreadLocal<>();
+    private final ThreadLocal<SeatLink> links = new ThreadLocal<>();
     private final ConcurrentLinkedDeque<Seat> vacant = new ConcurrentLinkedDeque<>();
+    private final Pool<SeatLink> large;
 
     private InProcess(InProcessHook hook) {
         this.hook = hook;
+        large = new Pool<>(LARGE_BUFFERS, () -> new SeatLink(Seat.open(hook, LARGE_BUFFER_LENGTH)));
     }
 
     /** Makes every later request of this JVM go through this hook. Called by Python. */
@@ -68,14 +69,20 @@ public final class InProcess extends Carrier {
     }
 
     @Override
-    protected Link acquire() {
-        ThreadLink link = links.get();
+    protected Link acquire(int capacity) {
+        if (capacity > BUFFER_LENGTH - ANSWER_HEADROOM && capacity <= LARGE_BUFFER_LENGTH - ANSWER_HEADROOM) {
+            SeatLink link = large.take();
+            if (link != null) {
+                return link;
+            }
+        }
+        SeatLink link = links.get();
         if (link == null) {
             Seat seat = vacant.pollFirst();
             if (seat == null) {
-                seat = Seat.open(hook);
+                seat = Seat.open(hook, BUFFER_LENGTH);
             }
-            link = new ThreadLink(seat);
+            link = new SeatLink(seat);
             links.set(link);
             CLEANER.register(link, leaving(seat));
         }
@@ -91,9 +98,11 @@ public final class InProcess extends Carrier {
     }
 
     @Override
-    protected void giveBack(Link link, boolean broken) {
-        if (((ThreadLink) link).buffer.capacity() > BUFFER_LENGTH) {
-            ((ThreadLink) link).shrink();
+    protected void giveBack(Link used, boolean broken) {
+        SeatLink link = (SeatLink) used;
+        link.shrink();
+        if (link.seat.isLarge()) {
+            large.giveBack(link);
         }
     }
 
@@ -111,19 +120,23 @@ public final class InProcess extends Carrier {
 
     /** A channel and the buffer it shares, used by one thread after another: JPype never frees what a new one costs. */
     private record Seat(InProcessChannel channel, int number, ByteBuffer buffer) {
-        static Seat open(InProcessHook hook) {
-            ByteBuffer buffer = ByteBuffer.allocateDirect(BUFFER_LENGTH);
-            InProcessChannel channel = hook.open(buffer);
+        static Seat open(InProcessHook hook, int length) {
+            ByteBuffer buffer = ByteBuffer.allocateDirect(length);
+            InProcessChannel channel = hook.open(buffer, length > BUFFER_LENGTH);
             return new Seat(channel, buffer.getInt(0), buffer);
+        }
+
+        boolean isLarge() {
+            return buffer.capacity() > BUFFER_LENGTH;
         }
     }
 
-    /** The link of a thread, which ends with it. */
-    private static final class ThreadLink implements Link {
+    /** What a thread has of its own until it ends, or one that sends much until it has its answer. */
+    private static final class SeatLink implements Link {
         private final Seat seat;
         private ByteBuffer buffer;
 
-        ThreadLink(Seat seat) {
+        SeatLink(Seat seat) {
             this.seat = seat;
             buffer = seat.buffer();
         }
@@ -131,7 +144,7 @@ public final class InProcess extends Carrier {
         @Override
         public ByteBuffer buffer(int capacity) {
             if (capacity > buffer.capacity()) {
-                buffer = ByteBuffer.allocateDirect(Math.min(capacity, Frame.MAX_LENGTH + BUFFER_LENGTH));
+                buffer = ByteBuffer.allocateDirect(Math.min(capacity + ANSWER_HEADROOM, Frame.MAX_LENGTH + BUFFER_LENGTH));
                 seat.channel().grow(buffer);
             }
             return buffer;
@@ -156,8 +169,10 @@ public final class InProcess extends Carrier {
         }
 
         void shrink() {
-            buffer = seat.buffer();
-            seat.channel().grow(buffer);
+            if (buffer != seat.buffer()) {
+                buffer = seat.buffer();
+                seat.channel().grow(buffer);
+            }
         }
     }
 }

@@ -13,7 +13,6 @@ import java.util.concurrent.ConcurrentLinkedDeque;
 
 /** The carrier to a daemon over its Unix socket: a pool of connections, each used by one thread at a time. */
 public final class UnixSocket extends Carrier {
-    private static final int BUFFER_LENGTH = 64 * 1024;
     /** How long a connection may rest before it is asked whether the daemon is still there, in nanoseconds. */
     private static final long TRUSTED_REST = 50_000_000L;
 
@@ -39,7 +38,7 @@ public final class UnixSocket extends Carrier {
     }
 
     @Override
-    protected Link acquire() throws IOException {
+    protected Link acquire(int capacity) throws IOException {
         SocketLink link;
         while ((link = idle.pollFirst()) != null) {
             if (link.alive()) {
@@ -93,8 +92,13 @@ public final class UnixSocket extends Carrier {
     }
 
     private static final class SocketLink implements Link {
+        private static final Pool<ByteBuffer> LARGE =
+                new Pool<>(LARGE_BUFFERS, () -> ByteBuffer.allocateDirect(LARGE_BUFFER_LENGTH));
+
         private final SocketChannel channel;
-        private ByteBuffer buffer = ByteBuffer.allocateDirect(BUFFER_LENGTH);
+        private final ByteBuffer own = ByteBuffer.allocateDirect(BUFFER_LENGTH);
+        private ByteBuffer buffer = own;
+        private ByteBuffer borrowed;
         private long restingSince;
 
         SocketLink(SocketChannel channel) {
@@ -104,9 +108,19 @@ public final class UnixSocket extends Carrier {
         @Override
         public ByteBuffer buffer(int capacity) {
             if (capacity > buffer.capacity()) {
-                buffer = ByteBuffer.allocateDirect(capacity);
+                buffer = larger(capacity + ANSWER_HEADROOM);
             }
             return buffer;
+        }
+
+        private ByteBuffer larger(int capacity) {
+            if (borrowed == null && capacity <= LARGE_BUFFER_LENGTH) {
+                borrowed = LARGE.take();
+                if (borrowed != null) {
+                    return borrowed.clear();
+                }
+            }
+            return ByteBuffer.allocateDirect(capacity);
         }
 
         @Override
@@ -118,9 +132,7 @@ public final class UnixSocket extends Carrier {
             readUntil(Frame.HEADER_LENGTH);
             int length = Frame.length(buffer);
             if (length > buffer.capacity()) {
-                ByteBuffer larger = ByteBuffer.allocateDirect(length);
-                larger.put(buffer.flip());
-                buffer = larger;
+                buffer = larger(length).put(buffer.flip());
             }
             readUntil(length);
             return buffer;
@@ -136,8 +148,14 @@ public final class UnixSocket extends Carrier {
 
         void rest() {
             restingSince = System.nanoTime();
-            if (buffer.capacity() > BUFFER_LENGTH) {
-                buffer = ByteBuffer.allocateDirect(BUFFER_LENGTH);
+            shrink();
+        }
+
+        private void shrink() {
+            buffer = own;
+            if (borrowed != null) {
+                LARGE.giveBack(borrowed);
+                borrowed = null;
             }
         }
 
@@ -157,6 +175,7 @@ public final class UnixSocket extends Carrier {
         }
 
         void close() {
+            shrink();
             try {
                 channel.close();
             } catch (IOException e) {
