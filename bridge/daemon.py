@@ -16,7 +16,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -66,8 +66,7 @@ def run(
             if port is not None:
                 facts["metrics"] = f"http://{LOOPBACK}:{port}/metrics"
                 _log.info("metrics at %s", facts["metrics"])
-            server = Server(hsm, socket_path(home), facts)
-            with _stopped_by_signals(server):
+            with closing(Server(hsm, socket_path(home), facts)) as server, _stopped_by_signals(server):
                 _log.info("serving, pid %d", os.getpid())
                 if ready is not None:
                     ready()
@@ -88,6 +87,7 @@ class Server:
         self._listener = _listen(path)
         # Accepting is woken through a pipe: closing a listening socket does not wake accept(2) on Linux.
         self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_writer.setblocking(False)
 
     def serve(self) -> None:
         """Accept until ``stop``, then end every connection after the answer it is at and remove the socket."""
@@ -99,8 +99,15 @@ class Server:
                     for key, _ in selector.select():
                         if key.fileobj is self._listener:
                             self._accept()
+                        else:
+                            self._wake_reader.recv(64)
         finally:
             self._end()
+
+    @property
+    def waker(self) -> int:
+        """A file descriptor; whatever is written there lets ``serve`` look whether it is to stop."""
+        return self._wake_writer.fileno()
 
     def stop(self) -> None:
         """Ask ``serve`` to return; may be called from a signal handler or any thread, more than once."""
@@ -151,6 +158,9 @@ class Server:
         deadline = time.monotonic() + STOP_SECONDS
         for thread in remaining.values():
             thread.join(max(0.0, deadline - time.monotonic()))
+
+    def close(self) -> None:
+        """Let go of what ``stop`` and ``waker`` need; ``serve`` has returned."""
         self._wake_reader.close()
         self._wake_writer.close()
 
@@ -274,8 +284,11 @@ def _stopped_by_signals(server: Server) -> Iterator[None]:
         server.stop()
 
     previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    # Python runs a handler between two instructions; for a signal that comes right before `select` that is too late.
+    waker = signal.set_wakeup_fd(server.waker)
     try:
         yield
     finally:
+        signal.set_wakeup_fd(waker)
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -28,6 +28,7 @@ from bridge.cloudhsm_cli.run import run
 from bridge.cloudhsm_cli.table import Kind
 from hsmcore import Hsm
 from hsmcore.sessions import Session
+from tests.conftest import Tally
 
 LINES = int(os.environ.get("HSM_FUZZ_LINES", "300"))
 SECONDS = 60
@@ -143,7 +144,7 @@ def _in_time(words: list[str]) -> Iterator[None]:
 @example(
     words=["crypto", "sign", "ecdsa", "--data-path", "/dev/zero", "--hash-function", "sha1", "--key-filter"], role=""
 )
-def test_hostile_lines(target: Target, tmp_path: Path, words: list[str], role: str) -> None:
+def test_hostile_lines(target: Target, tmp_path: Path, tally: Tally, words: list[str], role: str) -> None:
     context = target.context
     os.chdir(tmp_path)
     (tmp_path / "file").write_bytes(b"content")
@@ -159,6 +160,7 @@ def test_hostile_lines(target: Target, tmp_path: Path, words: list[str], role: s
         sys.stdin = sys.__stdin__
     assert json.loads(answer.text()) == {"error_code": answer.error_code, "data": answer.data}
     event(f"error code {answer.error_code}")
+    tally("hostile command lines")["refused" if answer.error_code else "carried out"] += 1
     if answer.error_code:
         assert isinstance(answer.data, str)
         assert answer.data

@@ -70,6 +70,7 @@ def reached(core: Hsm, kind: str) -> Iterator[Carrier]:
     yield Carrier("socket", home, lambda: SocketChannel(path, 20.0))
     server.stop()
     thread.join(20)
+    server.close()
 
 
 @pytest.fixture

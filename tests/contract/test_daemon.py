@@ -40,6 +40,7 @@ def _served(core: Hsm) -> Iterator[Path]:
         server.stop()
         thread.join(20)
         assert not thread.is_alive()
+        server.close()
 
 
 @pytest.fixture
@@ -282,6 +283,33 @@ def test_a_daemon_stops_when_asked(fresh_home: Path, number: signal.Signals) -> 
     assert "stopped" in log.read_text()
     assert PASSWORD not in log.read_text()
     Hsm.open(fresh_home).close()
+
+
+_STOPPED_EARLY = """
+import random, signal, sys
+from pathlib import Path
+from bridge import daemon
+from hsmcore import Hsm
+
+signal.signal(signal.SIGTERM, lambda number, frame: None)
+with Hsm.open(Path(sys.argv[1])) as hsm:
+    for _ in range(400):
+        server = daemon.Server(hsm, Path(sys.argv[1]) / "hsm.sock")
+        with daemon._stopped_by_signals(server):
+            signal.signal(signal.SIGALRM, signal.getsignal(signal.SIGTERM))
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(5e-6, 200e-6))
+            server.serve()
+        server.close()
+print("stopped 400 times")
+"""
+
+
+def test_no_signal_is_missed(fresh_home: Path) -> None:
+    """One that comes right before the daemon waits for connections must not wait for the next of them."""
+    done = subprocess.run(
+        [sys.executable, "-c", _STOPPED_EARLY, str(fresh_home)], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "stopped 400 times\n", done.stderr
 
 
 @pytest.fixture

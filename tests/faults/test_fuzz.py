@@ -8,12 +8,11 @@ import socket
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from bridge import codec
 from bridge.client import Client
 from bridge.paths import socket_path
 from hsmcore import errors
+from tests.conftest import Tally
 from tests.site import ADMIN_PASSWORD, PASSWORD, Site
 
 from .hostile import Hostile
@@ -72,7 +71,7 @@ def _state(user: Client, admin: Client) -> tuple[object, ...]:
     return user.call("FIND_KEYS", {}, 0), admin.call("USER_LIST"), status
 
 
-def test_hostile_frames(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hostile_frames(site: Site, tally: Tally) -> None:
     site.must("start")
     with Client.connect(site.home) as user, Client.connect(site.home) as admin:
         user.call("LOGIN", "cu1", PASSWORD.encode(), "crypto-user")
@@ -97,5 +96,4 @@ def test_hostile_frames(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
         assert user.call("DECRYPT", before[0][0][0]["HANDLE"], "AES_GCM", parameters, sealed) == (b"still serves",)
     log = [json.loads(line) for line in (site.home / "hsm.log").read_text().splitlines()]
     assert [line for line in log if line["level"] == "error"] == []
-    with capsys.disabled():
-        print(f"\nhostile frames: {FRAMES} of seed {SEED}; {refused} refused, {answers[0]} harmless, no change")
+    tally(f"hostile frames of seed {SEED}, no change").update(refused=refused, harmless=answers[0])

@@ -81,11 +81,14 @@ def test_a_port_that_is_taken_is_told(site: Site, tmp_path: Path) -> None:
 def test_in_the_foreground_until_told(site: Site) -> None:
     command = [sys.executable, "-m", "bridge", "start", "--foreground"]
     with subprocess.Popen(command, env=site.environment) as process:
-        for _ in range(600):
-            if site.hsm("status").returncode == 0:
-                break
-        site.must("stop")
-        assert process.wait(30) == 0
+        try:
+            for _ in range(600):
+                if site.hsm("status").returncode == 0:
+                    break
+            site.must("stop")
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
 
 
 def _service() -> dict[str, list[str]]:

@@ -26,6 +26,7 @@ from bridge.pytest_plugin import USER, provider_of
 from hsmcore import Hsm
 from hsmcore.sessions import Session
 from tests import jca
+from tests.conftest import Tally
 
 from .misuse import cells, ciphers
 from .misuse.cells import Cell, Subject
@@ -76,7 +77,7 @@ def test_every_service_is_in_the_table(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("engine", SERVICES)
-def test_misuse_is_refused_and_changes_nothing(bench: Bench, engine: str) -> None:
+def test_misuse_is_refused_and_changes_nothing(bench: Bench, engine: str, tally: Tally) -> None:
     counted: Counter[str] = Counter()
     wrong: list[str] = []
     for name, kind in SERVICES[engine].items():
@@ -93,7 +94,7 @@ def test_misuse_is_refused_and_changes_nothing(bench: Bench, engine: str) -> Non
                 wrong.append(f"{engine} {name}: {cell.misuse}: the keys have changed")
             _works(engine, subject)
             counted[name] += 1
-    print(f"{engine}: {counted.total()} cells of {len(counted)} services")
+    tally("misuse of JCA services tried")[engine] += counted.total()
     assert not wrong, "\n".join(wrong)
     assert counted.keys() == SERVICES[engine].keys()
 

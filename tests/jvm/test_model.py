@@ -18,6 +18,7 @@ from hypothesis.stateful import Bundle, multiple, rule, run_state_machine_as_tes
 from jpype import JChar, JClass, JObject
 
 from tests import jca
+from tests.conftest import Tally
 
 from .model.keys import CIPHERS, SIZES, Handle, Key, Stream, defaults, encrypted, fitting, judged, software_pair
 from .model.life import KEY, PACKAGE, PROVIDER, SIGNATURE, SPEC, STORE, UNRECOVERABLE, Life
@@ -310,7 +311,7 @@ class Machine(Life):
         self.unsaved.clear()
 
 
-def test_random_programs_agree_with_the_model(hsm_jvm: None) -> None:
+def test_random_programs_agree_with_the_model(hsm_jvm: None, tally: Tally) -> None:
     lives, steps = int(os.environ.get("HSM_MODEL_EXAMPLES", "12")), int(os.environ.get("HSM_MODEL_STEPS", "40"))
     Machine.steps.clear()
     run_state_machine_as_test(
@@ -319,6 +320,6 @@ def test_random_programs_agree_with_the_model(hsm_jvm: None) -> None:
             deadline=None, max_examples=lives, stateful_step_count=steps, suppress_health_check=list(HealthCheck)
         ),
     )
-    print(", ".join(f"{count} {what}" for what, count in Machine.steps.items()))
+    tally("steps of random JCA programs").update(Machine.steps)
     assert Machine.steps["legal"] > 0
     assert Machine.steps["refused"] > 0

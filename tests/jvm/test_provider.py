@@ -226,6 +226,7 @@ def served(core: Any) -> Iterator[Path]:
     finally:
         server.stop()
         thread.join(20)
+        server.close()
 
 
 def test_validation_at_init_can_be_left_to_the_hsm(hsm: HsmUnderTest) -> None:

@@ -1,4 +1,4 @@
-"""Counts the published vectors that went through the JVM and prints the counts at the end of the run."""
+"""Counts the published vectors that went through the JVM, and those that did not."""
 
 from __future__ import annotations
 
@@ -6,27 +6,16 @@ from collections import Counter
 
 import pytest
 
-_COUNTS: Counter[str] = Counter()
-_LEFT_OUT: Counter[str] = Counter()
+from tests.conftest import Tally
 
 
 @pytest.fixture(scope="session")
-def counted() -> Counter[str]:
+def counted(tally: Tally) -> Counter[str]:
     """Vectors run so far, by family."""
-    return _COUNTS
+    return tally("vectors through the JVM")
 
 
 @pytest.fixture(scope="session")
-def left_out() -> Counter[str]:
+def left_out(tally: Tally) -> Counter[str]:
     """Vectors not run, by reason."""
-    return _LEFT_OUT
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what was run and what was not."""
-    if _COUNTS:
-        families = ", ".join(f"{name} {count}" for name, count in sorted(_COUNTS.items()))
-        terminalreporter.write_line(f"vectors through the JVM: {families}, together {sum(_COUNTS.values())}")
-    if _LEFT_OUT:
-        reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(_LEFT_OUT.items()))
-        terminalreporter.write_line(f"vectors left out: {sum(_LEFT_OUT.values())} ({reasons})")
+    return tally("vectors left out")
