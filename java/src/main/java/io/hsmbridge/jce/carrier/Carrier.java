@@ -18,16 +18,16 @@ public abstract class Carrier {
     /** What an answer may have besides the data of its request, in bytes: header, IV, tag, padding. */
     protected static final int ANSWER_HEADROOM = 128;
 
+    /** About how long the HSM takes over a request; to wake a thread that waits takes tens of microseconds. */
+    public enum Span { MICROSECONDS, MILLISECONDS, UNKNOWN }
+
     /** One exchange at a time with the HSM, with the buffer that the request is written to and the response read from. */
     public interface Link {
         /** Returns a buffer of at least this many bytes. */
         ByteBuffer buffer(int capacity);
 
-        /**
-         * Sends the frame in the buffer and returns a buffer with the response at offset 0; {@code brief} if a thread
-         * would be woken later than the answer is there.
-         */
-        ByteBuffer exchange(boolean brief) throws IOException;
+        /** Sends the frame in the buffer and returns a buffer with the response at offset 0. */
+        ByteBuffer exchange(Span span) throws IOException;
     }
 
     /**
@@ -68,28 +68,27 @@ public abstract class Carrier {
         for (Object field : fields) {
             capacity = Math.addExact(capacity, Values.size(field));
         }
-        return exchange(capacity, false, out -> Frame.writeRequest(out, operation, session, fields), Carrier::response);
+        return exchange(capacity, Span.UNKNOWN, out -> Frame.writeRequest(out, operation, session, fields), Carrier::response);
     }
 
     /**
      * Repeats a use by its number, with data in two parts; null if the whole request is to be sent.
      *
-     * @param brief whether the use takes no longer than some microseconds
      * @throws IOException if the HSM cannot be reached, or is lost on the way
      */
-    public final Repeated repeat(long session, long number, boolean brief, byte[] first, Values.Slice rest)
+    public final Repeated repeat(long session, long number, Span span, byte[] first, Values.Slice rest)
             throws IOException {
         int capacity = Math.addExact(Frame.HEADER_LENGTH + Frame.REPEAT_LENGTH + first.length, rest.length());
-        return exchange(capacity, brief, out -> Frame.writeRepeat(out, session, number, first, rest), Carrier::repeated);
+        return exchange(capacity, span, out -> Frame.writeRepeat(out, session, number, first, rest), Carrier::repeated);
     }
 
     /** Does one exchange, with a buffer of at least that many bytes for the request. */
-    protected <T> T exchange(int capacity, boolean brief, Request request, Reader<T> reader) throws IOException {
+    protected <T> T exchange(int capacity, Span span, Request request, Reader<T> reader) throws IOException {
         Link link = acquire(capacity);
         boolean broken = true;
         try {
             request.write(link.buffer(capacity));
-            ByteBuffer answer = link.exchange(brief);
+            ByteBuffer answer = link.exchange(span);
             answer.clear().position(Frame.HEADER_LENGTH).limit(Frame.length(answer));
             T result = reader.read(answer);
             broken = false;

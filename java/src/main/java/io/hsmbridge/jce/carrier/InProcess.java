@@ -20,8 +20,10 @@ public final class InProcess extends Carrier {
         return thread;
     });
 
-    /** Brief exchanges do not let Python's interpreter go, so only one at a time gets on. */
-    private static final Turn TURN = new Turn();
+    /** What takes microseconds does not let Python's interpreter go, so only one at a time gets on. */
+    private static final Turn ONE = new Turn(1);
+    /** What takes longer does, while it computes; more threads than processors only take it from one another. */
+    private static final Turn AS_MANY_AS_PROCESSORS = new Turn(Math.max(2, Runtime.getRuntime().availableProcessors()));
 
     private static volatile InProcess installed;
 
@@ -46,12 +48,12 @@ public final class InProcess extends Carrier {
     }
 
     @Override
-    protected <T> T exchange(int capacity, boolean brief, Request request, Reader<T> reader) throws IOException {
+    protected <T> T exchange(int capacity, Span span, Request request, Reader<T> reader) throws IOException {
         if (!isVirtual(Thread.currentThread())) {
-            return super.exchange(capacity, brief, request, reader);
+            return super.exchange(capacity, span, request, reader);
         }
         try {
-            return PLATFORM_THREADS.submit(() -> super.exchange(capacity, brief, request, reader)).get();
+            return PLATFORM_THREADS.submit(() -> super.exchange(capacity, span, request, reader)).get();
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new IOException("interrupted while waiting for the HSM", e);
@@ -151,21 +153,28 @@ public final class InProcess extends Carrier {
         }
 
         @Override
-        public ByteBuffer exchange(boolean brief) {
-            boolean taken = brief && TURN.take();
-            int length;
-            try {
-                length = InProcess.exchange(seat.number());
-            } finally {
-                if (taken) {
-                    TURN.pass();
-                }
-            }
+        public ByteBuffer exchange(Span span) {
+            int length = inTurn(span);
             if (length > buffer.capacity()) {
                 buffer = ByteBuffer.allocateDirect(length);
                 seat.channel().grow(buffer);
             }
             return buffer;
+        }
+
+        private int inTurn(Span span) {
+            if (span == Span.UNKNOWN) {
+                return InProcess.exchange(seat.number());
+            }
+            Turn turn = span == Span.MICROSECONDS ? ONE : AS_MANY_AS_PROCESSORS;
+            boolean taken = turn.take();
+            try {
+                return InProcess.exchange(seat.number());
+            } finally {
+                if (taken) {
+                    turn.pass();
+                }
+            }
         }
 
         void shrink() {

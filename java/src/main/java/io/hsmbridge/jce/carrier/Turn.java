@@ -1,9 +1,9 @@
 package io.hsmbridge.jce.carrier;
 
-import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /**
- * Turns at what takes some microseconds and only one thread can do at a time.
+ * Turns at what takes microseconds and only so many threads can do at a time.
  *
  * <p>A thread that waits in the kernel is woken tens of microseconds late, and waking it costs the one before it more than
  * its own work. Waiting here is bounded: a thread that gets no turn goes on without, and queues in the kernel.
@@ -12,12 +12,18 @@ final class Turn {
     private static final int SPINS = 100;
     private static final int YIELDS = 100;
 
-    private final AtomicBoolean taken = new AtomicBoolean();
+    private final AtomicInteger free;
+
+    /** Makes turns for that many threads at a time. */
+    Turn(int atATime) {
+        free = new AtomicInteger(atATime);
+    }
 
     /** Waits for a turn; returns whether it was given, and then {@link #pass} must follow. */
     boolean take() {
         for (int i = 0; i < SPINS + YIELDS; i++) {
-            if (!taken.getAcquire() && taken.compareAndSet(false, true)) {
+            int left = free.getAcquire();
+            if (left > 0 && free.compareAndSet(left, left - 1)) {
                 return true;
             }
             if (i < SPINS) {
@@ -31,6 +37,6 @@ final class Turn {
 
     /** Lets the next thread. */
     void pass() {
-        taken.setRelease(false);
+        free.getAndIncrement();
     }
 }

@@ -61,7 +61,7 @@ public final class UnixSocket extends Carrier {
         SocketLink link = new SocketLink(channel);
         Object[] fields = {(long) Frame.VERSION, (long) Frame.VERSION, "java"};
         Frame.writeRequest(link.buffer(Frame.HEADER_LENGTH + 64), Operation.HELLO, 0, fields);
-        ByteBuffer answer = link.exchange(false);
+        ByteBuffer answer = link.exchange(Span.UNKNOWN);
         if (Frame.status(answer) != 0) {
             answer.clear().position(Frame.HEADER_LENGTH).limit(Frame.length(answer));
             String message = String.valueOf(Values.readAll(answer));
@@ -124,7 +124,7 @@ public final class UnixSocket extends Carrier {
         }
 
         @Override
-        public ByteBuffer exchange(boolean brief) throws IOException {
+        public ByteBuffer exchange(Span span) throws IOException {
             while (buffer.hasRemaining()) {
                 channel.write(buffer);
             }

@@ -147,7 +147,7 @@ public final class HsmClient {
         Long number = current.numbers().get(use);
         if (number != null) {
             try {
-                Carrier.Repeated repeated = carrier.repeat(current.token(), number, use.isBrief(rest), first, rest);
+                Carrier.Repeated repeated = carrier.repeat(current.token(), number, use.span(rest), first, rest);
                 if (repeated != null) {
                     return repeated;
                 }

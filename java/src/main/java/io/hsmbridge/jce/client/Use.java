@@ -1,5 +1,6 @@
 package io.hsmbridge.jce.client;
 
+import io.hsmbridge.jce.carrier.Carrier.Span;
 import io.hsmbridge.jce.wire.Operation;
 import io.hsmbridge.jce.wire.Values.Slice;
 import java.util.Map;
@@ -10,7 +11,7 @@ import java.util.Map;
  * @param operation encrypt, decrypt, sign or verify
  * @param key a handle, or the encoding of a public key that is not in the HSM
  * @param mechanism its name in the HSM
- * @param secret whether it is a secret key, with which uses of short data are brief
+ * @param secret whether it is a secret key, with which uses of short data take microseconds
  */
 public record Use(int operation, Object key, String mechanism, boolean secret) {
     private static final int SHORT = 16 * 1024;
@@ -23,8 +24,8 @@ public record Use(int operation, Object key, String mechanism, boolean secret) {
         return new Object[] {key, mechanism, first.length == 0 ? null : Map.of("iv", first), rest};
     }
 
-    boolean isBrief(Slice rest) {
-        return secret && rest.length() <= SHORT;
+    Span span(Slice rest) {
+        return secret && rest.length() <= SHORT ? Span.MICROSECONDS : Span.MILLISECONDS;
     }
 
     boolean hasHandle() {
