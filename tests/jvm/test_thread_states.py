@@ -74,3 +74,32 @@ def test_memory_is_flat_over_many_short_lived_threads(tmp_path: Path) -> None:
     # An unreleased state is 5 KiB a thread, so 15 000 each time. A JVM and its compiler take as much at first, but
     # not each time.
     assert min(found["kib"]) < 5_000, found
+
+
+_INSTALLED_AGAIN = """
+import sys
+from pathlib import Path
+from bridge import jvm
+from bridge.pytest_plugin import USER, fresh_hsm
+from jpype import JClass
+
+jvm.start(["-XX:MaxDirectMemorySize=24m"])
+hsm = fresh_hsm(Path(sys.argv[1]), "again-pass-1")
+for _ in range(40):
+    carrier = jvm.install(hsm)
+    provider = jvm.add_provider()
+    jvm.login(provider, USER, "again-pass-1")
+    cipher = JClass("javax.crypto.Cipher").getInstance("AES/GCM/NoPadding", provider)
+    cipher.init(1, JClass("javax.crypto.KeyGenerator").getInstance("AES", provider).generateKey())
+    assert len(cipher.doFinal(bytes(1 << 20))) == (1 << 20) + 16
+    carrier.close()
+print("done")
+"""
+
+
+def test_large_buffers_end_with_their_hsm(tmp_path: Path) -> None:
+    """As in a run of many tests, each with a fresh HSM: forty buffers of 1 MiB do not fit."""
+    done = subprocess.run(
+        [sys.executable, "-c", _INSTALLED_AGAIN, tmp_path / "hsm"], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "done\n", done.stderr

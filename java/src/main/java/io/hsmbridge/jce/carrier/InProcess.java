@@ -39,7 +39,11 @@ public final class InProcess extends Carrier {
 
     /** Makes every later request of this JVM go through this hook. Called by Python. */
     public static void install(InProcessHook hook) {
+        InProcess before = installed;
         installed = new InProcess(hook);
+        if (before != null) {
+            before.large.close(SeatLink::leave);
+        }
     }
 
     /** Returns the carrier that is installed, or null if the JVM was not started by Python. */
@@ -175,6 +179,11 @@ public final class InProcess extends Carrier {
                     turn.pass();
                 }
             }
+        }
+
+        /** Lets go of the buffer; Python keeps a channel, and what it shares, for good. */
+        void leave() {
+            seat.channel().grow(ByteBuffer.allocateDirect(Frame.HEADER_LENGTH));
         }
 
         void shrink() {

@@ -2,6 +2,7 @@ package io.hsmbridge.jce.carrier;
 
 import java.util.concurrent.ConcurrentLinkedDeque;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
 import java.util.function.Supplier;
 
 /** A bounded number of things that cost too much to make for each use. Safe for use by many threads. */
@@ -32,5 +33,13 @@ final class Pool<T> {
 
     void giveBack(T one) {
         idle.offerFirst(one);
+    }
+
+    /** Makes no more, and gives what is not in use to {@code end}. */
+    void close(Consumer<T> end) {
+        unmade.set(0);
+        for (T one = idle.pollFirst(); one != null; one = idle.pollFirst()) {
+            end.accept(one);
+        }
     }
 }
