@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -18,6 +18,20 @@ _SENT = "tallies"
 def tally() -> Tally:
     """Give the counts under a title, which are printed as ``title: name count, ...``."""
     return _TALLIES.__getitem__
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Write what no encoding has, which hostile tests print, in a form that can be sent between processes."""
+    report = yield
+    report.sections = [(title, _encodable(text)) for title, text in report.sections]
+    if report.longrepr is not None and (told := str(report.longrepr)) != _encodable(told):
+        report.longrepr = _encodable(told)
+    return report
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
