@@ -9,16 +9,15 @@ import signal
 import threading
 import time
 
-import pytest
-
 from bridge.client import Client
 from hsmcore.errors import HsmError
+from tests.conftest import Tally
 from tests.site import PASSWORD, Site
 
 ROUNDS = 50
 
 
-def test_kill_at_random_points(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_kill_at_random_points(site: Site, tally: Tally) -> None:
     acknowledged: dict[int, str] = {}
     destroyed: set[int] = set()
     chance = random.Random(20)
@@ -38,10 +37,7 @@ def test_kill_at_random_points(site: Site, capsys: pytest.CaptureFixture[str]) -
     _check(site, acknowledged, destroyed)
     assert acknowledged
     _check_log(site, acknowledged, destroyed)
-    with capsys.disabled():
-        print(
-            f"\nkill -9: {ROUNDS} rounds, {len(acknowledged)} acknowledged keys, {len(destroyed)} destroyed, none lost"
-        )
+    tally("kill -9, none lost")[f"acknowledged keys in {ROUNDS} rounds"] += len(acknowledged)
 
 
 def _login(site: Site) -> Client:
