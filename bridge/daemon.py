@@ -20,13 +20,15 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
-from bridge import codec
+from bridge import codec, repetition
 from bridge.codec import Value
-from bridge.dispatch import Connection, Dispatcher
+from bridge.dispatch import Dispatcher
+from bridge.eventloop import ROW, EventLoops
 from bridge.hardening import harden
 from bridge.logs import logging_to
 from bridge.metrics import LOOPBACK, served
 from bridge.paths import log_path, socket_path
+from bridge.repetition import Span
 from hsmcore import Hsm
 from hsmcore.errors import HsmError, OperationLimit, RequestError
 
@@ -81,6 +83,7 @@ class Server:
         """Listen; ``facts`` are what STATUS says besides."""
         self._path = path
         self._dispatcher = Dispatcher(hsm, facts)
+        self._loops = EventLoops()
         self._peers: dict[_Peer, threading.Thread] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -92,6 +95,7 @@ class Server:
     def serve(self) -> None:
         """Accept until ``stop``, then end every connection after the answer it is at and remove the socket."""
         try:
+            self._loops.start()
             with selectors.DefaultSelector() as selector:
                 selector.register(self._listener, selectors.EVENT_READ)
                 selector.register(self._wake_reader, selectors.EVENT_READ)
@@ -123,7 +127,7 @@ class Server:
             _log.warning("accept failed: %s", error)
             self._stopping.wait(0.1)
             return
-        peer = _Peer(connected, self._dispatcher, self._forget)
+        peer = _Peer(connected, self._dispatcher, self._loops, self._forget)
         if peer_user(connected) not in (os.geteuid(), 0):
             _log.warning("refused a connection of another user")
             peer.refuse(None)
@@ -158,6 +162,7 @@ class Server:
         deadline = time.monotonic() + STOP_SECONDS
         for thread in remaining.values():
             thread.join(max(0.0, deadline - time.monotonic()))
+        self._loops.close()
 
     def close(self) -> None:
         """Let go of what ``stop`` and ``waker`` need; ``serve`` has returned."""
@@ -168,10 +173,15 @@ class Server:
 class _Peer:
     """One connection and the thread that serves it."""
 
-    def __init__(self, connected: socket.socket, dispatcher: Dispatcher, gone: Callable[[_Peer], None]) -> None:
+    def __init__(
+        self, connected: socket.socket, dispatcher: Dispatcher, loops: EventLoops, gone: Callable[[_Peer], None]
+    ) -> None:
         self._socket = connected
-        self._dispatcher = dispatcher
+        self._connection = dispatcher.connect()
+        self._loops = loops
         self._gone = gone
+        self._span: Span | None = None
+        self._row = 0
         # The kernel's time-outs, not settimeout: that costs a poll(2) for every read and write.
         limit = struct.pack("ll", FRAME_SECONDS, 0)
         connected.setblocking(True)
@@ -193,9 +203,8 @@ class _Peer:
 
     def run(self) -> None:
         """Answer frames until the peer ends, breaks the protocol, or is too slow."""
-        connection = self._dispatcher.connect()
         try:
-            self._serve(connection)
+            self._serve()
         except RequestError as error:
             self._send(codec.encode_error(0, 0, error.code, str(error)))
         except OSError as error:
@@ -204,26 +213,25 @@ class _Peer:
             _log.error("connection failed with %s", type(error).__qualname__)
         finally:
             self._socket.close()
-            connection.close()
+            self._connection.close()
             self._gone(self)
 
-    def _serve(self, connection: Connection) -> None:
-        send, answer = self._socket.sendall, connection.answer
+    def _serve(self) -> None:
+        send, connection = self._socket.sendall, self._connection
         for frame in self._frames():
-            send(answer(frame))
+            span = repetition.span(frame, connection.sessions)
+            self._row = self._row + 1 if span is self._span else 1
+            self._span = span
+            send(connection.answer(frame))
             if connection.broken:
                 return
 
     def _frames(self) -> Iterator[bytes]:
         """Yield whole frames; end with the stream. Raises ``RequestError`` where it cannot be followed further."""
-        receive = self._socket.recv
         pending = b""
         while True:
             if not pending:
-                try:
-                    pending = receive(_CHUNK)
-                except BlockingIOError:
-                    continue  # Idle between frames, which is allowed.
+                pending = self._receive()
                 if not pending:
                     return
             if len(pending) < 4:
@@ -236,6 +244,18 @@ class _Peer:
             else:
                 frame, pending = pending[:length], pending[length:]
             yield frame
+
+    def _receive(self) -> bytes:
+        """Return what comes next, nothing at the end of the stream."""
+        if self._span is not None and self._row >= ROW:
+            self._row = 0
+            if received := self._loops.serve(self._socket, self._connection.sessions, self._span):
+                return received
+        while True:
+            try:
+                return self._socket.recv(_CHUNK)
+            except BlockingIOError:
+                continue  # Idle between frames, which is allowed.
 
     def _complete(self, pending: bytes, length: int) -> bytes:
         """Return at least ``length`` bytes. Raises ``OSError`` where the peer ends or takes too long."""

@@ -11,10 +11,11 @@ This is the hottest code of the project: a Python call costs as much here as has
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
-from bridge.codec import MAX_FRAME, VERSION, correlation, encode_error
+from bridge.codec import LENGTH, MAX_FRAME, VERSION, correlation, encode_error
 from bridge.operations import NUMBERS
 from hsmcore.errors import NotRepeated
 
@@ -30,6 +31,7 @@ KINDS = {NUMBERS[name]: name for name in ("ENCRYPT", "DECRYPT", "SIGN", "VERIFY"
 _BODY = Struct(">IIQQQI")
 """Header, with version, reserved byte and operation in one; number; length of the first part of the data."""
 _read = _BODY.unpack_from
+_read_length = LENGTH.unpack_from
 _pack_answer = Struct(">IBBHQQB").pack
 """Header, and length of the parameter that the HSM chose."""
 _ANSWER = 21
@@ -38,6 +40,17 @@ _START = _BODY.size
 _KIND = VERSION << 24 | REPEAT
 MARK = _KIND.to_bytes(4, "big")
 """Bytes 4 to 8 of a REPEAT."""
+
+_BRIEF = 17 * 1024
+"""Longest frame, in bytes, of a use that takes microseconds."""
+
+
+class Span(Enum):
+    """About how long a use takes, and whether it lets Python's lock go while it computes: only the longer ones do."""
+
+    MICROSECONDS = 1
+    MILLISECONDS = 2
+
 
 _TRUTH = {False: b"\0", True: b"\1"}
 
@@ -65,6 +78,17 @@ def answer(frame: memoryview, sessions: dict[int, Session]) -> tuple[bytes, byte
     except Exception:
         # The whole request does it again and says what is wrong. A use of a key that fails changes nothing.
         return encode_error(*correlation(frame), NotRepeated.code, "send the whole request"), b""
+
+
+def span(frame: bytes, sessions: dict[int, Session]) -> Span | None:
+    """Tell about how long it takes to answer one whole frame that is a REPEAT; return ``None`` for any other bytes."""
+    if frame[4:8] != MARK or len(frame) < _START or _read_length(frame)[0] + 4 != len(frame):
+        return None
+    _, _, token, _, number, _ = _read(frame)
+    session = sessions.get(token)
+    if session is not None and number in session.brief and len(frame) <= _BRIEF:
+        return Span.MICROSECONDS
+    return Span.MILLISECONDS
 
 
 def keep(hsm: Hsm, session: Session, operation: int, fields: list[Any]) -> int:

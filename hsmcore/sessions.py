@@ -32,7 +32,7 @@ class Session:
     gives the same functions (see ``hsmcore.counts``), which costs one. Both forget a key when it changes.
     """
 
-    __slots__ = ("_numbers", "alive", "kept", "number", "prepared", "role", "shortcuts", "token", "username")
+    __slots__ = ("_numbers", "alive", "brief", "kept", "number", "prepared", "role", "shortcuts", "token", "username")
 
     def __init__(self, token: int, number: int, username: str, role: str) -> None:
         self.token = token
@@ -44,21 +44,27 @@ class Session:
         self.shortcuts: dict[int, Iterator[Callable[..., Any]]] = {}
         self.kept: dict[object, Kept] = {}
         """The shortcuts by key, mechanism and operation."""
+        self.brief: set[int] = set()
+        """The numbers of shortcuts that take microseconds, unless their data is long."""
         self._numbers = itertools.count(1)
 
-    def keep_shortcut(self, name: object, kept: Kept) -> int:
+    def keep_shortcut(self, name: object, kept: Kept, *, brief: bool) -> int:
         """Keep a shortcut in place of one of the same name, and return its number."""
         if (old := self.kept.get(name)) is not None:
             old.settle()
             del self.shortcuts[old.number]
+            self.brief.discard(old.number)
         kept.number = next(self._numbers)
         self.kept[name] = kept
         self.shortcuts[kept.number] = kept.turns
+        if brief:
+            self.brief.add(kept.number)
         return kept.number
 
     def clear_shortcuts(self) -> None:
         """Forget all shortcuts, but not how often they were used."""
         self.shortcuts.clear()
+        self.brief.clear()
         for kept in self.kept.values():
             kept.settle()
         self.kept.clear()

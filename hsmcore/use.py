@@ -15,7 +15,7 @@ from typing import Any
 
 from hsmcore import permissions, policy, primitives
 from hsmcore.approvals import Approvals
-from hsmcore.attributes import PUBLIC, Value
+from hsmcore.attributes import PUBLIC, SECRET, TYPES, Value
 from hsmcore.counts import Counts
 from hsmcore.errors import HsmError, KeyMaterialInvalid, KeyTypeInconsistent
 from hsmcore.keyring import KeyRing
@@ -31,6 +31,8 @@ KeyReference = int | bytes
 """A handle, or the SubjectPublicKeyInfo (DER) of a public key that is not in the HSM."""
 
 _USAGE = "key-usage"
+_SECRET_TYPES = frozenset(TYPES[SECRET])
+"""The types of keys of which a use takes microseconds."""
 _MANAGES = (Operation.WRAP, Operation.UNWRAP)
 """What is no use of a key but its management; ``hsmcore.wrapping`` asks for that approval."""
 
@@ -128,7 +130,8 @@ class KeyUse:
                 return kept.number
             if len(session.kept) >= SHORTCUTS:
                 session.clear_shortcuts()
-            return session.keep_shortcut(name, self.counts.kept(kind.value, mechanism, form(run)))
+            brief = MECHANISMS[mechanism].key_types <= _SECRET_TYPES
+            return session.keep_shortcut(name, self.counts.kept(kind.value, mechanism, form(run)), brief=brief)
 
     def stream(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Begin:
         """Return the function that begins a multi-part operation. Raises as ``operation``."""
