@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import subprocess
+from pathlib import Path
 
+import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
@@ -54,3 +56,15 @@ def test_a_derived_key_is_the_one_of_the_standard(stock: Application) -> None:
 def _without_credentials(stock: Application, *words: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in stock.site.environment.items() if name not in {"HSM_USER", "HSM_PASSWORD"}}
     return dataclasses.replace(stock, site=dataclasses.replace(stock.site, environment=kept)).attempt(*words)
+
+
+def test_system_calls_of_an_operation(stock: Application) -> None:
+    """Over the socket one to write and one to read, up to what a connection's own buffer holds."""
+    if not Path("/proc/thread-self/io").exists():
+        pytest.skip("this kernel does not count system calls")
+    measured = [line.split("\t") for line in stock.run("SystemCalls").splitlines()]
+    assert [name for name, _, _ in measured] == [
+        "encrypt 16", "encrypt 1024", "encrypt 16384", "encrypt 49152", "mac", "sign",
+    ]  # fmt: skip
+    for name, reads, writes in measured:
+        assert (round(float(reads)), round(float(writes))) == (1, 1), name
