@@ -1,3 +1,6 @@
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.security.Key;
 import java.security.KeyPair;
@@ -15,7 +18,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.LongAdder;
-import java.util.regex.Pattern;
 import javax.crypto.Cipher;
 import javax.crypto.KeyGenerator;
 import javax.crypto.Mac;
@@ -24,11 +26,11 @@ import javax.crypto.spec.GCMParameterSpec;
 import javax.crypto.spec.IvParameterSpec;
 
 /**
- * Measures one provider through the JCA and prints a line a cell: operation, threads, operations per second in each window.
+ * Measures one provider through the JCA, a window at a time, as it is told to.
  *
- * <p>Arguments: {@code jdk}, {@code hsm} or {@code pkcs11:<configuration file>:<PIN>}; milliseconds a window; windows; thread
- * counts with commas; a pattern that the operations to measure match; payload sizes in bytes with commas. An operation that
- * the provider does not have is left out.
+ * <p>Arguments: {@code jdk}, {@code hsm} or {@code pkcs11:<configuration file>:<PIN>}; payload sizes in bytes with commas.
+ * It prints the names of its operations and an empty line; then, for each line of operation, threads and milliseconds with
+ * tabs between them, operations per second, 0 for one that the provider does not have.
  */
 public final class Bench {
     /** One operation, repeated; each thread has its own. */
@@ -60,36 +62,28 @@ public final class Bench {
         }
     }
 
-    /** Runs every cell. */
+    /** Prints the names of the cells, then measures those it is asked for. */
     public static void main(String[] arguments) throws Exception {
         Bench bench = new Bench(arguments[0]);
-        long milliseconds = Long.parseLong(arguments[1]);
-        int windows = Integer.parseInt(arguments[2]);
-        Pattern wanted = Pattern.compile(arguments[4]);
-        for (String size : arguments[5].split(",")) {
+        for (String size : arguments[1].split(",")) {
             bench.symmetric(Integer.parseInt(size));
         }
         bench.asymmetric();
-        for (Map.Entry<String, Maker> cell : bench.cells.entrySet()) {
-            if (!wanted.matcher(cell.getKey()).find()) {
-                continue;
-            }
-            for (String threads : arguments[3].split(",")) {
-                bench.cell(cell.getKey(), cell.getValue(), Integer.parseInt(threads), milliseconds, windows);
-            }
+        bench.cells.keySet().forEach(System.out::println);
+        System.out.println();
+        BufferedReader asked = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        for (String line = asked.readLine(); line != null; line = asked.readLine()) {
+            String[] parts = line.split("\t");
+            System.out.println(bench.rate(bench.cells.get(parts[0]), Integer.parseInt(parts[1]), Long.parseLong(parts[2])));
         }
     }
 
-    private void cell(String name, Maker maker, int threads, long milliseconds, int windows) {
+    private long rate(Maker maker, int threads, long milliseconds) {
         try {
-            measure(maker, threads, milliseconds);
-            StringBuilder line = new StringBuilder(name + "\t" + threads + "\t");
-            for (int i = 0; i < windows; i++) {
-                line.append(i == 0 ? "" : ",").append(Math.round(measure(maker, threads, milliseconds)));
-            }
-            System.out.println(line);
+            return Math.round(measure(maker, threads, milliseconds));
         } catch (Exception missing) {
-            System.err.println(name + ": " + missing);
+            System.err.println(missing);
+            return 0;
         }
     }
 

@@ -1,7 +1,7 @@
 """``make bench``: one run, one table with ratios, a JSON file beside it, and the charts of ``docs/performance.md``.
 
 Every provider runs the same Java program (``Bench.java``) through the JCA, in its own JVM: a window to warm up, then
-several whose median counts. Run it on a machine that does nothing else.
+several whose median counts, all of them in turn. Run it on a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -47,10 +47,11 @@ def main() -> None:
     if options.short:
         options.only = "2048 sign|P-256|GCM enc|CBC enc|HMAC" if options.only == "." else options.only
         options.milliseconds, options.threads, options.sizes = 150, "1,2", "1024"
-    plan = subjects.Plan(options.milliseconds, options.windows, options.threads, options.only, options.sizes)
+    threads = tuple(int(count) for count in options.threads.split(","))
+    plan = subjects.Plan(options.milliseconds, options.windows, threads, options.only, options.sizes)
     grown: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="hsmbridge-bench-") as folder:
-        results = dict(subjects.measured(Path(folder), plan))
+        results = subjects.measured(Path(folder), plan)
         report.show(results)
         if not options.no_growth:
             grown = growth.measured(Path(folder), growth.SIZES[:2] if options.short else growth.SIZES)

@@ -1,12 +1,11 @@
 """The limit: the operations of ``Bench.java`` called from Python, with no bridge in between.
 
-The same arguments and the same lines of output as ``Bench.java``, so that both are read alike.
+It is told what to do and answers as ``Bench.java`` does.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import sys
 import threading
 import time
@@ -119,14 +118,12 @@ def measure(work: Work, threads: int, seconds: float) -> float:
 
 
 def main() -> None:
-    """Run every cell that matches."""
-    milliseconds, windows, threads, pattern, sizes = sys.argv[1:]
-    for name, work in cells([int(size) for size in sizes.split(",")]):
-        if re.search(pattern, name):
-            for count in map(int, threads.split(",")):
-                measure(work, count, int(milliseconds) / 1000)
-                rates = [str(round(measure(work, count, int(milliseconds) / 1000))) for _ in range(int(windows))]
-                print(name, count, ",".join(rates), sep="\t", flush=True)
+    """Print the names of the cells, then measure those that are asked for."""
+    works = dict(cells([int(size) for size in sys.argv[1].split(",")]))
+    print(*works, "", sep="\n", flush=True)
+    for line in sys.stdin:
+        name, threads, milliseconds = line.rstrip("\n").split("\t")
+        print(round(measure(works[name], int(threads), int(milliseconds) / 1000)), flush=True)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ Results = dict[str, Rates]
 
 @dataclass(frozen=True)
 class Goal:
-    """A ratio of two medians: of one operation and number of threads by one subject, to another."""
+    """A ratio of rates: of one operation and number of threads by one subject, to another."""
 
     operation: str
     threads: int
@@ -68,13 +68,18 @@ def show(results: Results) -> None:
     for other in others:
         table.add_column(f"in-process / {other}", justify="right")
     for cell in results[IN_PROCESS]:
-        ours = median(results[IN_PROCESS][cell])
+        ours = results[IN_PROCESS][cell]
         rates = [_shown(results[name].get(cell)) for name in results]
-        ratios = [f"{ours / median(results[other][cell]):.2f}" if cell in results[other] else "-" for other in others]
+        ratios = [f"{_ratio(ours, results[other][cell]):.2f}" if cell in results[other] else "-" for other in others]
         table.add_row(cell[0], str(cell[1]), *rates, *ratios)
     console.print(table)
     for goal in GOALS:
         _tell(console, goal, results)
+
+
+def _ratio(ours: list[int], theirs: list[int]) -> float:
+    """Return the median of the ratios of windows of the same time."""
+    return median(our / their for our, their in zip(ours, theirs, strict=True))
 
 
 def _shown(windows: list[int] | None) -> str:
@@ -89,7 +94,7 @@ def _tell(console: Console, goal: Goal, results: Results) -> None:
     theirs = results.get(goal.other, {}).get((goal.operation, goal.other_threads or goal.threads))
     if not ours or not theirs:
         return
-    ratio = median(ours) / median(theirs)
+    ratio = _ratio(ours, theirs)
     verdict = "reached" if ratio >= goal.ratio else "NOT reached"
     against = goal.other + (f" with {goal.other_threads}" if goal.other_threads else "")
     console.print(

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
+from rich.progress import track
+
 HSM = [sys.executable, "-m", "bridge"]
 IN_PROCESS, SOCKET, SOFTHSM, JDK, CEILING = "in-process", "Unix socket", "SunPKCS11 SoftHSM", "JDK", "ceiling"
+_WARMING = 2
+"""Windows that do not count: a JVM has compiled what it runs most only after thousands of rounds."""
 _PIN = "bench-pin-1"
 _SOFTHSM = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so")
 
@@ -26,29 +32,63 @@ class Plan:
 
     milliseconds: int
     windows: int
-    threads: str
+    threads: tuple[int, ...]
     pattern: str
     sizes: str
 
-    def arguments(self) -> list[str]:
-        """Return the plan as ``Bench`` takes it."""
-        return [str(self.milliseconds), str(self.windows), self.threads, self.pattern, self.sizes]
 
+def measured(work: Path, plan: Plan) -> dict[str, Rates]:
+    """Measure every subject that is there, each in a process of its own.
 
-def measured(work: Path, plan: Plan) -> Iterator[tuple[str, Rates]]:
-    """Measure every subject that is there, each in a process of its own."""
+    They take turns, a window each: what a shared machine does to one in a minute it does to all. The windows of all
+    subjects with the same index are so of the same time.
+    """
     subprocess.run(["javac", "-d", str(work), str(Path(__file__).with_name("Bench.java"))], check=True)
-    environment = site(work / "hsm")
-    subjects: dict[str, Callable[[], Rates]] = {
-        IN_PROCESS: lambda: _run([*HSM, "java", "-cp", str(work), "Bench", "hsm", *plan.arguments()], environment),
-        SOCKET: lambda: _over_socket(work, plan, environment),
-        SOFTHSM: lambda: _softhsm(work, plan),
-        JDK: lambda: _run(["java", "-cp", str(work), "Bench", "jdk", *plan.arguments()], dict(os.environ)),
-        CEILING: lambda: _run([sys.executable, "-m", "tests.bench.ceiling", *plan.arguments()], dict(os.environ)),
-    }
-    for name, run in subjects.items():
-        if name != SOFTHSM or _library():
-            yield name, run()
+    with ExitStack() as stack:
+        subjects = {name: stack.enter_context(made) for name, made in _subjects(work, plan.sizes)}
+        rates: dict[str, Rates] = {name: {} for name in subjects}
+        wanted = [name for name in subjects[IN_PROCESS].operations if re.search(plan.pattern, name)]
+        for operation in track(wanted, "measuring", console=Console(stderr=True), disable=not sys.stderr.isatty()):
+            for window in range(-_WARMING, plan.windows):
+                for threads in plan.threads:
+                    for name, subject in subjects.items():
+                        rate = subject.rate(operation, threads, plan.milliseconds)
+                        if window >= 0 and rate:
+                            rates[name].setdefault((operation, threads), []).append(rate)
+    return rates
+
+
+class _Subject:
+    """A process that measures when it is asked to."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._input, self._output = process.stdin, process.stdout
+        self.operations = [line.rstrip("\n") for line in iter(self._output.readline, "\n")]
+
+    def rate(self, operation: str, threads: int, milliseconds: int) -> int:
+        """Return operations per second in one window; 0 for an operation that the subject does not have."""
+        print(operation, threads, milliseconds, sep="\t", file=self._input, flush=True)
+        return int(self._output.readline())
+
+
+@contextmanager
+def _running(command: list[str], environment: Mapping[str, str]) -> Iterator[_Subject]:
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        yield _Subject(process)
+
+
+def _subjects(work: Path, sizes: str) -> Iterator[tuple[str, AbstractContextManager[_Subject]]]:
+    bench = ["java", "-cp", str(work), "Bench"]
+    yield IN_PROCESS, _running([*HSM, *bench, "hsm", sizes], site(work / "hsm"))
+    yield SOCKET, _over_socket(work, sizes)
+    if _library():
+        yield SOFTHSM, _softhsm(work, sizes)
+    yield JDK, _running([*bench, "jdk", sizes], os.environ)
+    yield CEILING, _running([sys.executable, "-m", "tests.bench.ceiling", sizes], os.environ)
 
 
 def site(home: Path) -> dict[str, str]:
@@ -84,12 +124,14 @@ def registration() -> str:
     return f"security.provider.{last}=com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider\n"
 
 
-def _over_socket(work: Path, plan: Plan, environment: dict[str, str]) -> Rates:
+@contextmanager
+def _over_socket(work: Path, sizes: str) -> Iterator[_Subject]:
+    environment = site(work / "served")
     properties = work / "provider.security"
     properties.write_text(registration())
     command = ["java", f"-Djava.security.properties={properties}", "-cp", f"{work}:{jar(environment)}", "Bench", "hsm"]
-    with daemon(environment):
-        return _run([*command, *plan.arguments()], environment)
+    with daemon(environment), _running([*command, sizes], environment) as subject:
+        yield subject
 
 
 def _library() -> str | None:
@@ -97,8 +139,9 @@ def _library() -> str | None:
     return found if shutil.which("softhsm2-util") else None
 
 
-def _softhsm(work: Path, plan: Plan) -> Rates:
-    """Measure SunPKCS11 over a SoftHSM token of its own."""
+@contextmanager
+def _softhsm(work: Path, sizes: str) -> Iterator[_Subject]:
+    """SunPKCS11 over a SoftHSM token of its own."""
     folder = work / "softhsm"
     tokens = folder / "tokens"
     tokens.mkdir(parents=True, exist_ok=True)
@@ -111,18 +154,6 @@ def _softhsm(work: Path, plan: Plan) -> Rates:
     )  # fmt: skip
     configuration = folder / "pkcs11.cfg"
     configuration.write_text(f"name = soft\nlibrary = {_library()}\nslotListIndex = 0\n")
-    subject = f"pkcs11:{configuration}:{_PIN}"
-    rates = _run(["java", "-cp", str(work), "Bench", subject, *plan.arguments()], environment)
-    shutil.rmtree(folder)
-    return rates
-
-
-def _run(command: list[str], environment: dict[str, str]) -> Rates:
-    shown = subprocess.run(
-        command, env=environment, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    rates: Rates = {}
-    for line in shown.stdout.splitlines():
-        name, threads, windows = line.split("\t")
-        rates[name, int(threads)] = [int(rate) for rate in windows.split(",")]
-    return rates
+    provider = f"pkcs11:{configuration}:{_PIN}"
+    with _running(["java", "-cp", str(work), "Bench", provider, sizes], environment) as subject:
+        yield subject
