@@ -212,6 +212,7 @@ class _Peer:
         except Exception as error:
             _log.error("connection failed with %s", type(error).__qualname__)
         finally:
+            self._loops.leave(self._socket)
             self._socket.close()
             self._connection.close()
             self._gone(self)
@@ -220,8 +221,10 @@ class _Peer:
         send, connection = self._socket.sendall, self._connection
         for frame in self._frames():
             span = repetition.span(frame, connection.sessions)
-            self._row = self._row + 1 if span is self._span else 1
-            self._span = span
+            if span is not self._span:
+                self._loops.leave(self._socket)
+                self._span, self._row = span, 0
+            self._row += 1
             send(connection.answer(frame))
             if connection.broken:
                 return

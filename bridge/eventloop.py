@@ -3,7 +3,8 @@
 Where every one of many connections has a thread, these take Python's lock from one another at each system call: eight
 clients got half of what two got. So a connection's own thread lends it to a loop after a row of such requests, and has
 it back with the first bytes of anything else. Uses that take microseconds hold the lock from beginning to end, so one
-thread serves all of them. Those that take longer let it go while they compute: they have a thread a processor.
+thread serves all of them. Those that take longer let it go while they compute: they have a thread a processor. As many
+connections as a loop has threads are served faster by their own, and not lent.
 """
 
 from __future__ import annotations
@@ -52,10 +53,17 @@ class EventLoops:
         """
         return self._loops[span].serve(_Lent(connected, sessions))
 
+    def leave(self, connected: socket.socket) -> None:
+        """Count this connection no longer among those that ``serve`` was called for."""
+        for loop in self._loops.values():
+            loop.regulars.discard(connected.fileno())
+
 
 class _EventLoop:
     def __init__(self, span: Span, threads: int) -> None:
         self._span = span
+        self.regulars: set[int] = set()
+        """The descriptors of connections with a row of such uses, lent or not."""
         self._lent: dict[int, _Lent] = {}
         self._lock = Lock()
         self._epoll = select.epoll()
@@ -80,8 +88,9 @@ class _EventLoop:
         os.close(self._ender)
 
     def serve(self, lent: _Lent) -> bytes:
+        self.regulars.add(lent.descriptor)
         with self._lock:
-            if self._running < len(self._threads):
+            if self._running < len(self._threads) or not self._crowded():
                 return b""
             self._lent[lent.descriptor] = lent
             self._epoll.register(lent.descriptor, self._events)
@@ -89,6 +98,9 @@ class _EventLoop:
         if lent.unsent:
             lent.socket.sendall(lent.unsent)
         return lent.received
+
+    def _crowded(self) -> bool:
+        return len(self.regulars) > len(self._threads)
 
     def _run(self) -> None:
         try:
@@ -130,7 +142,7 @@ class _EventLoop:
         except OSError:
             sent = 0
         lent.unsent = answer[sent:]
-        return not lent.unsent
+        return not lent.unsent and self._crowded()
 
     def _give_back(self, descriptor: int) -> None:
         self._epoll.unregister(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 import struct
@@ -9,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -29,22 +31,40 @@ _P256 = bytes.fromhex("06082a8648ce3d030107")
 _STATUS = codec.encode_request(NUMBERS["STATUS"], 0, 7, ())
 
 
-@pytest.fixture
-def server(core: Hsm) -> Iterator[Server]:
+@contextmanager
+def _served(core: Hsm) -> Iterator[Path]:
     home = Path(str(core.status()["home"]))
     server = Server(core, socket_path(home))
     thread = threading.Thread(target=server.serve)
     thread.start()
-    yield server
-    server.stop()
-    thread.join(20)
-    assert not thread.is_alive()
-    server.close()
+    try:
+        yield home
+    finally:
+        server.stop()
+        thread.join(20)
+        assert not thread.is_alive()
+        server.close()
+
+
+@contextmanager
+def _crowd(home: Path) -> Iterator[None]:
+    """Clients enough on a machine of two processors that each further one is served by a loop."""
+    with _Peer(home) as one, _Peer(home) as two, _Peer(home) as three:
+        for peer, number in ((one, one.short), (two, two.longer), (three, three.longer)):
+            for _ in range(eventloop.ROW + 1):
+                peer.repeat(number, bytes(32))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
 
 
 @pytest.fixture
-def home(core: Hsm, server: Server) -> Path:
-    return Path(str(core.status()["home"]))
+def home(core: Hsm) -> Iterator[Path]:
+    with _served(core) as home, _crowd(home):
+        yield home
 
 
 @pytest.fixture
@@ -200,8 +220,12 @@ def test_peers_that_leave(home: Path, rounds: Counter[str], core: Hsm) -> None:
             # With nothing, a whole request or a part of one under way.
             peer.socket.sendall(peer.frame(peer.short, bytes(64))[: (0, 200, 30)[leaves]])
             peer.socket.close()
+    _wait_for_sessions(core, before)
+
+
+def _wait_for_sessions(core: Hsm, count: object) -> None:
     deadline = time.monotonic() + 20
-    while core.status()["sessions"] != before:
+    while core.status()["sessions"] != count:
         assert time.monotonic() < deadline, "a session outlives its only connection"
         time.sleep(0.01)
 
@@ -240,20 +264,33 @@ def test_a_loop_that_fails_costs_speed_only(home: Path, rounds: Counter[str], mo
 
 
 def test_the_daemon_stops_while_connections_are_lent(core: Hsm, rounds: Counter[str]) -> None:
-    home = Path(str(core.status()["home"]))
-    server = Server(core, socket_path(home))
-    thread = threading.Thread(target=server.serve)
     before = threading.active_count()
-    thread.start()
-    with _Peer(home) as short, _Peer(home) as longer:
+    with _served(core) as home, _crowd(home):
+        short, longer = _Peer(home), _Peer(home)
         short.lent(rounds, short.short)
         longer.lent(rounds, longer.longer)
-        server.stop()
-        thread.join(20)
-        assert not thread.is_alive()
-        assert short.socket.recv(1) == b""
-    server.close()
+    for peer in (short, longer):
+        with peer:
+            assert peer.socket.recv(1) == b""
     assert threading.active_count() == before
+
+
+def test_few_clients_have_threads_of_their_own(core: Hsm, rounds: Counter[str]) -> None:
+    with _served(core) as home:
+        before = core.status()["sessions"]
+        with _Peer(home) as one, _Peer(home) as two:
+            for _ in range(100):
+                one.repeat(one.short, b"x")
+                two.repeat(two.longer, bytes(32))
+            assert not rounds
+            two.lent(rounds, two.short)
+            one.lent(rounds, one.short)
+        _wait_for_sessions(core, before)
+        with _Peer(home) as left:
+            rounds.clear()
+            for _ in range(100):
+                left.repeat(left.short, b"x")
+            assert not rounds
 
 
 def test_nobody_starves(home: Path, rounds: Counter[str]) -> None:
@@ -285,7 +322,7 @@ def test_nobody_starves(home: Path, rounds: Counter[str]) -> None:
 
 
 def test_system_calls_of_a_repeated_use(core: Hsm) -> None:
-    """One to wait, one to read, one to write; one more where several threads wait for the same connections."""
+    """One to read and one to write; in a loop one to wait, and one more where several threads wait together."""
     called: Counter[str] = Counter()
     names = {"recv", "send", "sendall", "poll", "modify", "register", "unregister", "acquire", "urandom"}
 
@@ -293,25 +330,21 @@ def test_system_calls_of_a_repeated_use(core: Hsm) -> None:
         if event == "c_call" and argument.__name__ in names and "bridge" in frame.f_code.co_filename:
             called[argument.__name__] += 1
 
-    home = Path(str(core.status()["home"]))
+    def each(peer: _Peer, number: int) -> dict[str, int]:
+        for _ in range(eventloop.ROW + 2):
+            peer.repeat(number, bytes(32))
+        called.clear()
+        for _ in range(100):
+            peer.repeat(number, bytes(32))
+        return {name: round(count / 100) for name, count in called.items() if round(count / 100)}
+
     threading.setprofile(profile)
     try:
-        server = Server(core, socket_path(home))
-        thread = threading.Thread(target=server.serve)
-        thread.start()
-        with _Peer(home) as peer:
-            for number, each in (
-                (peer.short, {"poll": 1, "recv": 1, "send": 1}),
-                (peer.longer, {"poll": 1, "recv": 1, "send": 1, "modify": 1}),
-            ):
-                for _ in range(eventloop.ROW + 2):
-                    peer.repeat(number, bytes(32))
-                called.clear()
-                for _ in range(100):
-                    peer.repeat(number, bytes(32))
-                assert {name: round(count / 100) for name, count in called.items()} == each
+        with _served(core) as home, _Peer(home) as peer:
+            for number in (peer.short, peer.longer):
+                assert each(peer, number) == {"recv": 1, "sendall": 1}
+            with _crowd(home):
+                assert each(peer, peer.short) == {"poll": 1, "recv": 1, "send": 1}
+                assert each(peer, peer.longer) == {"poll": 1, "recv": 1, "send": 1, "modify": 1}
     finally:
         threading.setprofile(None)
-        server.stop()
-        thread.join(20)
-        server.close()
