@@ -23,7 +23,7 @@ from types import FrameType
 from bridge import codec, repetition
 from bridge.codec import Value
 from bridge.dispatch import Dispatcher
-from bridge.eventloop import ROW, EventLoops
+from bridge.eventloop import LOOK, EventLoops
 from bridge.hardening import harden
 from bridge.logs import logging_to
 from bridge.metrics import LOOPBACK, served
@@ -181,7 +181,7 @@ class _Peer:
         self._loops = loops
         self._gone = gone
         self._span: Span | None = None
-        self._row = 0
+        self._steady = False
         # The kernel's time-outs, not settimeout: that costs a poll(2) for every read and write.
         limit = struct.pack("ll", FRAME_SECONDS, 0)
         connected.setblocking(True)
@@ -219,15 +219,20 @@ class _Peer:
 
     def _serve(self) -> None:
         send, connection = self._socket.sendall, self._connection
-        for frame in self._frames():
-            span = repetition.span(frame, connection.sessions)
-            if span is not self._span:
-                self._loops.leave(self._socket)
-                self._span, self._row = span, 0
-            self._row += 1
+        for count, frame in enumerate(self._frames()):
             send(connection.answer(frame))
             if connection.broken:
                 return
+            if not count % LOOK:
+                self._look(frame)
+
+    def _look(self, frame: bytes) -> None:
+        """Note what the peer is doing: what it was doing at the last look too makes it one to lend."""
+        span = repetition.span(frame, self._connection.sessions)
+        self._steady = span is not None and span is self._span
+        if span is not self._span:
+            self._loops.leave(self._socket)
+            self._span = span
 
     def _frames(self) -> Iterator[bytes]:
         """Yield whole frames; end with the stream. Raises ``RequestError`` where it cannot be followed further."""
@@ -250,8 +255,8 @@ class _Peer:
 
     def _receive(self) -> bytes:
         """Return what comes next, nothing at the end of the stream."""
-        if self._span is not None and self._row >= ROW:
-            self._row = 0
+        if self._steady and self._span is not None:
+            self._steady = False
             if received := self._loops.serve(self._socket, self._connection.sessions, self._span):
                 return received
         while True:

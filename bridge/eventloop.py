@@ -1,10 +1,10 @@
 """Threads that serve many connections each, as long as these send nothing but repeated uses of keys.
 
 Where every one of many connections has a thread, these take Python's lock from one another at each system call: eight
-clients got half of what two got. So a connection's own thread lends it to a loop after a row of such requests, and has
-it back with the first bytes of anything else. Uses that take microseconds hold the lock from beginning to end, so one
-thread serves all of them. Those that take longer let it go while they compute: they have a thread a processor. As many
-connections as a loop has threads are served faster by their own, and not lent.
+clients got half of what two got. So a connection's own thread lends it to a loop when it sees no other requests, and
+has it back with the first bytes of anything else. Uses that take microseconds hold the lock from beginning to end, so
+one thread serves all of them. Those that take longer let it go while they compute: they have a thread a processor. As
+many connections as a loop has threads are served faster by their own, and not lent.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from bridge.repetition import Span
 if TYPE_CHECKING:
     from hsmcore.sessions import Session
 
-ROW = 8
-"""Requests in a row after which a connection is worth lending: to lend it costs as much as a few."""
+LOOK = 8
+"""A connection's thread looks at one in so many requests, and lends it after two of a kind: that costs as much as a few."""
 _CHUNK = 64 * 1024
 
 _log = logging.getLogger("hsmbridge.eventloop")
@@ -63,7 +63,7 @@ class _EventLoop:
     def __init__(self, span: Span, threads: int) -> None:
         self._span = span
         self.regulars: set[int] = set()
-        """The descriptors of connections with a row of such uses, lent or not."""
+        """The descriptors of connections with such uses only, lent or not."""
         self._lent: dict[int, _Lent] = {}
         self._lock = Lock()
         self._epoll = select.epoll()

@@ -51,7 +51,7 @@ def _crowd(home: Path) -> Iterator[None]:
     """Clients enough on a machine of two processors that each further one is served by a loop."""
     with _Peer(home) as one, _Peer(home) as two, _Peer(home) as three:
         for peer, number in ((one, one.short), (two, two.longer), (three, three.longer)):
-            for _ in range(eventloop.ROW + 1):
+            for _ in range(2 * eventloop.LOOK + 1):
                 peer.repeat(number, bytes(32))
         yield
 
@@ -136,7 +136,7 @@ class _Peer:
     def lent(self, rounds: Counter[str], number: int) -> None:
         """Repeat until a loop has the connection."""
         before = rounds["answered"]
-        for _ in range(3 * eventloop.ROW):
+        for _ in range(3 * eventloop.LOOK):
             self.repeat(number, bytes(32))
         assert rounds["answered"] > before
 
@@ -258,7 +258,7 @@ def test_a_loop_that_fails_costs_speed_only(home: Path, rounds: Counter[str], mo
         monkeypatch.setattr(eventloop, "_CHUNK", "no length")
         expected = one.mac(b"x")
         for peer in (one, other):
-            for _ in range(3 * eventloop.ROW):
+            for _ in range(3 * eventloop.LOOK):
                 peer.repeat(peer.short, b"x")
         assert one.repeat(one.short, b"x") == expected
 
@@ -331,7 +331,7 @@ def test_system_calls_of_a_repeated_use(core: Hsm) -> None:
             called[argument.__name__] += 1
 
     def each(peer: _Peer, number: int) -> dict[str, int]:
-        for _ in range(eventloop.ROW + 2):
+        for _ in range(3 * eventloop.LOOK):
             peer.repeat(number, bytes(32))
         called.clear()
         for _ in range(100):
