@@ -1,4 +1,4 @@
-"""The daemon: one HSM behind a Unix socket, a thread a connection.
+"""The daemon: one HSM behind a Unix socket, a thread a connection, and event loops for many busy ones.
 
 A peer must have this process's user id, or be root (``SO_PEERCRED``, unix(7)). What a peer sends or does not send costs
 its own connection only: frames are read in bounded steps, an unfinished one has 30 seconds, and there are at most 256

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hsmcore.sessions import Session
 
 LOOK = 8
-"""A connection's thread looks at one in so many requests, and lends it after two of a kind: that costs as much as a few."""
+"""One in so many requests is looked at; two of a kind make a connection one to lend, which costs as much as a few."""
 _CHUNK = 64 * 1024
 
 _log = logging.getLogger("hsmbridge.eventloop")
