@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.bench import chart, growth, report, subjects
+from tests.bench import chart, crowd, growth, report, subjects
 
 _ROOT = Path(__file__).parents[2]
 _PAGE = _ROOT / "docs" / "performance.md"
@@ -28,6 +28,8 @@ _CHARTED = {
     "symmetric": tuple(f"AES-256-GCM encrypt {size} B" for size in (16, 1024, 16384, 1048576))
     + tuple(f"{name} 1024 B" for name in ("AES-256-CBC encrypt", "AES-256-CTR encrypt", "HMAC-SHA256")),
 }
+CROWD = 64
+"""Threads of a crowd."""
 _GROWTH = ("open", "find by label", "first use", "list of 10", "keytool -list, whole process")
 
 
@@ -48,7 +50,8 @@ def main() -> None:
         options.only = "2048 sign|P-256|GCM enc|CBC enc|HMAC" if options.only == "." else options.only
         options.milliseconds, options.threads, options.sizes = 150, "1,2", "1024"
     threads = tuple(int(count) for count in options.threads.split(","))
-    plan = subjects.Plan(options.milliseconds, options.windows, threads, options.only, options.sizes)
+    many = () if options.short else (CROWD,)
+    plan = subjects.Plan(options.milliseconds, options.windows, threads, many, options.only, options.sizes)
     grown: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="hsmbridge-bench-") as folder:
         results = subjects.measured(Path(folder), plan)
@@ -56,6 +59,8 @@ def main() -> None:
         if not options.no_growth:
             grown = growth.measured(Path(folder), growth.SIZES[:2] if options.short else growth.SIZES)
             growth.show(grown)
+            grown["crowd"] = crowd.measured(Path(folder), crowd.SIZES[:2] if options.short else crowd.SIZES)
+            crowd.show(grown["crowd"])
     options.json.parent.mkdir(parents=True, exist_ok=True)
     report.write(options.json, results, grown)
     print(f"written: {options.json}")
@@ -76,9 +81,15 @@ def _draw(results: report.Results, grown: dict[str, Any]) -> None:
     if grown:
         rows = grown["stores"]
         series = {name: [row[name] for row in rows] for name in _GROWTH}
-        _svg("growth").write_text(
-            chart.lines("how cost grows with the number of keys", [row["keys"] for row in rows], series)
-        )
+        _svg("growth").write_text(chart.lines("number of keys", [row["keys"] for row in rows], series))
+        for name, rows in grown["crowd"].items():
+            series = {
+                measure: [row[measure] for row in rows]
+                for measure in rows[0]
+                if measure not in ("number", crowd.MEMORY)
+            }
+            file = _svg(name.replace(" ", "-"))
+            file.write_text(chart.lines(f"number of {name}", [row["number"] for row in rows], series))
     print(f"charts of {_PAGE} written")
 
 

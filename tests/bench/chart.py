@@ -31,11 +31,11 @@ def bars(title: str, groups: Sequence[str], series: Mapping[str, Sequence[float]
     return _svg(parts)
 
 
-def lines(title: str, places: Sequence[float], series: Mapping[str, Sequence[float]]) -> str:
-    """Return a chart of lines over the number of keys. Values are milliseconds."""
+def lines(number_of: str, places: Sequence[float], series: Mapping[str, Sequence[float]]) -> str:
+    """Return a chart of lines over the number of something. Values are milliseconds."""
     values = [max(value, 0.001) for row in series.values() for value in row]
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-    parts = [*_frame(title, low, high, "milliseconds"), *_legend(list(series))]
+    parts = [*_frame(f"how cost grows with the {number_of}", low, high, "milliseconds"), *_legend(list(series))]
     span = math.log10(places[-1]) - math.log10(places[0])
     across = [LEFT + 20 + (WIDTH - LEFT - 60) * (math.log10(place) - math.log10(places[0])) / span for place in places]
     for number, (name, row) in enumerate(series.items()):
@@ -45,7 +45,7 @@ def lines(title: str, places: Sequence[float], series: Mapping[str, Sequence[flo
             f'<polyline points="{points}" fill="none" stroke="{COLOURS[number % len(COLOURS)]}" stroke-width="2">'
             f"<title>{escape(name)}</title></polyline>"
         )
-    parts += [_tick(x, f"{place:,.0f} keys") for x, place in zip(across, places, strict=True)]
+    parts += [_tick(x, f"{place:,.0f}") for x, place in zip(across, places, strict=True)]
     return _svg(parts)
 
 

@@ -1,4 +1,4 @@
-"""How cost grows: with the number of keys, and with what is open at a time."""
+"""How cost grows with the number of keys."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ def _store(home: Path, size: int) -> dict[str, float]:
     environment = site(home)
     _fill(home, size)
     row: dict[str, float] = {"keys": size}
-    row["open"] = _median(lambda: Hsm.open(home).close())
+    row["open"] = milliseconds(lambda: Hsm.open(home).close())
     with Hsm.open(home) as hsm:
         session = hsm.login("cu1", b"bench-password")
         labels = iter(range(10**9))
-        row["find by label"] = _median(lambda: hsm.find_keys(session, {"LABEL": f"key {next(labels) % size}"}), 50)
+        row["find by label"] = milliseconds(lambda: hsm.find_keys(session, {"LABEL": f"key {next(labels) % size}"}), 50)
         fresh = iter(hsm.find_keys(session, {}, 2 * ROUNDS))
-        row["first use"] = _median(lambda: hsm.encrypt(session, next(fresh).handle, "AES_GCM", None, b""))
-        row["list of 10"] = _median(lambda: hsm.find_keys(session, {}, 10))
-        row["all labels"] = _median(lambda: hsm.labels(session), 3)
+        row["first use"] = milliseconds(lambda: hsm.encrypt(session, next(fresh).handle, "AES_GCM", None, b""))
+        row["list of 10"] = milliseconds(lambda: hsm.find_keys(session, {}, 10))
+        row["all labels"] = milliseconds(lambda: hsm.labels(session), 3)
     with daemon(environment):
         row["memory of the daemon, MiB"] = _resident(home)
         tool = ["keytool", "-J-cp", f"-J{jar(environment)}", "-addprovider", "CloudHSM", "-list", *_STORE]
         row["keytool -list, whole process"] = _process(tool, environment)
     row["hsm keytool -list, whole process"] = _process([*HSM, "keytool", "-list", *_STORE], environment)
-    row["hsm start"] = _median(lambda: _start_and_stop(environment), 3)
+    row["hsm start"] = milliseconds(lambda: _start_and_stop(environment), 3)
     return row
 
 
@@ -64,18 +64,19 @@ def _fill(home: Path, size: int) -> None:
                 hsm._ring.add(session, keys)
 
 
-def _median(call: Callable[[], object], rounds: int = ROUNDS) -> float:
-    return median(_milliseconds(call) for _ in range(rounds))
+def milliseconds(call: Callable[[], object], rounds: int = ROUNDS) -> float:
+    """Return how long a call takes, the median of so many."""
+    return median(_once(call) for _ in range(rounds))
 
 
-def _milliseconds(call: Callable[[], object]) -> float:
+def _once(call: Callable[[], object]) -> float:
     start = time.perf_counter()
     call()
     return 1000 * (time.perf_counter() - start)
 
 
 def _process(command: list[str], environment: dict[str, str]) -> float:
-    return _median(
+    return milliseconds(
         lambda: subprocess.run(
             command, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ),
@@ -105,7 +106,7 @@ def _software_list(work: Path) -> float:
         ["keytool", "-exportcert", "-alias", "k", "-file", str(certificate), *store], check=True, capture_output=True
     )
     _hundred(file, certificate)
-    return _median(lambda: subprocess.run(["keytool", "-list", *store], check=True, capture_output=True), 3)
+    return milliseconds(lambda: subprocess.run(["keytool", "-list", *store], check=True, capture_output=True), 3)
 
 
 def _hundred(file: Path, certificate: Path) -> None:

@@ -19,6 +19,8 @@ HSM = [sys.executable, "-m", "bridge"]
 IN_PROCESS, SOCKET, SOFTHSM, JDK, CEILING = "in-process", "Unix socket", "SunPKCS11 SoftHSM", "JDK", "ceiling"
 _WARMING = 2
 """Windows that do not count: a JVM has compiled what it runs most only after thousands of rounds."""
+_CROWDED = ("RSA-2048 sign", "P-256 sign", "AES-256-GCM encrypt 1024 B", "HMAC-SHA256 1024 B")
+"""What is measured with a crowd of threads too."""
 _PIN = "bench-pin-1"
 _SOFTHSM = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so")
 
@@ -33,6 +35,7 @@ class Plan:
     milliseconds: int
     windows: int
     threads: tuple[int, ...]
+    crowd: tuple[int, ...]
     pattern: str
     sizes: str
 
@@ -49,8 +52,9 @@ def measured(work: Path, plan: Plan) -> dict[str, Rates]:
         rates: dict[str, Rates] = {name: {} for name in subjects}
         wanted = [name for name in subjects[IN_PROCESS].operations if re.search(plan.pattern, name)]
         for operation in track(wanted, "measuring", console=Console(stderr=True), disable=not sys.stderr.isatty()):
+            counts = (*plan.threads, *plan.crowd) if operation in _CROWDED else plan.threads
             for window in range(-_WARMING, plan.windows):
-                for threads in plan.threads:
+                for threads in counts:
                     for name, subject in subjects.items():
                         rate = subject.rate(operation, threads, plan.milliseconds)
                         if window >= 0 and rate:
