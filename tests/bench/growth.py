@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,36 +24,89 @@ from tests.bench.subjects import HSM, daemon, jar, site
 SIZES = (10, 1_000, 16_666, 100_000)
 ROUNDS = 7
 _BATCH = 1_000
+_PROCESSES = 5
+"""Rounds of whole processes."""
+_LISTED = 16_666
+_LIST = "keytool -list, whole process"
+_REFERENCE = "keytool -list of a PKCS #12 file with 100 entries"
 _STORE = ("-storetype", "CloudHSM", "-keystore", "NONE", "-storepass", "changeit")
 
 
+class _Store:
+    """An HSM with so many keys, and what was measured of it: milliseconds by round, but for the memory."""
+
+    def __init__(self, home: Path, size: int) -> None:
+        self.home, self.size = home, size
+        self.environment = site(home)
+        _fill(home, size)
+        self.labels = itertools.count()
+        self.times: dict[str, list[float]] = {}
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        with Hsm.open(self.home) as self.hsm:
+            self.session = self.hsm.login("cu1", b"bench-password")
+            self.fresh = iter(self.hsm.find_keys(self.session, {}, 2 * ROUNDS))
+            yield
+
+    def find(self) -> None:
+        self.hsm.find_keys(self.session, {"LABEL": f"key {next(self.labels) % self.size}"})
+
+    def row(self) -> dict[str, float]:
+        return {"keys": self.size, **{name: median(times) for name, times in self.times.items()}}
+
+
 def measured(work: Path, sizes: tuple[int, ...] = SIZES) -> dict[str, Any]:
-    """Measure stores of these sizes; times are in milliseconds, medians."""
-    rows = [_store(work / f"hsm{size}", size) for size in sizes]
-    reference = _software_list(work)
-    return {"stores": rows, "keytool -list of a PKCS #12 file with 100 entries": reference}
+    """Measure stores of these sizes, in turn as the subjects of the first part; times are in milliseconds, medians."""
+    stores = [_Store(work / f"hsm{size}", size) for size in sizes]
+    _in_turn(stores, "open", lambda store: Hsm.open(store.home).close())
+    with ExitStack() as stack:
+        for store in stores:
+            stack.enter_context(store.opened())
+        _in_turn(stores, "find by label", _Store.find, 100)
+        _in_turn(
+            stores, "first use", lambda one: one.hsm.encrypt(one.session, next(one.fresh).handle, "AES_GCM", None, b"")
+        )
+        _in_turn(stores, "list of 10", lambda one: one.hsm.find_keys(one.session, {}, 10))
+        _in_turn(stores, "all labels", lambda one: one.hsm.labels(one.session), 3)
+    reference = _software_store(work)
+    software: list[float] = []
+    with ExitStack() as stack:
+        for store in stores:
+            stack.enter_context(daemon(store.environment))
+            store.times["memory of the daemon, MiB"] = [_resident(store.home)]
+        provider = ["-J-cp", f"-J{jar(stores[0].environment)}", "-addprovider", "CloudHSM"]
+        for _ in range(_PROCESSES):
+            _in_turn(stores, _LIST, lambda one: _run(["keytool", *provider, "-list", *_STORE], one.environment), 1)
+            software.append(_once(lambda: _run(["keytool", "-list", *reference], dict(os.environ))))
+    _in_turn(stores, f"hsm {_LIST}", lambda one: _run([*HSM, "keytool", "-list", *_STORE], one.environment), _PROCESSES)
+    _in_turn(stores, "hsm start", lambda one: _start_and_stop(one.environment), _PROCESSES)
+    return {"stores": [one.row() for one in stores], _REFERENCE: median(software), "goals": _goals(stores, software)}
 
 
-def _store(home: Path, size: int) -> dict[str, float]:
-    environment = site(home)
-    _fill(home, size)
-    row: dict[str, float] = {"keys": size}
-    row["open"] = milliseconds(lambda: Hsm.open(home).close())
-    with Hsm.open(home) as hsm:
-        session = hsm.login("cu1", b"bench-password")
-        labels = iter(range(10**9))
-        row["find by label"] = milliseconds(lambda: hsm.find_keys(session, {"LABEL": f"key {next(labels) % size}"}), 50)
-        fresh = iter(hsm.find_keys(session, {}, 2 * ROUNDS))
-        row["first use"] = milliseconds(lambda: hsm.encrypt(session, next(fresh).handle, "AES_GCM", None, b""))
-        row["list of 10"] = milliseconds(lambda: hsm.find_keys(session, {}, 10))
-        row["all labels"] = milliseconds(lambda: hsm.labels(session), 3)
-    with daemon(environment):
-        row["memory of the daemon, MiB"] = _resident(home)
-        tool = ["keytool", "-J-cp", f"-J{jar(environment)}", "-addprovider", "CloudHSM", "-list", *_STORE]
-        row["keytool -list, whole process"] = _process(tool, environment)
-    row["hsm keytool -list, whole process"] = _process([*HSM, "keytool", "-list", *_STORE], environment)
-    row["hsm start"] = milliseconds(lambda: _start_and_stop(environment), 3)
-    return row
+def _in_turn(stores: list[_Store], name: str, call: Callable[[_Store], object], rounds: int = ROUNDS) -> None:
+    for _ in range(rounds):
+        for store in stores:
+            store.times.setdefault(name, []).append(_once(partial(call, store)))
+
+
+def _goals(stores: list[_Store], software: list[float]) -> list[tuple[str, float, float]]:
+    """Return what is compared, the median of the ratios round by round, and what it may be at most."""
+    few, many = stores[0], stores[-1]
+    goals = [
+        (f"{name} with {many.size:,} keys to {few.size:,}", _ratio(many.times[name], few.times[name]), 1.2)
+        for name in ("find by label", "first use")
+    ]
+    listed = [
+        (f"keytool -list of {store.size:,} keys to a PKCS #12 file's", _ratio(store.times[_LIST], software), 2.0)
+        for store in stores
+        if store.size == _LISTED
+    ]
+    return goals + listed
+
+
+def _ratio(ours: list[float], others: list[float]) -> float:
+    return median(our / other for our, other in zip(ours, others, strict=True))
 
 
 def _fill(home: Path, size: int) -> None:
@@ -75,13 +132,8 @@ def _once(call: Callable[[], object]) -> float:
     return 1000 * (time.perf_counter() - start)
 
 
-def _process(command: list[str], environment: dict[str, str]) -> float:
-    return milliseconds(
-        lambda: subprocess.run(
-            command, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ),
-        3,
-    )
+def _run(command: list[str], environment: dict[str, str]) -> None:
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def _start_and_stop(environment: dict[str, str]) -> None:
@@ -95,18 +147,16 @@ def _resident(home: Path) -> float:
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))) / 1024
 
 
-def _software_list(work: Path) -> float:
-    """A PKCS #12 file with 100 certificates, listed by a stock keytool: what a user is used to."""
+def _software_store(work: Path) -> list[str]:
+    """Make a PKCS #12 file with 100 certificates, what a user is used to, and return keytool's words for it."""
     file = work / "hundred.p12"
     make = ["keytool", "-genkeypair", "-keyalg", "EC", "-groupname", "secp256r1", "-dname", "CN=x", "-alias", "k"]
     store = ["-keystore", str(file), "-storepass", "changeit"]
-    subprocess.run([*make, *store], check=True, capture_output=True)
+    _run([*make, *store], dict(os.environ))
     certificate = work / "k.crt"
-    subprocess.run(
-        ["keytool", "-exportcert", "-alias", "k", "-file", str(certificate), *store], check=True, capture_output=True
-    )
+    _run(["keytool", "-exportcert", "-alias", "k", "-file", str(certificate), *store], dict(os.environ))
     _hundred(file, certificate)
-    return milliseconds(lambda: subprocess.run(["keytool", "-list", *store], check=True, capture_output=True), 3)
+    return store
 
 
 def _hundred(file: Path, certificate: Path) -> None:
@@ -130,5 +180,6 @@ def show(growth: dict[str, Any]) -> None:
             table.add_row(name, *(f"{row[name]:,.2f}" for row in rows))
     console = Console(width=120)
     console.print(table)
-    reference = growth["keytool -list of a PKCS #12 file with 100 entries"]
-    console.print(f"keytool -list of a PKCS #12 file with 100 entries: {reference:,.0f} ms")
+    console.print(f"{_REFERENCE}: {growth[_REFERENCE]:,.0f} ms")
+    for name, ratio, most in growth["goals"]:
+        console.print(f"{name}: {ratio:.2f}; aim at most {most:g}: {'reached' if ratio <= most else 'NOT reached'}")
