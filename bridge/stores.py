@@ -71,9 +71,11 @@ class Stores:
             return list(store.aliases())
 
     def store_entries(self, session: Session, handle: int) -> dict[str, Fields]:
-        """Describe every entry, by alias."""
+        """Describe every entry, by alias; there may be many, so what is false, empty or unknown is left out."""
         with self._open(session, handle) as store:
-            return {alias: _fields(entry) for alias, entry in store.entries().items()}
+            entries = store.entries()
+        told = {entry: {name: field for name, field in _fields(entry).items() if field} for entry in {*entries.values()}}
+        return {alias: told[entry] for alias, entry in entries.items()}
 
     def store_entry(self, session: Session, handle: int, alias: str) -> Fields | None:
         """Describe one entry."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from hsmcore.sessions import Session
 
 _PRIVATE, _PUBLIC = "PRIVATE_KEY", "PUBLIC_KEY"
+_ONE, _SEVERAL = Entry(is_key=True, is_certificate=False), Entry(is_key=False, is_certificate=False)
+"""What is in the HSM only: one key under its label, or several."""
 
 
 class KeyStore:
@@ -72,7 +74,7 @@ class KeyStore:
         for alias in sorted(labels.keys() - self._entries.keys()):
             counts = labels[alias]
             found = _usable(counts) or counts[_PUBLIC]
-            described[alias] = Entry(is_key=found == 1, is_certificate=False)
+            described[alias] = _ONE if found == 1 else _SEVERAL
         return described
 
     def entry(self, alias: str) -> Entry | None:
@@ -81,7 +83,9 @@ class KeyStore:
         if held is not None:
             return self._described(alias, held)
         candidates = self._candidates(alias)
-        return Entry(is_key=len(candidates) == 1, is_certificate=False) if candidates else None
+        if not candidates:
+            return None
+        return _ONE if len(candidates) == 1 else _SEVERAL
 
     def _described(self, alias: str, held: FileEntry) -> Entry:
         if held.kind is Kind.TRUSTED:

@@ -100,7 +100,7 @@ def page(connection: Connection, query: KeyQuery, offset: int, limit: int) -> li
 def labels(connection: Connection, user: str | None) -> list[tuple[str, str, int]]:
     """Return each label with an object class and how many keys have both."""
     grouped = select(_C.label, _C.object_class, func.count()).where(_visible(user), _C.label != "")
-    rows = connection.execute(grouped.group_by(_C.label, _C.object_class))
+    rows = connection.execute(grouped.group_by(_C.label, _C.object_class)).all()
     return [(str(label), str(object_class), count) for label, object_class, count in rows]
 
 

@@ -44,3 +44,18 @@ def test_a_listing_ends_with_the_login(hsm: HsmUnderTest) -> None:
     jvm.login(hsm.provider, hsm.user, hsm.password)
     store.load(None, None)
     assert not store.containsAlias("in the session")
+
+
+def test_what_was_counted_is_listed_once(hsm: HsmUnderTest) -> None:
+    """keytool asks for the number and then for the aliases, and shows both."""
+    store = java("java.security.KeyStore").getInstance("CloudHSM")
+    store.load(None, None)
+    jca.imported_secret(bytes(16), alias="first")
+    assert store.size() == 1
+    hsm.hsm.generate_key(hsm.session, "AES_KEY_GEN", {"LABEL": "elsewhere", "TOKEN": True})
+    listed = java("java.util.Collections").list
+    assert [str(alias) for alias in listed(store.aliases())] == ["first"]
+    assert sorted(str(alias) for alias in listed(store.aliases())) == ["elsewhere", "first"]
+    assert store.size() == 2
+    jca.imported_secret(bytes(16), alias="second")
+    assert len(listed(store.aliases())) == 3

@@ -52,8 +52,14 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
      * All entries, asked for with the aliases: keytool goes through every alias and asks five questions about each.
      *
      * <p>What it says holds for two seconds and until this provider changes something; what it does not have is asked for.
+     *
+     * @param counted whether it was asked for to count it; then it is also what the next question for the aliases gets
      */
-    private record Listing(Map<?, ?> entries, long changes, long time) {}
+    private record Listing(Map<?, ?> entries, long changes, long time, boolean counted) {
+        boolean holds(HsmClient client) {
+            return changes == client.changes() && System.nanoTime() - time < LISTING_AGE;
+        }
+    }
 
     /** Makes one that is not loaded. */
     public CloudHsmKeyStore(HsmClient client) {
@@ -146,7 +152,7 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
     private Map<?, ?> entry(String alias) {
         required(alias);
         Listing last = listing;
-        if (last != null && last.changes() == client.changes() && System.nanoTime() - last.time() < LISTING_AGE) {
+        if (last != null && last.holds(client)) {
             Map<?, ?> listed = (Map<?, ?>) last.entries().get(alias);
             if (listed != null) {
                 return listed;
@@ -168,18 +174,18 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
     @Override
     public Certificate[] engineGetCertificateChain(String alias) {
         Map<?, ?> entry = entry(alias);
-        List<?> chain = entry == null ? List.of() : (List<?>) entry.get("chain");
-        if (chain.isEmpty() || Boolean.TRUE.equals(entry.get("is_certificate"))) {
-            return null;
-        }
-        return parse(chain);
+        List<?> chain = chain(entry);
+        return chain.isEmpty() || Boolean.TRUE.equals(entry.get("is_certificate")) ? null : parse(chain);
     }
 
     @Override
     public Certificate engineGetCertificate(String alias) {
-        Map<?, ?> entry = entry(alias);
-        List<?> chain = entry == null ? List.of() : (List<?>) entry.get("chain");
+        List<?> chain = chain(entry(alias));
         return chain.isEmpty() ? null : parse(chain.subList(0, 1))[0];
+    }
+
+    private static List<?> chain(Map<?, ?> entry) {
+        return entry == null || entry.get("chain") == null ? List.of() : (List<?>) entry.get("chain");
     }
 
     private static Certificate[] parse(List<?> chain) {
@@ -282,25 +288,31 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
         }
     }
 
-    private List<String> list() {
+    private Listing list(boolean counted) {
         long changes = client.changes();
         Map<?, ?> entries = (Map<?, ?>) ask(Operation.STORE_ENTRIES, store);
-        listing = new Listing(entries, changes, System.nanoTime());
-        List<String> aliases = new ArrayList<>();
-        for (Object alias : entries.keySet()) {
-            aliases.add((String) alias);
-        }
-        return aliases;
+        return new Listing(entries, changes, System.nanoTime(), counted);
     }
 
     @Override
     public Enumeration<String> engineAliases() {
-        return Collections.enumeration(list());
+        Listing last = listing;
+        Listing now = last != null && last.counted() && last.holds(client)
+                ? new Listing(last.entries(), last.changes(), last.time(), false)
+                : list(false);
+        listing = now;
+        List<String> aliases = new ArrayList<>(now.entries().size());
+        for (Object alias : now.entries().keySet()) {
+            aliases.add((String) alias);
+        }
+        return Collections.enumeration(aliases);
     }
 
     @Override
     public int engineSize() {
-        return list().size();
+        Listing now = list(true);
+        listing = now;
+        return now.entries().size();
     }
 
     @Override
