@@ -6,6 +6,8 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -70,12 +72,14 @@ class Stores:
         with self._open(session, handle) as store:
             return list(store.aliases())
 
-    def store_entries(self, session: Session, handle: int) -> dict[str, Fields]:
-        """Describe every entry, by alias; there may be many, so what is false, empty or unknown is left out."""
+    def store_entries(self, session: Session, handle: int) -> list[Value]:
+        """Describe every entry: what is alike in a row is described once, and what is false, empty or unknown not."""
         with self._open(session, handle) as store:
             entries = store.entries()
-        told = {entry: {name: field for name, field in _fields(entry).items() if field} for entry in {*entries.values()}}
-        return {alias: told[entry] for alias, entry in entries.items()}
+        return [
+            [{name: field for name, field in _fields(entry).items() if field}, [alias for alias, _ in alike]]
+            for entry, alike in groupby(entries.items(), key=itemgetter(1))
+        ]
 
     def store_entry(self, session: Session, handle: int, alias: str) -> Fields | None:
         """Describe one entry."""

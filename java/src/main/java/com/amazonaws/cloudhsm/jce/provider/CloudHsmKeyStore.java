@@ -34,6 +34,7 @@ import java.util.Collections;
 import java.util.Date;
 import java.util.Enumeration;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -55,7 +56,7 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
      *
      * @param counted whether it was asked for to count it; then it is also what the next question for the aliases gets
      */
-    private record Listing(Map<?, ?> entries, long changes, long time, boolean counted) {
+    private record Listing(Map<String, Map<?, ?>> entries, long changes, long time, boolean counted) {
         boolean holds(HsmClient client) {
             return changes == client.changes() && System.nanoTime() - time < LISTING_AGE;
         }
@@ -153,7 +154,7 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
         required(alias);
         Listing last = listing;
         if (last != null && last.holds(client)) {
-            Map<?, ?> listed = (Map<?, ?>) last.entries().get(alias);
+            Map<?, ?> listed = last.entries().get(alias);
             if (listed != null) {
                 return listed;
             }
@@ -290,7 +291,13 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
 
     private Listing list(boolean counted) {
         long changes = client.changes();
-        Map<?, ?> entries = (Map<?, ?>) ask(Operation.STORE_ENTRIES, store);
+        Map<String, Map<?, ?>> entries = new LinkedHashMap<>();
+        for (Object alike : (List<?>) ask(Operation.STORE_ENTRIES, store)) {
+            Map<?, ?> entry = (Map<?, ?>) ((List<?>) alike).get(0);
+            for (Object alias : (List<?>) ((List<?>) alike).get(1)) {
+                entries.put((String) alias, entry);
+            }
+        }
         return new Listing(entries, changes, System.nanoTime(), counted);
     }
 
@@ -301,11 +308,7 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
                 ? new Listing(last.entries(), last.changes(), last.time(), false)
                 : list(false);
         listing = now;
-        List<String> aliases = new ArrayList<>(now.entries().size());
-        for (Object alias : now.entries().keySet()) {
-            aliases.add((String) alias);
-        }
-        return Collections.enumeration(aliases);
+        return Collections.enumeration(now.entries().keySet());
     }
 
     @Override
