@@ -92,8 +92,13 @@ class _EventLoop:
         with self._lock:
             if self._running < len(self._threads) or not self._crowded():
                 return b""
+            # Before it is registered: the first event may come at once.
             self._lent[lent.descriptor] = lent
-            self._epoll.register(lent.descriptor, self._events)
+            try:
+                self._epoll.register(lent.descriptor, self._events)
+            except OSError:
+                del self._lent[lent.descriptor]
+                raise
         lent.back.acquire()
         if lent.unsent:
             lent.socket.sendall(lent.unsent)
