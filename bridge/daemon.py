@@ -23,7 +23,7 @@ from types import FrameType
 from bridge import codec, repetition
 from bridge.codec import Value
 from bridge.dispatch import Dispatcher
-from bridge.eventloop import LOOK, EventLoops
+from bridge.eventloop import CHUNK, LOOK, EventLoops
 from bridge.hardening import harden
 from bridge.logs import logging_to
 from bridge.metrics import LOOPBACK, served
@@ -37,11 +37,6 @@ FRAME_SECONDS = 30
 """How long a peer may take to send a frame it has begun, or to take an answer, in seconds."""
 STOP_SECONDS = 5.0
 """How long answers under way are waited for at the end, in seconds."""
-_CHUNK = 64 * 1024
-"""What is read at a time, in bytes; so a frame that claims more costs no more memory than was sent.
-
-From 128 KiB on glibc maps fresh memory for each read, whatever arrives: seven times the cost of reading a short frame.
-"""
 
 _log = logging.getLogger("hsmbridge.daemon")
 
@@ -181,7 +176,7 @@ class _Peer:
         self._loops = loops
         self._gone = gone
         self._span: Span | None = None
-        self._steady = False
+        self._lend: Span | None = None
         # The kernel's time-outs, not settimeout: that costs a poll(2) for every read and write.
         limit = struct.pack("ll", FRAME_SECONDS, 0)
         connected.setblocking(True)
@@ -229,7 +224,7 @@ class _Peer:
     def _look(self, frame: bytes) -> None:
         """Note what the peer is doing: what it was doing at the last look too makes it one to lend."""
         span = repetition.span(frame, self._connection.sessions)
-        self._steady = span is not None and span is self._span
+        self._lend = span if span is self._span else None
         if span is not self._span:
             self._loops.leave(self._socket)
             self._span = span
@@ -255,13 +250,12 @@ class _Peer:
 
     def _receive(self) -> bytes:
         """Return what comes next, nothing at the end of the stream."""
-        if self._steady and self._span is not None:
-            self._steady = False
-            if received := self._loops.serve(self._socket, self._connection.sessions, self._span):
-                return received
+        span, self._lend = self._lend, None
+        if span is not None and (received := self._loops.serve(self._socket, self._connection.sessions, span)):
+            return received
         while True:
             try:
-                return self._socket.recv(_CHUNK)
+                return self._socket.recv(CHUNK)
             except BlockingIOError:
                 continue  # Idle between frames, which is allowed.
 
@@ -270,7 +264,7 @@ class _Peer:
         deadline = time.monotonic() + FRAME_SECONDS
         buffer = bytearray(pending)
         while len(buffer) < length:
-            part = self._socket.recv(min(length - len(buffer), _CHUNK))
+            part = self._socket.recv(min(length - len(buffer), CHUNK))
             if not part:
                 raise ConnectionResetError("the peer ended inside a frame")
             if time.monotonic() > deadline:

@@ -1,6 +1,6 @@
 """``make bench``: one run, one table with ratios, a JSON file beside it, and the charts of ``docs/performance.md``.
 
-Every provider runs the same Java program (``Bench.java``) through the JCA, in its own JVM: a window to warm up, then
+Every provider runs the same Java program (``Bench.java``) through the JCA, in its own JVM: windows to warm up, then
 several whose median counts, all of them in turn. Run it on a machine that does nothing else.
 """
 

@@ -13,6 +13,7 @@ import pytest
 from bridge.client import Channel, Client, LocalChannel, SocketChannel
 from bridge.daemon import Server
 from bridge.dispatch import Dispatcher
+from bridge.paths import socket_path
 from bridge.pytest_plugin import USER
 from hsmcore import Hsm
 
@@ -63,14 +64,24 @@ def reached(core: Hsm, kind: str) -> Iterator[Carrier]:
         dispatcher = Dispatcher(core)
         yield Carrier("local", home, lambda: LocalChannel(dispatcher.connect()))
         return
-    path = home / "hsm.sock"
-    server = Server(core, path)
+    with served(core) as home:
+        yield Carrier("socket", home, lambda: SocketChannel(socket_path(home), 20.0))
+
+
+@contextmanager
+def served(core: Hsm) -> Iterator[Path]:
+    """Give the directory of an HSM with a server at its socket."""
+    home = Path(str(core.status()["home"]))
+    server = Server(core, socket_path(home))
     thread = threading.Thread(target=server.serve)
     thread.start()
-    yield Carrier("socket", home, lambda: SocketChannel(path, 20.0))
-    server.stop()
-    thread.join(20)
-    server.close()
+    try:
+        yield home
+    finally:
+        server.stop()
+        thread.join(20)
+        assert not thread.is_alive()
+        server.close()
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,29 +22,14 @@ from bridge.client import Client, DaemonUnreachable
 from bridge.paths import socket_path
 from hsmcore import Hsm, errors
 
-from .conftest import PASSWORD
+from .conftest import PASSWORD, served
 
 _STATUS = codec.encode_request(4, 0, 1, ())
 
 
-@contextmanager
-def _served(core: Hsm) -> Iterator[Path]:
-    home = Path(str(core.status()["home"]))
-    server = daemon.Server(core, socket_path(home))
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    try:
-        yield home
-    finally:
-        server.stop()
-        thread.join(20)
-        assert not thread.is_alive()
-        server.close()
-
-
 @pytest.fixture
 def home(core: Hsm) -> Iterator[Path]:
-    with _served(core) as home:
+    with served(core) as home:
         yield home
 
 
@@ -166,7 +150,7 @@ def test_a_frame_that_stops_half_way_holds_up_nobody(home: Path, bystander: Clie
 
 def test_a_slow_peer_is_given_up(core: Hsm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(daemon, "FRAME_SECONDS", 1)
-    with _served(core) as home, _raw(home) as silent, _raw(home) as dripping, Client.connect(home) as idle:
+    with served(core) as home, _raw(home) as silent, _raw(home) as dripping, Client.connect(home) as idle:
         silent.sendall(_STATUS[:10])
         dripping.sendall(struct.pack(">I", 1000))
         began = time.monotonic()
@@ -200,7 +184,7 @@ def test_a_peer_that_takes_no_answers_holds_up_nobody(home: Path, bystander: Cli
 
 def test_the_number_of_connections_has_a_limit(core: Hsm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(daemon, "MAX_CONNECTIONS", 3)
-    with _served(core) as home:
+    with served(core) as home:
         clients = [Client.connect(home) for _ in range(3)]
         with _raw(home) as refused:
             assert _answer(refused)[0] == errors.OperationLimit.code
@@ -241,7 +225,7 @@ def test_a_stale_socket_is_replaced(core: Hsm) -> None:
     path = socket_path(Path(str(core.status()["home"])))
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(path))
-    with _served(core) as home, Client.connect(home) as client:
+    with served(core) as home, Client.connect(home) as client:
         client.call("STATUS")
     assert not path.exists()
 

@@ -18,32 +18,16 @@ from typing import Any, Self
 import pytest
 
 from bridge import codec, eventloop
-from bridge.daemon import Server
 from bridge.operations import NUMBERS
 from bridge.paths import socket_path
 from bridge.pytest_plugin import USER
 from hsmcore import Hsm, errors
 
-from .conftest import PASSWORD
+from .conftest import PASSWORD, served
 
 _P256 = bytes.fromhex("06082a8648ce3d030107")
 """The curve's object identifier in DER."""
 _STATUS = codec.encode_request(NUMBERS["STATUS"], 0, 7, ())
-
-
-@contextmanager
-def _served(core: Hsm) -> Iterator[Path]:
-    home = Path(str(core.status()["home"]))
-    server = Server(core, socket_path(home))
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    try:
-        yield home
-    finally:
-        server.stop()
-        thread.join(20)
-        assert not thread.is_alive()
-        server.close()
 
 
 @contextmanager
@@ -63,7 +47,7 @@ def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def home(core: Hsm) -> Iterator[Path]:
-    with _served(core) as home, _crowd(home):
+    with served(core) as home, _crowd(home):
         yield home
 
 
@@ -255,17 +239,19 @@ def test_a_loop_that_fails_costs_speed_only(home: Path, rounds: Counter[str], mo
     with _Peer(home) as one, _Peer(home) as other:
         for peer in (one, other):
             peer.lent(rounds, peer.short)
-        monkeypatch.setattr(eventloop, "_CHUNK", "no length")
+        monkeypatch.setattr(eventloop, "CHUNK", "no length")
         expected = one.mac(b"x")
+        rounds.clear()
         for peer in (one, other):
             for _ in range(3 * eventloop.LOOK):
                 peer.repeat(peer.short, b"x")
         assert one.repeat(one.short, b"x") == expected
+        assert not rounds
 
 
 def test_the_daemon_stops_while_connections_are_lent(core: Hsm, rounds: Counter[str]) -> None:
     before = threading.active_count()
-    with _served(core) as home, _crowd(home):
+    with served(core) as home, _crowd(home):
         short, longer = _Peer(home), _Peer(home)
         short.lent(rounds, short.short)
         longer.lent(rounds, longer.longer)
@@ -276,7 +262,7 @@ def test_the_daemon_stops_while_connections_are_lent(core: Hsm, rounds: Counter[
 
 
 def test_few_clients_have_threads_of_their_own(core: Hsm, rounds: Counter[str]) -> None:
-    with _served(core) as home:
+    with served(core) as home:
         before = core.status()["sessions"]
         with _Peer(home) as one, _Peer(home) as two:
             for _ in range(100):
@@ -340,7 +326,7 @@ def test_system_calls_of_a_repeated_use(core: Hsm) -> None:
 
     threading.setprofile(profile)
     try:
-        with _served(core) as home, _Peer(home) as peer:
+        with served(core) as home, _Peer(home) as peer:
             for number in (peer.short, peer.longer):
                 assert each(peer, number) == {"recv": 1, "sendall": 1}
             with _crowd(home):
