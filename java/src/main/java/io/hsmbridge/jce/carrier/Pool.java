@@ -2,11 +2,15 @@ package io.hsmbridge.jce.carrier;
 
 import java.util.concurrent.ConcurrentLinkedDeque;
 import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 
 /** A bounded number of things that cost too much to make for each use. Safe for use by many threads. */
 final class Pool<T> {
+    /** How long to wait for one, in milliseconds. */
+    private static final long PATIENCE = 100;
+
     private final Supplier<T> maker;
     private final Semaphore free;
     private final ConcurrentLinkedDeque<T> idle = new ConcurrentLinkedDeque<>();
@@ -17,12 +21,11 @@ final class Pool<T> {
         free = new Semaphore(most);
     }
 
-    /** Waits for one that is not in use, and {@link #giveBack} must follow; null if there are to be no more. */
+    /** Waits a little for one that is not in use, and {@link #giveBack} must follow; null if there is none. */
     T take() {
-        if (closed) {
+        if (closed || !permitted()) {
             return null;
         }
-        free.acquireUninterruptibly();
         T one = idle.pollFirst();
         try {
             return one != null ? one : (one = maker.get());
@@ -30,6 +33,16 @@ final class Pool<T> {
             if (one == null) {
                 free.release();
             }
+        }
+    }
+
+    /** An exchange takes a millisecond; those of an HSM that hangs must not hold up what goes to another. */
+    private boolean permitted() {
+        try {
+            return free.tryAcquire(PATIENCE, TimeUnit.MILLISECONDS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return false;
         }
     }
 
