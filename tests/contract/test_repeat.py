@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bridge import codec
 from bridge.client import Client
 from bridge.operations import NUMBERS
-from hsmcore import errors
+from hsmcore import Hsm, errors
 from hsmcore.counts import TURNS
 
 from .conftest import Carrier
@@ -101,7 +101,7 @@ def test_signatures(client: Client) -> None:
 
 
 @pytest.mark.parametrize("mechanism", _KEYS)
-def test_the_key_changes(client: Client, mechanism: str) -> None:
+def test_the_key_changes(core: Hsm, client: Client, mechanism: str) -> None:
     key = _key(client, _KEYS[mechanism])
     operation, permission = ("SIGN", "SIGN") if mechanism == "HMAC_SHA256" else ("ENCRYPT", "ENCRYPT")
     number, _ = _in_full(client, operation, key, mechanism, None, b"data")
@@ -114,6 +114,9 @@ def test_the_key_changes(client: Client, mechanism: str) -> None:
     assert again > number
     client.call("DESTROY_KEY", key)
     assert _repeat(client, again, b"", b"data")[0] == NOT_REPEATED
+    session = core.session(client.session)
+    assert not session.shortcuts
+    assert not session.brief, "what is forgotten takes no memory"
 
 
 def test_a_number_belongs_to_its_session(carrier: Carrier) -> None:
