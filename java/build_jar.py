@@ -69,7 +69,7 @@ def compile_sources(root: Path, target: Path, *options: str) -> None:
 def write_services(root: Path, target: Path) -> None:
     """Write the services resource from the core's mechanism table."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(_run([sys.executable, "-m", "hsmcore.mechanisms"], root), encoding="utf-8")
+    target.write_text(_run([sys.executable, "-m", "hsmcore.tables.mechanisms"], root), encoding="utf-8")
 
 
 def find_javac() -> str:

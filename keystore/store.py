@@ -16,10 +16,10 @@ from keystore.certificates import checked_chain, public_key_of
 from keystore.entries import Entry, FileEntry, Kind
 
 if TYPE_CHECKING:
-    from hsmcore.attributes import Value
     from hsmcore.hsm import Hsm
-    from hsmcore.keys import KeyRecord
-    from hsmcore.sessions import Session
+    from hsmcore.keys.records import KeyRecord
+    from hsmcore.sessions.session import Session
+    from hsmcore.tables.attributes import Value
 
 _PRIVATE, _PUBLIC = "PRIVATE_KEY", "PUBLIC_KEY"
 _ONE, _SEVERAL = Entry(is_key=True, is_certificate=False), Entry(is_key=False, is_certificate=False)

@@ -6,7 +6,7 @@ import base64
 import json
 from pathlib import Path
 
-from .core.judge import openssl
+from tests.hsmcore.judge import openssl
 
 _SIGN = ("pkeyutl", "-sign", "-pkeyopt", "digest:sha256")
 """The 32 bytes of a token are the digest; ``dgst -sign`` would hash them again."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from bridge.client import Client, DaemonUnreachable
+from bridge.carriers.client import Client, DaemonUnreachable
 
 ADMIN = "admin"
 """Name of the user that ``hsm init`` makes, and of its role."""

@@ -12,13 +12,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from bridge.carriers.client import Client
 from bridge.cli import tables
 from bridge.cli.access import as_admin
-from bridge.client import Client
-from bridge.codec import Value
+from bridge.protocol.codec import Value
 
 if TYPE_CHECKING:
-    from hsmcore.chain import AuditRow
+    from hsmcore.storage.rows import AuditRow
 
 _COLUMNS = {
     "number": "no.",
@@ -127,14 +127,14 @@ def _entries(client: Client, first: int, limit: int) -> Iterator[Entry]:
 
 
 def _write(entries: Iterator[Entry], stream: IO[str], form: str) -> None:
-    from hsmcore.chain import text_form
+    from hsmcore.audit.chain import text_form
 
     for entry in entries:
         stream.write(json.dumps(entry) + "\n" if form == "json" else text_form(_row(entry)) + "\n")
 
 
 def _row(entry: Entry) -> AuditRow:
-    from hsmcore.chain import AuditRow
+    from hsmcore.storage.rows import AuditRow
 
     values: dict[str, Any] = {**entry, "previous": b"", "hash": b""}
     return AuditRow(**values)
@@ -142,7 +142,7 @@ def _row(entry: Entry) -> AuditRow:
 
 def _columns(entry: Entry) -> Entry:
     """Return what the table shows of an entry."""
-    from hsmcore.events import response_text
+    from hsmcore.audit.events import response_text
 
     row = _row(entry)
     moment = datetime.fromtimestamp(row.time // 1_000_000, UTC)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bridge.cli import audit, cloudhsm, daemon, initialize, keys, keystores, tools, users
-from bridge.paths import default_home
+from bridge.process.paths import default_home
 from hsmcore.errors import (
     AccountLocked,
     AuthenticationFailed,

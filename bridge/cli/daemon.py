@@ -17,10 +17,10 @@ from tempfile import TemporaryFile
 
 import click
 
+from bridge.carriers.client import Client, DaemonUnreachable
 from bridge.cli.access import passphrase
-from bridge.client import Client, DaemonUnreachable
-from bridge.codec import Value
-from bridge.paths import log_path, socket_path
+from bridge.process.paths import log_path, socket_path
+from bridge.protocol.codec import Value
 from hsmcore.errors import HsmError, StateError
 
 _START_SECONDS = 60.0
@@ -29,7 +29,7 @@ _STOP_SECONDS = 15.0
 """How long a daemon may take to end, in seconds; it lets answers under way finish for 5."""
 _READY = b"ready"
 _LEVELS = ("error", "warn", "info", "debug")
-"""As ``bridge.logs.LEVELS``, which this module does not load."""
+"""As ``bridge.process.logs.LEVELS``, which this module does not load."""
 _SECRETS = ("HSM_USER", "HSM_PASSWORD", "HSM_ADMIN_PASSWORD", "HSM_PASSPHRASE")
 
 
@@ -158,12 +158,12 @@ def _serve(
     home: Path, given: bytes | None, ready: Callable[[], None], log_level: str, metrics_port: int | None
 ) -> None:  # fmt: skip
     # Imported here: it loads the core, which no other command of this module needs.
-    from bridge import daemon
+    from bridge.carriers import unix
 
     os.chdir("/")
     for name in _SECRETS:
         os.environ.pop(name, None)
-    daemon.run(home, passphrase=given, ready=ready, log_level=log_level, metrics_port=metrics_port)
+    unix.run(home, passphrase=given, ready=ready, log_level=log_level, metrics_port=metrics_port)
 
 
 def _notify_systemd() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bridge.carriers.client import Client
 from bridge.cli.reports import EXPORTED, REFUSED, Row, type_name
 from bridge.cli.tables import maps
-from bridge.client import Client
-from bridge.codec import Value
+from bridge.protocol.codec import Value
 from hsmcore.errors import KeyStoreEntry, KeyUseError
 from keystore.foreign import OwnKey, Reason, Refused
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bridge.carriers.client import Client
 from bridge.cli.reports import IMPORTABLE, IMPORTED, LEFT_OUT, REFUSED, THERE, Row, type_name
 from bridge.cli.tables import maps
-from bridge.client import Client
-from bridge.codec import Value
+from bridge.protocol.codec import Value
 from hsmcore.errors import ForeignKeyPassword, ForeignKeyUnreadable, HsmError, KeyStoreError, KeyUseError, RequestError
 from keystore.foreign import Candidate, Found, Reason, Refused, check_chain, judge
 from keystore.foreign.model import Opened

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from bridge.cli.access import ADMIN, CRYPTO_USER, first_line, passphrase
-from bridge.paths import socket_path
+from bridge.process.paths import socket_path
 
 
 @click.command("init")
@@ -103,7 +103,7 @@ def _crypto_user() -> tuple[str, bytes]:
         missing = "HSM_PASSWORD" if user else "HSM_USER"
         raise click.UsageError(f"{missing} is not set; a crypto user needs both HSM_USER and HSM_PASSWORD")
     if user:
-        from hsmcore.users import check_password, normal_name
+        from hsmcore.users.accounts import check_password, normal_name
 
         # Checked before anything is made, so that a refused name or password leaves nothing behind.
         normal_name(user)

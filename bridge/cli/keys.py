@@ -8,7 +8,7 @@ import click
 
 from bridge.cli import cloudhsm, tables
 from bridge.cli.access import as_user
-from bridge.codec import Value
+from bridge.protocol.codec import Value
 
 _COLUMNS = {
     "HANDLE": "handle",

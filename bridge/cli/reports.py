@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import click
 
 from bridge.cli import tables
-from bridge.codec import Value
+from bridge.protocol.codec import Value
 
 INCOMPLETE = 3
 """Exit code where some entries were refused and the others were taken."""

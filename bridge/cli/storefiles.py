@@ -13,8 +13,8 @@ from typing import TypeVar
 
 import click
 
+from bridge.carriers.client import Client
 from bridge.cli.access import first_line, new_password, secret
-from bridge.client import Client
 
 FILE_PASSWORD, STORE_PASSWORD, KEY_PASSWORD = "HSM_FILE_PASSWORD", "HSM_KEYSTORE_PASSWORD", "HSM_KEY_PASSWORD"
 PRIVATE = 0o600

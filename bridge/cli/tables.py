@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from bridge.codec import Value
+from bridge.protocol.codec import Value
 
 _WIDTH_OF_A_PIPE = 240
 """Columns assumed where no terminal says: so that lines in a pipe or a file are not cut."""

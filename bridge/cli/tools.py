@@ -8,12 +8,12 @@ import click
 
 from bridge.cli.access import passphrase
 from bridge.cli.passing import Words
-from bridge.paths import socket_path
+from bridge.process.paths import socket_path
 
 
 def _launch(context: click.Context, tool: str) -> None:
     # Imported here: nothing else needs the launcher.
-    from bridge.launcher import launch
+    from bridge.launcher.launcher import launch
 
     context.exit(launch(tool, context.args, context.obj, passphrase=passphrase()))
 
@@ -36,8 +36,8 @@ def jar(home: Path, folder: Path | None) -> None:
       sudo env HSM_HOME=$HSM_HOME hsm jar --install /opt/cloudhsm
     """
     # Imported here: it loads JPype, which most commands do without.
-    from bridge.installation import install
-    from bridge.jvm import provider_jar
+    from bridge.carriers.jvm import provider_jar
+    from bridge.launcher.installation import install
 
     found = provider_jar()
     for path in [found] if folder is None else install(folder.absolute(), found, socket_path(home)):

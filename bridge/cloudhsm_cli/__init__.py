@@ -13,6 +13,6 @@ import sys
 def main() -> None:
     """Run the ``cloudhsm-cli`` command line of this process and exit."""
     from bridge.cloudhsm_cli.entry import run_words
-    from bridge.paths import default_home
+    from bridge.process.paths import default_home
 
     sys.exit(run_words(sys.argv[1:], default_home()))

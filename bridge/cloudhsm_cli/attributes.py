@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge.cloudhsm_cli.table import Failure
-from bridge.codec import Value
-from hsmcore.mechanisms import CURVES as CURVE_OIDS
-from hsmcore.mechanisms import ED25519
+from bridge.protocol.codec import Value
+from hsmcore.tables.mechanisms import CURVES as CURVE_OIDS
+from hsmcore.tables.mechanisms import ED25519
 
 Fields = Mapping[str, Value]
 

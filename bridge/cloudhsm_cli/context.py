@@ -9,10 +9,10 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Self
 
+from bridge.carriers.client import Client, DaemonUnreachable
 from bridge.cli.access import connected
-from bridge.client import Client, DaemonUnreachable
 from bridge.cloudhsm_cli.table import Failure
-from bridge.codec import Value
+from bridge.protocol.codec import Value
 
 
 class Context:

@@ -13,7 +13,7 @@ from bridge.cloudhsm_cli.commands import PARSER
 from bridge.cloudhsm_cli.context import Context
 from bridge.cloudhsm_cli.run import Answer, run
 from bridge.cloudhsm_cli.table import PROGRAM, Failure
-from bridge.handlers import server_version
+from bridge.server.handlers import server_version
 
 _HELP = ("-h", "--help")
 

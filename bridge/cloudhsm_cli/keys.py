@@ -11,7 +11,7 @@ from bridge.cloudhsm_cli.quorum import approve
 from bridge.cloudhsm_cli.reference_pem import reference_pem
 from bridge.cloudhsm_cli.selecting import described, keys, one_key, read_filter
 from bridge.cloudhsm_cli.table import ADMIN, Data, Failure, Values
-from bridge.codec import Value
+from bridge.protocol.codec import Value
 from hsmcore.errors import HsmError
 
 MAX_QUORUM = 8

@@ -7,7 +7,7 @@ from bridge.cloudhsm_cli.attributes import reference
 from bridge.cloudhsm_cli.context import Context
 from bridge.cloudhsm_cli.selecting import one_key
 from bridge.cloudhsm_cli.table import Data, Values
-from bridge.codec import Value
+from bridge.protocol.codec import Value
 
 
 def approve(context: Context, values: Values, option: str = "approval") -> None:

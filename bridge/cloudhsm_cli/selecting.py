@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from bridge.cloudhsm_cli.attributes import Fields, key_types, read_pairs
 from bridge.cloudhsm_cli.context import Context
 from bridge.cloudhsm_cli.table import Failure
-from bridge.codec import Value
+from bridge.protocol.codec import Value
 
 _REFERENCE = "key-reference="
 _DIGITS = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,19}", re.ASCII)

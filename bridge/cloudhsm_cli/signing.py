@@ -16,7 +16,7 @@ from bridge.cloudhsm_cli.context import Context
 from bridge.cloudhsm_cli.quorum import approve
 from bridge.cloudhsm_cli.selecting import one_key
 from bridge.cloudhsm_cli.table import Data, Failure, Values
-from bridge.codec import Value
+from bridge.protocol.codec import Value
 
 HASHES = ("sha1", "sha224", "sha256", "sha384", "sha512")
 

@@ -6,7 +6,7 @@ from bridge.cloudhsm_cli import files
 from bridge.cloudhsm_cli.context import Context, ask, new_password, password
 from bridge.cloudhsm_cli.quorum import approve
 from bridge.cloudhsm_cli.table import Data, Failure, Values
-from bridge.codec import Value
+from bridge.protocol.codec import Value
 
 _SIGNED_PATH = "Enter signed token file path (press enter if same as the unsigned token file):"
 _KEY_PATH = "Enter public key PEM file path:"

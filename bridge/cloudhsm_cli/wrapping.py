@@ -13,7 +13,7 @@ from bridge.cloudhsm_cli.keys import NO_USES, SECRET_USES, sharing, wishes, with
 from bridge.cloudhsm_cli.quorum import approve
 from bridge.cloudhsm_cli.selecting import described, one_key
 from bridge.cloudhsm_cli.table import Data, Failure, Handler, Values
-from bridge.codec import Value
+from bridge.protocol.codec import Value
 
 TAG_BITS = ("64", "96", "104", "112", "120", "128")
 """Lengths of an AES-GCM tag in bits (SP 800-38D 5.2.1.2, without the shortest)."""

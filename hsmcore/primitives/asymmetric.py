@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 from cryptography.hazmat.primitives.hashes import SHAKE256, HashAlgorithm
 
 from hsmcore.errors import DataLengthInvalid, MechanismParameterInvalid, PaddingInvalid
-from hsmcore.mechanisms import Mechanism
 from hsmcore.primitives.parameters import Parameters, bytes_parameter, chosen_hash, hash_named, number_parameter
+from hsmcore.tables.mechanisms import Mechanism
 
 Encrypt = Callable[[Parameters, bytes], tuple[bytes, None]]
 Decrypt = Callable[[Parameters, bytes], bytes]

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFCMAC, CounterLocation,
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 
 from hsmcore.errors import KeyMaterialInvalid, KeyTypeInconsistent, MechanismParameterInvalid
-from hsmcore.mechanisms import Mechanism
 from hsmcore.primitives.keyforms import open_public
 from hsmcore.primitives.parameters import Parameters, bytes_parameter, hash_named, number_parameter
+from hsmcore.tables.mechanisms import Mechanism
 
 Derive = Callable[[Parameters, int], bytes]
 

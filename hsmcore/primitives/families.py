@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from hsmcore.errors import MechanismInvalid
-from hsmcore.mechanisms import Mechanism, Operation
 from hsmcore.primitives import asymmetric, derivation, macs, message_signatures, symmetric, wrapping
 from hsmcore.primitives.keyforms import OpenedKey
 from hsmcore.primitives.parameters import Parameters
+from hsmcore.tables.mechanisms import Mechanism, Operation
 
 Run = Callable[..., Any]
 """An operation with its key bound: parameters and data (VERIFY: and signature; DERIVE: a length) in, the result out."""

@@ -10,8 +10,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 
 from hsmcore.errors import AttributeInvalid, KeyMaterialInvalid, KeySizeInvalid
-from hsmcore.mechanisms import EXPONENT, KEY_SIZES, KeyType
 from hsmcore.primitives.keyforms import CURVES, KeyFacts, PrivateKey, check_rsa_size, private_facts
+from hsmcore.tables.mechanisms import EXPONENT, KEY_SIZES, KeyType
 
 MAX_SECRET = 3583
 """Bytes in an imported generic secret; CloudHSM stores fewer than 3584, and uses at most 800 for an HMAC."""

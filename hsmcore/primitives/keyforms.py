@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
 )
 
-from hsmcore import mechanisms
 from hsmcore.errors import KeyMaterialInvalid, KeySizeInvalid
-from hsmcore.mechanisms import EXPONENT, KEY_SIZES, KeyType
+from hsmcore.tables import mechanisms
+from hsmcore.tables.mechanisms import EXPONENT, KEY_SIZES, KeyType
 
 _MlDsaPrivate = mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey
 MlDsaPublic = mldsa.MLDSA44PublicKey | mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey

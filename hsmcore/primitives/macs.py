@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.cmac import CMAC
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from hsmcore.errors import KeyFunctionNotPermitted
-from hsmcore.mechanisms import MAX_HMAC_KEY, Mechanism
 from hsmcore.primitives.parameters import Parameters, hash_named
+from hsmcore.tables.mechanisms import MAX_HMAC_KEY, Mechanism
 
 
 class MacStream:

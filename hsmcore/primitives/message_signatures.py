@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from hsmcore.errors import DataLengthInvalid
-from hsmcore.mechanisms import Mechanism
 from hsmcore.primitives.asymmetric import Sign, Verify, holds
 from hsmcore.primitives.parameters import Parameters
+from hsmcore.tables.mechanisms import Mechanism
 
 MU = 64
 """Bytes in a message representative that the caller computed (FIPS 204 6.2)."""

@@ -8,7 +8,7 @@ from typing import NoReturn
 from cryptography.hazmat.primitives import hashes
 
 from hsmcore.errors import MechanismParameterInvalid
-from hsmcore.mechanisms import HASHES
+from hsmcore.tables.mechanisms import HASHES
 
 Parameters = Mapping[str, object] | None
 

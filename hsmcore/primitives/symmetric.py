@@ -19,8 +19,8 @@ from hsmcore.errors import (
     PaddingInvalid,
     TagMismatch,
 )
-from hsmcore.mechanisms import Mechanism
 from hsmcore.primitives.parameters import Parameters, bytes_parameter, number_parameter
+from hsmcore.tables.mechanisms import Mechanism
 
 GCM_IV, GCM_TAG = 12, 16
 """Bytes in an IV that the HSM makes, and in a tag, which follows the ciphertext."""

@@ -14,11 +14,11 @@ from pyasn1.codec.ber import decoder
 from pyasn1.error import PyAsn1Error
 from pyasn1_modules import rfc5958
 
-from hsmcore import making
-from hsmcore.attributes import PRIVATE, Value
 from hsmcore.errors import AttributeInvalid, HsmError, KeySizeInvalid, KeyStoreEntry
+from hsmcore.keys import generation
 from hsmcore.primitives.keyforms import CURVES
 from hsmcore.settings import Settings
+from hsmcore.tables.attributes import PRIVATE, Value
 from keystore.certificates import checked_chain, public_key_of
 from keystore.foreign.model import Opened, Reason, Refused
 
@@ -75,7 +75,7 @@ def judge(alias: str, key: Opened, chain: Sequence[bytes], wishes: Mapping[str, 
         "OBJECT_CLASS": key.object_class, "KEY_TYPE": key_type, "LABEL": alias, "TOKEN": True, **wishes,
     }  # fmt: skip
     try:
-        new = making.read(attributes, key.material, Settings())
+        new = generation.read(attributes, key.material, Settings())
     except AttributeInvalid as error:
         raise Refused(Reason.ALIAS, str(error)) from error
     except KeySizeInvalid as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from hsmcore.attributes import PRIVATE, SECRET
+from hsmcore.tables.attributes import PRIVATE, SECRET
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hsmcore import Hsm
-from hsmcore.multipart import MAX_OPERATIONS
-from hsmcore.sessions import Session
+from hsmcore.crypto.streams import MAX_OPERATIONS
+from hsmcore.sessions.session import Session
 from tests.bench.growth import milliseconds, site
 
 SIZES = (1, 10, 100, MAX_OPERATIONS - 1)

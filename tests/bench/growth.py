@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hsmcore import Hsm
-from hsmcore.events import EVENTS
-from hsmcore.making import generate_secret
+from hsmcore.audit.events import EVENTS
+from hsmcore.keys.generation import generate_secret
 from tests.bench.subjects import HSM, daemon, jar, site
 
 SIZES = (10, 1_000, 16_666, 100_000)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge.jvm import provider_jar
+from bridge.carriers.jvm import provider_jar
 from tests.site import Site
 
 STORE_PASSWORD = "changeit"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.jvm import provider_jar
+from bridge.carriers.jvm import provider_jar
 from tests.consumers import libraries
 from tests.consumers.application import STORE_PASSWORD, Application, compiled, copied
 from tests.consumers.openssl import certificates

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.jvm import provider_jar
+from bridge.carriers.jvm import provider_jar
 from tests.consumers.application import STORE_PASSWORD, Application, java_tool
 from tests.consumers.conftest import KEYS
 from tests.requirements import tool

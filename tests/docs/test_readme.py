@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bridge.jvm import provider_jar
+from bridge.carriers.jvm import provider_jar
 
 README = Path(__file__).parents[2] / "README.md"
 

@@ -6,8 +6,8 @@ import random
 import struct
 from collections.abc import Iterator
 
-from bridge import codec
-from bridge.operations import OPERATIONS
+from bridge.protocol import codec
+from bridge.protocol.operations import OPERATIONS
 
 _SAMPLES: dict[type, object] = {
     type(None): None, bool: True, int: 1, bytes: b"x", str: "x", list: [b"x"], dict: {"LABEL": "x"},

@@ -8,9 +8,9 @@ import socket
 from collections import Counter
 from pathlib import Path
 
-from bridge import codec
-from bridge.client import Client
-from bridge.paths import socket_path
+from bridge.carriers.client import Client
+from bridge.process.paths import socket_path
+from bridge.protocol import codec
 from hsmcore import errors
 from tests.conftest import Tally
 from tests.site import ADMIN_PASSWORD, PASSWORD, Site

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 
-from bridge.client import Client
+from bridge.carriers.client import Client
 from hsmcore.errors import HsmError
 from tests.conftest import Tally
 from tests.site import PASSWORD, Site

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.client import Client
+from bridge.carriers.client import Client
 from tests.site import PASSWORD, Site
 
 _UNIT = Path(__file__).parents[2] / "packaging" / "hsmbridge.service"

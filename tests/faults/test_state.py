@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.client import Client
+from bridge.carriers.client import Client
 from hsmcore import Hsm
 from hsmcore.errors import HsmError, StateLocked, StateMissing, StateVersion, StoreDamaged, StoreFull
 from tests.site import PASSWORD, Site

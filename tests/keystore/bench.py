@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bridge.pytest_plugin import USER
 from hsmcore import Hsm
-from hsmcore.keys import KeyRecord
-from hsmcore.sessions import Session
+from hsmcore.keys.records import KeyRecord
+from hsmcore.sessions.session import Session
 from keystore import KeyStore
 
 PASSWORD = "keystore-pass-1"

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
 
 from bridge.pytest_plugin import USER, fresh_hsm
-from hsmcore.keys import KeyRecord
+from hsmcore.keys.records import KeyRecord
 from tests.keystore.bench import PASSWORD, Bench
 
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from hsmcore.errors import KeyAmbiguous, KeyNotFound, KeyStoreEntry, KeyStorePassword
-from hsmcore.keys import KeyRecord
+from hsmcore.keys.records import KeyRecord
 from tests.keystore.bench import Bench
 
 Certify = Callable[[KeyRecord], bytes]

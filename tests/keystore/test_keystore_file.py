@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsmcore.errors import KeyStoreDamaged, KeyStoreError, KeyStorePassword
-from hsmcore.keys import KeyRecord
+from hsmcore.keys.records import KeyRecord
 from keystore import file as key_store_file
 from keystore.entries import FileEntry, Kind
 from tests.keystore.bench import Bench

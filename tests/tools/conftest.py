@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.jvm import provider_jar
+from bridge.carriers.jvm import provider_jar
 from tests.site import Site, fresh_site
 
 PROVIDER = "com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider"

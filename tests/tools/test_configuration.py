@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from bridge.jvm import provider_jar
-from bridge.paths import socket_path
+from bridge.carriers.jvm import provider_jar
+from bridge.process.paths import socket_path
 from tests.site import PASSWORD, Site, fresh_site
 
 from .conftest import Desk

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from bridge.jvm import provider_jar
+from bridge.carriers.jvm import provider_jar
 
 from .conftest import Desk
 

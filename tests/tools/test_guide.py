@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from bridge.jvm import provider_jar
+from bridge.carriers.jvm import provider_jar
 
 from .conftest import Desk
 from .test_registration import by_java_security

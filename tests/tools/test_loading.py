@@ -9,7 +9,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 
-from bridge.jvm import provider_jar
+from bridge.carriers.jvm import provider_jar
 from tests.site import Site, fresh_site
 
 from .conftest import Desk

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 
-from bridge.jvm import provider_jar
+from bridge.carriers.jvm import provider_jar
 from tests.site import PASSWORD, Site
 
 from .conftest import Desk

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.jvm import provider_jar
-from bridge.paths import socket_path
+from bridge.carriers.jvm import provider_jar
+from bridge.process.paths import socket_path
 
 from .conftest import Desk
 

@@ -1,0 +1,1 @@
+"""Carriers of the protocol: in-process through JPype, and the Unix socket."""

@@ -1,0 +1,166 @@
+"""The Python client: the protocol's operations by name, over the daemon's socket or straight into a dispatcher."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from bridge.process.paths import socket_path
+from bridge.protocol import codec
+from bridge.protocol.codec import Value
+from bridge.protocol.operations import NUMBERS
+from hsmcore.errors import HsmError, MalformedRequest
+
+if TYPE_CHECKING:
+    from bridge.server.dispatch import Connection
+    from hsmcore.hsm import Hsm
+
+TIMEOUT = 120.0
+"""How long a client waits for one answer, in seconds; generating a 4096-bit RSA key takes a few."""
+
+
+class DaemonUnreachable(HsmError):
+    """No daemon answers on the socket, or it went away in the middle of an exchange."""
+
+
+class Channel(Protocol):
+    """What carries frames: one answer for each request."""
+
+    def exchange(self, frame: bytes) -> bytes:
+        """Send one request frame and return the response frame."""
+
+    def close(self) -> None:
+        """End the connection."""
+
+
+class Client:
+    """One connection to an HSM.
+
+    After ``LOGIN`` or ``LOGIN_MFA`` its session is used for every later call, until ``LOGOUT``. Use it as a context
+    manager, from one thread at a time. An error response is raised as the class of ``hsmcore.errors`` with its code.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self._request = 0
+        self.session = 0
+        """Token of the session, 0 before login."""
+
+    @classmethod
+    def connect(cls, home: Path, timeout: float = TIMEOUT) -> Self:
+        """Connect to the daemon of this state directory. Raises ``DaemonUnreachable`` where none answers."""
+        return cls._greeted(SocketChannel(socket_path(home), timeout))
+
+    @classmethod
+    def local(cls, hsm: Hsm) -> Self:
+        """Use an HSM that is open in this process, through a dispatcher of its own."""
+        # Imported here so that a client of a daemon does not load the key store and its libraries.
+        from bridge.server.dispatch import Dispatcher
+
+        return cls._greeted(LocalChannel(Dispatcher(hsm).connect()))
+
+    @classmethod
+    def _greeted(cls, channel: Channel) -> Self:
+        client = cls(channel)
+        try:
+            client.call("HELLO", codec.VERSION, codec.VERSION, "hsm")
+        except BaseException:
+            channel.close()
+            raise
+        return client
+
+    def call(self, operation_name: str, *fields: Value) -> tuple[Value, ...]:
+        """Do one operation and return its results; ``KeyError`` for a name that is not in the table."""
+        self._request += 1
+        frame = codec.encode_request(NUMBERS[operation_name], self.session, self._request, fields)
+        results = self._results(self.channel.exchange(frame))
+        if operation_name in ("LOGIN", "LOGIN_MFA") and isinstance(results[0], int):
+            self.session = results[0]
+        elif operation_name == "LOGOUT":
+            self.session = 0
+        return results
+
+    def _results(self, frame: bytes) -> tuple[Value, ...]:
+        status, _, request = codec.decode_header(frame)
+        values = tuple(codec.decode_values(frame))
+        if status:
+            message = str(values[0]) if values else ""
+            raise _ERRORS.get(status, HsmError)(message)
+        if request != self._request:
+            raise MalformedRequest("the response belongs to another request")
+        return values
+
+    def close(self) -> None:
+        """End the connection; the session ends with it unless another connection uses it."""
+        self.channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class LocalChannel:
+    """Requests answered by a dispatcher in the same thread."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.exchange = connection.answer
+        self.close = connection.close
+
+
+class SocketChannel:
+    """Requests answered by the daemon at a Unix socket; ``timeout`` in seconds."""
+
+    def __init__(self, path: Path, timeout: float) -> None:
+        self._path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(timeout)
+        try:
+            self._socket.connect(str(path))
+        except OSError as error:
+            self._socket.close()
+            raise DaemonUnreachable(
+                f"no daemon answers at {path} ({error.strerror}); `hsm start` starts one"
+            ) from error
+
+    def exchange(self, frame: bytes) -> bytes:
+        """Send one request frame and return the response frame."""
+        try:
+            self._socket.sendall(frame)
+            prefix = self._read(4)
+            return prefix + self._read(codec.frame_length(prefix) - 4)
+        except OSError as error:
+            self.close()
+            raise DaemonUnreachable(
+                f"the daemon at {self._path} went away before it answered ({error});"
+                " whether it did what was asked is not known"
+            ) from error
+
+    def _read(self, length: int) -> bytes:
+        buffer = bytearray()
+        while len(buffer) < length:
+            part = self._socket.recv(min(length - len(buffer), 1 << 20))
+            if not part:
+                raise ConnectionResetError("connection closed")
+            buffer += part
+        return bytes(buffer)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._socket.close()
+
+
+def _coded(base: type[HsmError]) -> Iterator[tuple[int, type[HsmError]]]:
+    for kind in base.__subclasses__():
+        if "code" in vars(kind):
+            yield kind.code, kind
+        yield from _coded(kind)
+
+
+_ERRORS: dict[int, type[HsmError]] = dict(_coded(HsmError))

@@ -1,0 +1,177 @@
+"""The JVM in this process. The only file that imports JPype, and where its known faults are kept away from the rest.
+
+JPype 1.7.1: its garbage-collector hook runs full Java collections, so it is switched off before the start; ``-Xrs``
+leaves the signals to Python; the class path is complete at the start, since jars added later are not found by
+``-providerclass``; and one process has one JVM, once.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import _jpype
+import jpype
+from jpype import JArray, JChar, JClass, JException, JProxy, JString
+
+from bridge.carriers import natives
+from bridge.carriers.inprocess import InProcess, exchange
+from hsmcore.errors import StateError
+
+if TYPE_CHECKING:
+    from hsmcore.hsm import Hsm
+
+JavaError: type[Exception] = JException
+"""Any exception that Java throws, as Python sees it."""
+PROVIDER_NAME = "CloudHSM"
+_PROVIDER = "com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider"
+_CARRIER = "io.hsmbridge.jce.carrier."
+
+_OPTIONS = ("--enable-native-access=ALL-UNNAMED",)
+
+_log = logging.getLogger("hsmbridge.jvm")
+
+
+def provider_jar() -> Path:
+    """Return the provider's jar, which is installed beside this module. Raises ``StateError`` where it is not."""
+    jar = Path(__file__).parent.with_name("hsmbridge.jar")
+    if not jar.is_file():
+        raise StateError(f"{jar} is missing; installing the package builds it (pip install, or make install)")
+    return jar
+
+
+def start(options: Sequence[str] = (), class_path: Sequence[str | Path] = (), *, own_signals: bool = True) -> None:
+    """Start the JVM with the provider's jar in front of ``class_path``.
+
+    ``options`` are JVM options, each one word (``--add-opens=a/b=c``). With ``own_signals`` Python keeps SIGINT and
+    SIGTERM (``-Xrs``); without, Java has them and runs its shutdown hooks. Raises ``StateError`` where no JVM is found,
+    an option is refused, or a JVM was there before.
+    """
+    _jpype._collect = _collect_nothing
+    signals = ("-Xrs",) if own_signals else ()
+    paths = [str(provider_jar()), *map(str, class_path)]
+    try:
+        jpype.startJVM(*_OPTIONS, *signals, *options, classpath=paths, interrupt=True)
+    except (OSError, RuntimeError, ValueError, JException) as error:
+        raise StateError(f"the JVM did not start: {error}") from error
+
+
+def _collect_nothing(*arguments: object, **named: object) -> None:
+    """Stand in for JPype's hook of both garbage collectors."""
+
+
+def started() -> bool:
+    """Return whether the JVM runs."""
+    return bool(jpype.isJVMStarted())
+
+
+def shutdown() -> None:
+    """Wait for Java's non-daemon threads and end the JVM."""
+    jpype.shutdownJVM()
+
+
+def install(hsm: Hsm) -> InProcess:
+    """Give the provider this HSM in place of the one it may have had; close what is returned when it is over."""
+    carrier = InProcess(hsm)
+    channel_interface = JClass(_CARRIER + "InProcessChannel")
+
+    def open_channel(buffer: Any, lent: bool) -> Any:
+        channel = carrier.attach(buffer, lent=bool(lent))
+        methods = {"grow": channel.grow, "release": channel.release}
+        return JProxy(channel_interface, dict=methods)
+
+    hook = JProxy(_CARRIER + "InProcessHook", dict={"open": _logged(open_channel)})
+    natives.register(jpype.getDefaultJVMPath(), _CARRIER + "InProcess", "exchange", exchange)
+    JClass(_CARRIER + "InProcess").install(hook)
+    return carrier
+
+
+def _logged(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a failure be raised in Java with its reason; JPype would hand over an exception without message or cause."""
+
+    def call(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except Exception as error:
+            _log.exception("a channel could not be opened")
+            raise JClass("java.security.ProviderException")(f"in-process channel: {error}") from error
+
+    return call
+
+
+def add_provider() -> Any:
+    """Register a new provider as the last one, in place of one of its name, and return it.
+
+    Its constructor logs in where ``HSM_USER`` and ``HSM_PASSWORD`` are set.
+    """
+    security = JClass("java.security.Security")
+    security.removeProvider(PROVIDER_NAME)
+    provider = JClass(_PROVIDER)()
+    security.addProvider(provider)
+    return provider
+
+
+def remove_provider() -> None:
+    """Take the provider out of the JVM's list."""
+    JClass("java.security.Security").removeProvider(PROVIDER_NAME)
+
+
+def login(provider: Any, user: str, password: str) -> None:
+    """Log the provider in, as an application with a callback handler does."""
+    password_callback = JClass("javax.security.auth.callback.PasswordCallback")
+
+    def handle(callbacks: Any) -> None:
+        for callback in callbacks:
+            if isinstance(callback, password_callback):
+                callback.setPassword(JArray(JChar)(f"{user}:{password}"))
+
+    provider.login(None, JProxy("javax.security.auth.callback.CallbackHandler", dict={"handle": handle}))
+
+
+def run_main(class_name: str, arguments: Sequence[str]) -> int:
+    """Run the ``main`` of a class on the class path and return 0, or 1 after printing what it threw."""
+    try:
+        main_class = JClass(class_name)
+    except TypeError:
+        print(f"Error: Could not find or load main class {class_name}", file=sys.stderr)
+        return 1
+    return _printing_failure(lambda: main_class.main(JArray(JString)(list(arguments))))
+
+
+def run_keytool(arguments: Sequence[str]) -> int:
+    """Run the JDK's keytool. Up to JDK 21 it ends the process itself when it fails, with exit code 1."""
+    return _run_tool("keytool", "java.base", arguments, JClass("java.lang.System").out)
+
+
+def run_jarsigner(arguments: Sequence[str]) -> int:
+    """Run the JDK's jarsigner. Up to JDK 21 it ends the process itself when it fails, with its exit code.
+
+    Raises ``StateError`` where the JVM is a run-time image without it.
+    """
+    return _run_tool("jarsigner", "jdk.jartool", arguments)
+
+
+def _run_tool(tool: str, module: str, arguments: Sequence[str], *further: Any) -> int:
+    # Its package is not exported; JPype calls through JNI, which does not ask.
+    try:
+        main_class = JClass(f"sun.security.tools.{tool}.Main")
+    except TypeError as error:
+        raise StateError(f"this Java has no {tool} (its module is {module}); set JAVA_HOME to a whole JDK") from error
+    words = JArray(JString)(list(arguments))
+    # JDK-8316964, in 22: a public constructor and a ``run`` that returns the exit code.
+    if JClass("java.lang.Runtime").version().feature() >= 22:
+        return int(main_class().run(words, *further))
+    return _printing_failure(lambda: main_class.main(words))
+
+
+def _printing_failure(call: Callable[[], object]) -> int:
+    try:
+        call()
+    except JException as error:
+        JClass("java.lang.System").err.print_('Exception in thread "main" ')
+        error.printStackTrace()
+        return 1
+    return 0

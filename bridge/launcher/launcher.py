@@ -1,0 +1,90 @@
+"""``hsm java``, ``hsm keytool`` and ``hsm jarsigner``: an ordinary command line, run in this process beside the HSM.
+
+The provider is registered as the last one, so that nothing the JDK does by default changes. Credentials come from
+``HSM_USER`` and ``HSM_PASSWORD``, as with a stock JVM. Where a daemon has the state directory, the same JVM talks to it
+over the socket instead.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from bridge.launcher.commandline import CommandLine, UsageError, parse_java, parse_tool
+from bridge.process.hardening import no_core_dump
+from bridge.process.paths import socket_path
+from hsmcore import Hsm
+from hsmcore.errors import HsmError, StateLocked
+
+_INFORMATION = ("-version", "--version", "-fullversion", "-help", "--help", "-h", "-?", "-X", "--help-extra")
+_USAGE, _FAILED = 2, 1
+
+
+def launch(tool: str, words: Sequence[str], home: Path, *, passphrase: bytes | None = None) -> int:
+    """Run ``tool`` (``java``, ``keytool`` or ``jarsigner``) and return its exit code.
+
+    Java's ``System.exit`` ends this process with its code instead of returning. Messages go to standard error.
+    """
+    if tool == "java" and words and words[0] in _INFORMATION:
+        return _stock(tool, words)
+    try:
+        line = parse_java(words) if tool == "java" else parse_tool(words)
+        return _run(tool, line, home, passphrase)
+    except UsageError as error:
+        print(f"hsm {tool}: {error}", file=sys.stderr)
+        return _USAGE
+    except HsmError as error:
+        print(f"hsm {tool}: {error}", file=sys.stderr)
+        return _FAILED
+
+
+def _run(tool: str, line: CommandLine, home: Path, passphrase: bytes | None) -> int:
+    # Imported here so that a wrong command line is told without loading the JVM's bridge.
+    from bridge.carriers import jvm
+
+    with ExitStack() as stack:
+        options = list(line.options)
+        try:
+            hsm = stack.enter_context(Hsm.open(home, passphrase=passphrase))
+        except StateLocked:
+            hsm = None
+            options.append(f"-Dhsmbridge.socket={socket_path(home)}")
+        jvm.start(options, line.class_path, own_signals=False)
+        if hsm is not None:
+            # A crash of the JVM must not write keys to a file. Debuggers and jstack must work, so it stays dumpable.
+            no_core_dump()
+            stack.callback(jvm.install(hsm).close)
+        code = _register() or _tool(tool, line)
+        # Threads that the program left running are waited for while the HSM is still open, as java does.
+        jvm.shutdown()
+        return code
+
+
+def _tool(tool: str, line: CommandLine) -> int:
+    from bridge.carriers import jvm
+
+    if tool == "java":
+        return jvm.run_main(line.main_class, line.arguments)
+    return {"keytool": jvm.run_keytool, "jarsigner": jvm.run_jarsigner}[tool](line.arguments)
+
+
+def _register() -> int:
+    """Register the provider; a wrong ``HSM_USER`` or ``HSM_PASSWORD`` comes out here."""
+    from bridge.carriers import jvm
+
+    try:
+        jvm.add_provider()
+    except jvm.JavaError as error:
+        print(f"hsm: the provider was not registered: {error}", file=sys.stderr)
+        return _FAILED
+    return 0
+
+
+def _stock(tool: str, words: Sequence[str]) -> int:
+    """Let the JDK's own launcher answer what only it can: versions and help."""
+    java_home = os.environ.get("JAVA_HOME")
+    command = str(Path(java_home) / "bin" / tool) if java_home else tool
+    return os.spawnvp(os.P_WAIT, command, [command, *words])

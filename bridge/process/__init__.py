@@ -1,0 +1,1 @@
+"""The process that serves an HSM: its files, log, metrics and hardening."""

@@ -1,0 +1,153 @@
+"""Metrics for Prometheus, and a health check, over HTTP on the loopback interface.
+
+``/metrics`` has CloudHSM's metric names where they have a meaning here, and the HSM's own beside them; ``/healthz``
+answers 200 or 503 and says why. Both are counted together when they are asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from hsmcore.api.statistics import Statistics
+from hsmcore.sessions.usage_counts import BUCKETS
+from hsmcore.users.accounts import MAX_USERS
+
+if TYPE_CHECKING:
+    from hsmcore.hsm import Hsm
+
+LOOPBACK = "127.0.0.1"
+_SECONDS = 5
+"""How long a peer may take over a request, in seconds."""
+
+_log = logging.getLogger("hsmbridge.metrics")
+
+
+class HsmCollector(Collector):
+    """Turns an HSM's statistics into metrics."""
+
+    def __init__(self, hsm: Hsm) -> None:
+        self._hsm = hsm
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the metrics of this moment."""
+        statistics = self._hsm.statistics()
+        yield from _of_cloudhsm(statistics)
+        yield from _gauges(statistics)
+        yield from _of_uses(statistics)
+
+
+def _of_cloudhsm(numbers: Statistics) -> Iterator[Metric]:
+    held = {kind: sum(n for key, n in numbers.keys.items() if key[0] == kind) for kind in ("session", "token")}
+    users = sum(numbers.users.values())
+    for name, meaning, value in (
+        ("HsmUnhealthy", "1 where something is wrong with the HSM", int(bool(numbers.troubles))),
+        ("HsmKeysSessionOccupied", "session keys", held["session"]),
+        ("HsmKeysTokenOccupied", "token keys", held["token"]),
+        ("HsmSessionCount", "sessions", sum(numbers.sessions.values())),
+        ("HsmUsersAvailable", "users that there is room for", max(MAX_USERS - users, 0)),
+        ("HsmUsersMax", "users that there is room for in all", MAX_USERS),
+    ):
+        yield GaugeMetricFamily(name, meaning, value=value)
+
+
+def _gauges(numbers: Statistics) -> Iterator[Metric]:
+    keys = GaugeMetricFamily("hsmbridge_keys", "keys", labels=("kind", "key_class", "key_type"))
+    for labels, count in sorted(numbers.keys.items()):
+        keys.add_metric(labels, count)
+    sessions = GaugeMetricFamily("hsmbridge_sessions", "sessions", labels=("role",))
+    for role, count in sorted(numbers.sessions.items()):
+        sessions.add_metric((role,), count)
+    users = GaugeMetricFamily("hsmbridge_users", "users", labels=("role", "locked"))
+    for (role, locked), count in sorted(numbers.users.items()):
+        users.add_metric((role, str(locked).lower()), count)
+    cached = GaugeMetricFamily("hsmbridge_cached", "what is kept to be quick", labels=("kind",))
+    for kind, count in sorted(numbers.cached.items()):
+        cached.add_metric((kind,), count)
+    yield from (keys, sessions, users, cached)
+    yield GaugeMetricFamily("hsmbridge_multipart_operations", "unfinished operations", value=numbers.multipart)
+    yield GaugeMetricFamily("hsmbridge_audit_entries", "entries of the audit log", value=numbers.audit_entries)
+
+
+def _of_uses(numbers: Statistics) -> Iterator[Metric]:
+    labels = ("operation", "mechanism")
+    uses = CounterMetricFamily("hsmbridge_operations", "uses of keys", labels=labels)
+    times = HistogramMetricFamily("hsmbridge_operation_seconds", "time of a use, of a sample of all", labels=labels)
+    bounds = [*map(str, BUCKETS), "+Inf"]
+    for use in numbers.uses:
+        names = (use.operation.lower(), use.mechanism)
+        uses.add_metric(names, use.count)
+        times.add_metric(names, list(zip(bounds, accumulate(use.timed), strict=True)), use.seconds)
+    failures = CounterMetricFamily("hsmbridge_operation_failures", "uses that failed", labels=("operation", "error"))
+    for (operation, error), count in sorted(numbers.failures.items()):
+        failures.add_metric((operation.lower(), error), count)
+    yield from (uses, times, failures)
+
+
+@contextmanager
+def served(hsm: Hsm, port: int | None) -> Iterator[int | None]:
+    """Serve metrics and health on a port of the loopback interface, 0 for a free one, and give the port.
+
+    ``None`` serves nothing. Raises ``OSError`` where the port is taken.
+    """
+    if port is None:
+        yield None
+        return
+    registry = CollectorRegistry()
+    registry.register(HsmCollector(hsm))
+    ProcessCollector(registry=registry)
+    handler = type("Handler", (_Handler,), {"hsm": hsm, "registry": registry})
+    with ThreadingHTTPServer((LOOPBACK, port), handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers GET of two paths."""
+
+    hsm: Hsm
+    registry: CollectorRegistry
+    timeout = _SECONDS
+
+    def do_GET(self) -> None:  # the name is http.server's
+        """Answer."""
+        if self.path == "/metrics":
+            self._answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(self.registry))
+        elif self.path == "/healthz":
+            troubles = self.hsm.statistics().troubles
+            status = HTTPStatus.SERVICE_UNAVAILABLE if troubles else HTTPStatus.OK
+            self._answer(status, "text/plain; charset=utf-8", "\n".join([*(troubles or ["ok"]), ""]).encode())
+        else:
+            self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"/metrics or /healthz\n")
+
+    def _answer(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def version_string(self) -> str:
+        """Say what answers, without versions."""
+        return "hsmbridge"
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name is http.server's
+        """Log to the daemon's log."""
+        _log.debug(format, *args)

@@ -1,0 +1,1 @@
+"""The message protocol, without I/O: frames, operations, repeated uses."""

@@ -1,0 +1,222 @@
+"""The table of operations: one row for each number of ``bridge/PROTOCOL.md``.
+
+The dispatcher and the Python client are both driven by it. A row's fields are given by the exact Python types the codec
+decodes to, so that a request is checked with one look-up of its tuple of types.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from itertools import product
+
+_NONE = type(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field: its name, for error messages, and the types it may have."""
+
+    name: str
+    types: tuple[type, ...]
+
+
+class Result(Enum):
+    """What a handler returns, which decides how it is encoded."""
+
+    BYTES = auto()
+    """``bytes``, the one result."""
+    VALUE = auto()
+    """Any other single value, or ``bytes | None``."""
+    VALUES = auto()
+    """A tuple of values."""
+    NOTHING = auto()
+    """No result; what the handler returns is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation.
+
+    ``handler`` names a method of ``Hsm`` (``hsm.`` in front), of ``bridge.server.keystores.Stores`` (``store_``) or of
+    ``bridge.server.handlers.Handlers``. All take the session first, or where ``needs_session`` is false the
+    connection, then the fields in order.
+    """
+
+    number: int
+    name: str
+    fields: tuple[Field, ...]
+    handler: str
+    result: Result
+    needs_session: bool = True
+
+    def signatures(self) -> frozenset[tuple[type, ...]]:
+        """Return every tuple of types that the fields may have."""
+        return frozenset(product(*(field.types for field in self.fields)))
+
+    def expected(self) -> str:
+        """Return the fields in words, for the message about wrong ones."""
+        words = (f"{field.name} ({' or '.join(_WORDS[type_] for type_ in field.types)})" for field in self.fields)
+        return ", ".join(words) or "no fields"
+
+
+_WORDS: dict[type, str] = {
+    _NONE: "null", bool: "boolean", int: "integer", bytes: "bytes", str: "text", list: "list", dict: "map",
+}  # fmt: skip
+
+
+def _text(name: str) -> Field:
+    return Field(name, (str,))
+
+
+def _integer(name: str) -> Field:
+    return Field(name, (int,))
+
+
+def _bytes(name: str) -> Field:
+    return Field(name, (bytes,))
+
+
+def _boolean(name: str) -> Field:
+    return Field(name, (bool,))
+
+
+def _map(name: str) -> Field:
+    return Field(name, (dict,))
+
+
+_KEY = Field("key", (int, bytes))
+_HANDLE = _integer("handle")
+_MECHANISM = _text("mechanism")
+_PARAMETERS = Field("parameters", (_NONE, dict))
+_ATTRIBUTES = _map("attributes")
+_DATA = _bytes("data")
+_OPERATION = _integer("operation handle")
+_USER, _ROLE, _PASSWORD = _text("user"), _text("role"), _bytes("password")
+_NEW_PASSWORD, _CHANGE_QUORUM = Field("password", (_NONE, bytes)), _boolean("change quorum")
+_SERVICE = _text("service")
+_TOKEN_FILE, _PUBLIC_KEY = _bytes("token file"), _bytes("public key")
+_STORE, _ALIAS = _integer("key store"), _text("alias")
+_STORE_PASSWORD = Field("password", (_NONE, str))
+_CERTIFICATE, _CHAIN = _bytes("certificate"), Field("chain", (list,))
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        1,
+        "HELLO",
+        (_integer("lowest"), _integer("highest"), _text("client")),
+        "hello",
+        Result.VALUES,
+        needs_session=False,
+    ),
+    Operation(2, "LOGIN", (_USER, _PASSWORD, _ROLE), "login", Result.VALUE, needs_session=False),
+    Operation(3, "LOGOUT", (), "logout", Result.NOTHING),
+    Operation(4, "STATUS", (), "status", Result.VALUE, needs_session=False),
+    Operation(10, "GENERATE_KEY", (_MECHANISM, _ATTRIBUTES), "generate_key", Result.VALUE),
+    Operation(
+        11,
+        "GENERATE_KEY_PAIR",
+        (_MECHANISM, _map("public attributes"), _map("private attributes")),
+        "generate_key_pair",
+        Result.VALUES,
+    ),
+    Operation(12, "IMPORT_KEY", (_ATTRIBUTES, _bytes("material")), "import_key", Result.VALUE),
+    Operation(13, "FIND_KEYS", (_ATTRIBUTES, _integer("limit")), "find_keys", Result.VALUE),
+    Operation(14, "GET_KEY", (_HANDLE,), "get_key", Result.VALUE),
+    Operation(15, "SET_ATTRIBUTES", (_HANDLE, _ATTRIBUTES), "set_attributes", Result.VALUE),
+    Operation(16, "DESTROY_KEY", (_HANDLE,), "hsm.destroy_key", Result.NOTHING),
+    Operation(17, "CLEAR_VALUE", (_HANDLE,), "hsm.clear_value", Result.VALUE),
+    Operation(18, "WRAP_KEY", (_HANDLE, _MECHANISM, _PARAMETERS, _integer("target")), "hsm.wrap_key", Result.VALUES),
+    Operation(
+        19,
+        "UNWRAP_KEY",
+        (_HANDLE, _MECHANISM, _PARAMETERS, _bytes("wrapped key"), _ATTRIBUTES),
+        "unwrap_key",
+        Result.VALUE,
+    ),
+    Operation(20, "DERIVE_KEY", (_HANDLE, _MECHANISM, _PARAMETERS, _ATTRIBUTES), "derive_key", Result.VALUE),
+    Operation(21, "RANDOM", (_integer("length"),), "hsm.random", Result.BYTES),
+    Operation(
+        22,
+        "LIST_KEYS",
+        (Field("handle", (_NONE, int)), _ATTRIBUTES, _integer("first"), _integer("limit")),
+        "list_keys",
+        Result.VALUES,
+    ),
+    Operation(23, "SHARE_KEY", (_HANDLE, _USER), "hsm.share_key", Result.NOTHING),
+    Operation(24, "UNSHARE_KEY", (_HANDLE, _USER), "hsm.unshare_key", Result.NOTHING),
+    Operation(25, "HSM_INFO", (), "info", Result.VALUE, needs_session=False),
+    Operation(30, "ENCRYPT", (_KEY, _MECHANISM, _PARAMETERS, _DATA), "hsm.encrypt", Result.VALUES),
+    Operation(31, "DECRYPT", (_KEY, _MECHANISM, _PARAMETERS, _DATA), "hsm.decrypt", Result.BYTES),
+    Operation(32, "SIGN", (_KEY, _MECHANISM, _PARAMETERS, _DATA), "hsm.sign", Result.BYTES),
+    Operation(33, "VERIFY", (_KEY, _MECHANISM, _PARAMETERS, _DATA, _bytes("signature")), "hsm.verify", Result.VALUE),
+    Operation(40, "BEGIN", (_text("kind"), _KEY, _MECHANISM, _PARAMETERS), "hsm.begin", Result.VALUES),
+    Operation(41, "UPDATE", (_OPERATION, _DATA), "hsm.update", Result.BYTES),
+    Operation(42, "FINISH", (_OPERATION, _DATA), "hsm.finish", Result.BYTES),
+    Operation(43, "ABORT", (_OPERATION,), "hsm.abort", Result.NOTHING),
+    Operation(50, "USER_CREATE", (_USER, _ROLE, _PASSWORD), "hsm.create_user", Result.NOTHING),
+    Operation(51, "USER_DELETE", (_USER, _ROLE), "hsm.delete_user", Result.NOTHING),
+    Operation(
+        52,
+        "USER_CHANGE_PASSWORD",
+        (_USER, _ROLE, _PASSWORD, _boolean("deregister MFA"), _boolean("deregister quorum")),
+        "hsm.change_password",
+        Result.NOTHING,
+    ),
+    Operation(53, "USER_LIST", (), "list_users", Result.VALUE, needs_session=False),
+    Operation(70, "STORE_LOAD", (Field("file", (_NONE, bytes)), _STORE_PASSWORD), "store_load", Result.VALUE),
+    Operation(71, "STORE_ALIASES", (_STORE,), "store_aliases", Result.VALUE),
+    Operation(72, "STORE_ENTRY", (_STORE, _ALIAS), "store_entry", Result.VALUE),
+    Operation(73, "STORE_GET_KEY", (_STORE, _ALIAS), "store_get_key", Result.VALUE),
+    Operation(74, "STORE_SET_KEY", (_STORE, _ALIAS, _HANDLE, _CHAIN), "store_set_key", Result.NOTHING),
+    Operation(75, "STORE_SET_CERTIFICATE", (_STORE, _ALIAS, _CERTIFICATE), "store_set_certificate", Result.NOTHING),
+    Operation(76, "STORE_DELETE", (_STORE, _ALIAS), "store_delete", Result.NOTHING),
+    Operation(77, "STORE_FIND_CERTIFICATE", (_STORE, _CERTIFICATE), "store_find_certificate", Result.VALUE),
+    Operation(78, "STORE_SAVE", (_STORE, _STORE_PASSWORD), "store_save", Result.BYTES),
+    Operation(79, "STORE_CLOSE", (_STORE,), "store_close", Result.NOTHING),
+    Operation(
+        80,
+        "STORE_IMPORT_KEY",
+        (_STORE, _ALIAS, _ATTRIBUTES, _bytes("material"), _CHAIN),
+        "store_import_key",
+        Result.VALUE,
+    ),
+    Operation(81, "STORE_ENTRIES", (_STORE,), "store_entries", Result.VALUE),
+    Operation(100, "ACTIVATE", (_PASSWORD,), "hsm.activate", Result.NOTHING),
+    Operation(101, "LOGIN_TOKEN", (_USER, _ROLE), "login_token", Result.BYTES, needs_session=False),
+    Operation(102, "LOGIN_MFA", (_USER, _PASSWORD, _ROLE, _TOKEN_FILE), "login_mfa", Result.VALUE, needs_session=False),
+    Operation(103, "MFA_TOKEN", (_USER, _ROLE), "hsm.mfa_token", Result.BYTES),
+    Operation(
+        104,
+        "MFA_REGISTER",
+        (_USER, _ROLE, _TOKEN_FILE, _PUBLIC_KEY, _NEW_PASSWORD, _CHANGE_QUORUM),
+        "hsm.register_mfa",
+        Result.NOTHING,
+    ),
+    Operation(
+        105, "MFA_DEREGISTER", (_USER, _ROLE, _NEW_PASSWORD, _CHANGE_QUORUM), "hsm.deregister_mfa", Result.NOTHING
+    ),
+    Operation(110, "QUORUM_TOKEN", (_SERVICE, Field("key", (_NONE, int))), "hsm.quorum_token", Result.BYTES),
+    Operation(111, "QUORUM_REGISTER", (_PUBLIC_KEY, _TOKEN_FILE), "hsm.register_quorum", Result.NOTHING),
+    Operation(112, "QUORUM_APPROVE", (_bytes("approval file"),), "approve", Result.VALUE),
+    Operation(113, "QUORUM_LIST", (), "quorum_tokens", Result.VALUE),
+    Operation(114, "QUORUM_DELETE", (_text("scope"),), "hsm.delete_quorum_tokens", Result.NOTHING),
+    Operation(115, "QUORUM_VALUES", (), "quorum_values", Result.VALUE, needs_session=False),
+    Operation(116, "QUORUM_SET_VALUE", (_SERVICE, _integer("value")), "hsm.set_quorum_value", Result.NOTHING),
+    Operation(117, "QUORUM_TIMEOUTS", (), "quorum_timeouts", Result.VALUE, needs_session=False),
+    Operation(
+        118, "QUORUM_SET_TIMEOUT", (_text("timeout"), _integer("seconds")), "hsm.set_quorum_timeout", Result.NOTHING
+    ),
+    Operation(
+        119,
+        "QUORUM_SET_KEY",
+        (_HANDLE, _integer("manage value"), _integer("use value")),
+        "hsm.set_key_quorum",
+        Result.NOTHING,
+    ),
+    Operation(150, "AUDIT_LIST", (_integer("first"), _integer("limit")), "audit_list", Result.VALUE),
+    Operation(151, "AUDIT_VERIFY", (Field("anchor", (_NONE, str)),), "audit_verify", Result.VALUE),
+)
+
+NUMBERS: dict[str, int] = {operation.name: operation.number for operation in OPERATIONS}
+"""Operation name to number."""

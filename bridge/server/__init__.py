@@ -1,0 +1,1 @@
+"""From a request to a call of the HSM and back."""

@@ -1,0 +1,1 @@
+"""The public services of the HSM, one class each."""

@@ -1,0 +1,198 @@
+"""What the audit log says: the opcodes, log types and responses of CloudHSM's, and which methods are commands.
+
+A method of the door that changes users, keys or sessions, or lets key material out, has a row in ``EVENTS``; one that
+uses keys or looks at them has none, as in the original.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from hsmcore.errors import AuthenticationFailed, HsmError, KeyNotFound, UserUnknown
+
+OPCODES: Mapping[str, int | None] = {
+    "CN_INIT_TOKEN": 0x1,
+    "CN_CREATE_USER": 0x3,
+    "CN_CREATE_CO": 0x4,
+    "CN_CHANGE_PSWD": 0x9,
+    "CN_LOGIN": 0xD,
+    "CN_LOGOUT": 0xE,
+    "CN_DESTROY_OBJECT": 0x11,
+    "CN_SHARE_OBJECT": 0x12,
+    "CN_GENERATE_KEY": 0x17,
+    "CN_GENERATE_KEY_PAIR": 0x19,
+    "CN_WRAP_KEY": 0x1A,
+    "CN_UNWRAP_KEY": 0x1B,
+    "CN_GEN_PSWD_ENC_KEY": 0x1D,
+    "CN_NIST_AES_WRAP": 0x1E,
+    "CN_INIT_DONE": 0x95,
+    "CN_DELETE_USER": 0xA1,
+    "CN_EXTRACT_MASKED_OBJECT_USER": 0xF0,
+    "CN_INSERT_MASKED_OBJECT_USER": 0xF1,
+    "CN_CREATE_APPLIANCE_USER": 0xFC,
+    "CN_APP_FINALIZE": None,
+    "CN_CLOSE_SESSION": None,
+    "CN_SET_M_VALUE": None,
+    "CN_APPROVE_TOKEN": None,
+    "CN_DELETE_TOKEN": None,
+    "CN_GET_TOKEN": None,
+    "CN_CREATE_OBJECT": None,
+    "CN_MODIFY_OBJECT": None,
+    "CN_TOMBSTONE_OBJECT": None,
+    "CN_DERIVE_KEY": None,
+    "CN_BACKUP_BEGIN": None,
+    "CN_BACKUP_END": None,
+    "CN_RESTORE_BEGIN": None,
+    "CN_RESTORE_END": None,
+    "CN_CERT_AUTH_STORE_CERT": None,
+    "CN_GEN_KEY_ENC_KEY": None,
+    "CN_FIPS_RAND": None,
+    "HSM_REGISTER_APPROVER": None,
+    "HSM_LOG_BEGINS": None,
+    "HSM_LOG_BROKEN": None,
+}
+"""Opcode to its number; ``None`` where the original's documentation never shows one. ``HSM_`` marks this HSM's own."""
+
+_COMMAND_TYPES = {"CN_MGMT_CMD": 0x0, "CN_CERT_AUTH_CMD": 0x9}
+
+
+class LogType(Enum):
+    """Which details an entry has; the values are their names in the log."""
+
+    MINIMAL = "MINIMAL_LOG_ENTRY"
+    KEY = "MGMT_KEY_DETAILS_LOG"
+    USER = "MGMT_USER_DETAILS_LOG"
+    GENERIC = "GENERIC_LOG"
+    SHARE = "UNKNOWN_LOG_TYPE"
+
+
+LOG_TYPES: Mapping[str, int | None] = {
+    LogType.MINIMAL.value: 0,
+    LogType.KEY.value: 1,
+    LogType.USER.value: 2,
+    LogType.GENERIC.value: None,
+    LogType.SHARE.value: 5,
+}
+"""Log type to its number; the original prints ``UNKNOWN_LOG_TYPE (5)`` for a share."""
+
+USER_TYPES = {"crypto-user": 1, "admin": 2, "unactivated-admin": 6}
+"""Role to the number of the user type, 0 where the role that was given is none."""
+_USER_TYPE_NAMES = {
+    1: "CN_CRYPTO_USER",
+    2: "CN_CRYPTO_OFFICER",
+    5: "CN_APPLIANCE_USER",
+    6: "CN_CRYPTO_PRE_OFFICER",
+}
+
+_RESPONSES: Mapping[type[HsmError], tuple[int, str]] = {
+    UserUnknown: (157, "user isn't initialized or user with this name doesn't exist"),
+    AuthenticationFailed: (163, "RET_USER_LOGIN_FAILURE"),
+    KeyNotFound: (168, "Invalid object handle is passed to this operation"),
+}
+"""Errors for which the original's documentation shows code and text; others have the code of ``hsmcore.errors``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What one kind of command is called in the log.
+
+    ``variants`` maps a role, or ``token`` for a token key, to an opcode of its own. ``key`` names the parameter that
+    has the handle of the key in question.
+    """
+
+    opcode: str
+    log_type: LogType
+    variants: Mapping[str, str] = field(default_factory=dict)
+    key: str = "handle"
+
+
+_CREATED = {"admin": "CN_CREATE_CO", "unactivated-admin": "CN_CREATE_CO"}
+_DESTROYED = {"token": "CN_TOMBSTONE_OBJECT"}
+
+EVENTS: Mapping[str, Event] = {
+    "login": Event("CN_LOGIN", LogType.USER),
+    "logout": Event("CN_LOGOUT", LogType.USER),
+    "abandon": Event("CN_APP_FINALIZE", LogType.USER),
+    "close_session": Event("CN_CLOSE_SESSION", LogType.USER),
+    "create_user": Event("CN_CREATE_USER", LogType.USER, _CREATED),
+    "delete_user": Event("CN_DELETE_USER", LogType.USER),
+    "change_password": Event("CN_CHANGE_PSWD", LogType.USER),
+    "generate_key": Event("CN_GENERATE_KEY", LogType.KEY),
+    "generate_key_pair": Event("CN_GENERATE_KEY_PAIR", LogType.KEY),
+    "import_key": Event("CN_CREATE_OBJECT", LogType.KEY),
+    "set_attributes": Event("CN_MODIFY_OBJECT", LogType.KEY),
+    "destroy_key": Event("CN_DESTROY_OBJECT", LogType.KEY, _DESTROYED),
+    "clear_value": Event("CN_WRAP_KEY", LogType.KEY),
+    "wrap_key": Event("CN_WRAP_KEY", LogType.KEY, key="target"),
+    "unwrap_key": Event("CN_UNWRAP_KEY", LogType.KEY),
+    "derive_key": Event("CN_DERIVE_KEY", LogType.KEY),
+    "share_key": Event("CN_SHARE_OBJECT", LogType.SHARE),
+    "unshare_key": Event("CN_SHARE_OBJECT", LogType.SHARE),
+    "activate": Event("CN_CHANGE_PSWD", LogType.USER),
+    "login_mfa": Event("CN_LOGIN", LogType.USER),
+    "register_mfa": Event("CN_CHANGE_PSWD", LogType.USER),
+    "deregister_mfa": Event("CN_CHANGE_PSWD", LogType.USER),
+    "register_quorum": Event("HSM_REGISTER_APPROVER", LogType.USER),
+    "quorum_token": Event("CN_GET_TOKEN", LogType.MINIMAL),
+    "approve": Event("CN_APPROVE_TOKEN", LogType.MINIMAL),
+    "delete_quorum_tokens": Event("CN_DELETE_TOKEN", LogType.MINIMAL),
+    "set_quorum_value": Event("CN_SET_M_VALUE", LogType.MINIMAL),
+    "set_quorum_timeout": Event("CN_SET_M_VALUE", LogType.MINIMAL),
+    "set_key_quorum": Event("CN_SET_M_VALUE", LogType.KEY),
+}
+"""Method of the door to its event, those of protocol operations that are still to come included."""
+
+INITIALIZATION = (
+    Event("CN_INIT_TOKEN", LogType.MINIMAL),
+    Event("CN_GEN_PSWD_ENC_KEY", LogType.MINIMAL),
+    Event("CN_CREATE_CO", LogType.USER),
+    Event("CN_INIT_DONE", LogType.MINIMAL),
+    Event("CN_GEN_KEY_ENC_KEY", LogType.MINIMAL),
+)
+"""The first entries of every log, written with the HSM itself."""
+LOG_BEGINS = Event("HSM_LOG_BEGINS", LogType.GENERIC)
+"""The first entry where the HSM is older than its log; ``hsmcore.audit.upgrade`` says how that is known."""
+LOG_BROKEN = Event("HSM_LOG_BROKEN", LogType.GENERIC)
+"""An opening found the log other than the HSM had left it. It is in the log for good, and ``verify`` tells it."""
+
+
+def response_of(error: HsmError) -> int:
+    """Return the response code of an error."""
+    known = next((_RESPONSES[kind] for kind in type(error).__mro__ if kind in _RESPONSES), None)
+    return known[0] if known else error.code
+
+
+def response_text(code: int) -> str:
+    """Return ``HSM Return: SUCCESS``, or ``HSM Error:`` with the original's text or the error's name."""
+    if code == 0:
+        return "HSM Return: SUCCESS"
+    return f"HSM Error: {_ERROR_TEXTS.get(code, 'unknown')}"
+
+
+def _texts(kind: type[HsmError]) -> dict[int, str]:
+    texts = {kind.code: kind.__name__}
+    for child in kind.__subclasses__():
+        texts = _texts(child) | texts if "code" not in vars(child) else texts | _texts(child)
+    return texts
+
+
+_ERROR_TEXTS = _texts(HsmError) | dict(_RESPONSES.values())
+
+
+def command_type(opcode: str) -> str:
+    """Return the command type of an opcode, as the log prints it."""
+    name = "CN_CERT_AUTH_CMD" if opcode.startswith("CN_CERT_AUTH_") else "CN_MGMT_CMD"
+    return f"{name} ({_COMMAND_TYPES[name]:#x})"
+
+
+def numbered(name: str, numbers: Mapping[str, int | None], form: str = "d") -> str:
+    """Return a name with its number in parentheses, the name alone where it has none."""
+    number = numbers.get(name)
+    return name if number is None else f"{name} ({number:{form}})"
+
+
+def user_type(number: int) -> str:
+    """Return a user type, as the log prints it."""
+    return f"{_USER_TYPE_NAMES.get(number, 'CN_UNKNOWN_USER')} ({number})"

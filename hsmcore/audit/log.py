@@ -1,0 +1,373 @@
+"""The audit log: an entry for each command, in the store before, or in one transaction with, what the command does.
+
+A command begins when a method of the door that is marked ``audited`` is called, and has one entry: with the success in
+the first transaction that the method makes, or before its result leaves; or with the error that it ended in. A command
+whose entry cannot be written is refused. The one exception is the end of a session, which nothing may hold up: its
+entry waits in memory for the next that can be written.
+
+Entries of several threads that wait for the disk at the same time go there together. An entry about session keys alone
+is with the operating system, and so survives the end of this process, but is not waited for until it is on the disk: a
+power cut takes the keys along. It may take the entry too; the anchor then tells at the next opening.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from threading import RLock, local
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+from hsmcore.audit.anchor import anchor_of, anchored, opened_head, resumed, stored
+from hsmcore.audit.chain import Finding, Head, Verifier, decoded, linked
+from hsmcore.audit.events import EVENTS, INITIALIZATION, LOG_BEGINS, LOG_BROKEN, USER_TYPES, Event, LogType, response_of
+from hsmcore.errors import AuditAnchorInvalid, HsmError, RequestError, StateLocked, StoreFull, Unauthenticated
+from hsmcore.keys.records import Entry
+from hsmcore.sessions.session import Session, Sessions
+from hsmcore.storage.audit import Record
+from hsmcore.storage.database import Store
+from hsmcore.storage.rows import AuditRow
+from hsmcore.storage.sealing import Vault
+from hsmcore.storage.state_directory import StateDirectory
+from hsmcore.tables.attributes import PUBLIC
+
+PAGE = 1000
+"""Entries read at a time."""
+_LONGEST_NAME = 64
+_NO_COMMAND = (RequestError, Unauthenticated, StoreFull, StateLocked)
+"""Errors without an entry: what nobody who is logged in has asked for, and what cannot be written."""
+
+_ANCHOR = re.compile(r"[0-9]{1,18}:[0-9a-f]{64}", re.ASCII)
+
+_log = logging.getLogger("hsmcore.audit.log")
+
+
+@dataclass(slots=True, eq=False)
+class _Command:
+    """A command under way. ``written`` is the response that its entry has, once it has one."""
+
+    event: Event
+    session: int
+    user_name: str = ""
+    role: str = ""
+    secret_handle: int = 0
+    public_handle: int = 0
+    token: bool = False
+    response: int = 0
+    detail: str = ""
+    durable: bool = True
+    written: int | None = None
+
+    def row(self, reboot: int) -> AuditRow:
+        variant = "token" if self.token else self.role
+        return AuditRow(
+            sequence=0,
+            time=time.time_ns() // 1000,
+            reboot=reboot,
+            opcode=self.event.variants.get(variant, self.event.opcode),
+            session=self.session,
+            response=self.response,
+            log_type=self.event.log_type.value,
+            user_name=self.user_name,
+            user_type=USER_TYPES.get(self.role, 0),
+            secret_handle=self.secret_handle,
+            public_handle=self.public_handle,
+            detail=self.detail,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What ``verify`` found: nothing, or what is wrong and where. ``head`` is what may be kept elsewhere."""
+
+    head: Head
+    findings: Sequence[Finding]
+
+
+class AuditLog:
+    """The log of one HSM. All methods may be called from any thread."""
+
+    def __init__(self, store: Store, vault: Vault, state: StateDirectory, sessions: Sessions) -> None:
+        self._store = store
+        self._vault = vault
+        self._state = state
+        self._sessions = sessions
+        self._lock = RLock()
+        self._thread = local()
+        self._waiting: list[_Command] = []
+        self._owed: list[_Command] = []
+        self._in_doubt = False
+        self._broken = ""
+        self._head = self._opened()
+        store.journal = self
+
+    def _opened(self) -> Head:
+        """Return where to go on, one reboot later; what is not as the HSM left it gets an entry."""
+        head, broken = resumed(self._store, self._vault, anchor_of(self._state, self._vault))
+        rows: list[AuditRow] = []
+        self._broken = broken
+        if broken:
+            _log.error("the audit log is not as it was left: %s", broken)
+            rows, head = linked([_Command(LOG_BROKEN, 0, detail=broken).row(head.reboot)], head, self._vault)
+        try:
+            self._store.append_audit(Record(rows, stored(head, self._vault)))
+        except StoreFull:
+            _log.warning("the audit log cannot be written; every command is refused until it can be")
+            self._in_doubt = True
+            return head
+        self._state.write_anchor(anchored(head, self._vault))
+        return head
+
+    @property
+    def count(self) -> int:
+        """How many entries there are."""
+        return self._head.count
+
+    @property
+    def trouble(self) -> str:
+        """What keeps the log from being as it should, empty where nothing does."""
+        if self._in_doubt or self._owed:
+            return "the audit log could not be written the last time"
+        return f"the audit log was not as it had been left: {self._broken}" if self._broken else ""
+
+    @contextmanager
+    def command(self, event: Event, given: Mapping[str, object]) -> Iterator[None]:
+        """Be inside a command with these arguments. One that is part of another has no entry of its own."""
+        if self._current() is not None:
+            yield
+            return
+        command = self._thread.command = self._begun(event, given)
+        try:
+            yield
+            self.record()
+        except HsmError as error:
+            if not isinstance(error, _NO_COMMAND):
+                self._refused(command, error)
+            raise
+        finally:
+            self._thread.command = None
+
+    def _begun(self, event: Event, given: Mapping[str, object]) -> _Command:
+        session, key = given.get("session"), given.get(event.key)
+        handle = key if isinstance(key, int) and 0 < key < 2**63 else 0
+        if not isinstance(session, Session):
+            name, role = str(given.get("username", "")), str(given.get("role", ""))
+            return _Command(event, self._sessions.next_number(), _shown(name), role, handle)
+        # Where a command about a user names none, it is about the own one.
+        own = (session.username, session.role) if event.log_type is LogType.USER else ("", "")
+        name, role = str(given.get("username", own[0])), str(given.get("role", own[1]))
+        return _Command(event, session.number, _shown(name), role, handle)
+
+    def _refused(self, command: _Command, error: HsmError) -> None:
+        response = response_of(error)
+        if command.written != response:
+            command.response, command.written = response, None
+            self.record()
+
+    def refuse(self, error: HsmError) -> None:
+        """Say that the command under way will end in this error, since it changes something nevertheless."""
+        self._required().response = response_of(error)
+
+    def concerns(self, entries: Sequence[Entry]) -> None:
+        """Say which keys the command under way makes or changes: one, or the public and the private half of a pair."""
+        command = self._required()
+        public = [entry.handle for entry in entries if entry.record.attributes["OBJECT_CLASS"] == PUBLIC]
+        others = [entry.handle for entry in entries if entry.handle not in public]
+        command.secret_handle = (others or public or [0])[0]
+        command.public_handle = public[0] if public and others else 0
+        command.token = any(entry.session is None for entry in entries)
+
+    def concerns_token(self) -> None:
+        """Say that the key that the command under way names is a token key, of which nothing else is certain."""
+        self._required().token = True
+
+    def concerns_nothing(self) -> None:
+        """Say that the command under way has done nothing that the log tells."""
+        command = self._required()
+        command.written = command.response
+
+    @property
+    def session_number(self) -> int:
+        """The number of the session that the command under way belongs to."""
+        return self._required().session
+
+    def record(self, *, durable: bool = True) -> None:
+        """Write the entry of the command under way, if that was not done. Raises ``StoreFull``.
+
+        One that is not ``durable`` is not waited for until it is on the disk.
+        """
+        command = self._required()
+        command.durable = durable
+        if command.written is None:
+            self._waiting.append(command)
+            try:
+                with self._lock:
+                    # Another thread may have taken it along, in the transaction of its own entry.
+                    if command.written is None:
+                        self._store.record()
+            finally:
+                self._waiting.remove(command)
+
+    def record_end(self, how: str, session: Session) -> None:
+        """Write that a session ends, now or as soon as it can be."""
+        command, outer = _Command(EVENTS[how], session.number, session.username, session.role), self._current()
+        self._thread.command = None
+        try:
+            with self._lock:
+                self._owed.append(command)
+                self._store.record()
+        except HsmError as error:
+            _log.error("the end of session %#x is not in the audit log yet: %s", session.number, error)
+        finally:
+            self._thread.command = outer
+
+    @contextmanager
+    def changing(self) -> Iterator[Record | None]:
+        """Give the store what it writes with the next transaction: the entries of all threads that wait for one."""
+        with self._lock:
+            commands = self._unwritten()
+            if self._in_doubt:
+                self._head = max(self._head, opened_head(self._store.audit_state()[0], self._vault) or self._head)
+            rows, head = linked([command.row(self._head.reboot) for command in commands], self._head, self._vault)
+            durable = any(command.durable for command in commands)
+            try:
+                yield Record(rows, stored(head, self._vault), durable) if rows else None
+            except BaseException:
+                # A commit may fail after all was written: the store then knows better where the log stands.
+                self._in_doubt = True
+                raise
+            self._in_doubt = False
+            for command in commands:
+                command.written = command.response
+            self._owed.clear()
+            if rows:
+                self._head = head
+                self._state.write_anchor(anchored(head, self._vault))
+
+    def _unwritten(self) -> list[_Command]:
+        current = self._current()
+        if current is None and not self._owed:
+            raise RuntimeError("a change outside a command: the method of the door needs a row in EVENTS")
+        commands = [*self._owed, *self._waiting]
+        if current is not None and current not in commands:
+            commands.append(current)
+        return [command for command in commands if command.written is None]
+
+    def _current(self) -> _Command | None:
+        command: _Command | None = getattr(self._thread, "command", None)
+        return command
+
+    def _required(self) -> _Command:
+        command = self._current()
+        if command is None:
+            raise RuntimeError("no command is under way: the method of the door needs a row in EVENTS")
+        return command
+
+    def entries(self, first: int, limit: int) -> list[AuditRow]:
+        """Return entries from a sequence number on, at most ``PAGE``; a limit of 0 is none of the caller's."""
+        size = min(limit or PAGE, PAGE)
+        return [decoded(row)[0] for row in self._store.audit_rows(max(first, 0), size)]
+
+    def verify(self, anchor: str | None = None) -> Verification:
+        """Look at every entry, and compare the log with an anchor that was kept elsewhere.
+
+        Raises ``AuditAnchorInvalid`` for a text that is no anchor.
+        """
+        kept = _kept(anchor)
+        verifier = Verifier(self._vault)
+        with self._lock:
+            head = self._head
+            in_store = opened_head(self._store.audit_state()[0], self._vault)
+            beside = anchor_of(self._state, self._vault)
+        if in_store != head:
+            verifier.findings.append(Finding(None, "the head in the database is not the one that the HSM sealed last"))
+        if beside != head:
+            verifier.findings.append(Finding(None, "the anchor beside the database is not the one written last"))
+        for row in self._all_rows(head.count):
+            verifier.take(row)
+        verifier.end(head)
+        if kept is not None and not self._has(kept):
+            text = "the log was changed or rolled back since the anchor that you gave was made"
+            verifier.findings.append(Finding(kept.count - 1, text))
+        return Verification(head, verifier.findings)
+
+    def _all_rows(self, count: int) -> Iterator[tuple[object, ...]]:
+        """Yield the stored rows up to the head as it was, and what has no place among them."""
+        first = -(2**63)
+        while True:
+            page = self._store.audit_rows(first, PAGE)
+            for row in page:
+                if type(row[0]) is int and count <= row[0] < self._head.count:
+                    return
+                yield row
+            if len(page) < PAGE or type(page[-1][0]) is not int:
+                return
+            first = page[-1][0] + 1
+
+    def _has(self, anchor: Head) -> bool:
+        if anchor.count == 0:
+            return True
+        rows = self._store.audit_rows(anchor.count - 1, 1)
+        return bool(rows) and decoded(rows[0])[0].sequence == anchor.count - 1 and rows[0][-2] == anchor.hash
+
+
+def first_entries(admin: str, role: str) -> list[AuditRow]:
+    """Return the entries of an initialisation, not yet chained."""
+    about = {LogType.USER: (admin, role)}
+    return [_Command(event, 0, *about.get(event.log_type, ("", ""))).row(1) for event in INITIALIZATION]
+
+
+def beginning() -> list[AuditRow]:
+    """Return the first entry of the log of an HSM that is older than audit logs, not yet chained."""
+    return [_Command(LOG_BEGINS, 0, detail="the HSM is older than its audit log, which begins here").row(1)]
+
+
+def _kept(anchor: str | None) -> Head | None:
+    if anchor is None:
+        return None
+    if not _ANCHOR.fullmatch(anchor):
+        raise AuditAnchorInvalid("an anchor is a number, a colon and 64 hexadecimal digits, as verify prints it")
+    count, _, digest = anchor.partition(":")
+    return Head(int(count), 0, bytes.fromhex(digest))
+
+
+def _shown(name: str) -> str:
+    """Return a name as an entry has it: not above 64 characters, one line, whatever was typed."""
+    short = name[:_LONGEST_NAME]
+    return short if short.isprintable() else short.encode("unicode_escape").decode("ascii")
+
+
+class Door(Protocol):
+    """What has the methods that are commands."""
+
+    @property
+    def log(self) -> AuditLog:
+        """The log that they are in."""
+
+
+_D = TypeVar("_D", bound=Door)
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def audited(method: Callable[Concatenate[_D, _P], _R]) -> Callable[Concatenate[_D, _P], _R]:
+    """Make a method of the door a command, with the event that ``EVENTS`` has for its name.
+
+    ``hsmcore.sessions.permissions.guarded`` does it for the methods that take a session.
+    """
+    event = EVENTS[method.__name__]
+    signature = inspect.signature(method)
+
+    @wraps(method)
+    def logged(door: _D, /, *arguments: _P.args, **named: _P.kwargs) -> _R:
+        bound = signature.bind(door, *arguments, **named)
+        bound.apply_defaults()
+        with door.log.command(event, bound.arguments):
+            return method(door, *arguments, **named)
+
+    return logged

@@ -1,0 +1,1 @@
+"""Cryptographic operations with the keys of the HSM."""

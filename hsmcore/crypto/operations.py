@@ -1,0 +1,175 @@
+"""The use of keys: from a key, a mechanism and an operation to a function that is allowed and has the key bound.
+
+Permission is decided once a session, key, mechanism and operation; the function is kept with the session until the key
+changes or the session ends. No lock is held while a function computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from threading import RLock
+from time import perf_counter
+from typing import Any
+
+from hsmcore import primitives
+from hsmcore.crypto.limits import limited, limited_stream
+from hsmcore.errors import HsmError, KeyMaterialInvalid, KeyTypeInconsistent
+from hsmcore.keys import policy
+from hsmcore.keys.keyring import KeyRing
+from hsmcore.keys.records import Entry
+from hsmcore.primitives.families import Begin, Run
+from hsmcore.primitives.keyforms import PublicKey, open_public
+from hsmcore.quorum.approvals import Approvals
+from hsmcore.sessions import permissions
+from hsmcore.sessions.session import Session
+from hsmcore.sessions.usage_counts import Counts
+from hsmcore.settings import Settings
+from hsmcore.tables.attributes import PUBLIC, SECRET, TYPES, Value
+from hsmcore.tables.mechanisms import MECHANISMS, Operation
+
+KeyReference = int | bytes
+"""A handle, or the SubjectPublicKeyInfo (DER) of a public key that is not in the HSM."""
+
+_USAGE = "key-usage"
+_SECRET_TYPES = frozenset(TYPES[SECRET])
+"""The types of keys of which a use takes microseconds."""
+_MANAGES = (Operation.WRAP, Operation.UNWRAP)
+"""What is no use of a key but its management; ``hsmcore.crypto.wrapping`` asks for that approval."""
+
+FOREIGN_KEYS = 512
+"""How many opened public keys from outside are kept, least recently used first to go."""
+
+PREPARED = SHORTCUTS = 4096
+"""How many keys a session keeps prepared, and how many shortcuts; one more starts afresh."""
+
+
+class KeyUse:
+    """Prepares operations with keys."""
+
+    def __init__(self, ring: KeyRing, approvals: Approvals, lock: RLock, settings: Settings) -> None:
+        self._ring = ring
+        self._approvals = approvals
+        self._lock = lock
+        self._strict = settings.strict_limits
+        self._strong_hashes = settings.strong_hashes
+        self.counts = Counts()
+
+    def run(self, session: Session, kind: Operation, key: KeyReference, mechanism: str, *given: object) -> Any:
+        """Do a one-shot operation, and count and time it. Raises as ``operation``, and what the operation raises."""
+        began = perf_counter()
+        try:
+            result = self.operation(session, kind, key, mechanism)(*given)
+        except HsmError as error:
+            self.counts.add_failure(kind.value, type(error).__name__)
+            raise
+        self.counts.add(kind.value, mechanism, perf_counter() - began)
+        return result
+
+    @contextmanager
+    def counted(self, kind: Operation, mechanism: str) -> Iterator[None]:
+        """Count and time what is done inside as ``run`` does: a use of which the operation is only a part."""
+        began = perf_counter()
+        try:
+            yield
+        except HsmError as error:
+            self.counts.add_failure(kind.value, type(error).__name__)
+            raise
+        self.counts.add(kind.value, mechanism, perf_counter() - began)
+
+    def operation(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Run:
+        """Return the function of a one-shot operation, as it was prepared before if it was.
+
+        Raises ``Unauthenticated``, ``PermissionDenied``, ``MechanismInvalid``, ``KeyNotFound``,
+        ``KeyTypeInconsistent``, ``KeyFunctionNotPermitted``, ``StoreDamaged``; the function raises
+        ``KeyQuorumFailed`` too.
+        """
+        prepared = session.prepared.get(key)
+        found = prepared.get((mechanism, kind.value)) if prepared else None
+        return self._prepare(session, kind, key, mechanism) if found is None else found
+
+    def _prepare(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Run:
+        permissions.require(session, kind.value.lower())
+        row = policy.mechanism(mechanism, kind)
+        if isinstance(key, bytes):
+            return _foreign_operation(key, mechanism, kind.value)
+        entry = self._ring.entry(session, key)
+        policy.require_usable(entry.record.attributes, row, kind)
+        if self._strong_hashes and kind is Operation.SIGN:
+            policy.require_strong_hash(entry.record.attributes, row)
+        run = primitives.operation(row, kind, self._ring.open(entry))
+        if self._strict and row.limit:
+            run = limited(row, kind, run)
+        if kind not in _MANAGES and policy.approvals_needed(entry, _USAGE):
+            return self._with_approval(session, entry, run)
+        with self._lock:
+            if session.alive and self._ring.is_current(entry):
+                if len(session.prepared) >= PREPARED:
+                    session.forget()
+                session.prepared.setdefault(key, {})[mechanism, kind.value] = run
+        return run
+
+    def _with_approval(self, session: Session, entry: Entry, run: Run) -> Run:
+        """Return a function that takes an approved token each time; it is not kept."""
+
+        def approved(*arguments: Any) -> Any:
+            with self._approvals.granted_key(session, _USAGE, entry):
+                return run(*arguments)
+
+        return approved
+
+    def keep_shortcut(
+        self, session: Session, kind: Operation, key: KeyReference, mechanism: str, form: Callable[[Run], Run]
+    ) -> int:  # fmt: skip
+        """Return the number of what is prepared for this use among the session's shortcuts; 0 if it was forgotten."""
+        name = (key, mechanism, kind.value)
+        with self._lock:
+            run = session.prepared.get(key, {}).get(name[1:])
+            if run is None:
+                return 0
+            if (kept := session.kept.get(name)) is not None and kept.remain():
+                return kept.number
+            if len(session.kept) >= SHORTCUTS:
+                session.clear_shortcuts()
+            brief = MECHANISMS[mechanism].key_types <= _SECRET_TYPES
+            return session.keep_shortcut(name, self.counts.kept(kind.value, mechanism, form(run)), brief=brief)
+
+    def stream(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Begin:
+        """Return the function that begins a multi-part operation. Raises as ``operation``."""
+        row = policy.mechanism(mechanism, kind)
+        if isinstance(key, bytes):
+            return primitives.stream(row, kind, _foreign(key))
+        entry = self._ring.entry(session, key)
+        policy.require_usable(entry.record.attributes, row, kind)
+        begin = primitives.stream(row, kind, self._ring.open(entry))
+        if self._strict and row.limit:
+            begin = limited_stream(row, kind, begin)
+        return self._with_approval(session, entry, begin) if policy.approvals_needed(entry, _USAGE) else begin
+
+
+def foreign_keys() -> int:
+    """Return how many opened public keys from outside are kept."""
+    return _foreign.cache_info().currsize
+
+
+@lru_cache(maxsize=FOREIGN_KEYS)
+def _foreign(public_key_info: bytes) -> PublicKey:
+    try:
+        return open_public(public_key_info)
+    except KeyMaterialInvalid as error:
+        raise KeyTypeInconsistent(str(error)) from error
+
+
+@lru_cache(maxsize=FOREIGN_KEYS)
+def _foreign_operation(public_key_info: bytes, mechanism: str, kind: str) -> Run:
+    """Bind a public key from outside; it may do what a public key of its type can."""
+    key, operation, row = _foreign(public_key_info), Operation(kind), MECHANISMS[mechanism]
+    attributes: Mapping[str, Value] = {
+        "OBJECT_CLASS": PUBLIC,
+        "KEY_TYPE": primitives.type_of(key),
+        "ENCRYPT": True,
+        "VERIFY": True,
+    }
+    policy.require_usable(attributes, row, operation)
+    return primitives.operation(row, operation, key)

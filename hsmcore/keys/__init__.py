@@ -1,0 +1,1 @@
+"""Keys: records, attributes, policy, generation, lookup and storage."""

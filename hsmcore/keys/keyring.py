@@ -1,0 +1,193 @@
+"""The keys of an HSM: session keys in memory, token keys on disk before a call returns.
+
+Every change happens under the HSM's lock, first on disk, then in memory: what fails on disk has changed nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from threading import RLock
+
+from hsmcore.audit.log import AuditLog
+from hsmcore.errors import SharingInvalid
+from hsmcore.keys import policy
+from hsmcore.keys.generation import NewKey
+from hsmcore.keys.lookup import KeyLookup
+from hsmcore.keys.records import NOT_SHARED, Entry, KeyRecord, Sharing
+from hsmcore.keys.token_keys import DamagedEntry, row_of
+from hsmcore.sessions.session import Session, Sessions
+from hsmcore.storage.database import Store
+from hsmcore.storage.rows import KeyRow
+from hsmcore.storage.sealing import Vault
+from hsmcore.tables.attributes import PUBLIC, Value, changed
+from hsmcore.tables.roles import ADMIN
+
+
+class KeyRing(KeyLookup):
+    """All keys: adds, changes and destroys them, besides what ``KeyLookup`` does."""
+
+    def __init__(self, store: Store, vault: Vault, sessions: Sessions, lock: RLock, log: AuditLog) -> None:
+        super().__init__(store, vault, lock)
+        self._sessions = sessions
+        self._audit = log
+        self._newest = store.newest_key()
+
+    def add(
+        self, session: Session, made: Sequence[NewKey], sharing: Sharing = NOT_SHARED
+    ) -> tuple[KeyRecord, ...]:  # fmt: skip
+        """Add new keys of the session's user, all or none; what is shared is not the public half of a pair.
+
+        Raises ``Unauthenticated``, ``StoreFull``.
+        """
+        with self._lock:
+            policy.require_alive(session)
+            entries = [self._entry(session, new, sharing) for new in made]
+            rows = stored_rows(entries)
+            self._audit.concerns(entries)
+            if rows:
+                self._store.add_keys(rows)
+                return self._added(entries)
+        # Without the lock, so that the log's entries of several threads go to the disk together.
+        self._audit.record(durable=False)
+        with self._lock:
+            policy.require_alive(session)
+            return self._added(entries)
+
+    def _added(self, entries: Sequence[Entry]) -> tuple[KeyRecord, ...]:
+        for entry in entries:
+            self._put(entry)
+        return tuple(entry.record for entry in entries)
+
+    def _put(self, entry: Entry) -> None:
+        if entry.session is None:
+            self._tokens.put(entry)
+        else:
+            self._session_keys.put(entry)
+
+    def _entry(self, session: Session, new: NewKey, sharing: Sharing) -> Entry:
+        # Unique by chance: 63 random bits, and the store refuses to add a handle twice.
+        handle = secrets.randbits(63) or 1
+        record = KeyRecord(handle, new.attributes, new.public_key_info)
+        # Distinct times keep the order in which keys were made.
+        self._newest = max(time.time_ns() // 1_000_000, self._newest + 1)
+        if new.attributes["OBJECT_CLASS"] == PUBLIC:
+            sharing = NOT_SHARED
+        entry = Entry(record, session.username, self._newest, sharing)
+        return self._secured(entry, new.material, session.token)
+
+    def _secured(self, entry: Entry, material: bytes, session: int | None) -> Entry:
+        """Return the entry with its material: sealed for a token key, in memory for a session key."""
+        if entry.record.attributes["TOKEN"]:
+            sealed = self._vault.seal_key(row_of(entry), material).sealed
+            return replace(entry, session=None, sealed=sealed, material=None)
+        return replace(entry, session=session, sealed=None, material=material)
+
+    def change(self, session: Session, handle: int, wishes: Mapping[str, Value]) -> KeyRecord:
+        """Change attributes, all or none. A session key whose TOKEN becomes true is stored."""
+        with self._lock:
+            entry = self.entry(session, handle)
+            policy.require_may_change(session, entry, wishes)
+            after = changed(entry.record.attributes, wishes, admin=session.role == ADMIN)
+            return policy.view(session, self._replace(entry, after))
+
+    def set_quorum(self, session: Session, handle: int, manage: int, use: int) -> None:
+        """Set how many approvals the management and the use of a key take, once."""
+        with self._lock:
+            entry = self.entry(session, handle)
+            policy.require_may_set_quorum(session, entry, manage, use)
+            values = {"MANAGE_QUORUM": manage, "USE_QUORUM": use}
+            self._replace(entry, {**entry.record.attributes, **values})
+
+    def _replace(self, entry: Entry, attributes: Mapping[str, Value]) -> Entry:
+        """Give a key other attributes, on disk first."""
+        record = replace(entry.record, attributes=attributes)
+        new = self._secured(replace(entry, record=record), self.material(entry), entry.session)
+        self._audit.concerns([new])
+        if new.sealed is not None and entry.sealed is None:
+            self._store.add_keys([row_of(new)])
+            self._session_keys.remove(entry.handle)
+        elif new.sealed is not None:
+            self._store.change_key(row_of(new))
+        else:
+            self._audit.record(durable=False)
+        self._put(new)
+        self._sessions.forget_key(entry.handle)
+        return new
+
+    def share(self, session: Session, handle: int, username: str) -> None:
+        """Let another crypto user, one that exists, use a key. Raises ``PermissionDenied``, ``SharingInvalid``."""
+        with self._lock:
+            entry = self.entry(session, handle)
+            policy.require_may_share(session, entry)
+            self._change_sharing(entry, policy.sharing(entry.owner, (*entry.sharing.users, username)))
+
+    def unshare(self, session: Session, handle: int, username: str) -> None:
+        """Take the use of a key from a user. Raises ``PermissionDenied``, ``SharingInvalid``."""
+        with self._lock:
+            entry = self.entry(session, handle)
+            policy.require_may_share(session, entry)
+            if username not in entry.sharing.users:
+                raise SharingInvalid(f"key {handle} is not shared with {username!r}")
+            self._change_sharing(entry, entry.sharing.without(username))
+            self._sessions.forget_key(handle)
+
+    def _change_sharing(self, entry: Entry, sharing: Sharing) -> None:
+        new = self._shared(entry, sharing)
+        self._audit.concerns([new])
+        if new.sealed is not None:
+            self._store.change_key(row_of(new))
+        else:
+            self._audit.record(durable=False)
+        self._put(new)
+
+    def _shared(self, entry: Entry, sharing: Sharing) -> Entry:
+        policy.require_enough_users(entry, sharing)
+        return self._secured(replace(entry, sharing=sharing), self.material(entry), entry.session)
+
+    def unshared_with(self, username: str) -> list[Entry]:
+        """Return the keys shared with a user as they are once that user is gone; nothing is changed yet."""
+        shared = (*self._tokens.shared_with(username), *self._session_keys.shared_with(username))
+        return [self._shared(entry, entry.sharing.without(username)) for entry in shared]
+
+    def replace(self, entries: Sequence[Entry]) -> None:
+        """Take over keys whose change is on disk."""
+        for entry in entries:
+            self._put(entry)
+
+    def destroy(self, session: Session, handle: int) -> None:
+        """Destroy a key. A damaged row may be destroyed by the user that it names as its owner."""
+        with self._lock:
+            policy.require_alive(session)
+            damaged = None if self._in_memory(handle) else self._tokens.read(handle)
+            if isinstance(damaged, DamagedEntry):
+                self._audit.concerns_token()
+                if damaged.owner != session.username:
+                    raise damaged.error()
+                self._store.delete_keys([handle])
+                return
+            entry = self.entry(session, handle)
+            self._audit.concerns([entry])
+            policy.require_owner(session, entry)
+            policy.require_destroyable(entry)
+            if entry.session is None:
+                self._store.delete_keys([handle])
+                self._tokens.forget(handle)
+            else:
+                self._audit.record(durable=False)
+                self._session_keys.remove(handle).erase()
+            self._sessions.forget_key(handle)
+
+    def drop_session(self, session: Session) -> None:
+        """Erase the session keys of a session that has ended."""
+        with self._lock:
+            for entry in self._session_keys.of_session(session.token):
+                self._session_keys.remove(entry.handle).erase()
+                self._sessions.forget_key(entry.handle)
+
+
+def stored_rows(entries: Sequence[Entry]) -> list[KeyRow]:
+    """Return the rows of those that are token keys."""
+    return [row_of(entry) for entry in entries if entry.sealed is not None]

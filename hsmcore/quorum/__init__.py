@@ -1,0 +1,1 @@
+"""Quorum (M of N): tokens and their approvals."""

@@ -1,0 +1,1 @@
+"""Sessions, the permissions of each role, and counts of key uses."""

@@ -1,0 +1,124 @@
+"""Sessions: who is logged in, by token.
+
+A session is alive from login to logout, and never comes back. Everything that belongs to it (prepared operations,
+multi-part operations, session keys) is dropped when it ends.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from hsmcore.errors import Unauthenticated
+from hsmcore.sessions.usage_counts import Kept
+
+
+class Session:
+    """One login. ``token`` is 63 random bits and a secret; ``number`` is what the audit log calls the session.
+
+    ``prepared`` maps a key's handle, then mechanism and operation, to a function that was allowed for this session, so
+    that a repeated operation costs two look-ups. ``shortcuts`` maps numbers, none of which is given twice, to what
+    gives the same functions (``hsmcore.sessions.usage_counts``), which costs one. Both forget a key when it changes.
+    """
+
+    __slots__ = ("_numbers", "alive", "brief", "kept", "number", "prepared", "role", "shortcuts", "token", "username")
+
+    def __init__(self, token: int, number: int, username: str, role: str) -> None:
+        self.token = token
+        self.number = number
+        self.username = username
+        self.role = role
+        self.alive = True
+        self.prepared: dict[object, dict[tuple[str, str], Callable[..., Any]]] = {}
+        self.shortcuts: dict[int, Iterator[Callable[..., Any]]] = {}
+        self.kept: dict[object, Kept] = {}
+        """The shortcuts by key, mechanism and operation."""
+        self.brief: set[int] = set()
+        """The numbers of shortcuts that take microseconds, unless their data is long."""
+        self._numbers = itertools.count(1)
+
+    def keep_shortcut(self, name: object, kept: Kept, *, brief: bool) -> int:
+        """Keep a shortcut in place of one of the same name, and return its number."""
+        if (old := self.kept.get(name)) is not None:
+            old.settle()
+            del self.shortcuts[old.number]
+            self.brief.discard(old.number)
+        kept.number = next(self._numbers)
+        self.kept[name] = kept
+        self.shortcuts[kept.number] = kept.turns
+        if brief:
+            self.brief.add(kept.number)
+        return kept.number
+
+    def clear_shortcuts(self) -> None:
+        """Forget all shortcuts, but not how often they were used."""
+        self.shortcuts.clear()
+        self.brief.clear()
+        for kept in self.kept.values():
+            kept.settle()
+        self.kept.clear()
+
+    def forget(self) -> None:
+        """Drop everything that was prepared."""
+        self.prepared.clear()
+        self.clear_shortcuts()
+
+    def __repr__(self) -> str:
+        return f"Session({self.username!r}, {self.role!r}, alive={self.alive})"
+
+
+class Sessions:
+    """The sessions that are alive. Whoever changes them holds the HSM's lock."""
+
+    def __init__(self) -> None:
+        self._alive: dict[int, Session] = {}
+        self._numbers = itertools.count(1)
+
+    def __len__(self) -> int:
+        return len(self._alive)
+
+    def next_number(self) -> int:
+        """Return the number of a login, which its session gets if there is one."""
+        return next(self._numbers)
+
+    def begin(self, number: int, username: str, role: str) -> Session:
+        """Begin a session for a user whose password was right."""
+        token = secrets.randbits(63)
+        while token == 0 or token in self._alive:
+            token = secrets.randbits(63)
+        session = self._alive[token] = Session(token, number, username, role)
+        return session
+
+    def get(self, token: int) -> Session:
+        """Return the session with that token. Raises ``Unauthenticated``."""
+        session = self._alive.get(token)
+        if session is None:
+            raise ended()
+        return session
+
+    def end(self, session: Session) -> bool:
+        """End the session; return whether it was alive."""
+        session.alive = False
+        session.forget()
+        return self._alive.pop(session.token, None) is not None
+
+    def all(self) -> tuple[Session, ...]:
+        """Return the sessions that are alive."""
+        return tuple(self._alive.values())
+
+    def of_user(self, username: str, role: str) -> tuple[Session, ...]:
+        """Return the sessions of a user."""
+        return tuple(one for one in self._alive.values() if one.username == username and one.role == role)
+
+    def forget_key(self, handle: int) -> None:
+        """Drop what was prepared with a key, in every session."""
+        for session in self._alive.values():
+            if session.prepared.pop(handle, None) is not None:
+                session.clear_shortcuts()
+
+
+def ended() -> Unauthenticated:
+    """Return the error for a session that is not, or no longer, alive."""
+    return Unauthenticated("there is no such session; log in")

@@ -1,0 +1,288 @@
+"""Queries: rows in, rows out, each change one transaction."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Protocol, Self
+
+from sqlalchemy import Connection, delete, insert, inspect, select, text, update
+
+from hsmcore.errors import StateVersion
+from hsmcore.storage import audit, keys
+from hsmcore.storage.audit import Record, StoredHead
+from hsmcore.storage.engine import connect, store_errors
+from hsmcore.storage.keys import KeyQuery
+from hsmcore.storage.rows import KeyRow, UserRow
+from hsmcore.storage.schema import HEAD, HSM, KNOWN, LOGGED, USERS
+
+
+@dataclass(frozen=True, slots=True)
+class HsmRow:
+    """The HSM itself as stored: its sealed master key, settings, and quorum values with their timeouts."""
+
+    master: bytes = field(repr=False)
+    settings: bytes
+    quorum: bytes
+
+
+class Journal(Protocol):
+    """Who says what the audit log gets in each transaction."""
+
+    def changing(self) -> AbstractContextManager[Record | None]:
+        """Give what to write; when the context is left without an error, it is written."""
+
+
+class Store:
+    """A database of one HSM. Every method raises ``StateError`` and its kinds; one that raises changed nothing.
+
+    Once there is a ``journal``, each change takes its entries of the audit log into its transaction.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = connect(url)
+        self._undurable = self._engine.execution_options(durable=False)
+        self._log = audit.Appender(self._engine.dialect)
+        self.journal: Journal | None = None
+
+    @classmethod
+    def in_file(cls, path: Path) -> Self:
+        """Return the store in an SQLite file."""
+        return cls(f"sqlite:///{path}")
+
+    def close(self) -> None:
+        """Close the connection."""
+        with store_errors():
+            self._engine.dispose()
+
+    def exists(self) -> bool:
+        """Tell whether an HSM was initialised in this database. Raises ``StateVersion`` for a newer one."""
+        with store_errors(), self._engine.connect() as connection:
+            revision = _revision(connection)
+            if revision is None:
+                return False
+            return connection.execute(select(HSM.c.id)).first() is not None
+
+    def initialize(self, hsm: HsmRow, admin: UserRow, record: Record) -> None:
+        """Make the tables and the HSM with its first user and entries of the log, in one transaction."""
+        with store_errors(), self._engine.begin() as connection:
+            _migrate(connection, hsm.quorum)
+            self._log.append(connection, record)
+            values = {"id": 1, "master": hsm.master, "settings": hsm.settings, "quorum": hsm.quorum}
+            connection.execute(insert(HSM).values(values | {"serial": secrets.token_hex(8)}))
+            connection.execute(insert(USERS), [_user_values(admin)])
+
+    def has_log(self) -> bool:
+        """Tell whether the schema is one with an audit log."""
+        with store_errors(), self._engine.connect() as connection:
+            return _revision(connection) in LOGGED
+
+    def migrate(self, quorum: bytes, settings: bytes | None = None, record: Record | None = None) -> None:
+        """Bring an older database to the newest schema; one that has no quorum values yet gets these, sealed.
+
+        In the same transaction it gets other sealed settings and the first entries of the log, where they are given.
+        """
+        with store_errors(), self._engine.connect() as connection:
+            current = _revision(connection) == HEAD
+        if current and settings is None:
+            return
+        with store_errors(), self._engine.begin() as connection:
+            if not current:
+                _migrate(connection, quorum)
+            if settings is not None:
+                connection.execute(update(HSM).values(settings=settings))
+            if record is not None:
+                self._log.append(connection, record)
+
+    def master(self) -> bytes:
+        """Return the sealed master key, which every schema has."""
+        with store_errors(), self._engine.connect() as connection:
+            return bytes(connection.execute(select(HSM.c.master)).scalar_one())
+
+    def settings(self) -> bytes:
+        """Return the sealed settings, which every schema has too."""
+        with store_errors(), self._engine.connect() as connection:
+            return _blob(connection.execute(text("SELECT settings FROM hsm")).scalar_one())
+
+    def quorum(self) -> bytes:
+        """Return the sealed quorum values and timeouts."""
+        with store_errors(), self._engine.connect() as connection:
+            return _blob(connection.execute(text("SELECT quorum FROM hsm")).scalar_one())
+
+    def change_quorum(self, quorum: bytes) -> None:
+        """Replace the sealed quorum values and timeouts."""
+        with self._changing() as connection:
+            connection.execute(update(HSM).values(quorum=quorum))
+
+    def serial(self) -> str:
+        """Return the HSM's serial number, 16 hexadecimal digits drawn when it was made."""
+        with store_errors(), self._engine.connect() as connection:
+            return str(connection.execute(select(HSM.c.serial)).scalar_one())
+
+    def users(self) -> list[UserRow]:
+        """Return all users."""
+        with store_errors(), self._engine.connect() as connection:
+            return [_user_row(*row) for row in connection.execute(_ALL_USERS)]
+
+    def key(self, handle: int) -> KeyRow | None:
+        """Return a token key."""
+        with store_errors(), self._engine.connect() as connection:
+            return keys.one(connection, handle)
+
+    def find_keys(self, query: KeyQuery, offset: int, limit: int) -> list[KeyRow]:
+        """Return some of the token keys that the query finds, in the order in which they were made."""
+        with store_errors(), self._engine.connect() as connection:
+            return keys.page(connection, query, offset, limit)
+
+    def labels(self, user: str | None) -> list[tuple[str, str, int]]:
+        """Return each label that a user sees, an object class, and how many token keys have both."""
+        with store_errors(), self._engine.connect() as connection:
+            return keys.labels(connection, user)
+
+    def shared_with(self, username: str) -> list[KeyRow]:
+        """Return the token keys that are shared with a user."""
+        with store_errors(), self._engine.connect() as connection:
+            return keys.shared_with(connection, username)
+
+    def count_keys(self, query: KeyQuery) -> int:
+        """Return how many token keys the query finds."""
+        with store_errors(), self._engine.connect() as connection:
+            return keys.count(connection, query)
+
+    def key_kinds(self) -> dict[tuple[str, str], int]:
+        """Return how many token keys there are of each object class and key type."""
+        with store_errors(), self._engine.connect() as connection:
+            return keys.kinds(connection)
+
+    def newest_key(self) -> int:
+        """Return when the newest token key was made, in ms since 1970."""
+        with store_errors(), self._engine.connect() as connection:
+            return keys.newest(connection)
+
+    def owns_keys(self, owner: str) -> bool:
+        """Tell whether a user owns a token key."""
+        with store_errors(), self._engine.connect() as connection:
+            return keys.owns(connection, owner)
+
+    def add_user(self, user: UserRow) -> None:
+        """Add a user."""
+        with self._changing() as connection:
+            connection.execute(insert(USERS), [_user_values(user)])
+
+    def change_user(self, old: UserRow, new: UserRow) -> None:
+        """Replace a user's row."""
+        change = update(USERS).where(USERS.c.username == old.username, USERS.c.role == old.role)
+        with self._changing() as connection:
+            connection.execute(change.values(_user_values(new)))
+
+    def delete_user(self, username: str, role: str, unshared: Sequence[KeyRow]) -> None:
+        """Delete a user, and replace the rows of keys that were shared with the user."""
+        with self._changing() as connection:
+            keys.change(connection, unshared)
+            connection.execute(delete(USERS).where(USERS.c.username == username, USERS.c.role == role))
+
+    def add_keys(self, rows: Sequence[KeyRow]) -> None:
+        """Add keys, all or none."""
+        with self._changing() as connection:
+            keys.add(connection, rows)
+
+    def record(self) -> None:
+        """Change nothing but what the log says."""
+        with self._recording() as record:
+            if record is not None:
+                self.append_audit(record)
+
+    def append_audit(self, record: Record) -> None:
+        """Write to the audit log and nothing else."""
+        engine = self._engine if record.durable else self._undurable
+        with store_errors(), engine.begin() as connection:
+            self._log.append(connection, record)
+
+    def audit_rows(self, first: int, limit: int) -> list[tuple[object, ...]]:
+        """Return the log's rows from a sequence number on, as they are stored, edited or not."""
+        with store_errors(), self._engine.connect() as connection:
+            return audit.rows(connection, first, limit)
+
+    def audit_state(self) -> tuple[StoredHead | None, tuple[object, ...] | None]:
+        """Return the log's head and last row, as they are stored."""
+        with store_errors(), self._engine.connect() as connection:
+            return audit.head(connection), audit.last(connection)
+
+    def change_key(self, row: KeyRow) -> None:
+        """Replace a key's row."""
+        with self._changing() as connection:
+            keys.change(connection, [row])
+
+    def delete_keys(self, handles: Iterable[int]) -> None:
+        """Delete keys, all or none."""
+        with self._changing() as connection:
+            keys.remove(connection, list(handles))
+
+    @contextmanager
+    def _changing(self) -> Iterator[Connection]:
+        """A transaction, with what the log says of it; the errors of its commit are translated too."""
+        with self._recording() as record, store_errors(), self._engine.begin() as connection:
+            if record is not None:
+                self._log.append(connection, record)
+            yield connection
+
+    def _recording(self) -> AbstractContextManager[Record | None]:
+        return nullcontext() if self.journal is None else self.journal.changing()
+
+
+# As text, so that the columns' types convert nothing: one damaged value would otherwise end the reading of all rows.
+_ALL_USERS = text("SELECT number, username, role, verifier, failures, mfa_key, quorum_key FROM users")
+
+
+def _blob(value: object) -> bytes:
+    """Return a sealed value; one of the wrong type becomes one that does not open."""
+    return value if isinstance(value, bytes) else b""
+
+
+def _user_row(
+    number: object, username: object, role: object, verifier: object, failures: object, mfa: object, quorum: object
+) -> UserRow:
+    """Return a row; a value of the wrong type becomes one that does not open, or that locks."""
+    return UserRow(
+        number if isinstance(number, int) else 0,
+        str(username),
+        str(role),
+        verifier if isinstance(verifier, bytes) else b"",
+        failures if isinstance(failures, int) else sys.maxsize,
+        mfa if isinstance(mfa, bytes) or mfa is None else b"",
+        quorum if isinstance(quorum, bytes) or quorum is None else b"",
+    )
+
+
+def _user_values(user: UserRow) -> dict[str, object]:
+    return asdict(user)
+
+
+def _revision(connection: Connection) -> str | None:
+    """Return the schema's revision, ``None`` for a database without one. Raises ``StateVersion``."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    if revision is not None and revision not in KNOWN:
+        raise StateVersion(
+            f"the state directory has schema {revision}, which is newer than this version of hsmbridge, which knows "
+            f"{HEAD}; use the newer version"
+        )
+    return None if revision is None else str(revision)
+
+
+def _migrate(connection: Connection, quorum: bytes) -> None:
+    # Alembic takes long to import and is needed only where the schema is not the newest.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    config.attributes["quorum"] = quorum
+    command.upgrade(config, HEAD)

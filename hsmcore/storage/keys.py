@@ -1,0 +1,190 @@
+"""Queries of the stored token keys.
+
+The columns ``label``, ``object_class``, ``key_type`` and ``key_id`` repeat attributes, and the table of shares the
+sharing of keys, so that keys are found and counted without reading all of them. They are looked at, never trusted: who
+opens a row compares the columns with its sealed attributes, and decides by its sealed sharing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    column,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    table,
+    true,
+    update,
+)
+
+from hsmcore.storage.rows import KeyRow
+from hsmcore.storage.schema import KEYS, SHARES
+
+_COLUMNS = (
+    "handle",
+    "owner",
+    "created",
+    "attributes",
+    "public_key_info",
+    "material",
+    "label",
+    "object_class",
+    "key_type",
+    "sharing",
+    "key_id",
+)
+# Without types, so that nothing is converted: one damaged value would otherwise end the reading of all rows.
+_KEYS = table("keys", *map(column, _COLUMNS))
+_C: Any = _KEYS.c
+_PUBLIC = "PUBLIC_KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyQuery:
+    """Which keys: those that have one of these values in each of these columns, and that a user sees.
+
+    ``None`` sees all.
+    """
+
+    user: str | None
+    columns: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
+
+    def condition(self) -> ColumnElement[bool]:
+        """Return the query as an SQL condition."""
+        return and_(_visible(self.user), *(_one_of(_C[name], values) for name, values in self.columns.items()))
+
+
+def _one_of(of: Any, values: tuple[object, ...]) -> ColumnElement[bool]:
+    found: ColumnElement[bool] = of == values[0] if len(values) == 1 else of.in_(values)
+    return found
+
+
+def _visible(user: str | None) -> ColumnElement[bool]:
+    if user is None:
+        return true()
+    return or_(_C.owner == user, _C.object_class == _PUBLIC, _C.handle.in_(_shares_of(user)))
+
+
+def _shares_of(user: str) -> Select[tuple[int]]:
+    return select(SHARES.c.handle).where(SHARES.c.username == user)
+
+
+def shared_with(connection: Connection, username: str) -> list[KeyRow]:
+    """Return the rows of the keys that are shared with a user."""
+    return [_row(*row) for row in connection.execute(select(_KEYS).where(_C.handle.in_(_shares_of(username))))]
+
+
+def one(connection: Connection, handle: int) -> KeyRow | None:
+    """Return the row with that handle."""
+    found = connection.execute(select(_KEYS).where(_C.handle == handle)).first()
+    return None if found is None else _row(*found)
+
+
+def page(connection: Connection, query: KeyQuery, offset: int, limit: int) -> list[KeyRow]:
+    """Return some of the rows that the query finds, in the order in which the keys were made."""
+    ordered = select(_KEYS).where(query.condition()).order_by(_C.created, _C.handle)
+    return [_row(*row) for row in connection.execute(ordered.offset(offset).limit(limit))]
+
+
+def labels(connection: Connection, user: str | None) -> list[tuple[str, str, int]]:
+    """Return each label with an object class and how many keys have both."""
+    grouped = select(_C.label, _C.object_class, func.count()).where(_visible(user), _C.label != "")
+    rows = connection.execute(grouped.group_by(_C.label, _C.object_class)).all()
+    return [(str(label), str(object_class), count) for label, object_class, count in rows]
+
+
+def count(connection: Connection, query: KeyQuery) -> int:
+    """Return how many rows the query finds."""
+    return connection.execute(select(func.count()).select_from(_KEYS).where(query.condition())).scalar_one()
+
+
+def kinds(connection: Connection) -> dict[tuple[str, str], int]:
+    """Return how many token keys there are of each object class and key type."""
+    grouped = select(_C.object_class, _C.key_type, func.count()).group_by(_C.object_class, _C.key_type)
+    return {(str(object_class), str(key_type)): count for object_class, key_type, count in connection.execute(grouped)}
+
+
+def newest(connection: Connection) -> int:
+    """Return when the newest key was made, in ms since 1970, 0 where there is none."""
+    created = connection.execute(select(func.max(_C.created))).scalar_one()
+    return created if isinstance(created, int) else 0
+
+
+def owns(connection: Connection, owner: str) -> bool:
+    """Tell whether a user owns a token key."""
+    return connection.execute(select(_C.handle).where(_C.owner == owner).limit(1)).first() is not None
+
+
+def add(connection: Connection, rows: Sequence[KeyRow]) -> None:
+    """Add rows."""
+    connection.execute(insert(KEYS), [_values(row) for row in rows])
+    _share(connection, rows)
+
+
+def change(connection: Connection, rows: Sequence[KeyRow]) -> None:
+    """Replace the rows with these handles."""
+    for row in rows:
+        connection.execute(update(KEYS).where(KEYS.c.handle == row.handle).values(_values(row)))
+    connection.execute(delete(SHARES).where(SHARES.c.handle.in_([row.handle for row in rows])))
+    _share(connection, rows)
+
+
+def remove(connection: Connection, handles: Sequence[int]) -> None:
+    """Delete the rows with these handles."""
+    connection.execute(delete(KEYS).where(KEYS.c.handle.in_(handles)))
+    connection.execute(delete(SHARES).where(SHARES.c.handle.in_(handles)))
+
+
+def _share(connection: Connection, rows: Sequence[KeyRow]) -> None:
+    shares = [
+        {"handle": row.handle, "username": name}
+        for row in rows
+        if row.sharing
+        for name in json.loads(row.sharing)["users"]
+    ]
+    if shares:
+        connection.execute(insert(SHARES), shares)
+
+
+def _values(row: KeyRow) -> dict[str, object]:
+    return {name: getattr(row, "sealed" if name == "material" else name) for name in _COLUMNS}
+
+
+def _row(
+    handle: int,
+    owner: object,
+    created: object,
+    attributes: object,
+    info: object,
+    material: object,
+    label: object,
+    object_class: object,
+    key_type: object,
+    sharing: object,
+    key_id: object,
+) -> KeyRow:
+    """Return a row; a value of the wrong type becomes one that does not open."""
+    return KeyRow(
+        handle,
+        str(owner),
+        created if isinstance(created, int) and 0 <= created < 2**63 else 0,
+        attributes if isinstance(attributes, str) else "",
+        info if isinstance(info, bytes) or info is None else b"",
+        material if isinstance(material, bytes) else b"",
+        str(label),
+        str(object_class),
+        str(key_type),
+        sharing if isinstance(sharing, str) else "damaged",
+        str(key_id),
+    )

@@ -1,0 +1,141 @@
+"""Rows of the store: their fields, and the bytes to which their sealed values are bound."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from hsmcore.primitives.secrecy import sha256
+from hsmcore.tables.attributes import Value
+
+GENESIS = bytes(32)
+"""``previous`` of the first entry."""
+
+
+def context(kind: str, *fields: bytes) -> bytes:
+    """Return associated data: the kind and its fields, so that no two different lists are the same bytes."""
+    parts = [f"hsmbridge {kind} 1".encode(), *fields]
+    return b"".join(struct.pack(">I", len(part)) + part for part in parts)
+
+
+def encode_attributes(attributes: Mapping[str, Value]) -> str:
+    """Return attributes as JSON in one canonical form.
+
+    Bytes are an object with their hexadecimal digits (``hex``), templates one with their attributes (``template``).
+    """
+    return json.dumps(_to_json(attributes), sort_keys=True, separators=(",", ":"))
+
+
+def _to_json(attributes: Mapping[str, Value]) -> dict[str, object]:
+    plain: dict[str, object] = {}
+    for name, value in attributes.items():
+        if isinstance(value, bytes):
+            plain[name] = {"hex": value.hex()}
+        else:
+            plain[name] = {"template": _to_json(value)} if isinstance(value, Mapping) else value
+    return plain
+
+
+def decode_attributes(encoded: str) -> dict[str, Value]:
+    """Read what ``encode_attributes`` made. Raises ``ValueError``, ``TypeError``, ``KeyError``, ``AttributeError``."""
+    return _from_json(json.loads(encoded))
+
+
+def _from_json(plain: Mapping[str, Any]) -> dict[str, Any]:
+    attributes: dict[str, Any] = {}
+    for name, value in plain.items():
+        if not isinstance(value, dict):
+            attributes[name] = value
+        else:
+            attributes[name] = _from_json(value["template"]) if "template" in value else bytes.fromhex(value["hex"])
+    return attributes
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A token key as it is stored. ``created`` is in ms since 1970; label, class, type and ID repeat attributes."""
+
+    handle: int
+    owner: str
+    created: int
+    attributes: str
+    public_key_info: bytes | None
+    sealed: bytes = field(repr=False)
+    label: str
+    object_class: str
+    key_type: str
+    sharing: str = ""
+    key_id: str = ""
+
+    def context(self) -> bytes:
+        """Return what the material is bound to."""
+        owner, attributes, sharing = (
+            text.encode("utf-8", "surrogateescape") for text in (self.owner, self.attributes, self.sharing)
+        )
+        numbers = self.handle.to_bytes(8, "big"), self.created.to_bytes(8, "big")
+        fields = (numbers[0], owner, numbers[1], attributes, self.public_key_info or b"")
+        return context("key", *fields, *([sharing] if sharing else []))
+
+
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    """A user as stored. ``failures`` counts the wrong passwords since the last right one.
+
+    ``number`` is the HSM's number for the user, in order of creation. ``mfa_key`` and ``quorum_key`` are public keys
+    (SubjectPublicKeyInfo, DER).
+    """
+
+    number: int
+    username: str
+    role: str
+    verifier: bytes = field(default=b"", repr=False)
+    failures: int = 0
+    mfa_key: bytes | None = None
+    quorum_key: bytes | None = None
+
+    def context(self) -> bytes:
+        """Return what the password hash is bound to."""
+        names = [name.encode("utf-8", "surrogateescape") for name in (self.username, self.role)]
+        if self.mfa_key is None and self.quorum_key is None:
+            return context("user", *names)
+        return context("user", *names, self.mfa_key or b"", self.quorum_key or b"")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One entry as it is stored. ``time`` is in µs since 1970; handles are 0 and texts empty where there is none."""
+
+    sequence: int
+    time: int
+    reboot: int
+    opcode: str
+    session: int
+    response: int
+    log_type: str
+    user_name: str = ""
+    user_type: int = 0
+    secret_handle: int = 0
+    public_handle: int = 0
+    detail: str = ""
+    previous: bytes = GENESIS
+    hash: bytes = b""
+    seal: bytes = b""
+
+    def digest(self) -> bytes:
+        """Return what ``hash`` must be."""
+        values = (str(getattr(self, name)).encode("utf-8", "surrogateescape") for name in _HASHED)
+        return sha256(context("audit", self.previous, *values))
+
+    def public(self) -> dict[str, int | str]:
+        """Return the entry in the protocol's terms: hashes in hexadecimal digits, without the seal."""
+        values: dict[str, int | str] = {name: getattr(self, name) for name in _HASHED}
+        values |= {"previous": self.previous.hex(), "hash": self.hash.hex()}
+        return values
+
+
+_HASHED = tuple(field.name for field in fields(AuditRow) if field.name not in ("previous", "hash", "seal"))
+COLUMNS = tuple(field.name for field in fields(AuditRow))
+"""The columns of the table, in the order of the fields."""

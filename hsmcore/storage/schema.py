@@ -1,0 +1,96 @@
+"""The tables. A change here comes with a migration in ``migrations/versions``; a test compares the two."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
+
+HEAD = "0006"
+"""The newest migration."""
+KNOWN = ("0001", "0002", "0003", "0004", "0005", HEAD)
+"""Every migration that this version knows."""
+
+LOGGED = KNOWN[3:]
+"""The migrations after which there is an audit log."""
+
+METADATA = MetaData()
+
+HSM = Table(
+    "hsm",
+    METADATA,
+    Column("id", Integer, CheckConstraint("id = 1", name="only_one_hsm"), primary_key=True, autoincrement=False),
+    Column("master", LargeBinary, nullable=False, comment="sealed master key, see hsmcore.storage.sealing"),
+    Column("settings", LargeBinary, nullable=False, comment="sealed settings"),
+    Column("quorum", LargeBinary, nullable=False, comment="sealed quorum values and timeouts"),
+    Column("serial", String(16), nullable=False, server_default="", comment="serial number, 16 hexadecimal digits"),
+)
+
+USERS = Table(
+    "users",
+    METADATA,
+    Column("username", String(31), primary_key=True),
+    Column("role", String(16), primary_key=True),
+    Column("number", Integer, nullable=False, comment="in order of creation"),
+    Column("verifier", LargeBinary, nullable=False, comment="sealed Argon2id hash in PHC form, bound to the keys too"),
+    Column("failures", Integer, nullable=False, comment="wrong passwords since the last right one"),
+    Column("mfa_key", LargeBinary, nullable=True, comment="SubjectPublicKeyInfo in DER"),
+    Column("quorum_key", LargeBinary, nullable=True, comment="SubjectPublicKeyInfo in DER"),
+)
+
+KEYS = Table(
+    "keys",
+    METADATA,
+    Column("handle", BigInteger, primary_key=True, autoincrement=False),
+    Column("owner", String(31), nullable=False),
+    Column("created", BigInteger, nullable=False, comment="ms since 1970"),
+    Column("attributes", Text, nullable=False, comment="canonical JSON, see hsmcore.storage.sealing"),
+    Column("public_key_info", LargeBinary, nullable=True, comment="SubjectPublicKeyInfo in DER"),
+    Column("material", LargeBinary, nullable=False, comment="sealed, bound to the columns before"),
+    Column("label", String(127), nullable=False, server_default="", comment="as in attributes, to find by"),
+    Column("object_class", String(16), nullable=False, server_default="", comment="the same"),
+    Column("key_type", String(16), nullable=False, server_default="", comment="the same"),
+    Column("sharing", Text, nullable=False, server_default="", comment="canonical JSON, bound to material too"),
+    Column("key_id", Text, nullable=False, server_default="", comment="as in attributes, hexadecimal, to find by"),
+    Index("keys_by_time", "created", "handle"),
+    Index("keys_by_label", "label", "object_class", "owner"),
+    # With all that counting the keys that a user sees looks at, so that it reads no rows.
+    Index("keys_by_owner", "owner", "object_class", "key_type", "handle"),
+    Index("keys_by_id", "key_id"),
+    Index("keys_by_public_key", "public_key_info"),
+)
+
+AUDIT = Table(
+    "audit",
+    METADATA,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("time", BigInteger, nullable=False, comment="µs since 1970"),
+    Column("reboot", BigInteger, nullable=False),
+    Column("opcode", String(64), nullable=False),
+    Column("session", BigInteger, nullable=False),
+    Column("response", BigInteger, nullable=False),
+    Column("log_type", String(32), nullable=False),
+    Column("user_name", Text, nullable=False),
+    Column("user_type", BigInteger, nullable=False),
+    Column("secret_handle", BigInteger, nullable=False),
+    Column("public_handle", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("previous", LargeBinary, nullable=False, comment="hash of the entry before"),
+    Column("hash", LargeBinary, nullable=False, comment="SHA-256, see hsmcore.audit.chain"),
+    Column("seal", LargeBinary, nullable=False, comment="of the hash, see hsmcore.storage.sealing"),
+)
+
+AUDIT_HEAD = Table(
+    "audit_head",
+    METADATA,
+    Column("id", Integer, CheckConstraint("id = 1", name="only_one_head"), primary_key=True, autoincrement=False),
+    Column("count", BigInteger, nullable=False, comment="number of entries"),
+    Column("reboot", BigInteger, nullable=False, comment="reboot counter"),
+    Column("sealed", LargeBinary, nullable=False, comment="hash of the last entry, sealed"),
+)
+
+SHARES = Table(
+    "shares",
+    METADATA,
+    Column("handle", BigInteger, primary_key=True, autoincrement=False, comment="as in keys.sharing, to find by"),
+    Column("username", String(31), primary_key=True, comment="the same"),
+    Index("shares_by_user", "username"),
+)

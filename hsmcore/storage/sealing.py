@@ -1,0 +1,158 @@
+"""Sealing: what is secret in the store is AES-256-GCM under the master key, bound to the row it belongs to.
+
+Each kind of sealed value has associated data of its own: a text that names the kind, then fields, each a 4-byte
+big-endian length and its bytes. A value that is moved to another row, or whose row is edited, does not open.
+
+====================  ==========================================================================================
+kind                  fields
+====================  ==========================================================================================
+``hsmbridge key 1``   handle (8 bytes), owner, time of creation (8 bytes, ms), attributes as stored (JSON),
+                      SubjectPublicKeyInfo (empty where there is none), and only for a shared key its sharing (JSON)
+``hsmbridge user 1``  user name, role; where a public key is registered, also the MFA key and the quorum key
+                      (SubjectPublicKeyInfo, empty where there is none)
+``hsmbridge settings 1``  ``audit``: there is a log; none where no version with an audit log has opened the HSM yet
+``hsmbridge quorum 1``  none
+``hsmbridge audit entry 1``  sequence number (8 bytes), hash of the entry; nothing is sealed but these
+``hsmbridge audit head 1``  number of entries (8 bytes), reboot counter (8 bytes)
+``hsmbridge master 1``  the header of the master key's seal
+====================  ==========================================================================================
+
+The master key is itself sealed. Layout of its seal, integers big-endian:
+
+======  =====  =====================================================================================================
+offset  bytes  field
+======  =====  =====================================================================================================
+0       1      version, 1
+1       1      what opens it: 1 the key file, 2 a passphrase through Argon2id
+2       16     salt (zero for the key file)
+18      12     memory in KiB, passes, lanes of Argon2id, 4 bytes each (zero for the key file)
+30      60     nonce (12), sealed master key (32), tag (16); associated data is the 30-byte header
+======  =====  =====================================================================================================
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+
+from hsmcore.errors import MasterKeyUnavailable, StateVersion, StoreDamaged
+from hsmcore.primitives import secrecy
+from hsmcore.primitives.secrecy import Sealer
+from hsmcore.storage.rows import KeyRow, UserRow, context
+
+_HEADER = struct.Struct(">BB16sIII")
+_VERSION, _BY_FILE, _BY_PASSPHRASE = 1, 1, 2
+_MAX_MEMORY_KIB = 4 * 1024 * 1024
+"""Refuses a forged header that would take more than 4 GiB to try."""
+
+
+_SETTINGS_BEFORE_LOGS, _SETTINGS = context("settings"), context("settings", b"audit")
+
+
+class Vault:
+    """Seals and opens under the master key."""
+
+    def __init__(self, master: bytes) -> None:
+        self._sealer = Sealer(master)
+
+    def seal_key(self, row: KeyRow, material: bytes) -> KeyRow:
+        """Return the row with the material sealed to it."""
+        sealed = self._sealer.seal(material, row.context())
+        return replace(row, sealed=sealed)
+
+    def open_key(self, row: KeyRow) -> bytes:
+        """Return a key's material. Raises ``StoreDamaged``."""
+        return self._open(row.sealed, row.context(), f"key {row.handle}")
+
+    def seal_user(self, row: UserRow, verifier: str) -> UserRow:
+        """Return the row with the password hash sealed to it."""
+        return replace(row, verifier=self._sealer.seal(verifier.encode(), row.context()))
+
+    def open_user(self, row: UserRow) -> str:
+        """Return a user's password hash; the row's registered keys are then its own. Raises ``StoreDamaged``."""
+        return self._open(row.verifier, row.context(), f"user {row.username!r}").decode()
+
+    def seal_settings(self, settings: bytes) -> bytes:
+        """Seal the HSM's settings."""
+        return self._sealer.seal(settings, _SETTINGS)
+
+    def open_settings(self, sealed: bytes) -> bytes:
+        """Return the HSM's settings. Raises ``StoreDamaged``."""
+        place = _SETTINGS_BEFORE_LOGS if self.sealed_before_logs(sealed) else _SETTINGS
+        return self._open(sealed, place, "the settings")
+
+    def sealed_before_logs(self, sealed: bytes) -> bool:
+        """Tell whether these settings were sealed by a version whose HSMs had no sealed fact of an audit log."""
+        return self._sealer.open(sealed, _SETTINGS_BEFORE_LOGS) is not None
+
+    def seal_quorum(self, rules: bytes) -> bytes:
+        """Seal the quorum values and timeouts."""
+        return self._sealer.seal(rules, context("quorum"))
+
+    def open_quorum(self, sealed: bytes) -> bytes:
+        """Return the quorum values and timeouts. Raises ``StoreDamaged``."""
+        return self._open(sealed, context("quorum"), "the quorum values")
+
+    def seal_entry(self, sequence: int, digest: bytes) -> bytes:
+        """Seal the hash of an entry of the audit log."""
+        return self._sealer.seal(b"", context("audit entry", sequence.to_bytes(8, "big"), digest))
+
+    def sealed_entry(self, sequence: int, digest: bytes, seal: bytes) -> bool:
+        """Tell whether the seal is that of this entry and hash."""
+        return self._sealer.open(seal, context("audit entry", sequence.to_bytes(8, "big"), digest)) is not None
+
+    def seal_head(self, count: int, reboot: int, digest: bytes) -> bytes:
+        """Seal the head of the audit log: the last entry's hash, bound to the number of entries."""
+        return self._sealer.seal(digest, context("audit head", count.to_bytes(8, "big"), reboot.to_bytes(8, "big")))
+
+    def open_head(self, count: int, reboot: int, sealed: bytes) -> bytes | None:
+        """Return the hash of the last entry, ``None`` where the head was changed."""
+        return self._sealer.open(sealed, context("audit head", count.to_bytes(8, "big"), reboot.to_bytes(8, "big")))
+
+    def _open(self, sealed: bytes, place: bytes, what: str) -> bytes:
+        plain = self._sealer.open(sealed, place)
+        if plain is None:
+            raise StoreDamaged(f"the stored row of {what} is damaged or was edited; restore it from a backup")
+        return plain
+
+
+def new_master() -> bytes:
+    """Return a new master key, 32 random bytes."""
+    return secrecy.random_bytes(secrecy.KEY_BYTES)
+
+
+def seal_master(master: bytes, passphrase: bytes | None, file_key: bytes) -> bytes:
+    """Seal the master key under a passphrase, or without one under the key file's 32 bytes."""
+    if passphrase is None:
+        header = _HEADER.pack(_VERSION, _BY_FILE, bytes(secrecy.SALT_BYTES), 0, 0, 0)
+        key = file_key
+    else:
+        salt = secrecy.random_bytes(secrecy.SALT_BYTES)
+        cost = secrecy.MEMORY_KIB, secrecy.ITERATIONS, secrecy.LANES
+        header = _HEADER.pack(_VERSION, _BY_PASSPHRASE, salt, *cost)
+        key = secrecy.key_from_passphrase(passphrase, salt, *cost)
+    return header + Sealer(key).seal(master, context("master", header))
+
+
+def open_master(sealed: bytes, passphrase: bytes | None, read_file_key: Callable[[], bytes]) -> bytes:
+    """Return the master key. Raises ``MasterKeyUnavailable``, ``StateVersion``, ``StoreDamaged``."""
+    if len(sealed) < _HEADER.size:
+        raise StoreDamaged("the sealed master key is cut short; restore the state directory")
+    header = sealed[: _HEADER.size]
+    version, kind, salt, memory, passes, lanes = _HEADER.unpack(header)
+    if version != _VERSION:
+        raise StateVersion(f"the master key is sealed in form {version}, which is newer than this version of hsmbridge")
+    if kind == _BY_FILE:
+        key, wrong = read_file_key(), "the key file master.key is not the one of this HSM's master key"
+    elif passphrase is None:
+        raise MasterKeyUnavailable("the master key is sealed with a passphrase; set HSM_PASSPHRASE")
+    elif not (8 <= memory <= _MAX_MEMORY_KIB and 0 < passes <= 1000 and 0 < lanes <= 64 and memory >= 8 * lanes):
+        raise StoreDamaged("the sealed master key's header is damaged; restore the state directory")
+    else:
+        key = secrecy.key_from_passphrase(passphrase, salt, memory, passes, lanes)
+        wrong = "the passphrase does not open the master key"
+    master = Sealer(key).open(sealed[_HEADER.size :], context("master", header))
+    if master is None:
+        raise MasterKeyUnavailable(wrong)
+    return master

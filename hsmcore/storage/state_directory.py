@@ -1,0 +1,164 @@
+"""The state directory: who has it, the key file, and where the database is.
+
+``hsm.db`` is the database, ``master.key`` the key file (32 random bytes, mode 0600) of an HSM without passphrase,
+``hsm.lock`` the lock, which holds the process id of the process that has the directory. ``audit.anchor`` says where the
+audit log stood last, in two places of 128 bytes that are written in turn, so that one that is cut off harms nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from hsmcore.errors import MasterKeyUnavailable, StateError, StateLocked, StateMissing, StoreFull
+from hsmcore.primitives.secrecy import KEY_BYTES, random_bytes
+
+_DATABASE, _KEY_FILE, _LOCK, _ANCHOR = "hsm.db", "master.key", "hsm.lock", "audit.anchor"
+_ANCHOR_BYTES = 128
+
+_log = logging.getLogger("hsmcore.storage.state_directory")
+
+
+class StateDirectory:
+    """An HSM's directory, locked for this process until ``close``."""
+
+    def __init__(self, home: Path, *, create: bool) -> None:
+        """Lock the directory; make it first, mode 0700, if asked to.
+
+        Raises ``StateMissing``, ``StateLocked``, and ``StoreFull`` where the file system refuses.
+        """
+        self.home = home.absolute()
+        if create:
+            with _file_errors(self.home):
+                self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        elif not (self.home / _DATABASE).is_file():
+            raise missing(self.home)
+        self._lock = self._take()
+        self._anchor = -1
+        self._anchors_written = 0
+
+    @property
+    def database(self) -> Path:
+        """Where the database is."""
+        return self.home / _DATABASE
+
+    def close(self) -> None:
+        """Let other processes have the directory."""
+        if self._anchor >= 0:
+            with suppress(OSError):
+                os.fsync(self._anchor)
+            os.close(self._anchor)
+            self._anchor = -1
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def make_database(self) -> None:
+        """Make an empty database file that no other user may read; SQLite gives its other files the same mode."""
+        with _file_errors(self.home):
+            os.close(os.open(self.database, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+
+    def make_key_file(self) -> bytes:
+        """Return the key file's 32 bytes; make it if it is not there.
+
+        One that is there may belong to a database that was moved away, so it is never overwritten.
+        """
+        path = self.home / _KEY_FILE
+        if path.exists():
+            return self.read_key_file()
+        key = random_bytes(KEY_BYTES)
+        partial = self.home / (_KEY_FILE + ".new")
+        with _file_errors(self.home):
+            descriptor = os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+            try:
+                os.fchmod(descriptor, 0o600)
+                os.write(descriptor, key)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            partial.rename(path)
+            self.sync()
+        return key
+
+    def read_key_file(self) -> bytes:
+        """Return the key file's 32 bytes. Raises ``MasterKeyUnavailable``."""
+        path = self.home / _KEY_FILE
+        try:
+            mode = stat.S_IMODE(path.stat().st_mode)
+            key = path.read_bytes()
+        except OSError as error:
+            raise MasterKeyUnavailable(f"the master key's file {path} cannot be read: {error.strerror}") from error
+        if mode & 0o077:
+            raise MasterKeyUnavailable(f"the master key's file {path} is open to others (mode {mode:o}); chmod 600 it")
+        if len(key) != KEY_BYTES:
+            raise MasterKeyUnavailable(f"the master key's file {path} has {len(key)} bytes, not {KEY_BYTES}")
+        return key
+
+    def read_anchors(self) -> list[bytes]:
+        """Return what the two places of the anchor's file hold; nothing where there is no such file."""
+        try:
+            content = (self.home / _ANCHOR).read_bytes()
+        except OSError:
+            return []
+        return [content[at : at + _ANCHOR_BYTES] for at in (0, _ANCHOR_BYTES)]
+
+    def write_anchor(self, anchor: bytes) -> None:
+        """Write the anchor, at most 128 bytes, over the older of the two.
+
+        It is not brought to the disk before the next ``close``: an older one than the log is no harm. Neither is a file
+        that cannot be written, which is logged.
+        """
+        try:
+            if self._anchor < 0:
+                self._anchor = os.open(self.home / _ANCHOR, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            place = self._anchors_written % 2 * _ANCHOR_BYTES
+            os.pwrite(self._anchor, anchor.ljust(_ANCHOR_BYTES, b"\0"), place)
+            self._anchors_written += 1
+        except OSError as error:
+            _log.warning("the audit log's anchor cannot be written: %s", error.strerror)
+
+    def sync(self) -> None:
+        """Bring the names of new files to the disk."""
+        descriptor = os.open(self.home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _take(self) -> int:
+        """Lock, and leave this process's id in the lock file. The lock ends with the process, however it ends."""
+        with _file_errors(self.home):
+            descriptor = os.open(self.home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(descriptor)
+            raise StateLocked(f"process {holder} has the HSM in {self.home} open") from error
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        except OSError:
+            # The id only serves the message above: on a full disk the keys must still be usable.
+            return descriptor
+        return descriptor
+
+
+def missing(home: Path) -> StateMissing:
+    """Return the error for a directory without an HSM."""
+    return StateMissing(f"there is no HSM in {home}; `hsm init` makes one")
+
+
+@contextmanager
+def _file_errors(home: Path) -> Iterator[None]:
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError) as error:
+        raise StateError(f"{home} is not a directory") from error
+    except OSError as error:
+        raise StoreFull(f"{home} cannot be written: {error.strerror}") from error

@@ -1,0 +1,1 @@
+"""Facts as data: mechanisms, key attributes, roles, quorum services."""

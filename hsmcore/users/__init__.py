@@ -1,0 +1,1 @@
+"""Users: accounts, second factor, token files."""

@@ -1,0 +1,286 @@
+"""Users: names, roles, passwords, lock-out.
+
+A name has 1 to 31 letters, digits and underscores; its case does not count. An admin and a crypto user may have the
+same name. A password has 8 to 32 characters and no colon, since Java programs hand over ``user:password``. The sixth
+wrong password in a row locks the account; an admin unlocks it by setting a new one. An unknown user costs as much time
+as a known one.
+
+A new HSM that is not activated has one user, ``admin`` with the role ``unactivated-admin`` and the empty password,
+which no other user can have; activation sets a password and makes it an admin.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from threading import Lock, RLock
+
+from hsmcore.audit.log import AuditLog
+from hsmcore.errors import (
+    AccountLocked,
+    AuthenticationFailed,
+    MfaRequired,
+    PasswordInvalid,
+    PermissionDenied,
+    PublicKeyInvalid,
+    StoreFull,
+    UserExists,
+    UserLimit,
+    UserNameInvalid,
+    UserNotFound,
+    UserUnknown,
+)
+from hsmcore.primitives.proofs import proves
+from hsmcore.primitives.secrecy import hash_password, password_matches
+from hsmcore.storage.database import Store
+from hsmcore.storage.rows import KeyRow, UserRow
+from hsmcore.storage.sealing import Vault
+from hsmcore.tables.roles import ADMIN, APPLIANCE_USER, ROLES, UNACTIVATED_ADMIN
+from hsmcore.users.token_files import SignedToken
+
+MAX_FAILURES = 5
+"""Wrong passwords in a row that an account survives (CloudHSM: more than 5 lock it)."""
+MAX_USERS = 1024
+"""Users of one HSM (CloudHSM's quota for hsm2m.medium)."""
+FIRST_ADMIN = "admin"
+"""The name of the user that a new HSM has."""
+
+_FIRST_NUMBER, _APPLIANCE_NUMBER = 1, 2
+_WRONG = "wrong user name, role or password"
+_NAME = re.compile(r"[A-Za-z0-9_]{1,31}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class UserInfo:
+    """What anybody may know about a user; ``mfa`` and ``quorum`` tell whether a key is registered for them."""
+
+    number: int
+    username: str
+    role: str
+    locked: bool = False
+    mfa: bool = False
+    quorum: bool = False
+
+
+APPLIANCE = UserInfo(_APPLIANCE_NUMBER, "app_user", APPLIANCE_USER)
+"""The account that every CloudHSM lists. One HSM alone is never synchronised, so there is nothing that it could do."""
+
+
+@dataclass(slots=True, eq=False)
+class _User:
+    """A user in memory. ``guard`` lets one password at a time be tried, so that guesses in parallel all count.
+
+    Who takes the HSM's lock too takes it after the guard.
+    """
+
+    row: UserRow
+    guard: Lock = field(default_factory=Lock, repr=False)
+
+    @property
+    def locked(self) -> bool:
+        return self.row.failures > MAX_FAILURES
+
+
+def normal_name(username: str) -> str:
+    """Return the name in lower case. Raises ``UserNameInvalid``."""
+    if not _NAME.fullmatch(username):
+        raise UserNameInvalid("a user name has 1 to 31 letters, digits and underscores")
+    return username.lower()
+
+
+def check_password(password: bytes) -> None:
+    """Raise ``PasswordInvalid`` unless the bytes are UTF-8 of 8 to 32 characters without a colon."""
+    try:
+        text = password.decode()
+    except UnicodeDecodeError:
+        # No cause: it would carry the password.
+        raise PasswordInvalid("a password is UTF-8 text") from None
+    if not 8 <= len(text) <= 32:
+        raise PasswordInvalid(f"a password has 8 to 32 characters, not {len(text)}")
+    if ":" in text:
+        raise PasswordInvalid("a password has no colon")
+
+
+def new_verifier(password: bytes) -> str:
+    """Return the hash of a new password. Raises ``PasswordInvalid``."""
+    check_password(password)
+    return hash_password(password)
+
+
+def first_user(vault: Vault, password: bytes | None) -> UserRow:
+    """Return the row of a new HSM's admin; one without a password is not activated. Raises ``PasswordInvalid``."""
+    if password is None:
+        return vault.seal_user(UserRow(_FIRST_NUMBER, FIRST_ADMIN, UNACTIVATED_ADMIN), hash_password(b""))
+    return vault.seal_user(UserRow(_FIRST_NUMBER, FIRST_ADMIN, ADMIN), new_verifier(password))
+
+
+class Users:
+    """The users of an HSM, by name and role. Adding, changing and deleting is done under the HSM's lock."""
+
+    def __init__(self, store: Store, vault: Vault, lock: RLock, log: AuditLog) -> None:
+        self._store = store
+        self._audit = log
+        self._vault = vault
+        self._lock = lock
+        self._users = {(row.username, row.role): _User(row) for row in store.users()}
+        # Tried in place of the hash of a user that does not exist; nobody knows its password.
+        self._nobody = hash_password(secrets.token_bytes(32))
+
+    def __len__(self) -> int:
+        return len(self._users)
+
+    def infos(self) -> list[UserInfo]:
+        """Return all users in order of creation."""
+        infos = [_info(user) for user in list(self._users.values())]
+        return sorted([*infos, APPLIANCE], key=lambda info: (info.number, info.username, info.role))
+
+    def authenticate(
+        self, username: str, password: bytes, role: str, signed: SignedToken | None = None
+    ) -> UserRow:  # fmt: skip
+        """Return the user as it was when the password was right, and for a user with MFA the signature of the token.
+
+        Raises ``AuthenticationFailed``, ``AccountLocked``, ``MfaRequired``, ``StoreDamaged``.
+        """
+        user = self._users.get((username.lower(), role)) if _NAME.fullmatch(username) else None
+        if user is None:
+            password_matches(password, self._nobody)
+            raise UserUnknown(_WRONG)
+        with user.guard:
+            verifier, key = self._vault.open_user(user.row), user.row.mfa_key
+            if key is not None and (signed is None or not signed.signature):
+                # Not counted, and before the password is looked at: whether that was right is not told.
+                raise _second_factor(user.row)
+            right = password_matches(password, verifier)
+            if key is not None and signed is not None:
+                right &= proves(key, signed.token, signed.signature)
+            if user.locked:
+                raise AccountLocked(
+                    f"the account {user.row.username!r} is locked; an admin unlocks it with a new password"
+                )
+            failure = None if right else _wrong()
+            self._count(user, failure)
+            if failure is not None:
+                raise failure
+            return user.row
+
+    def _count(self, user: _User, failure: AuthenticationFailed | None) -> None:
+        """Count wrong passwords, on disk too; a right one starts again. On a full disk, memory keeps the count."""
+        failures = 0 if failure is None else user.row.failures + 1
+        if failure is not None:
+            self._audit.refuse(failure)
+        if failures == user.row.failures:
+            return
+        old, user.row = user.row, replace(user.row, failures=failures)
+        try:
+            self._store.change_user(old, user.row)
+        except StoreFull:
+            return
+
+    def require_unchanged(self, row: UserRow) -> None:
+        """Raise ``AuthenticationFailed`` where the user was deleted or given another password or key meanwhile."""
+        user = self._users.get((row.username, row.role))
+        if user is None or user.row.verifier != row.verifier:
+            raise _wrong()
+
+    def known(self, username: str, role: str) -> UserRow:
+        """Return a user's row. Raises ``UserNotFound``."""
+        return self._find(username, role).row
+
+    def add(self, username: str, role: str, password: bytes) -> None:
+        """Add a user. Raises ``UserExists``, ``UserNameInvalid``, ``PasswordInvalid``, ``UserLimit``."""
+        if role not in ROLES:
+            raise UserNameInvalid(f"there is no role {role[:32]!r} to create; there are {' and '.join(ROLES)}")
+        name = normal_name(username)
+        verifier = new_verifier(password)
+        with self._lock:
+            if (name, role) in self._users:
+                raise UserExists(f"there is a {role} {name!r} already")
+            if len(self._users) >= MAX_USERS:
+                raise UserLimit(f"there are {MAX_USERS} users, which is the limit; delete one first")
+            number = max((user.row.number for user in self._users.values()), default=_FIRST_NUMBER)
+            row = self._vault.seal_user(UserRow(max(number, _APPLIANCE_NUMBER) + 1, name, role), verifier)
+            self._store.add_user(row)
+            self._users[name, role] = _User(row)
+
+    @contextmanager
+    def changing(self, username: str, role: str) -> Iterator[UserRow]:
+        """Give a user's row while nobody else changes it or tries its password, under the HSM's lock.
+
+        Raises ``UserNotFound``.
+        """
+        user = self._find(username, role)
+        with user.guard, self._lock:
+            if self._find(username, role) is not user:
+                raise _unknown(username, role)
+            yield user.row
+
+    def put(self, old: UserRow, new: UserRow, verifier: str | None = None) -> None:
+        """Replace a row that is ``changing``; with a new password's hash the account is unlocked too."""
+        user = self._users[old.username, old.role]
+        if verifier is None:
+            verifier = self._vault.open_user(old)
+        else:
+            new = replace(new, failures=0)
+        row = self._vault.seal_user(new, verifier)
+        self._store.change_user(old, row)
+        del self._users[old.username, old.role]
+        user.row = row
+        self._users[row.username, row.role] = user
+
+    def require_not_last_admin(self, row: UserRow) -> None:
+        """Raise ``PermissionDenied`` for the last admin."""
+        if row.role == ADMIN and sum(user.row.role == ADMIN for user in self._users.values()) == 1:
+            raise PermissionDenied(f"{row.username!r} is the last admin and cannot be deleted")
+
+    def require_own_key(self, row: UserRow, key: bytes) -> None:
+        """Raise ``PublicKeyInvalid`` for a key of another user in the same role, who could then approve twice."""
+        for user in self._users.values():
+            other = user.row
+            if other.role == row.role and other.username != row.username and key in (other.mfa_key, other.quorum_key):
+                raise PublicKeyInvalid(
+                    f"the {row.role} {other.username!r} has registered this key; each has an own one"
+                )
+
+    def quorum_key(self, username: str, role: str) -> bytes | None:
+        """Return the key with which a user approves; none where there is no such user."""
+        user = self._users.get((username, role))
+        return user.row.quorum_key if user else None
+
+    def approvers(self, role: str) -> int:
+        """Count the users in a role who have registered a key for quorum."""
+        return sum(user.row.role == role and user.row.quorum_key is not None for user in self._users.values())
+
+    def delete(self, row: UserRow, unshared: Sequence[KeyRow]) -> None:
+        """Delete a user whose row is ``changing``, and replace the rows of keys that were shared with the user."""
+        self._store.delete_user(row.username, row.role, unshared)
+        del self._users[row.username, row.role]
+
+    def _find(self, username: str, role: str) -> _User:
+        user = self._users.get((username.lower(), role))
+        if user is None:
+            raise _unknown(username, role)
+        return user
+
+
+def _info(user: _User) -> UserInfo:
+    row = user.row
+    mfa, quorum = row.mfa_key is not None, row.quorum_key is not None
+    return UserInfo(row.number, row.username, row.role, user.locked, mfa, quorum)
+
+
+def _second_factor(row: UserRow) -> MfaRequired:
+    return MfaRequired(
+        f"{row.username!r} logs in with a second factor, and no signed token was given; programs that use the JCE "
+        "provider log in as a user without one"
+    )
+
+
+def _wrong() -> AuthenticationFailed:
+    return AuthenticationFailed(_WRONG)
+
+
+def _unknown(username: str, role: str) -> UserNotFound:
+    return UserNotFound(f"there is no {role[:32]} {username[:64]!r}")

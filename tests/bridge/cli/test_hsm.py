@@ -1,0 +1,211 @@
+"""The ``hsm`` command as a process: what it says, its exit codes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.carriers.jvm import provider_jar
+from hsmcore import Hsm
+from hsmcore.errors import DataLengthInvalid
+from tests.site import ADMIN_PASSWORD, PASSWORD, Site, fresh_site
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with fresh_site(tmp_path_factory.mktemp("hsm")) as site:
+        yield site
+
+
+def refused(site: Site, *arguments: str, code: int = 1, **variables: str) -> str:
+    """Run a command that must fail and return its one line."""
+    done = site.hsm(*arguments, **variables)
+    assert done.returncode == code, done
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    return done.stderr.strip()
+
+
+def bare(tmp_path: Path, **variables: str) -> Site:
+    """A site with no HSM yet."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HSM_")}
+    return Site(tmp_path / "hsm", kept | {"HSM_HOME": str(tmp_path / "hsm")} | variables)
+
+
+def test_init_says_what_it_made(tmp_path: Path) -> None:
+    site = bare(tmp_path, HSM_USER="cu1", HSM_PASSWORD=PASSWORD)
+    said = site.must("init")
+    assert f"Made an HSM in {site.home}" in said
+    assert "cu1, the password of HSM_PASSWORD" in said
+    assert PASSWORD not in said
+    (made_up,) = [line.split("password ")[1].split()[0] for line in said.splitlines() if " admin " in line]
+    assert "admin" in site.must("user", "list", HSM_ADMIN_PASSWORD=made_up)
+    before = {path.name: path.read_bytes() for path in site.home.iterdir() if path.name != "hsm.lock"}
+    assert "already" in refused(site, "init")
+    assert {path.name: path.read_bytes() for path in site.home.iterdir() if path.name != "hsm.lock"} == before
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"HSM_USER": "cu1"}, "HSM_PASSWORD is not set"),
+        ({"HSM_PASSWORD": PASSWORD}, "HSM_USER is not set"),
+        ({"HSM_USER": "cu-1", "HSM_PASSWORD": PASSWORD}, "letters, digits and underscores"),
+        ({"HSM_USER": "cu1", "HSM_PASSWORD": "short"}, "8 to 32 characters"),
+        ({"HSM_USER": "cu1", "HSM_PASSWORD": "with:colon1"}, "no colon"),
+    ],
+)
+def test_init_makes_nothing_that_is_half(tmp_path: Path, variables: dict[str, str], words: str) -> None:
+    site = bare(tmp_path, **variables)
+    done = site.hsm("init")
+    assert done.returncode != 0
+    assert words in done.stderr
+    assert not (site.home / "hsm.db").exists()
+
+
+def test_init_with_strict_limits(tmp_path: Path) -> None:
+    site = bare(tmp_path, HSM_USER="cu1", HSM_PASSWORD=PASSWORD)
+    assert "as strict as" not in site.must("init")
+    with Hsm.open(site.home) as hsm:
+        assert not hsm.settings.strict_limits
+    site = bare(tmp_path / "strict", HSM_USER="cu1", HSM_PASSWORD=PASSWORD)
+    assert "limits        as strict as CloudHSM's" in site.must("init", "--strict-limits")
+    with Hsm.open(site.home) as hsm:
+        session = hsm.login("cu1", PASSWORD.encode())
+        key = hsm.generate_key(session, "AES_KEY_GEN", {}).handle
+        with pytest.raises(DataLengthInvalid):
+            hsm.encrypt(session, key, "AES_GCM", None, bytes(16_001))
+
+
+def test_an_hsm_of_strong_hashes(tmp_path: Path) -> None:
+    with fresh_site(tmp_path / "hsm", "--strong-hashes") as site:
+        store = ["-storetype", "CloudHSM", "-keystore", str(tmp_path / "s"), "-storepass", "changeit"]
+        made = ["keytool", "-genkeypair", "-keyalg", "EC", "-groupname", "secp384r1", "-dname", "CN=x", *store,
+                "-keypass", "changeit", "-providerName", "CloudHSM"]  # fmt: skip
+        site.must(*made, "-alias", "strong", "-sigalg", "SHA384withECDSA")
+        assert "SHA-256 is weaker" in site.hsm(*made, "-alias", "weak", "-sigalg", "SHA256withECDSA").stdout
+
+
+def test_the_xdg_directory_is_the_default(tmp_path: Path) -> None:
+    site = bare(tmp_path, XDG_DATA_HOME=str(tmp_path / "data"))
+    del site.environment["HSM_HOME"]
+    assert str(tmp_path / "data" / "hsmbridge") in site.must("init")
+
+
+def test_the_life_of_the_daemon(site: Site) -> None:
+    assert "no daemon answers" in refused(site, "status")
+    assert "hsm start" in refused(site, "status", "--json")
+    assert site.must("start").startswith("Started, pid ")
+    shown = json.loads(site.must("status", "--json"))
+    assert {"pid", "socket", "version", "keys", "sessions"} <= shown.keys()
+    assert Path(shown["socket"]).is_socket()
+    assert Path(f"/proc/{shown['pid']}").exists()
+    assert f"pid {shown['pid']}" in site.must("start")
+    assert str(shown["pid"]) in site.must("status")
+    assert site.must("stop") == "Stopped\n"
+    assert not Path(shown["socket"]).exists()
+    assert site.must("stop") == f"No daemon runs for {site.home}\n"
+
+
+def test_users(site: Site) -> None:
+    file = site.home.parent / "password"
+    file.write_text("a-new-password\n")
+    assert "Created crypto-user cu2" in site.must("user", "create", "CU2", "--password-file", str(file))
+    rows = json.loads(site.must("user", "list", "--json"))
+    shown = {"username": "cu2", "role": "crypto-user", "locked": False, "mfa": False, "quorum": False}
+    assert shown in [{name: row[name] for name in shown} for row in rows]
+    assert "already" in refused(site, "user", "create", "cu2", "--password-file", str(file))
+    file.write_text("another-password\n")
+    assert "Changed the password" in site.must("user", "change-password", "cu2", "--password-file", str(file))
+    assert site.must("key", "list", "--json", HSM_USER="cu2", HSM_PASSWORD="another-password").strip() == "[]"
+    assert "wrong user name" in refused(site, "key", "list", HSM_USER="cu2", HSM_PASSWORD="a-new-password")
+    assert "Deleted crypto-user cu2" in site.must("user", "delete", "cu2")
+    assert "there is no crypto-user 'cu2'" in refused(site, "user", "delete", "cu2")
+    assert "last admin" in refused(site, "user", "delete", "admin", "--role", "admin")
+    assert "HSM_ADMIN_PASSWORD" in refused(site, "user", "delete", "cu1", HSM_ADMIN_PASSWORD="not-the-password")
+    file.unlink()
+
+
+def test_keys(site: Site) -> None:
+    assert site.must("key", "list", "--json").strip() == "[]"
+    site.must(
+        "keytool", "-genseckey", "-alias", "listed", "-keyalg", "AES", "-keysize", "128", "-storetype", "CloudHSM",
+        "-keystore", str(site.home.parent / "s"), "-storepass", "changeit", "-keypass", "changeit",
+    )  # fmt: skip
+    table = site.must("key", "list")
+    assert "listed" in table
+    (row,) = json.loads(site.must("key", "list", "--label", "listed", "--json"))
+    assert (row["KEY_TYPE"], row["SIZE"]) == ("AES", 128)
+    assert json.loads(site.must("key", "list", "--label", "other", "--json")) == []
+
+
+def test_without_a_terminal_nothing_is_asked(site: Site) -> None:
+    environment = {name: value for name, value in site.environment.items() if name == "HSM_HOME" or name[:4] != "HSM_"}
+    lonely = Site(site.home, environment)
+    assert "HSM_USER is not set" in refused(lonely, "key", "list")
+    assert "HSM_ADMIN_PASSWORD is not set" in refused(lonely, "user", "delete", "cu9")
+    assert "--password-file" in refused(lonely, "user", "create", "cu9")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("nonsense",), ("key",), ("key", "nonsense"), ("status", "--nonsense"), ("user", "create"), ("start", "twice")],
+)
+def test_wrong_command_lines(site: Site, arguments: tuple[str, ...]) -> None:
+    done = site.hsm(*arguments)
+    assert done.returncode == 2
+    assert "Usage: hsm" in done.stdout + done.stderr
+
+
+def test_no_hsm_there(tmp_path: Path) -> None:
+    site = bare(tmp_path, HSM_USER="cu1", HSM_PASSWORD=PASSWORD, HSM_ADMIN_PASSWORD=ADMIN_PASSWORD)
+    for arguments in (("start",), ("key", "list"), ("user", "list"), ("keytool", "-list"), ("java", "Main")):
+        assert "hsm init" in refused(site, *arguments)
+    assert not site.home.exists()
+
+
+def test_a_passphrase(tmp_path: Path) -> None:
+    with fresh_site(tmp_path / "hsm") as site:
+        assert (site.home / "master.key").stat().st_mode & 0o777 == 0o600
+    site = bare(tmp_path / "sealed", HSM_USER="cu1", HSM_PASSWORD=PASSWORD, HSM_PASSPHRASE="open sesame")
+    site.must("init")
+    assert not (site.home / "master.key").exists()
+    assert "passphrase" in refused(site, "start", HSM_PASSPHRASE="wrong")
+    unset = Site(site.home, {name: value for name, value in site.environment.items() if name != "HSM_PASSPHRASE"})
+    assert "HSM_PASSPHRASE" in refused(unset, "start")
+    site.must("start")
+    daemon = json.loads(site.must("status", "--json"))["pid"]
+    for place in ("environ", "cmdline"):
+        assert b"open sesame" not in Path(f"/proc/{daemon}/{place}").read_bytes()
+    site.must("stop")
+
+
+def test_help_teaches(site: Site) -> None:
+    assert "First steps:" in site.must("--help")
+    for command in ("init", "start", "stop", "status", "user", "key", "jar", "java", "keytool", "jarsigner"):
+        shown = site.must("help", command)
+        assert shown.startswith("Usage: hsm")
+        assert "Example" in shown or command in ("user", "key")
+    assert "there is no command" in site.hsm("help", "nonsense").stderr
+
+
+def test_one_command_under_two_names(site: Site) -> None:
+    script = Path(sys.executable).with_name("hsm")
+    for command in ([str(script)], [sys.executable, "-m", "bridge"]):
+        done = subprocess.run([*command, "jar"], env=site.environment, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == str(provider_jar())
+
+
+def test_a_command_loads_what_it_needs() -> None:
+    """Half a second of imports for ``hsm status`` would be most of its time."""
+    code = "import sys, bridge.cli.commands; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    heavy = {"alembic", "cryptography", "jpype", "prompt_toolkit", "rich", "sqlalchemy"}
+    assert "click" in done.stdout.split()
+    assert not heavy & set(done.stdout.split())

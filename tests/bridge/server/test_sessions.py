@@ -1,0 +1,107 @@
+"""A session lives as long as a connection that used it, and not longer."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.carriers.client import Client
+from bridge.pytest_plugin import USER
+from hsmcore import Hsm, errors
+from tests.bridge.conftest import PASSWORD, Carrier
+from tests.signing import Signer
+
+_SESSION_KEY = {"SIZE": 256, "ENCRYPT": True, "TOKEN": False, "LABEL": "of the session"}
+
+
+def _sessions(core: Hsm) -> int:
+    count: Any = core.status()["sessions"]
+    return int(count)
+
+
+def _wait_for_sessions(core: Hsm, expected: int) -> None:
+    """The daemon notices a closed connection a moment later."""
+    deadline = time.monotonic() + 10
+    while _sessions(core) != expected:
+        assert time.monotonic() < deadline, f"{_sessions(core)} sessions, not {expected}"
+        time.sleep(0.01)
+
+
+def test_closing_the_last_connection_ends_the_session(carrier: Carrier, core: Hsm) -> None:
+    before = _sessions(core)
+    first, second = carrier.user(), carrier.client()
+    second.session = first.session
+    second.call("FIND_KEYS", {}, 1)
+    first.close()
+    time.sleep(0.05)
+    second.call("FIND_KEYS", {}, 1)
+    assert _sessions(core) == before + 1
+    second.close()
+    _wait_for_sessions(core, before)
+    with carrier.client() as third:
+        third.session = second.session
+        with pytest.raises(errors.Unauthenticated):
+            third.call("FIND_KEYS", {}, 1)
+
+
+def test_logout_ends_it_for_every_connection(carrier: Carrier, core: Hsm) -> None:
+    with carrier.user() as first, carrier.client() as second:
+        token = second.session = first.session
+        second.call("FIND_KEYS", {}, 1)
+        first.call("LOGOUT")
+        assert first.session == 0
+        with pytest.raises(errors.Unauthenticated):
+            second.call("FIND_KEYS", {}, 1)
+        first.session = token
+        with pytest.raises(errors.Unauthenticated):
+            first.call("LOGOUT")
+
+
+def test_session_keys_end_with_the_session(carrier: Carrier) -> None:
+    with carrier.user() as first:
+        first.call("GENERATE_KEY", "AES_KEY_GEN", _SESSION_KEY)
+        assert len(_found(first)) == 1
+        first.call("LOGOUT")
+    with carrier.user() as second:
+        assert _found(second) == []
+
+
+def test_one_connection_may_have_several_sessions(carrier: Carrier, core: Hsm) -> None:
+    before = _sessions(core)
+    with carrier.user() as client:
+        one = client.session
+        two = carrier.user()
+        client.session = two.session
+        client.call("FIND_KEYS", {}, 1)
+        two.close()
+        client.call("LOGOUT")
+        client.session = one
+        client.call("FIND_KEYS", {}, 1)
+    _wait_for_sessions(core, before)
+
+
+def _found(client: Client) -> list[object]:
+    (records,) = client.call("FIND_KEYS", {"LABEL": "of the session"}, 0)
+    assert isinstance(records, list)
+    return records
+
+
+def test_a_login_with_a_second_factor(carrier: Carrier, core: Hsm, tmp_path: Path) -> None:
+    before, signer = _sessions(core), Signer(tmp_path, "key")
+    with carrier.user() as client:
+        (file,) = client.call("MFA_TOKEN", USER, "crypto-user")
+        assert isinstance(file, bytes)
+        client.call("MFA_REGISTER", USER, "crypto-user", signer.signed(file), signer.public, None, False)
+    with carrier.client() as client:
+        with pytest.raises(errors.MfaRequired):
+            client.call("LOGIN", USER, PASSWORD.encode(), "crypto-user")
+        (file,) = client.call("LOGIN_TOKEN", USER, "crypto-user")
+        assert isinstance(file, bytes)
+        answer = client.call("LOGIN_MFA", USER, PASSWORD.encode(), "crypto-user", signer.signed(file))
+        assert answer == (client.session,)
+        assert _sessions(core) == before + 1
+        client.call("MFA_DEREGISTER", USER, "crypto-user", None, False)
+    _wait_for_sessions(core, before)

@@ -1,0 +1,64 @@
+"""An HSM for each test module, with an admin and two crypto users logged in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from hsmcore import Hsm, Settings
+from hsmcore.sessions.session import Session
+
+settings.register_profile("core", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+ADMIN_PASSWORD = b"admin-pass-001"
+PASSWORDS = {"cu1": b"first-pass-001", "cu2": b"second-pass-02"}
+
+CURVES = {
+    "P-224": bytes.fromhex("06052b81040021"),
+    "P-256": bytes.fromhex("06082a8648ce3d030107"),
+    "secp256k1": bytes.fromhex("06052b8104000a"),
+    "P-384": bytes.fromhex("06052b81040022"),
+    "P-521": bytes.fromhex("06052b81040023"),
+}
+"""EC_PARAMS by curve: the object identifiers of RFC 5480 and SEC 2 in DER."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """An open HSM and a session of each of its users."""
+
+    hsm: Hsm
+    home: Path
+    admin: Session
+    user: Session
+    other: Session
+
+
+def make_site(home: Path, settings: Settings | None = None) -> Site:
+    """Make an HSM with the users ``cu1`` and ``cu2``."""
+    hsm = Hsm.initialize(home, admin_password=ADMIN_PASSWORD, settings=settings or Settings())
+    admin = hsm.login("admin", ADMIN_PASSWORD, "admin")
+    for name, password in PASSWORDS.items():
+        hsm.create_user(admin, name, "crypto-user", password)
+    sessions = [hsm.login(name, password) for name, password in PASSWORDS.items()]
+    return Site(hsm, home, admin, *sessions)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One HSM for the tests of a module; they leave its users as they found them."""
+    made = make_site(tmp_path_factory.mktemp("core") / "hsm")
+    with made.hsm:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def open_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One HSM that lets owners read extractable keys."""
+    made = make_site(tmp_path_factory.mktemp("open") / "hsm", Settings(clear_key_extraction=True))
+    with made.hsm:
+        yield made

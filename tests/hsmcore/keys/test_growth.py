@@ -1,0 +1,184 @@
+"""What an operation costs does not grow with the number of keys: counted in SQL statements and in keys held."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Self
+
+import pytest
+from sqlalchemy import Engine, event
+
+from hsmcore import Hsm
+from hsmcore.errors import KeyFunctionNotPermitted, KeyNotFound, StoreDamaged
+from hsmcore.keys import token_keys
+from tests.hsmcore.conftest import PASSWORDS, make_site
+from tests.hsmcore.older import make_first
+
+KEYS = 40
+
+
+class Statement(str):
+    """An SQL statement with its parameters."""
+
+    __slots__ = ("parameters",)
+    parameters: tuple[object, ...]
+
+    def __new__(cls, text: str, parameters: tuple[object, ...]) -> Self:
+        made = super().__new__(cls, text)
+        made.parameters = parameters
+        return made
+
+
+@contextmanager
+def counted() -> Iterator[list[Statement]]:
+    """Collect the SQL statements of every engine."""
+    statements: list[Statement] = []
+
+    def note(connection: object, cursor: object, statement: str, parameters: object, *rest: object) -> None:
+        if statement != "BEGIN":
+            statements.append(Statement(statement, parameters if isinstance(parameters, tuple) else ()))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+@pytest.fixture(params=[1, KEYS], ids=lambda count: f"{count} keys")
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    made = make_site(tmp_path / "hsm")
+    with made.hsm as hsm:
+        for number in range(request.param):
+            hsm.generate_key(made.user, "AES_KEY_GEN", {"TOKEN": True, "LABEL": f"label {number}", "ID": b"id"})
+    return tmp_path / "hsm"
+
+
+def test_opening_reads_no_key(home: Path) -> None:
+    with counted() as statements, Hsm.open(home):
+        pass
+    assert not [statement for statement in statements if "material" in statement]
+    assert len([statement for statement in statements if "FROM audit " in statement]) == 2, (
+        "the last entry, the anchor's"
+    )
+    with counted() as statements, Hsm.open(home) as hsm:
+        hsm.login("cu1", PASSWORDS["cu1"])
+        opening = len(statements)
+        hsm.status()
+        assert len(statements) == opening + 1
+
+
+def test_a_key_is_read_once_and_alone(home: Path) -> None:
+    with Hsm.open(home) as hsm:
+        session = hsm.login("cu1", PASSWORDS["cu1"])
+        with counted() as statements:
+            (found,) = hsm.find_keys(session, {"LABEL": "label 0"})
+        assert len([statement for statement in statements if "FROM keys" in statement]) == 1
+        with counted() as statements:
+            hsm.encrypt(session, found.handle, "AES_GCM", None, b"text")
+        assert len([statement for statement in statements if "FROM keys" in statement]) == 1
+        with counted() as statements:
+            for _ in range(10):
+                hsm.encrypt(session, found.handle, "AES_GCM", None, b"text")
+            hsm.get_key(session, found.handle)
+        assert statements == []
+
+
+def test_finding_uses_indexes(home: Path) -> None:
+    with Hsm.open(home) as hsm:
+        session = hsm.login("cu1", PASSWORDS["cu1"])
+        with counted() as statements:
+            hsm.find_keys(session, {"LABEL": "label 0"})
+            hsm.find_pair(session, b"no such key")
+            hsm.find_keys(session, {}, 1)
+    with closing(sqlite3.connect(home / "hsm.db")) as connection:
+        plans = [
+            str(connection.execute(f"EXPLAIN QUERY PLAN {statement}", ("x",) * statement.count("?")).fetchall())
+            for statement in statements
+        ]
+    for plan, index in zip(plans, ("keys_by_label", "keys_by_public_key", "keys_by_time"), strict=True):
+        assert f"USING INDEX {index}" in plan
+        assert "TEMP B-TREE" not in plan or index != "keys_by_time"
+
+
+_LABEL = {"LABEL": "label 0"}
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [{}, _LABEL, {"OBJECT_CLASS": "SECRET_KEY"}, {"KEY_TYPE": ["AES", "EC"]}, {"ID": b"id"}, {"TOKEN": True}],
+    ids=lambda wanted: ", ".join(wanted) or "all",
+)
+def test_a_page_of_keys_reads_the_page(home: Path, wanted: dict[str, object]) -> None:
+    """The database counts; of the keys only those of the page are read, at once."""
+    with Hsm.open(home) as hsm:
+        session = hsm.login("cu1", PASSWORDS["cu1"])
+        expected = hsm.find_keys(session, _LABEL if wanted is _LABEL else {})
+        with counted() as statements:
+            page, count = hsm.list_keys(session, None, wanted, 0, 3)
+    assert ([key.record for key in page], count) == (expected[:3], len(expected))
+    assert ["material" in statement for statement in statements] == [False, True]
+    rows = _repeated(home, statements)
+    assert [len(found) for found in rows] == [1, len(page)]
+
+
+def _repeated(home: Path, statements: list[Statement]) -> list[list[object]]:
+    with closing(sqlite3.connect(home / "hsm.db")) as connection:
+        return [connection.execute(statement, statement.parameters).fetchall() for statement in statements]
+
+
+def test_counting_reads_an_index(home: Path) -> None:
+    with Hsm.open(home) as hsm:
+        session = hsm.login("cu1", PASSWORDS["cu1"])
+        with counted() as statements:
+            for wanted in ({}, {"OBJECT_CLASS": "SECRET_KEY"}, {"KEY_TYPE": "AES"}):
+                hsm.list_keys(session, None, wanted, 0, 1)
+    counts = [Statement(f"EXPLAIN QUERY PLAN {text}", text.parameters) for text in statements if "count(" in text]
+    assert len(counts) == 3
+    for plan in map(str, _repeated(home, counts)):
+        assert "USING COVERING INDEX keys_by_owner" in plan
+
+
+def test_what_is_kept_in_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that was pushed out of memory works as before, and is read again."""
+    monkeypatch.setattr(token_keys, "CACHED", 3)
+    made = make_site(tmp_path / "hsm")
+    with made.hsm as hsm:
+        keys = [hsm.generate_key(made.user, "AES_KEY_GEN", {"TOKEN": True}).handle for _ in range(10)]
+        with counted() as statements:
+            for handle in keys:
+                assert hsm.get_key(made.user, handle).handle == handle
+        assert len(statements) == len(keys)
+        sealed, parameters = hsm.encrypt(made.user, keys[0], "AES_GCM", None, b"text")
+        hsm.set_attributes(made.user, keys[0], {"ENCRYPT": False})
+        for handle in keys[1:]:
+            hsm.get_key(made.user, handle)
+        assert hsm.decrypt(made.user, keys[0], "AES_GCM", parameters, sealed) == b"text"
+        with pytest.raises(KeyFunctionNotPermitted):
+            hsm.encrypt(made.user, keys[0], "AES_GCM", None, b"text")
+        hsm.destroy_key(made.user, keys[0])
+        with pytest.raises(KeyNotFound):
+            hsm.decrypt(made.user, keys[0], "AES_GCM", parameters, sealed)
+
+
+@pytest.mark.parametrize("column", ["label", "object_class", "key_type", "key_id"])
+def test_a_column_that_was_edited_does_not_open(home: Path, column: str) -> None:
+    with closing(sqlite3.connect(home / "hsm.db")) as connection, connection:
+        (handle,) = connection.execute("SELECT handle FROM keys WHERE label = 'label 0'").fetchone()
+        connection.execute(f"UPDATE keys SET {column} = 'PUBLIC_KEY' WHERE handle = ?", (handle,))
+    with Hsm.open(home) as hsm:
+        session = hsm.login("cu1", PASSWORDS["cu1"])
+        with pytest.raises(StoreDamaged):
+            hsm.encrypt(session, handle, "AES_GCM", None, b"text")
+        assert handle not in {record.handle for record in hsm.find_keys(session, {})}
+
+
+def test_a_database_of_the_first_schema_is_brought_up_to_date(home: Path) -> None:
+    make_first(home)
+    with Hsm.open(home) as hsm:
+        session = hsm.login("cu1", PASSWORDS["cu1"])
+        (found,) = hsm.find_keys(session, {"LABEL": "label 0"})
+        assert hsm.encrypt(session, found.handle, "AES_GCM", None, b"text")

@@ -1,0 +1,50 @@
+"""An HSM's database as the first schema had it: what the later migrations did, undone."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from hsmcore.primitives.secrecy import Sealer
+from hsmcore.storage.rows import context
+from hsmcore.storage.sealing import Vault, open_master
+
+FIRST = "0001"
+_ADDED = {
+    "hsm": ("quorum", "serial"),
+    "users": ("number", "mfa_key", "quorum_key"),
+    "keys": ("label", "object_class", "key_type", "sharing", "key_id"),
+}
+"""Columns by table."""
+_TABLES = ("audit", "audit_head", "shares")
+_INDEXES = ("keys_by_time", "keys_by_label", "keys_by_owner", "keys_by_public_key", "keys_by_id")
+
+
+def make_first(home: Path) -> None:
+    """Take a closed HSM, one with a key file, back to the first schema, to before there was an audit log."""
+    seal_settings_as_before_logs(home)
+    (home / "audit.anchor").unlink()
+    make_first_schema(home)
+
+
+def seal_settings_as_before_logs(home: Path) -> None:
+    """Seal the settings as the versions did that had no audit log, which takes the master key."""
+    with closing(sqlite3.connect(home / "hsm.db")) as connection, connection:
+        master, sealed = connection.execute("SELECT master, settings FROM hsm").fetchone()
+        key = open_master(master, None, (home / "master.key").read_bytes)
+        settings = Sealer(key).seal(Vault(key).open_settings(sealed), context("settings"))
+        connection.execute("UPDATE hsm SET settings = ?", (settings,))
+
+
+def make_first_schema(home: Path) -> None:
+    """Take a closed HSM's database back to the first schema, as somebody can without the master key."""
+    with closing(sqlite3.connect(home / "hsm.db")) as connection, connection:
+        for index in _INDEXES:
+            connection.execute(f"DROP INDEX {index}")
+        for table in _TABLES:
+            connection.execute(f"DROP TABLE {table}")
+        for table, columns in _ADDED.items():
+            for column in columns:
+                connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        connection.execute("UPDATE alembic_version SET version_num = ?", (FIRST,))
