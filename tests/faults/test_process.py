@@ -18,7 +18,7 @@ from tests.site import PASSWORD, Site
 _UNIT = Path(__file__).parents[2] / "packaging" / "hsmbridge.service"
 _DUMPABLE = """
 import ctypes, os
-from bridge.hardening import harden
+from bridge.process.hardening import harden
 get = lambda: ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)
 before = get()
 left = harden()

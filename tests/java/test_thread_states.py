@@ -12,7 +12,7 @@ _HERE = Path(__file__).parent
 _SCRIPT = """
 import ctypes, json, sys, threading, time
 from pathlib import Path
-from bridge import inprocess, jvm
+from bridge.carriers import inprocess, jvm
 from bridge.pytest_plugin import USER, fresh_hsm
 from jpype import JClass
 
@@ -79,7 +79,7 @@ def test_memory_is_flat_over_many_short_lived_threads(tmp_path: Path) -> None:
 _INSTALLED_AGAIN = """
 import sys
 from pathlib import Path
-from bridge import jvm
+from bridge.carriers import jvm
 from bridge.pytest_plugin import USER, fresh_hsm
 from jpype import JClass
 
