@@ -81,7 +81,7 @@ def hsm(hsm_jvm: None, tmp_path: Path) -> Iterator[HsmUnderTest]:
     home = tmp_path / "hsm"
     password = secrets.token_hex(8)
     with fresh_hsm(home, password) as core, provider_of(core, password) as provider:
-        session = core.login(USER, password.encode())
+        session = core.users.login(USER, password.encode())
         yield HsmUnderTest(core, session, provider, home, USER, password)
 
 
@@ -107,7 +107,7 @@ def fresh_hsm(home: Path, password: str, settings: Settings | None = None) -> Hs
 
     admin_password = secrets.token_hex(8).encode()
     core = Hsm.initialize(home, admin_password=admin_password, settings=settings or Settings())
-    admin = core.login("admin", admin_password, "admin")
-    core.create_user(admin, USER, "crypto-user", password.encode())
-    core.logout(admin)
+    admin = core.users.login("admin", admin_password, "admin")
+    core.users.create(admin, USER, "crypto-user", password.encode())
+    core.users.logout(admin)
     return core

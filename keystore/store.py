@@ -56,7 +56,7 @@ class KeyStore:
 
     def aliases(self) -> list[str]:
         """List the file's aliases in their order, then the labels of keys in the HSM, each once."""
-        labels = self._hsm.labels(self._session)
+        labels = self._hsm.keys.labels(self._session)
         return [*self._entries, *sorted(labels.keys() - self._entries.keys())]
 
     def entries(self) -> dict[str, Entry]:
@@ -64,7 +64,7 @@ class KeyStore:
 
         One question to the HSM; a key is opened, and damage of its row found, when it is asked for.
         """
-        labels = self._hsm.labels(self._session)
+        labels = self._hsm.keys.labels(self._session)
         described = {}
         for alias, held in self._entries.items():
             if held.kind is Kind.TRUSTED or alias in self._links or not _usable(labels.get(alias, {})):
@@ -108,7 +108,7 @@ class KeyStore:
         A key without a label gets the alias as its label, and so does its public half. The key becomes persistent when
         the key store is saved.
         """
-        record = self._hsm.get_key(self._session, handle)
+        record = self._hsm.keys.get(self._session, handle)
         _check_alias(alias)
         checked = _chain_for(record, chain)
         self._check_free(alias, handle)
@@ -132,13 +132,13 @@ class KeyStore:
         checked_chain(chain)
         self._check_free(alias, None)
         defaults = {"EXTRACTABLE": self._hsm.settings.extractable_default}
-        record = self._hsm.import_key(
+        record = self._hsm.keys.import_(
             self._session, {**defaults, **attributes, "LABEL": alias, "TOKEN": False}, material
         )
         try:
             checked = _chain_for(record, chain)
         except HsmError:
-            self._hsm.destroy_key(self._session, record.handle)
+            self._hsm.keys.destroy(self._session, record.handle)
             raise
         self._to_persist[alias] = [record.handle]
         self._enter(alias, checked)
@@ -182,7 +182,7 @@ class KeyStore:
         """
         if alias in self._links:
             return self._by_handle(self._links[alias])
-        labelled = self._hsm.find_keys(self._session, {"LABEL": alias}) if alias else []
+        labelled = self._hsm.keys.find(self._session, {"LABEL": alias}) if alias else []
         usable = [record for record in labelled if record.attributes["OBJECT_CLASS"] != _PUBLIC]
         if alias in self._entries:
             return usable or self._certified(self._entries[alias])
@@ -190,13 +190,13 @@ class KeyStore:
 
     def _by_handle(self, handle: int) -> list[KeyRecord]:
         try:
-            return [self._hsm.get_key(self._session, handle)]
+            return [self._hsm.keys.get(self._session, handle)]
         except KeyNotFound:
             return []
 
     def _certified(self, held: FileEntry) -> list[KeyRecord]:
         public_key = public_key_of(held.chain[0])
-        halves = self._hsm.find_pair(self._session, public_key) if public_key else []
+        halves = self._hsm.keys.find_pair(self._session, public_key) if public_key else []
         return [record for record in halves if record.attributes["OBJECT_CLASS"] == _PRIVATE]
 
     def _check_free(self, alias: str, handle: int | None) -> None:
@@ -212,14 +212,14 @@ class KeyStore:
     def _unlabelled_public_halves(self, record: KeyRecord) -> list[KeyRecord]:
         if record.attributes["OBJECT_CLASS"] != _PRIVATE or record.public_key_info is None:
             return []
-        halves = self._hsm.find_pair(self._session, record.public_key_info)
+        halves = self._hsm.keys.find_pair(self._session, record.public_key_info)
         publics = (half for half in halves if half.attributes["OBJECT_CLASS"] == _PUBLIC)
         return [public for public in publics if not public.attributes.get("LABEL")]
 
     def _label(self, record: KeyRecord, alias: str) -> bool:
         """Give a key without a label this one; return whether the key is labelled so now."""
         if not record.attributes.get("LABEL") and record.attributes.get("MODIFIABLE", True):
-            self._hsm.set_attributes(self._session, record.handle, {"LABEL": alias})
+            self._hsm.keys.set_attributes(self._session, record.handle, {"LABEL": alias})
             return True
         return record.attributes.get("LABEL") == alias
 
@@ -232,7 +232,7 @@ class KeyStore:
     def _persist(self, handle: int) -> None:
         for record in self._by_handle(handle):
             if not record.attributes["TOKEN"]:
-                self._hsm.set_attributes(self._session, handle, {"TOKEN": True})
+                self._hsm.keys.set_attributes(self._session, handle, {"TOKEN": True})
 
 
 def _of_key(held: FileEntry, candidates: int) -> Entry:

@@ -71,8 +71,8 @@ def initialize(
         click.echo(f"Made an HSM in {home}")
         click.echo(f"  admin         {ADMIN}, {shown}")
         if user and admin_password:
-            session = hsm.login(ADMIN, admin_password, ADMIN)
-            hsm.create_user(session, user, CRYPTO_USER, password)
+            session = hsm.users.login(ADMIN, admin_password, ADMIN)
+            hsm.users.create(session, user, CRYPTO_USER, password)
             click.echo(f"  crypto user   {user}, the password of HSM_PASSWORD")
         else:
             click.echo(f"  crypto user   none{'' if unactivated else '; `hsm user create NAME` makes one'}")

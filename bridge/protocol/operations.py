@@ -38,9 +38,9 @@ class Result(Enum):
 class Operation:
     """One operation.
 
-    ``handler`` names a method of ``Hsm`` (``hsm.`` in front), of ``bridge.server.keystores.Stores`` (``store_``) or of
-    ``bridge.server.handlers.Handlers``. All take the session first, or where ``needs_session`` is false the
-    connection, then the fields in order.
+    ``handler`` names a method of a service of ``Hsm`` (``keys.share``), of ``bridge.server.keystores.Stores``
+    (``store_``) or of ``bridge.server.handlers.Handlers``. All take the session first, or where ``needs_session`` is
+    false the connection, then the fields in order.
     """
 
     number: int
@@ -124,9 +124,9 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(13, "FIND_KEYS", (_ATTRIBUTES, _integer("limit")), "find_keys", Result.VALUE),
     Operation(14, "GET_KEY", (_HANDLE,), "get_key", Result.VALUE),
     Operation(15, "SET_ATTRIBUTES", (_HANDLE, _ATTRIBUTES), "set_attributes", Result.VALUE),
-    Operation(16, "DESTROY_KEY", (_HANDLE,), "hsm.destroy_key", Result.NOTHING),
-    Operation(17, "CLEAR_VALUE", (_HANDLE,), "hsm.clear_value", Result.VALUE),
-    Operation(18, "WRAP_KEY", (_HANDLE, _MECHANISM, _PARAMETERS, _integer("target")), "hsm.wrap_key", Result.VALUES),
+    Operation(16, "DESTROY_KEY", (_HANDLE,), "keys.destroy", Result.NOTHING),
+    Operation(17, "CLEAR_VALUE", (_HANDLE,), "keys.clear_value", Result.VALUE),
+    Operation(18, "WRAP_KEY", (_HANDLE, _MECHANISM, _PARAMETERS, _integer("target")), "keys.wrap", Result.VALUES),
     Operation(
         19,
         "UNWRAP_KEY",
@@ -135,7 +135,7 @@ OPERATIONS: tuple[Operation, ...] = (
         Result.VALUE,
     ),
     Operation(20, "DERIVE_KEY", (_HANDLE, _MECHANISM, _PARAMETERS, _ATTRIBUTES), "derive_key", Result.VALUE),
-    Operation(21, "RANDOM", (_integer("length"),), "hsm.random", Result.BYTES),
+    Operation(21, "RANDOM", (_integer("length"),), "crypto.random", Result.BYTES),
     Operation(
         22,
         "LIST_KEYS",
@@ -143,24 +143,24 @@ OPERATIONS: tuple[Operation, ...] = (
         "list_keys",
         Result.VALUES,
     ),
-    Operation(23, "SHARE_KEY", (_HANDLE, _USER), "hsm.share_key", Result.NOTHING),
-    Operation(24, "UNSHARE_KEY", (_HANDLE, _USER), "hsm.unshare_key", Result.NOTHING),
+    Operation(23, "SHARE_KEY", (_HANDLE, _USER), "keys.share", Result.NOTHING),
+    Operation(24, "UNSHARE_KEY", (_HANDLE, _USER), "keys.unshare", Result.NOTHING),
     Operation(25, "HSM_INFO", (), "info", Result.VALUE, needs_session=False),
-    Operation(30, "ENCRYPT", (_KEY, _MECHANISM, _PARAMETERS, _DATA), "hsm.encrypt", Result.VALUES),
-    Operation(31, "DECRYPT", (_KEY, _MECHANISM, _PARAMETERS, _DATA), "hsm.decrypt", Result.BYTES),
-    Operation(32, "SIGN", (_KEY, _MECHANISM, _PARAMETERS, _DATA), "hsm.sign", Result.BYTES),
-    Operation(33, "VERIFY", (_KEY, _MECHANISM, _PARAMETERS, _DATA, _bytes("signature")), "hsm.verify", Result.VALUE),
-    Operation(40, "BEGIN", (_text("kind"), _KEY, _MECHANISM, _PARAMETERS), "hsm.begin", Result.VALUES),
-    Operation(41, "UPDATE", (_OPERATION, _DATA), "hsm.update", Result.BYTES),
-    Operation(42, "FINISH", (_OPERATION, _DATA), "hsm.finish", Result.BYTES),
-    Operation(43, "ABORT", (_OPERATION,), "hsm.abort", Result.NOTHING),
-    Operation(50, "USER_CREATE", (_USER, _ROLE, _PASSWORD), "hsm.create_user", Result.NOTHING),
-    Operation(51, "USER_DELETE", (_USER, _ROLE), "hsm.delete_user", Result.NOTHING),
+    Operation(30, "ENCRYPT", (_KEY, _MECHANISM, _PARAMETERS, _DATA), "crypto.encrypt", Result.VALUES),
+    Operation(31, "DECRYPT", (_KEY, _MECHANISM, _PARAMETERS, _DATA), "crypto.decrypt", Result.BYTES),
+    Operation(32, "SIGN", (_KEY, _MECHANISM, _PARAMETERS, _DATA), "crypto.sign", Result.BYTES),
+    Operation(33, "VERIFY", (_KEY, _MECHANISM, _PARAMETERS, _DATA, _bytes("signature")), "crypto.verify", Result.VALUE),
+    Operation(40, "BEGIN", (_text("kind"), _KEY, _MECHANISM, _PARAMETERS), "crypto.begin", Result.VALUES),
+    Operation(41, "UPDATE", (_OPERATION, _DATA), "crypto.update", Result.BYTES),
+    Operation(42, "FINISH", (_OPERATION, _DATA), "crypto.finish", Result.BYTES),
+    Operation(43, "ABORT", (_OPERATION,), "crypto.abort", Result.NOTHING),
+    Operation(50, "USER_CREATE", (_USER, _ROLE, _PASSWORD), "users.create", Result.NOTHING),
+    Operation(51, "USER_DELETE", (_USER, _ROLE), "users.delete", Result.NOTHING),
     Operation(
         52,
         "USER_CHANGE_PASSWORD",
         (_USER, _ROLE, _PASSWORD, _boolean("deregister MFA"), _boolean("deregister quorum")),
-        "hsm.change_password",
+        "users.change_password",
         Result.NOTHING,
     ),
     Operation(53, "USER_LIST", (), "list_users", Result.VALUE, needs_session=False),
@@ -182,36 +182,34 @@ OPERATIONS: tuple[Operation, ...] = (
         Result.VALUE,
     ),
     Operation(81, "STORE_ENTRIES", (_STORE,), "store_entries", Result.VALUE),
-    Operation(100, "ACTIVATE", (_PASSWORD,), "hsm.activate", Result.NOTHING),
+    Operation(100, "ACTIVATE", (_PASSWORD,), "users.activate", Result.NOTHING),
     Operation(101, "LOGIN_TOKEN", (_USER, _ROLE), "login_token", Result.BYTES, needs_session=False),
     Operation(102, "LOGIN_MFA", (_USER, _PASSWORD, _ROLE, _TOKEN_FILE), "login_mfa", Result.VALUE, needs_session=False),
-    Operation(103, "MFA_TOKEN", (_USER, _ROLE), "hsm.mfa_token", Result.BYTES),
+    Operation(103, "MFA_TOKEN", (_USER, _ROLE), "users.mfa_token", Result.BYTES),
     Operation(
         104,
         "MFA_REGISTER",
         (_USER, _ROLE, _TOKEN_FILE, _PUBLIC_KEY, _NEW_PASSWORD, _CHANGE_QUORUM),
-        "hsm.register_mfa",
+        "users.register_mfa",
         Result.NOTHING,
     ),
     Operation(
-        105, "MFA_DEREGISTER", (_USER, _ROLE, _NEW_PASSWORD, _CHANGE_QUORUM), "hsm.deregister_mfa", Result.NOTHING
+        105, "MFA_DEREGISTER", (_USER, _ROLE, _NEW_PASSWORD, _CHANGE_QUORUM), "users.deregister_mfa", Result.NOTHING
     ),
-    Operation(110, "QUORUM_TOKEN", (_SERVICE, Field("key", (_NONE, int))), "hsm.quorum_token", Result.BYTES),
-    Operation(111, "QUORUM_REGISTER", (_PUBLIC_KEY, _TOKEN_FILE), "hsm.register_quorum", Result.NOTHING),
+    Operation(110, "QUORUM_TOKEN", (_SERVICE, Field("key", (_NONE, int))), "quorum.request", Result.BYTES),
+    Operation(111, "QUORUM_REGISTER", (_PUBLIC_KEY, _TOKEN_FILE), "quorum.register", Result.NOTHING),
     Operation(112, "QUORUM_APPROVE", (_bytes("approval file"),), "approve", Result.VALUE),
     Operation(113, "QUORUM_LIST", (), "quorum_tokens", Result.VALUE),
-    Operation(114, "QUORUM_DELETE", (_text("scope"),), "hsm.delete_quorum_tokens", Result.NOTHING),
+    Operation(114, "QUORUM_DELETE", (_text("scope"),), "quorum.delete_tokens", Result.NOTHING),
     Operation(115, "QUORUM_VALUES", (), "quorum_values", Result.VALUE, needs_session=False),
-    Operation(116, "QUORUM_SET_VALUE", (_SERVICE, _integer("value")), "hsm.set_quorum_value", Result.NOTHING),
+    Operation(116, "QUORUM_SET_VALUE", (_SERVICE, _integer("value")), "quorum.set_value", Result.NOTHING),
     Operation(117, "QUORUM_TIMEOUTS", (), "quorum_timeouts", Result.VALUE, needs_session=False),
-    Operation(
-        118, "QUORUM_SET_TIMEOUT", (_text("timeout"), _integer("seconds")), "hsm.set_quorum_timeout", Result.NOTHING
-    ),
+    Operation(118, "QUORUM_SET_TIMEOUT", (_text("timeout"), _integer("seconds")), "quorum.set_timeout", Result.NOTHING),
     Operation(
         119,
         "QUORUM_SET_KEY",
         (_HANDLE, _integer("manage value"), _integer("use value")),
-        "hsm.set_key_quorum",
+        "keys.set_quorum",
         Result.NOTHING,
     ),
     Operation(150, "AUDIT_LIST", (_integer("first"), _integer("limit")), "audit_list", Result.VALUE),

@@ -97,7 +97,7 @@ def keep(hsm: Hsm, session: Session, operation: int, fields: list[Any]) -> int:
     if type(key) is not int or not (parameters is None or parameters.keys() == {"iv"}):
         return 0
     kind = KINDS[operation]
-    return hsm.keep_shortcut(session, kind, key, mechanism, _FORMS[kind])
+    return hsm.crypto.keep_shortcut(session, kind, key, mechanism, _FORMS[kind])
 
 
 def _encrypting(run: Callable[..., Any]) -> Repeated:

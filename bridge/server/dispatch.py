@@ -61,11 +61,18 @@ class Dispatcher:
         self.routes = {row.number: self._route(row, handlers) for row in OPERATIONS}
 
     def _route(self, row: Operation, handlers: Handlers) -> _Route:
-        owner: object = self._stores if row.handler.startswith("store_") else handlers
-        if row.handler.startswith("hsm."):
-            owner = self._hsm
-        call = getattr(owner, row.handler.removeprefix("hsm."))
+        call = self._handler(row, handlers)
         return _Route(row, row.signatures(), call, row.needs_session, row.number in repeat.KINDS, _ANSWERS[row.result])
+
+    def _handler(self, row: Operation, handlers: Handlers) -> Callable[..., object]:
+        service, _, method = row.handler.rpartition(".")
+        owner: object = self._stores if method.startswith("store_") else handlers
+        if service:
+            owner = getattr(self._hsm, service, None)
+        handler: Callable[..., object] | None = getattr(owner, method, None)
+        if handler is None:
+            raise LookupError(f"operation {row.name} names the handler {row.handler!r}, which does not exist")
+        return handler
 
     def connect(self) -> Connection:
         """Return the state of a new connection; close it when its peer is gone."""
@@ -76,7 +83,7 @@ class Dispatcher:
         with self._lock:
             if connection.closed:
                 raise Unauthenticated("the connection is closed")
-            session = self._hsm.session(token)
+            session = self._hsm.users.session(token)
             self._connections.setdefault(token, set()).add(connection)
             connection.sessions[token] = session
             return session
@@ -90,7 +97,7 @@ class Dispatcher:
         with self._lock:
             for connection in self._connections.get(token, ()):
                 connection.sessions.pop(token, None)
-            self._end(token, self._hsm.logout)
+            self._end(token, self._hsm.users.logout)
 
     def leave(self, connection: Connection) -> None:
         """Take the connection away and end the sessions that no other connection has used."""
@@ -102,13 +109,13 @@ class Dispatcher:
                 others = self._connections[token]
                 others.discard(connection)
                 if not others:
-                    self._end(token, self._hsm.abandon)
+                    self._end(token, self._hsm.users.abandon)
 
     def _end(self, token: int, end: Callable[[Session], None]) -> None:
         self._connections.pop(token, None)
         self._stores.forget(token)
         try:
-            end(self._hsm.session(token))
+            end(self._hsm.users.session(token))
         except Unauthenticated:
             _log.debug("a session had ended before its connections")
 

@@ -97,15 +97,15 @@ class Handlers:
 
     def login(self, connection: Connection, user: str, password: bytes, role: str) -> int:
         """Begin a session that ends at the latest with the last connection that used it."""
-        return self._joined(self._hsm.login(user, password, role), connection)
+        return self._joined(self._hsm.users.login(user, password, role), connection)
 
     def login_token(self, connection: Connection, user: str, role: str) -> bytes:
         """Give a token to sign for ``login_mfa``."""
-        return self._hsm.login_token(user, role)
+        return self._hsm.users.login_token(user, role)
 
     def login_mfa(self, connection: Connection, user: str, password: bytes, role: str, token_file: bytes) -> int:
         """Begin a session as ``login`` does, with a second factor."""
-        return self._joined(self._hsm.login_mfa(user, password, role, token_file), connection)
+        return self._joined(self._hsm.users.login_mfa(user, password, role, token_file), connection)
 
     def _joined(self, session: Session, connection: Connection) -> int:
         self._dispatcher.join(session.token, connection)
@@ -118,32 +118,32 @@ class Handlers:
     def generate_key(self, session: Session, mechanism: str, attributes: Fields) -> Fields:
         """Generate a secret key."""
         wishes, sharing = shared(attributes)
-        return self._hsm.generate_key(session, mechanism, wishes, sharing).fields()
+        return self._hsm.keys.generate(session, mechanism, wishes, sharing).fields()
 
     def generate_key_pair(
         self, session: Session, mechanism: str, public: Fields, private: Fields
     ) -> tuple[Fields, Fields]:
         """Generate a key pair."""
         wishes, sharing = shared(private)
-        pair = self._hsm.generate_key_pair(session, mechanism, flat(public), wishes, sharing)
+        pair = self._hsm.keys.generate_pair(session, mechanism, flat(public), wishes, sharing)
         return pair[0].fields(), pair[1].fields()
 
     def import_key(self, session: Session, attributes: Fields, material: bytes) -> Fields:
         """Import a key."""
         wishes, sharing = shared(attributes)
-        return self._hsm.import_key(session, wishes, material, sharing).fields()
+        return self._hsm.keys.import_(session, wishes, material, sharing).fields()
 
     def derive_key(
         self, session: Session, key: int, mechanism: str, parameters: Fields | None, attributes: Fields
     ) -> Fields:
         """Derive a secret key."""
-        return self._hsm.derive_key(session, key, mechanism, parameters, flat(attributes)).fields()
+        return self._hsm.keys.derive(session, key, mechanism, parameters, flat(attributes)).fields()
 
     def find_keys(self, session: Session, attributes: Fields, limit: int) -> list[Fields]:
         """Find keys by attributes."""
         if limit < 0:
             raise MalformedRequest(f"a limit is 0 or more, not {limit}")
-        return [record.fields() for record in self._hsm.find_keys(session, flat(attributes), limit)]
+        return [record.fields() for record in self._hsm.keys.find(session, flat(attributes), limit)]
 
     def list_keys(
         self, session: Session, handle: int | None, attributes: Fields, first: int, limit: int
@@ -151,7 +151,7 @@ class Handlers:
         """Describe a page of keys, and count all that fit."""
         if first < 0 or limit < 0:
             raise MalformedRequest(f"first and limit are 0 or more, not {first} and {limit}")
-        page, count = self._hsm.list_keys(session, handle, sought(attributes), first, limit)
+        page, count = self._hsm.keys.describe(session, handle, sought(attributes), first, limit)
         return [described(key) for key in page], count
 
     def info(self, connection: Connection) -> Fields:
@@ -160,18 +160,18 @@ class Handlers:
 
     def get_key(self, session: Session, handle: int) -> Fields:
         """Return one key's record."""
-        return self._hsm.get_key(session, handle).fields()
+        return self._hsm.keys.get(session, handle).fields()
 
     def set_attributes(self, session: Session, handle: int, attributes: Fields) -> Fields:
         """Change attributes and return the record as it is then."""
-        return self._hsm.set_attributes(session, handle, flat(attributes)).fields()
+        return self._hsm.keys.set_attributes(session, handle, flat(attributes)).fields()
 
     def unwrap_key(
         self, session: Session, handle: int, mechanism: str, parameters: Parameters, wrapped: bytes, attributes: Fields
     ) -> Fields:
         """Unwrap a key."""
         wishes, sharing = shared(attributes)
-        return self._hsm.unwrap_key(session, handle, mechanism, parameters, wrapped, wishes, sharing).fields()
+        return self._hsm.keys.unwrap(session, handle, mechanism, parameters, wrapped, wishes, sharing).fields()
 
     def list_users(self, connection: Connection) -> list[Fields]:
         """List the users."""
@@ -180,17 +180,17 @@ class Handlers:
                 "id": user.number, "username": user.username, "role": user.role, "locked": user.locked,
                 "mfa": user.mfa, "quorum": user.quorum,
             }
-            for user in self._hsm.list_users()
+            for user in self._hsm.users.all()
         ]  # fmt: skip
 
     def approve(self, session: Session, approval_file: bytes) -> Fields:
         """Approve a quorum token."""
-        required, approvals = self._hsm.approve(session, approval_file)
+        required, approvals = self._hsm.quorum.approve(session, approval_file)
         return {"approvals-required": required, "number-of-approvals": approvals}
 
     def quorum_tokens(self, session: Session) -> list[Fields]:
         """List the quorum tokens: those of admin services one by one, those for keys counted."""
-        tokens = self._hsm.quorum_tokens(session)
+        tokens = self._hsm.quorum.tokens(session)
         for_keys = Counter((token.username, token.service, token.key) for token in tokens if token.key is not None)
         rows: list[Fields] = [
             {
@@ -208,21 +208,21 @@ class Handlers:
 
     def quorum_values(self, connection: Connection) -> Fields:
         """Return the quorum values."""
-        return dict(self._hsm.quorum_values())
+        return dict(self._hsm.quorum.values())
 
     def quorum_timeouts(self, connection: Connection) -> Fields:
         """Return the timeouts of quorum tokens."""
-        return dict(self._hsm.quorum_timeouts())
+        return dict(self._hsm.quorum.timeouts())
 
     def audit_list(self, session: Session, first: int, limit: int) -> list[Fields]:
         """Return entries of the audit log."""
         if first < 0 or limit < 0:
             raise MalformedRequest(f"a sequence number and a limit are 0 or more, not {first} and {limit}")
-        return [entry.public() for entry in self._hsm.audit_entries(session, first, limit)]
+        return [entry.public() for entry in self._hsm.audit.entries(session, first, limit)]
 
     def audit_verify(self, session: Session, anchor: str | None) -> Fields:
         """Verify the audit log."""
-        result = self._hsm.verify_audit(session, anchor)
+        result = self._hsm.audit.verify(session, anchor)
         findings: list[Value] = [{"sequence": found.sequence, "text": found.text} for found in result.findings]
         return {
             "entries": result.head.count,

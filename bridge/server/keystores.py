@@ -50,7 +50,7 @@ class Stores:
 
     def store_load(self, session: Session, file: bytes | None, password: str | None) -> int:
         """Open a key store file, or a new key store, and return its handle (63 random bits)."""
-        self._hsm.authorise(session, "key_store")
+        self._hsm.users.authorise(session, "key_store")
         loaded = _Loaded(KeyStore.load(self._hsm, session, file, password))
         handle = secrets.randbits(63) or 1
         with self._lock:
@@ -62,7 +62,7 @@ class Stores:
 
     def store_close(self, session: Session, handle: int) -> None:
         """Drop a key store; what was not saved of it is lost."""
-        self._hsm.authorise(session, "key_store")
+        self._hsm.users.authorise(session, "key_store")
         with self._lock:
             if self._loaded.get(session.token, {}).pop(handle, None) is None:
                 raise _not_loaded()
@@ -127,7 +127,7 @@ class Stores:
 
     @contextmanager
     def _open(self, session: Session, handle: int) -> Iterator[KeyStore]:
-        self._hsm.authorise(session, "key_store")
+        self._hsm.users.authorise(session, "key_store")
         with self._lock:
             stores = self._loaded.get(session.token, {})
             loaded = stores.pop(handle, None)

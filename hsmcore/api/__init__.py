@@ -1,1 +1,1 @@
-"""The public services of the HSM, one class each."""
+"""The services of an HSM, one class each; every method authorises, runs and audits its operation."""

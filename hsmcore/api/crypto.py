@@ -1,56 +1,62 @@
-"""The part of the door by which keys are used. ``hsmcore.Hsm`` is the whole door."""
+"""Cryptographic operations with keys, in one call or in parts, and random bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from hsmcore.audit.log import AuditLog
-from hsmcore.crypto.operations import KeyReference, KeyUse
-from hsmcore.crypto.streams import MultiPart
-from hsmcore.errors import MalformedRequest
+from hsmcore.api.core import Core
+from hsmcore.api.guard import guarded
+from hsmcore.crypto.operations import KeyReference
+from hsmcore.errors import DataLengthInvalid, MalformedRequest
 from hsmcore.primitives.families import Run
-from hsmcore.sessions.permissions import guarded
+from hsmcore.primitives.secrecy import random_bytes
 from hsmcore.sessions.session import Session
 from hsmcore.tables.mechanisms import Operation
 
 Parameters = Mapping[str, object] | None
+"""Parameters of a mechanism."""
+
+MAX_RANDOM = 65536
+"""Random bytes in one request (SP 800-90A table 3: 2 to the power of 19 bits)."""
 
 _ENCRYPT, _DECRYPT, _SIGN, _VERIFY = Operation.ENCRYPT, Operation.DECRYPT, Operation.SIGN, Operation.VERIFY
-_KINDS = {"encrypt": _ENCRYPT, "decrypt": _DECRYPT, "sign": _SIGN}
+_IN_PARTS = {"encrypt": _ENCRYPT, "decrypt": _DECRYPT, "sign": _SIGN}
 
 
-class Usage:
-    """One-shot and multi-part operations. The whole door makes what they are done with."""
+class CryptoService:
+    """Computes with keys.
 
-    log: AuditLog
-    _use: KeyUse
-    _multipart: MultiPart
+    ``encrypt``, ``decrypt``, ``sign`` and ``verify`` take a key's handle, or the SubjectPublicKeyInfo (DER) of a public
+    key from outside the HSM. They raise ``Unauthenticated``, and the errors under ``KeyUseError``, ``MechanismError``
+    and ``QuorumError``. The role is authorised once per session, key, mechanism and operation.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._log = core.log
+        self._operations = core.operations
+        self._streams = core.streams
+        # Bound once, since it runs on every operation.
+        self._run = core.operations.run
 
     def encrypt(
         self, session: Session, key: KeyReference, mechanism: str, parameters: Parameters, data: bytes
     ) -> tuple[bytes, dict[str, object] | None]:
-        """Encrypt; return the ciphertext and the parameters to decrypt with, if there are any.
-
-        Like ``decrypt``, ``sign`` and ``verify`` it raises ``Unauthenticated``, and ``KeyUseError`` and
-        ``MechanismError`` with their kinds.
-        """
-        result: tuple[bytes, dict[str, object] | None] = self._use.run(
-            session, _ENCRYPT, key, mechanism, parameters, data
-        )
+        """Encrypt; return the ciphertext, and the parameters that ``decrypt`` needs if there are any."""
+        result: tuple[bytes, dict[str, object] | None] = self._run(session, _ENCRYPT, key, mechanism, parameters, data)
         return result
 
     def decrypt(
         self, session: Session, key: KeyReference, mechanism: str, parameters: Parameters, data: bytes
     ) -> bytes:  # fmt: skip
-        """Decrypt."""
-        result: bytes = self._use.run(session, _DECRYPT, key, mechanism, parameters, data)
+        """Decrypt a ciphertext."""
+        result: bytes = self._run(session, _DECRYPT, key, mechanism, parameters, data)
         return result
 
     def sign(
         self, session: Session, key: KeyReference, mechanism: str, parameters: Parameters, data: bytes
     ) -> bytes:  # fmt: skip
-        """Sign a digest, or the data where the mechanism does not hash; or make a MAC of the data."""
-        result: bytes = self._use.run(session, _SIGN, key, mechanism, parameters, data)
+        """Sign data, or a digest with a mechanism that does not hash; or compute a MAC of the data."""
+        result: bytes = self._run(session, _SIGN, key, mechanism, parameters, data)
         return result
 
     def verify(
@@ -62,41 +68,94 @@ class Usage:
         data: bytes,
         signature: bytes,
     ) -> bool:
-        """Tell whether a signature or MAC is right; one of the wrong form is not."""
-        result: bool = self._use.run(session, _VERIFY, key, mechanism, parameters, data, signature)
+        """Tell whether a signature or MAC of the data is right; ``False`` for a malformed one."""
+        result: bool = self._run(session, _VERIFY, key, mechanism, parameters, data, signature)
         return result
 
     def keep_shortcut(
         self, session: Session, kind: str, key: KeyReference, mechanism: str, form: Callable[[Run], Run]
     ) -> int:  # fmt: skip
-        """Keep a use that has been allowed in ``session.shortcuts``, as ``form`` makes it, for as long as it is.
+        """Add an operation that was permitted to ``session.shortcuts``, until its permission changes.
 
-        Return its number there, or 0 where the use is not kept.
+        Args:
+            session: The session that ran the operation.
+            kind: ENCRYPT, DECRYPT, SIGN or VERIFY.
+            key: The key of that operation.
+            mechanism: The mechanism of that operation.
+            form: Makes the shortcut of the prepared operation.
+
+        Returns:
+            The shortcut's number; 0 where the operation takes an approval each time or is not prepared any more.
         """
-        return self._use.keep_shortcut(session, Operation(kind), key, mechanism, form)
+        return self._operations.keep_shortcut(session, Operation(kind), key, mechanism, form)
 
     @guarded
     def begin(
         self, session: Session, kind: str, key: KeyReference, mechanism: str, parameters: Parameters
     ) -> tuple[int, dict[str, object] | None]:
-        """Begin a multi-part operation of a kind (``encrypt``, ``decrypt``, ``sign``).
+        """Begin a multi-part operation.
 
-        Return its handle and parameters as ``encrypt`` does. Raises as ``encrypt``, and ``OperationLimit``.
+        Args:
+            session: The session that continues the operation.
+            kind: ``encrypt``, ``decrypt`` or ``sign``.
+            key: A handle, or a public key from outside.
+            mechanism: The mechanism.
+            parameters: The mechanism's parameters.
+
+        Returns:
+            The operation's handle, and the parameters that ``decrypt`` needs if there are any.
+
+        Raises:
+            MalformedRequest: There is no such kind.
+            OperationLimit: The session has as many unfinished operations as it can have.
+            KeyNotFound: The session sees no such key.
+            KeyFunctionNotPermitted: An attribute of the key forbids the operation.
+            KeyTypeInconsistent: The key does not fit the mechanism.
+            KeyQuorumFailed: The key takes an approval and the session has none.
+            MechanismInvalid: The mechanism is unknown or does not do this in parts.
+            MechanismParameterInvalid: A parameter is missing or wrong.
         """
-        operation = _KINDS.get(kind)
+        operation = _IN_PARTS.get(kind)
         if operation is None:
-            raise MalformedRequest(f"a multi-part operation is one of {', '.join(_KINDS)}, not {kind[:32]!r}")
-        stream, chosen = self._use.stream(session, operation, key, mechanism)(parameters)
-        return self._multipart.begin(session, key, stream), chosen
+            raise MalformedRequest(f"a multi-part operation is one of {', '.join(_IN_PARTS)}, not {kind[:32]!r}")
+        stream, chosen = self._operations.stream(session, operation, key, mechanism)(parameters)
+        return self._streams.begin(session, key, stream), chosen
 
     def update(self, session: Session, operation: int, data: bytes) -> bytes:
-        """Give more data to a multi-part operation, return the output that is ready. Raises ``OperationNotFound``."""
-        return self._multipart.update(session, operation, data)
+        """Add data to a multi-part operation and return the output that is ready.
+
+        Raises:
+            OperationNotFound: The operation is finished, aborted or expired.
+        """
+        return self._streams.update(session, operation, data)
 
     def finish(self, session: Session, operation: int, data: bytes) -> bytes:
-        """Give the last data to a multi-part operation, return the rest of the output; the operation is over."""
-        return self._multipart.finish(session, operation, data)
+        """Add the last data to a multi-part operation, end it and return the rest of the output.
+
+        Raises:
+            OperationNotFound: The operation is finished, aborted or expired.
+        """
+        return self._streams.finish(session, operation, data)
 
     def abort(self, session: Session, operation: int) -> None:
-        """End a multi-part operation without its result. Raises ``OperationNotFound``."""
-        self._multipart.abort(session, operation)
+        """End a multi-part operation without a result.
+
+        Raises:
+            OperationNotFound: The operation is finished, aborted or expired.
+        """
+        self._streams.abort(session, operation)
+
+    @guarded
+    def random(self, session: Session, length: int) -> bytes:
+        """Return random bytes.
+
+        Args:
+            session: A session.
+            length: The number of bytes, at most ``MAX_RANDOM``.
+
+        Raises:
+            DataLengthInvalid: The number is out of range.
+        """
+        if not 0 <= length <= MAX_RANDOM:
+            raise DataLengthInvalid(f"one request draws 0 to {MAX_RANDOM} random bytes, not {length}")
+        return random_bytes(length)

@@ -1,20 +1,25 @@
-"""Numbers about an HSM, for whoever watches it: no names of users or keys, no handles."""
+"""Numbers for monitoring an HSM. They name no users, keys or handles."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from hsmcore.api.core import Core
+from hsmcore.crypto.operations import foreign_keys
+from hsmcore.errors import StateError
 from hsmcore.sessions.usage_counts import Uses
+from hsmcore.users.accounts import APPLIANCE
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """How an HSM is and what it has done since it was opened.
+    """The state of an HSM, and its operations since it was opened.
 
-    ``troubles`` says what is wrong, nothing where all is well. ``keys`` counts by (``token`` or ``session``, key class,
-    key type), ``sessions`` by role, ``users`` by role and whether locked, without the appliance user, ``cached`` by
-    kind of what is kept for speed.
+    ``troubles`` are sentences; none where all is well. ``keys`` counts by (``token`` or ``session``, key class, key
+    type), ``sessions`` by role, ``users`` by role and whether locked, without the appliance user, ``cached`` by kind of
+    cached object.
     """
 
     troubles: Sequence[str]
@@ -26,3 +31,32 @@ class Statistics:
     audit_entries: int
     uses: Sequence[Uses]
     failures: Mapping[tuple[str, str], int]
+
+
+def gather(core: Core) -> Statistics:
+    """Return the numbers of the moment."""
+    with core.lock:
+        sessions = core.sessions.all()
+        kept = [shortcut for session in sessions for shortcut in session.kept.values()]
+        prepared = sum(len(operations) for session in sessions for operations in session.prepared.values())
+    counts = core.operations.counts
+    return Statistics(
+        troubles=_troubles(core),
+        keys=core.ring.kinds(),
+        sessions=Counter(session.role for session in sessions),
+        users=Counter((user.role, user.locked) for user in core.accounts.infos() if user != APPLIANCE),
+        multipart=len(core.streams),
+        cached={"prepared": prepared, "shortcuts": len(kept), "foreign_keys": foreign_keys()},
+        audit_entries=core.log.count,
+        uses=counts.uses(kept),
+        failures=counts.failures(),
+    )
+
+
+def _troubles(core: Core) -> list[str]:
+    troubles = [core.log.trouble] if core.log.trouble else []
+    try:
+        len(core.ring)
+    except StateError as error:
+        troubles.append(str(error))
+    return troubles

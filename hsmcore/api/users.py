@@ -1,114 +1,182 @@
-"""The part of the door by which users log in, are made and are changed. ``hsmcore.Hsm`` is the whole door."""
+"""Users, logins and sessions."""
 
 from __future__ import annotations
 
-import hashlib
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from threading import RLock
 
-from hsmcore.audit.log import AuditLog, audited
-from hsmcore.errors import MalformedRequest, PermissionDenied, TokenSignatureInvalid, UserBusy, UserOwnsKeys
-from hsmcore.keys.keyring import KeyRing, stored_rows
-from hsmcore.primitives.proofs import TOKEN_BYTES, proves, read_user_key
-from hsmcore.quorum.approvals import Approvals, TokenInfo
-from hsmcore.quorum.tokens import REGISTRATION, approval_data
-from hsmcore.sessions.permissions import guarded
-from hsmcore.sessions.session import Session, Sessions
-from hsmcore.storage.database import Store
+from hsmcore.api.core import Core
+from hsmcore.api.guard import audited, guarded
+from hsmcore.errors import PermissionDenied, UserBusy, UserOwnsKeys
+from hsmcore.keys.keyring import stored_rows
+from hsmcore.primitives.proofs import TOKEN_BYTES
+from hsmcore.sessions import permissions
+from hsmcore.sessions.session import Session
 from hsmcore.storage.rows import UserRow
-from hsmcore.storage.sealing import Vault
-from hsmcore.storage.state_directory import StateDirectory
 from hsmcore.tables.roles import ADMIN, CRYPTO_USER
 from hsmcore.users import mfa, token_files
-from hsmcore.users.accounts import UserInfo, Users, new_verifier, normal_name
-from hsmcore.users.mfa import NO_KEYS, Challenges, Event, Keys, Purpose
+from hsmcore.users.accounts import UserInfo, new_verifier, normal_name
+from hsmcore.users.mfa import NO_KEYS, Event, Purpose, RegisteredKeys
 
 
-class Administration:
-    """Users, their logins, and what they may do to one another. ``clock`` gives seconds, from whatever beginning."""
+class UserService:
+    """Logs users in and out, creates, changes and deletes them."""
 
-    def __init__(self, store: Store, vault: Vault, state: StateDirectory, clock: Callable[[], float]) -> None:
-        self._lock = RLock()
-        self._sessions = Sessions()
-        self.log = AuditLog(store, vault, state, self._sessions)
-        self._users = Users(store, vault, self._lock, self.log)
-        self._ring = KeyRing(store, vault, self._sessions, self._lock, self.log)
-        self._challenges = Challenges(clock)
-        self._approvals = Approvals(store, vault, self._users, self._ring, self._lock, clock, self.log)
+    def __init__(self, core: Core) -> None:
+        self._log = core.log
+        self._lock = core.lock
+        self._sessions = core.sessions
+        self._accounts = core.accounts
+        self._challenges = core.challenges
+        self._ring = core.ring
+        self._streams = core.streams
+        self._approvals = core.approvals
 
-    def list_users(self) -> list[UserInfo]:
-        """Return all users in order of creation, the appliance user among them. It takes no login."""
-        return self._users.infos()
+    def all(self) -> list[UserInfo]:
+        """Return all users in order of creation, the appliance user included. Needs no login."""
+        return self._accounts.infos()
 
     @audited
     def login(self, username: str, password: bytes, role: str = CRYPTO_USER) -> Session:
-        """Begin a session. Raises ``AuthenticationFailed``, ``AccountLocked``, ``MfaRequired``, ``StoreFull``."""
-        return self._begin(self._users.authenticate(username, password, role))
+        """Begin a session.
+
+        Raises:
+            AuthenticationFailed: Name, role or password is wrong.
+            AccountLocked: The password was wrong too often.
+            MfaRequired: The user has a second factor; ``login_mfa`` takes it.
+            StoreFull: The audit log cannot be written.
+        """
+        return self._begin(self._accounts.authenticate(username, password, role))
 
     def login_token(self, username: str, role: str) -> bytes:
-        """Return a token file, to be signed for ``login_mfa``; whether there is such a user is not told.
+        """Return a token file to sign for ``login_mfa``. An unknown user gets one too.
 
-        Raises ``UserNameInvalid``.
+        Raises:
+            UserNameInvalid: No user can have that name.
         """
         return self._new_token(Purpose.LOGIN, _subject(username, role))
 
     @audited
     def login_mfa(self, username: str, password: bytes, role: str, token_file: bytes) -> Session:
-        """Begin a session with password and signed token; a signature that does not hold counts as a wrong password.
+        """Begin a session with a password and a signed token file. A wrong signature counts as a wrong password.
 
-        For a user without a second factor the password decides. Raises as ``login``, ``TokenFileInvalid``,
-        ``TokenUnknown``.
+        The password alone decides for a user without a second factor.
+
+        Raises:
+            AuthenticationFailed: Name, role, password or signature is wrong.
+            AccountLocked: Password or signature was wrong too often.
+            MfaRequired: The token file is not signed.
+            TokenFileInvalid: The token file is not well-formed.
+            TokenUnknown: The token was used, has expired, or was issued for another user or purpose.
+            StoreFull: The audit log cannot be written.
         """
         signed = token_files.read_token(token_file)
         self._challenges.redeem(signed.token, Purpose.LOGIN, _subject(username, role))
-        return self._begin(self._users.authenticate(username, password, role, signed))
+        return self._begin(self._accounts.authenticate(username, password, role, signed))
 
     def _begin(self, row: UserRow) -> Session:
-        self.log.record()
+        self._log.record()
         with self._lock:
-            self._users.require_unchanged(row)
-            return self._sessions.begin(self.log.session_number, row.username, row.role)
+            self._accounts.require_unchanged(row)
+            return self._sessions.begin(self._log.session_number, row.username, row.role)
+
+    def session(self, token: int) -> Session:
+        """Return the session with that session token.
+
+        Raises:
+            Unauthenticated: The session does not exist or has ended.
+        """
+        return self._sessions.get(token)
+
+    def authorise(self, session: Session, operation: str) -> None:
+        """Check that a session's role may run an operation that its caller makes of several others.
+
+        Args:
+            session: A session.
+            operation: The name of a row of ``hsmcore.sessions.permissions.PERMISSIONS``.
+
+        Raises:
+            Unauthenticated: The session has ended.
+            PermissionDenied: The role is another one.
+        """
+        permissions.require(session, operation)
+
+    def logout(self, session: Session) -> None:
+        """End a session, its session keys, multi-part operations and tokens. Has no effect if it has ended already."""
+        self._end(session, self.logout)
+
+    def abandon(self, session: Session) -> None:
+        """End the session of a client that is gone without a logout. The audit log tells it from a logout."""
+        self._end(session, self.abandon)
+
+    def close_session(self, session: Session) -> None:
+        """End a session because the HSM closes it. The audit log tells it from a logout."""
+        self._end(session, self.close_session)
+
+    def _end(self, session: Session, how: Callable[[Session], None]) -> None:
+        with self._lock:
+            if session.alive:
+                self._log.record_end(f"users.{how.__name__}", session)
+            self._sessions.end(session)
+            self._ring.drop_session(session)
+            self._streams.drop_session(session)
+            self._challenges.drop_session(session.token)
+            self._approvals.tokens.drop_session(session)
 
     @guarded
     def activate(self, session: Session, password: bytes) -> None:
-        """Make the first user an admin with this password. It ends the sessions of the unactivated admin.
+        """Set the password of the first user and make that user an admin. Ends all sessions of that user.
 
-        Raises ``PasswordInvalid``; for the second of two who do it at once ``UserNotFound``.
+        Raises:
+            PasswordInvalid: The password breaks the rules for passwords.
+            UserNotFound: Another session has activated the HSM meanwhile.
+            StoreFull: The disk is full.
         """
         verifier = new_verifier(password)
-        with self._users.changing(session.username, session.role) as row:
-            self._users.put(row, replace(row, role=ADMIN), verifier)
+        with self._accounts.changing(session.username, session.role) as row:
+            self._accounts.put(row, replace(row, role=ADMIN), verifier)
             for other in self._sessions.of_user(row.username, row.role):
-                self.log.record_end("close_session", other)
+                self._log.record_end("users.close_session", other)
                 self._sessions.end(other)
 
     @guarded
-    def create_user(self, session: Session, username: str, role: str, password: bytes) -> None:
-        """Create a user; it takes approval.
+    def create(self, session: Session, username: str, role: str, password: bytes) -> None:
+        """Create a user. Takes a quorum approval of the service ``user``.
 
-        Raises ``UserExists``, ``UserNameInvalid``, ``PasswordInvalid``, ``UserLimit``, ``ApprovalRequired``.
+        Raises:
+            UserExists: A user has that name and role.
+            UserNameInvalid: The name breaks the rules for names, or the role does not exist.
+            PasswordInvalid: The password breaks the rules for passwords.
+            UserLimit: The HSM has as many users as it can have.
+            ApprovalRequired: The session has no approved quorum token.
+            StoreFull: The disk is full.
         """
         with self._approvals.granted(session, "user"):
-            self._users.add(username, role, password)
+            self._accounts.add(username, role, password)
 
     @guarded
-    def delete_user(self, session: Session, username: str, role: str) -> None:
-        """Delete a user; it takes approval.
+    def delete(self, session: Session, username: str, role: str) -> None:
+        """Delete a user and stop sharing keys with that user. Takes a quorum approval of the service ``user``.
 
-        Raises ``UserNotFound``, ``UserBusy``, ``UserOwnsKeys``, ``ApprovalRequired``, ``QuorumAdmins``, and
-        ``PermissionDenied`` for the last admin.
+        Raises:
+            UserNotFound: No user has that name and role.
+            UserBusy: The user is logged in.
+            UserOwnsKeys: The user owns keys.
+            PermissionDenied: The user is the last admin.
+            QuorumAdmins: Too few admins could then approve.
+            ApprovalRequired: The session has no approved quorum token.
+            StoreFull: The disk is full.
         """
-        with self._approvals.granted(session, "user"), self._users.changing(username, role) as row:
-            self._users.require_not_last_admin(row)
+        with self._approvals.granted(session, "user"), self._accounts.changing(username, role) as row:
+            self._accounts.require_not_last_admin(row)
             self._require_idle(row)
             self._approvals.require_enough_admins(row, NO_KEYS)
             if role == CRYPTO_USER and self._ring.owned_by(row.username):
                 raise UserOwnsKeys(f"{row.username!r} owns keys; delete them first")
             unshared = self._ring.unshared_with(row.username) if role == CRYPTO_USER else []
-            self._users.delete(row, stored_rows(unshared))
+            self._accounts.delete(row, stored_rows(unshared))
             self._ring.replace(unshared)
 
     @guarded
@@ -121,29 +189,40 @@ class Administration:
         deregister_mfa: bool = False,
         deregister_quorum: bool = False,
     ) -> None:
-        """Set a password, the own one or as an admin anybody's who is not logged in, and unlock the account.
+        """Set a user's password and unlock the account. A user with a second factor no longer approves then.
 
-        Another user's takes approval. A user with MFA no longer approves then. Raises ``UserNotFound``,
-        ``PasswordInvalid``, ``UserBusy``, ``ApprovalRequired``, ``QuorumAdmins``.
+        A user changes the own password; an admin changes that of any user who is not logged in, which takes a quorum
+        approval of the service ``user``.
+
+        Raises:
+            PermissionDenied: The session is of another user who is not an admin.
+            UserNotFound: No user has that name and role.
+            PasswordInvalid: The password breaks the rules for passwords.
+            UserBusy: The other user is logged in.
+            QuorumAdmins: Too few admins could then approve.
+            ApprovalRequired: The session has no approved quorum token.
+            StoreFull: The disk is full.
         """
         own = _require_own_or_admin(session, username, role)
         verifier = new_verifier(password)
         with self._changing(session, username, role, approval=not own) as row:
-            keys = mfa.after(Event.CHANGE_PASSWORD, _keys(row))
+            keys = mfa.keys_after(Event.CHANGE_PASSWORD, _keys(row))
             if deregister_quorum:
-                keys = mfa.after(Event.DEREGISTER_QUORUM, keys)
+                keys = mfa.keys_after(Event.DEREGISTER_QUORUM, keys)
             if deregister_mfa and keys.mfa:
-                keys = mfa.after(Event.DEREGISTER_MFA, keys)
-            self._put_keys(row, keys, verifier)
+                keys = mfa.keys_after(Event.DEREGISTER_MFA, keys)
+            self._approvals.put_keys(row, keys, verifier)
 
     @guarded
     def mfa_token(self, session: Session, username: str, role: str) -> bytes:
-        """Return a token file, to be signed with the key that ``register_mfa`` is to register.
+        """Return a token file to sign with the key that ``register_mfa`` registers.
 
-        Raises ``UserNotFound``, and ``PermissionDenied`` for another user's unless as an admin.
+        Raises:
+            PermissionDenied: The session is of another user who is not an admin.
+            UserNotFound: No user has that name and role.
         """
         _require_own_or_admin(session, username, role)
-        row = self._users.known(username, role)
+        row = self._accounts.known(username, role)
         return self._new_token(Purpose.MFA, (row.username, row.role), session)
 
     @guarded
@@ -157,134 +236,82 @@ class Administration:
         password: bytes | None = None,
         change_quorum: bool = False,
     ) -> None:
-        """Register a user's second factor (PEM), or another one; the user approves with it too. May set a password.
+        """Register the key of a user's second factor, or replace it. The user approves with that key too.
 
-        From an admin it takes approval. Raises ``UserNotFound``, ``UserBusy``, ``PasswordInvalid``,
-        ``PublicKeyInvalid``, ``TokenFileInvalid``, ``TokenUnknown``, ``TokenSignatureInvalid``, ``ApprovalRequired``,
-        and ``MfaSharesKey`` where the user approves with another key and ``change_quorum`` is not given.
+        From an admin it takes a quorum approval of the service ``user``.
+
+        Args:
+            session: The user's session, or one of an admin.
+            username: The user's name.
+            role: The user's role.
+            token_file: The file of ``mfa_token``, signed.
+            public_key: The public key, in PEM.
+            password: A new password; ``None`` keeps the old one.
+            change_quorum: Also replace a different key that is registered for quorum.
+
+        Raises:
+            PermissionDenied: The session is of another user who is not an admin.
+            UserNotFound: No user has that name and role.
+            UserBusy: The other user is logged in.
+            PasswordInvalid: The password breaks the rules for passwords.
+            PublicKeyInvalid: The key is not an RSA-2048 key in PEM, or another user's.
+            TokenFileInvalid: The token file is not well-formed.
+            TokenUnknown: The token was used, has expired, or was issued for another user, session or purpose.
+            TokenSignatureInvalid: The signature is not of this key.
+            MfaSharesKey: The user approves with a different key, and ``change_quorum`` is false.
+            ApprovalRequired: The session has no approved quorum token.
+            StoreFull: The disk is full.
         """
         _require_own_or_admin(session, username, role)
-        key = self._proven(Purpose.MFA, self._users.known(username, role), session, token_file, public_key)
+        subject = self._accounts.known(username, role)
+        key = self._challenges.prove(Purpose.MFA, subject, session.token, token_file, public_key)
         verifier = None if password is None else new_verifier(password)
         with self._changing(session, username, role, approval=session.role == ADMIN) as row:
-            self._users.require_own_key(row, key)
-            keys = mfa.after(Event.REGISTER_MFA, _keys(row), key, change_quorum=change_quorum)
-            self._put_keys(row, keys, verifier)
+            self._accounts.require_own_key(row, key)
+            keys = mfa.keys_after(Event.REGISTER_MFA, _keys(row), key, change_quorum=change_quorum)
+            self._approvals.put_keys(row, keys, verifier)
 
     @guarded
     def deregister_mfa(
         self, session: Session, username: str, role: str, password: bytes | None = None, change_quorum: bool = False
     ) -> None:
-        """Take a user's second factor away, and with it, asked for or not, the approvals. May set a password.
+        """Remove a user's second factor, and the key for quorum with it.
 
-        From an admin it takes approval. Raises ``UserNotFound``, ``UserBusy``, ``PasswordInvalid``, ``MfaNotEnabled``,
-        ``ApprovalRequired``, ``QuorumAdmins``.
+        From an admin it takes a quorum approval of the service ``user``.
+
+        Args:
+            session: The user's session, or one of an admin.
+            username: The user's name.
+            role: The user's role.
+            password: A new password; ``None`` keeps the old one.
+            change_quorum: Has no effect; the key for quorum is always removed.
+
+        Raises:
+            PermissionDenied: The session is of another user who is not an admin.
+            UserNotFound: No user has that name and role.
+            UserBusy: The other user is logged in.
+            PasswordInvalid: The password breaks the rules for passwords.
+            MfaNotEnabled: The user has no second factor.
+            QuorumAdmins: Too few admins could then approve.
+            ApprovalRequired: The session has no approved quorum token.
+            StoreFull: The disk is full.
         """
         _require_own_or_admin(session, username, role)
         verifier = None if password is None else new_verifier(password)
         with self._changing(session, username, role, approval=session.role == ADMIN) as row:
-            self._put_keys(row, mfa.after(Event.DEREGISTER_MFA, _keys(row)), verifier)
-
-    @guarded
-    def quorum_token(self, session: Session, service: str, key: int | None = None) -> bytes:
-        """Return the file of a quorum token, or for ``registration`` of one that ``register_quorum`` takes.
-
-        ``key`` is the handle that a token of a key service is for. Raises ``PermissionDenied``, ``KeyNotFound``,
-        ``QuorumTokenRefused``, ``QuorumTokenLimit``, and ``MalformedRequest`` for an unknown service, a key where there
-        is none, or none where there is one.
-        """
-        if service != REGISTRATION or key is not None:
-            return self._approvals.request(session, service, key)
-        data = approval_data(session, service)
-        token = hashlib.sha256(data).digest()
-        self.log.record()
-        self._challenges.issue(token, Purpose.QUORUM, (session.username, session.role), session.token)
-        return token_files.encode_token(token, data)
-
-    @guarded
-    def register_quorum(self, session: Session, public_key: bytes, token_file: bytes) -> None:
-        """Register the key (PEM) with which the user who is logged in approves, or another one.
-
-        Raises ``PublicKeyInvalid``, ``TokenFileInvalid``, ``TokenUnknown``, ``TokenSignatureInvalid``, and
-        ``MfaSharesKey`` for another key than that of MFA.
-        """
-        own = self._users.known(session.username, session.role)
-        key = self._proven(Purpose.QUORUM, own, session, token_file, public_key)
-        with self._users.changing(session.username, session.role) as row:
-            self._users.require_own_key(row, key)
-            self._put_keys(row, mfa.after(Event.REGISTER_QUORUM, _keys(row), key), None)
-
-    @guarded
-    def approve(self, session: Session, approval_file: bytes) -> tuple[int, int]:
-        """Approve a token of this session with the signatures of a file; return approvals required, and there are.
-
-        The session's next operation that takes an approval of the token's service uses it up if it succeeds. Raises
-        ``TokenFileInvalid``, ``TokenUnknown``, ``ApproverInvalid``, ``TokenSignatureInvalid``.
-        """
-        return self._approvals.approve(session, approval_file)
-
-    @guarded
-    def quorum_tokens(self, session: Session) -> list[TokenInfo]:
-        """Return the quorum tokens of all users."""
-        return self._approvals.infos()
-
-    @guarded
-    def delete_quorum_tokens(self, session: Session, scope: str) -> None:
-        """Delete the own quorum tokens (scope ``user``), or everybody's (``all``)."""
-        if scope not in ("user", "all"):
-            raise MalformedRequest(f"the scope is user or all, not {scope[:32]!r}")
-        self.log.record()
-        if scope == "all":
-            self._approvals.tokens.end_all()
-        else:
-            self._approvals.tokens.end_of_user(session.username, session.role)
-
-    def quorum_values(self) -> Mapping[str, int]:
-        """Return how many approvals each admin service takes. It takes no login."""
-        return self._approvals.rules.values
-
-    @guarded
-    def set_quorum_value(self, session: Session, service: str, value: int) -> None:
-        """Set how many approvals an admin service takes; it takes approval by the service ``quorum``.
-
-        Raises ``QuorumValueInvalid``, ``ApprovalRequired``, ``MalformedRequest``.
-        """
-        with self._approvals.granted(session, "quorum"):
-            self._approvals.set_value(service, value)
-
-    def quorum_timeouts(self) -> Mapping[str, int]:
-        """Return the seconds in which a token may be approved, and then used. It takes no login."""
-        return self._approvals.rules.timeouts
-
-    @guarded
-    def set_quorum_timeout(self, session: Session, timeout: str, seconds: int) -> None:
-        """Set the timeout ``generated`` or ``approved``. Raises ``QuorumValueInvalid``, ``MalformedRequest``."""
-        self._approvals.set_timeout(timeout, seconds)
+            self._approvals.put_keys(row, mfa.keys_after(Event.DEREGISTER_MFA, _keys(row)), verifier)
 
     def _new_token(self, purpose: Purpose, subject: tuple[str, str], session: Session | None = None) -> bytes:
         token = secrets.token_bytes(TOKEN_BYTES)
         self._challenges.issue(token, purpose, subject, session.token if session else 0)
         return token_files.encode_token(token)
 
-    def _proven(self, purpose: Purpose, row: UserRow, session: Session, token_file: bytes, public_key: bytes) -> bytes:
-        """Return the key (SubjectPublicKeyInfo) with which the user has signed the token that was asked for."""
-        key = read_user_key(public_key)
-        signed = token_files.read_token(token_file)
-        self._challenges.redeem(signed.token, purpose, (row.username, row.role), session.token)
-        if not proves(key, signed.token, signed.signature):
-            raise TokenSignatureInvalid("the token is not signed with this key (RSA PKCS #1 v1.5, token as the digest)")
-        return key
-
-    def _put_keys(self, row: UserRow, keys: Keys, verifier: str | None) -> None:
-        self._approvals.require_enough_admins(row, keys)
-        self._users.put(row, replace(row, mfa_key=keys.mfa, quorum_key=keys.quorum), verifier)
-
     @contextmanager
     def _changing(self, session: Session, username: str, role: str, *, approval: bool) -> Iterator[UserRow]:
-        """Give the row of a user who is to be changed: the own one, or one who is not logged in."""
+        """Give the row of a user to change: the session's own user, or one who is not logged in."""
         with (
             self._approvals.granted(session, "user") if approval else nullcontext(),
-            self._users.changing(username, role) as row,
+            self._accounts.changing(username, role) as row,
         ):
             if (row.username, row.role) != (session.username, session.role):
                 self._require_idle(row)
@@ -296,7 +323,11 @@ class Administration:
 
 
 def _require_own_or_admin(session: Session, username: str, role: str) -> bool:
-    """Return whether the user is the session's own. Raises ``PermissionDenied`` for another unless as an admin."""
+    """Return whether the user is the session's own.
+
+    Raises:
+        PermissionDenied: It is another user, and the session is not of an admin.
+    """
     own = (username.lower(), role) == (session.username, session.role)
     if not own and session.role != ADMIN:
         raise PermissionDenied("only an admin changes another user")
@@ -308,5 +339,5 @@ def _subject(username: str, role: str) -> tuple[str, str]:
     return normal_name(username), role[:32]
 
 
-def _keys(row: UserRow) -> Keys:
-    return Keys(row.mfa_key, row.quorum_key)
+def _keys(row: UserRow) -> RegisteredKeys:
+    return RegisteredKeys(row.mfa_key, row.quorum_key)

@@ -1,7 +1,7 @@
-"""What the audit log says: the opcodes, log types and responses of CloudHSM's, and which methods are commands.
+"""Opcodes, log types and responses of CloudHSM's audit log, and the table of the methods that are commands.
 
-A method of the door that changes users, keys or sessions, or lets key material out, has a row in ``EVENTS``; one that
-uses keys or looks at them has none, as in the original.
+A method that changes users, keys or sessions, or returns key material, has a row in ``EVENTS``. One that uses or reads
+keys has none, as in CloudHSM.
 """
 
 from __future__ import annotations
@@ -112,37 +112,37 @@ _CREATED = {"admin": "CN_CREATE_CO", "unactivated-admin": "CN_CREATE_CO"}
 _DESTROYED = {"token": "CN_TOMBSTONE_OBJECT"}
 
 EVENTS: Mapping[str, Event] = {
-    "login": Event("CN_LOGIN", LogType.USER),
-    "logout": Event("CN_LOGOUT", LogType.USER),
-    "abandon": Event("CN_APP_FINALIZE", LogType.USER),
-    "close_session": Event("CN_CLOSE_SESSION", LogType.USER),
-    "create_user": Event("CN_CREATE_USER", LogType.USER, _CREATED),
-    "delete_user": Event("CN_DELETE_USER", LogType.USER),
-    "change_password": Event("CN_CHANGE_PSWD", LogType.USER),
-    "generate_key": Event("CN_GENERATE_KEY", LogType.KEY),
-    "generate_key_pair": Event("CN_GENERATE_KEY_PAIR", LogType.KEY),
-    "import_key": Event("CN_CREATE_OBJECT", LogType.KEY),
-    "set_attributes": Event("CN_MODIFY_OBJECT", LogType.KEY),
-    "destroy_key": Event("CN_DESTROY_OBJECT", LogType.KEY, _DESTROYED),
-    "clear_value": Event("CN_WRAP_KEY", LogType.KEY),
-    "wrap_key": Event("CN_WRAP_KEY", LogType.KEY, key="target"),
-    "unwrap_key": Event("CN_UNWRAP_KEY", LogType.KEY),
-    "derive_key": Event("CN_DERIVE_KEY", LogType.KEY),
-    "share_key": Event("CN_SHARE_OBJECT", LogType.SHARE),
-    "unshare_key": Event("CN_SHARE_OBJECT", LogType.SHARE),
-    "activate": Event("CN_CHANGE_PSWD", LogType.USER),
-    "login_mfa": Event("CN_LOGIN", LogType.USER),
-    "register_mfa": Event("CN_CHANGE_PSWD", LogType.USER),
-    "deregister_mfa": Event("CN_CHANGE_PSWD", LogType.USER),
-    "register_quorum": Event("HSM_REGISTER_APPROVER", LogType.USER),
-    "quorum_token": Event("CN_GET_TOKEN", LogType.MINIMAL),
-    "approve": Event("CN_APPROVE_TOKEN", LogType.MINIMAL),
-    "delete_quorum_tokens": Event("CN_DELETE_TOKEN", LogType.MINIMAL),
-    "set_quorum_value": Event("CN_SET_M_VALUE", LogType.MINIMAL),
-    "set_quorum_timeout": Event("CN_SET_M_VALUE", LogType.MINIMAL),
-    "set_key_quorum": Event("CN_SET_M_VALUE", LogType.KEY),
+    "users.login": Event("CN_LOGIN", LogType.USER),
+    "users.logout": Event("CN_LOGOUT", LogType.USER),
+    "users.abandon": Event("CN_APP_FINALIZE", LogType.USER),
+    "users.close_session": Event("CN_CLOSE_SESSION", LogType.USER),
+    "users.create": Event("CN_CREATE_USER", LogType.USER, _CREATED),
+    "users.delete": Event("CN_DELETE_USER", LogType.USER),
+    "users.change_password": Event("CN_CHANGE_PSWD", LogType.USER),
+    "keys.generate": Event("CN_GENERATE_KEY", LogType.KEY),
+    "keys.generate_pair": Event("CN_GENERATE_KEY_PAIR", LogType.KEY),
+    "keys.import_": Event("CN_CREATE_OBJECT", LogType.KEY),
+    "keys.set_attributes": Event("CN_MODIFY_OBJECT", LogType.KEY),
+    "keys.destroy": Event("CN_DESTROY_OBJECT", LogType.KEY, _DESTROYED),
+    "keys.clear_value": Event("CN_WRAP_KEY", LogType.KEY),
+    "keys.wrap": Event("CN_WRAP_KEY", LogType.KEY, key="target"),
+    "keys.unwrap": Event("CN_UNWRAP_KEY", LogType.KEY),
+    "keys.derive": Event("CN_DERIVE_KEY", LogType.KEY),
+    "keys.share": Event("CN_SHARE_OBJECT", LogType.SHARE),
+    "keys.unshare": Event("CN_SHARE_OBJECT", LogType.SHARE),
+    "users.activate": Event("CN_CHANGE_PSWD", LogType.USER),
+    "users.login_mfa": Event("CN_LOGIN", LogType.USER),
+    "users.register_mfa": Event("CN_CHANGE_PSWD", LogType.USER),
+    "users.deregister_mfa": Event("CN_CHANGE_PSWD", LogType.USER),
+    "quorum.register": Event("HSM_REGISTER_APPROVER", LogType.USER),
+    "quorum.request": Event("CN_GET_TOKEN", LogType.MINIMAL),
+    "quorum.approve": Event("CN_APPROVE_TOKEN", LogType.MINIMAL),
+    "quorum.delete_tokens": Event("CN_DELETE_TOKEN", LogType.MINIMAL),
+    "quorum.set_value": Event("CN_SET_M_VALUE", LogType.MINIMAL),
+    "quorum.set_timeout": Event("CN_SET_M_VALUE", LogType.MINIMAL),
+    "keys.set_quorum": Event("CN_SET_M_VALUE", LogType.KEY),
 }
-"""Method of the door to its event, those of protocol operations that are still to come included."""
+"""A service's method, ``service.method``, to its event."""
 
 INITIALIZATION = (
     Event("CN_INIT_TOKEN", LogType.MINIMAL),

@@ -1,9 +1,9 @@
 """The audit log: an entry for each command, in the store before, or in one transaction with, what the command does.
 
-A command begins when a method of the door that is marked ``audited`` is called, and has one entry: with the success in
-the first transaction that the method makes, or before its result leaves; or with the error that it ended in. A command
-whose entry cannot be written is refused. The one exception is the end of a session, which nothing may hold up: its
-entry waits in memory for the next that can be written.
+A command begins when a method that is ``audited`` (``hsmcore.api.guard``) is called, and has one entry: with the
+success in the first transaction that the method makes, or before its result leaves; or with the error that it ended
+in. A command whose entry cannot be written is refused. The one exception is the end of a session, which nothing may
+hold up: its entry waits in memory for the next that can be written.
 
 Entries of several threads that wait for the disk at the same time go there together. An entry about session keys alone
 is with the operating system, and so survives the end of this process, but is not waited for until it is on the disk: a
@@ -12,22 +12,18 @@ power cut takes the keys along. It may take the entry too; the anchor then tells
 
 from __future__ import annotations
 
-import inspect
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
 from threading import RLock, local
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from hsmcore.audit.anchor import anchor_of, anchored, opened_head, resumed, stored
 from hsmcore.audit.chain import Finding, Head, Verifier, decoded, linked
 from hsmcore.audit.events import EVENTS, INITIALIZATION, LOG_BEGINS, LOG_BROKEN, USER_TYPES, Event, LogType, response_of
 from hsmcore.errors import AuditAnchorInvalid, HsmError, RequestError, StateLocked, StoreFull, Unauthenticated
-from hsmcore.keys.records import Entry
 from hsmcore.sessions.session import Session, Sessions
 from hsmcore.storage.audit import Record
 from hsmcore.storage.database import Store
@@ -173,14 +169,19 @@ class AuditLog:
         """Say that the command under way will end in this error, since it changes something nevertheless."""
         self._required().response = response_of(error)
 
-    def concerns(self, entries: Sequence[Entry]) -> None:
-        """Say which keys the command under way makes or changes: one, or the public and the private half of a pair."""
+    def concerns(self, handles: Mapping[int, str], *, token: bool) -> None:
+        """Set the keys that the command in progress creates or changes.
+
+        Args:
+            handles: The OBJECT_CLASS by handle, of one key or of both keys of a pair.
+            token: Whether one is a token key.
+        """
         command = self._required()
-        public = [entry.handle for entry in entries if entry.record.attributes["OBJECT_CLASS"] == PUBLIC]
-        others = [entry.handle for entry in entries if entry.handle not in public]
+        public = [handle for handle, object_class in handles.items() if object_class == PUBLIC]
+        others = [handle for handle in handles if handle not in public]
         command.secret_handle = (others or public or [0])[0]
         command.public_handle = public[0] if public and others else 0
-        command.token = any(entry.session is None for entry in entries)
+        command.token = token
 
     def concerns_token(self) -> None:
         """Say that the key that the command under way names is a token key, of which nothing else is certain."""
@@ -215,7 +216,7 @@ class AuditLog:
 
     def record_end(self, how: str, session: Session) -> None:
         """Write that a session ends, now or as soon as it can be."""
-        command, outer = _Command(EVENTS[how], session.number, session.username, session.role), self._current()
+        command, outer = _Command(_event(how), session.number, session.username, session.role), self._current()
         self._thread.command = None
         try:
             with self._lock:
@@ -252,7 +253,7 @@ class AuditLog:
     def _unwritten(self) -> list[_Command]:
         current = self._current()
         if current is None and not self._owed:
-            raise RuntimeError("a change outside a command: the method of the door needs a row in EVENTS")
+            raise RuntimeError("a change outside a command: the table EVENTS needs a row for this method")
         commands = [*self._owed, *self._waiting]
         if current is not None and current not in commands:
             commands.append(current)
@@ -265,7 +266,7 @@ class AuditLog:
     def _required(self) -> _Command:
         command = self._current()
         if command is None:
-            raise RuntimeError("no command is under way: the method of the door needs a row in EVENTS")
+            raise RuntimeError("no command is in progress: the table EVENTS needs a row for this method")
         return command
 
     def entries(self, first: int, limit: int) -> list[AuditRow]:
@@ -316,6 +317,13 @@ class AuditLog:
         return bool(rows) and decoded(rows[0])[0].sequence == anchor.count - 1 and rows[0][-2] == anchor.hash
 
 
+def _event(operation: str) -> Event:
+    event = EVENTS.get(operation)
+    if event is None:
+        raise LookupError(f"the table EVENTS of hsmcore.audit.events has no row {operation!r}; add one")
+    return event
+
+
 def first_entries(admin: str, role: str) -> list[AuditRow]:
     """Return the entries of an initialisation, not yet chained."""
     about = {LogType.USER: (admin, role)}
@@ -340,34 +348,3 @@ def _shown(name: str) -> str:
     """Return a name as an entry has it: not above 64 characters, one line, whatever was typed."""
     short = name[:_LONGEST_NAME]
     return short if short.isprintable() else short.encode("unicode_escape").decode("ascii")
-
-
-class Door(Protocol):
-    """What has the methods that are commands."""
-
-    @property
-    def log(self) -> AuditLog:
-        """The log that they are in."""
-
-
-_D = TypeVar("_D", bound=Door)
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-
-
-def audited(method: Callable[Concatenate[_D, _P], _R]) -> Callable[Concatenate[_D, _P], _R]:
-    """Make a method of the door a command, with the event that ``EVENTS`` has for its name.
-
-    ``hsmcore.sessions.permissions.guarded`` does it for the methods that take a session.
-    """
-    event = EVENTS[method.__name__]
-    signature = inspect.signature(method)
-
-    @wraps(method)
-    def logged(door: _D, /, *arguments: _P.args, **named: _P.kwargs) -> _R:
-        bound = signature.bind(door, *arguments, **named)
-        bound.apply_defaults()
-        with door.log.command(event, bound.arguments):
-            return method(door, *arguments, **named)
-
-    return logged

@@ -13,16 +13,24 @@ from __future__ import annotations
 from hsmcore.audit.anchor import anchor_of, anchored, stored
 from hsmcore.audit.chain import FIRST_HEAD, Head, linked
 from hsmcore.audit.log import beginning
-from hsmcore.quorum.tokens import QuorumRules
 from hsmcore.storage.audit import Record
 from hsmcore.storage.database import Store
 from hsmcore.storage.sealing import Vault
 from hsmcore.storage.state_directory import StateDirectory
 
 
-def bring_up_to_date(store: Store, vault: Vault, state: StateDirectory) -> None:
-    """Bring the database to the newest schema, and seal that there is a log. Raises ``StateError`` and its kinds."""
-    rules = vault.seal_quorum(QuorumRules().encode())
+def bring_up_to_date(store: Store, vault: Vault, state: StateDirectory, rules: bytes) -> None:
+    """Bring the database to the newest schema, and seal that there is a log.
+
+    Args:
+        store: The database.
+        vault: The vault of its master key.
+        state: The state directory.
+        rules: The sealed quorum rules of an HSM that has none yet.
+
+    Raises:
+        StateError: The database cannot be read or written; the error is usually of a subclass.
+    """
     sealed = store.settings()
     if not vault.sealed_before_logs(sealed):
         store.migrate(rules)

@@ -38,6 +38,17 @@ _SECRET_TYPES = frozenset(TYPES[SECRET])
 _MANAGES = (Operation.WRAP, Operation.UNWRAP)
 """What is no use of a key but its management; ``hsmcore.crypto.wrapping`` asks for that approval."""
 
+_ROWS = {
+    Operation.ENCRYPT: "crypto.encrypt",
+    Operation.DECRYPT: "crypto.decrypt",
+    Operation.SIGN: "crypto.sign",
+    Operation.VERIFY: "crypto.verify",
+    Operation.WRAP: "keys.wrap",
+    Operation.UNWRAP: "keys.unwrap",
+    Operation.DERIVE: "keys.derive",
+}
+"""The row of each operation in the permission table."""
+
 FOREIGN_KEYS = 512
 """How many opened public keys from outside are kept, least recently used first to go."""
 
@@ -45,7 +56,7 @@ PREPARED = SHORTCUTS = 4096
 """How many keys a session keeps prepared, and how many shortcuts; one more starts afresh."""
 
 
-class KeyUse:
+class PreparedOperations:
     """Prepares operations with keys."""
 
     def __init__(self, ring: KeyRing, approvals: Approvals, lock: RLock, settings: Settings) -> None:
@@ -90,7 +101,7 @@ class KeyUse:
         return self._prepare(session, kind, key, mechanism) if found is None else found
 
     def _prepare(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Run:
-        permissions.require(session, kind.value.lower())
+        permissions.require(session, _ROWS[kind])
         row = policy.mechanism(mechanism, kind)
         if isinstance(key, bytes):
             return _foreign_operation(key, mechanism, kind.value)

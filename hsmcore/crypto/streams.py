@@ -103,7 +103,7 @@ class MultiPart:
         part = parts.pop(handle, None)
         if part is None:
             # Who has one was allowed to begin it, so that going on is not authorised each time.
-            permissions.require(session, "begin")
+            permissions.require(session, "crypto.begin")
             raise _unknown()
         return part
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
-from hsmcore.crypto.operations import KeyUse
+from hsmcore.crypto.operations import PreparedOperations
 from hsmcore.errors import (
     AttributeInvalid,
     DataLengthInvalid,
@@ -22,7 +22,7 @@ from hsmcore.keys.records import Entry, KeyRecord, Sharing
 from hsmcore.quorum.approvals import Approvals
 from hsmcore.sessions.session import Session
 from hsmcore.settings import Settings
-from hsmcore.tables.attributes import PRIVATE, SECRET, TYPES, Value, given, shown
+from hsmcore.tables.attributes import PRIVATE, SECRET, TYPES, Value, checked, shown
 from hsmcore.tables.mechanisms import Operation
 
 
@@ -32,7 +32,7 @@ class Wrapping:
     What is wrapped is a key's material: the raw bytes of a secret key, the PKCS #8 (DER) of a private key.
     """
 
-    def __init__(self, ring: KeyRing, use: KeyUse, approvals: Approvals, settings: Settings) -> None:
+    def __init__(self, ring: KeyRing, use: PreparedOperations, approvals: Approvals, settings: Settings) -> None:
         self._ring = ring
         self._use = use
         self._approvals = approvals
@@ -82,7 +82,7 @@ class Wrapping:
     ) -> KeyRecord:
         run = self._use.operation(session, Operation.UNWRAP, key, mechanism)
         unwrapping = self._ring.entry(session, key)
-        wishes = _union(given(attributes), unwrapping.record.attributes.get("UNWRAP_TEMPLATE"))
+        wishes = _union(checked(attributes), unwrapping.record.attributes.get("UNWRAP_TEMPLATE"))
         key_class, key_type = (str(wishes.get(name)) for name in ("OBJECT_CLASS", "KEY_TYPE"))
         if key_class not in (SECRET, PRIVATE) or key_type not in TYPES[key_class]:
             raise AttributeInvalid(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from hsmcore.errors import AttributeInvalid
 from hsmcore.keys.records import NOT_SHARED, Entry, KeyRecord, Sharing
-from hsmcore.keys.search import Selection
+from hsmcore.keys.search import SearchTemplate
 from hsmcore.primitives.facts import ML_DSA_PRIVATE, check_value, public_length, public_numbers
 from hsmcore.tables.attributes import PRIVATE, PUBLIC, TABLE, Value, normal
 
@@ -51,12 +51,12 @@ def describe(entry: Entry, sharing: Sharing, material: bytes) -> KeyDescription:
     return KeyDescription(entry.record, derived, entry.owner, sharing)
 
 
-def wanted(attributes: Mapping[str, object]) -> Selection:
+def search_template(attributes: Mapping[str, object]) -> SearchTemplate:
     """Return what is looked for, normalised, without what is null; of a sequence of values any will do.
 
     Raises ``AttributeInvalid``.
     """
-    return Selection({name: _choices(name, value) for name, value in attributes.items() if value is not None})
+    return SearchTemplate({name: _choices(name, value) for name, value in attributes.items() if value is not None})
 
 
 def _choices(name: str, value: object) -> tuple[Value, ...]:

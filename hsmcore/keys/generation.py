@@ -10,7 +10,7 @@ from hsmcore.keys import policy
 from hsmcore.primitives.generators import ec_pair, ed25519_pair, ml_dsa_pair, read_secret, rsa_pair, secret_key
 from hsmcore.primitives.keyforms import KeyFacts, read_private, read_public
 from hsmcore.settings import Settings
-from hsmcore.tables.attributes import CLASSES, PRIVATE, PUBLIC, SECRET, TYPES, Origin, Value, complete, given
+from hsmcore.tables.attributes import CLASSES, PRIVATE, PUBLIC, SECRET, TYPES, Origin, Value, checked, complete
 from hsmcore.tables.mechanisms import CURVES, EXPONENT, ML_DSA_DEFAULT, KeyType, Mechanism, Operation
 
 DEFAULT_SIZES = {KeyType.AES.value: 256, KeyType.DESEDE.value: 192, KeyType.GENERIC_SECRET.value: 256}
@@ -44,7 +44,7 @@ def _generator(name: str, family: str) -> tuple[Mechanism, str]:
 def generate_secret(mechanism: str, attributes: Mapping[str, object], settings: Settings) -> NewKey:
     """Generate a secret key. Raises ``MechanismInvalid``, ``AttributeInvalid``, ``KeySizeInvalid``."""
     _, key_type = _generator(mechanism, "secret_key")
-    wishes = given(attributes)
+    wishes = checked(attributes)
     size = wishes.pop("SIZE", DEFAULT_SIZES[key_type])
     return _new(SECRET, secret_key(key_type, _number(size)), wishes, settings, generated=True)
 
@@ -70,7 +70,7 @@ def derive_secret(
     ``derive`` returns that many bytes; ``base`` are the attributes of the key it derives from. Raises
     ``AttributeInvalid``, ``KeySizeInvalid``.
     """
-    wishes = given(attributes)
+    wishes = checked(attributes)
     key_type = str(wishes.get("KEY_TYPE"))
     if key_type not in TYPES[SECRET]:
         raise AttributeInvalid(f"a derived key has a KEY_TYPE of {', '.join(TYPES[SECRET])}, not {key_type[:64]}")
@@ -85,7 +85,7 @@ def generate_pair(
 ) -> tuple[NewKey, NewKey]:
     """Generate a key pair, public half first. Raises ``MechanismInvalid``, ``AttributeInvalid``, ``KeySizeInvalid``."""
     _, key_type = _generator(mechanism, "key_pair")
-    public_wishes, private_wishes = given(public), given(private)
+    public_wishes, private_wishes = checked(public), checked(private)
     halves = _MAKERS[key_type](public_wishes)
     return (
         _new(PUBLIC, halves[0], public_wishes, settings, generated=True),
@@ -98,7 +98,7 @@ def read(attributes: Mapping[str, object], material: bytes, settings: Settings) 
 
     Raises ``AttributeInvalid``, ``KeyMaterialInvalid``, ``KeySizeInvalid``.
     """
-    wishes = given(attributes)
+    wishes = checked(attributes)
     key_class, key_type = wishes.get("OBJECT_CLASS"), wishes.get("KEY_TYPE")
     if key_class not in CLASSES or key_type not in TYPES[str(key_class)]:
         raise AttributeInvalid("an import names an OBJECT_CLASS and a KEY_TYPE that go together")

@@ -36,7 +36,7 @@ class KeyRing(KeyLookup):
         self._newest = store.newest_key()
 
     def add(
-        self, session: Session, made: Sequence[NewKey], sharing: Sharing = NOT_SHARED
+        self, session: Session, new: Sequence[NewKey], sharing: Sharing = NOT_SHARED
     ) -> tuple[KeyRecord, ...]:  # fmt: skip
         """Add new keys of the session's user, all or none; what is shared is not the public half of a pair.
 
@@ -44,9 +44,9 @@ class KeyRing(KeyLookup):
         """
         with self._lock:
             policy.require_alive(session)
-            entries = [self._entry(session, new, sharing) for new in made]
+            entries = [self._entry(session, one, sharing) for one in new]
             rows = stored_rows(entries)
-            self._audit.concerns(entries)
+            self._concerns(entries)
             if rows:
                 self._store.add_keys(rows)
                 return self._added(entries)
@@ -55,6 +55,10 @@ class KeyRing(KeyLookup):
         with self._lock:
             policy.require_alive(session)
             return self._added(entries)
+
+    def _concerns(self, entries: Sequence[Entry]) -> None:
+        handles = {entry.handle: str(entry.record.attributes["OBJECT_CLASS"]) for entry in entries}
+        self._audit.concerns(handles, token=any(entry.session is None for entry in entries))
 
     def _added(self, entries: Sequence[Entry]) -> tuple[KeyRecord, ...]:
         for entry in entries:
@@ -105,7 +109,7 @@ class KeyRing(KeyLookup):
         """Give a key other attributes, on disk first."""
         record = replace(entry.record, attributes=attributes)
         new = self._secured(replace(entry, record=record), self.material(entry), entry.session)
-        self._audit.concerns([new])
+        self._concerns([new])
         if new.sealed is not None and entry.sealed is None:
             self._store.add_keys([row_of(new)])
             self._session_keys.remove(entry.handle)
@@ -136,7 +140,7 @@ class KeyRing(KeyLookup):
 
     def _change_sharing(self, entry: Entry, sharing: Sharing) -> None:
         new = self._shared(entry, sharing)
-        self._audit.concerns([new])
+        self._concerns([new])
         if new.sealed is not None:
             self._store.change_key(row_of(new))
         else:
@@ -169,7 +173,7 @@ class KeyRing(KeyLookup):
                 self._store.delete_keys([handle])
                 return
             entry = self.entry(session, handle)
-            self._audit.concerns([entry])
+            self._concerns([entry])
             policy.require_owner(session, entry)
             policy.require_destroyable(entry)
             if entry.session is None:

@@ -12,7 +12,7 @@ from hsmcore.errors import KeyNotFound
 from hsmcore.keys import policy
 from hsmcore.keys.description import DERIVED, KeyDescription, describe
 from hsmcore.keys.records import Entry, KeyRecord
-from hsmcore.keys.search import Selection
+from hsmcore.keys.search import SearchTemplate
 from hsmcore.keys.session_keys import SessionKeys
 from hsmcore.keys.token_keys import DamagedEntry, TokenKeys, row_of
 from hsmcore.primitives.keyforms import OpenedKey, open_private, open_public
@@ -66,7 +66,7 @@ class KeyLookup:
     def _in_memory(self, handle: int) -> Entry | None:
         return self._session_keys.get(handle) or self._tokens.cached(handle)
 
-    def find(self, session: Session, wanted: Selection, limit: int) -> list[KeyRecord]:
+    def find(self, session: Session, wanted: SearchTemplate, limit: int) -> list[KeyRecord]:
         """Return the records of the selected keys that this session sees; 0 is no limit.
 
         They come in the order in which they were made. Where a label is looked for and only a damaged row claims it,
@@ -119,11 +119,11 @@ class KeyLookup:
         return labels
 
     def page(
-        self, session: Session, handle: int | None, wanted: Selection, first: int, limit: int
+        self, session: Session, handle: int | None, wanted: SearchTemplate, first: int, limit: int
     ) -> tuple[list[KeyDescription], int]:
         """Describe ``limit`` of the selected keys, from the ``first`` on (0 is the oldest), and count them all.
 
-        The selection may be all that ``description.wanted`` lets through. A handle narrows it to that key. Where the
+        The selection may be all that ``search_template`` lets through. A handle narrows it to that key. Where the
         database can select by itself, it counts, and only the rows of the page are read. A damaged row has its place
         and counts, but is not described; errors as ``find``.
         """
@@ -144,7 +144,7 @@ class KeyLookup:
         return page, count
 
     def _window(
-        self, session: Session, wanted: Selection, first: int, limit: int
+        self, session: Session, wanted: SearchTemplate, first: int, limit: int
     ) -> tuple[list[Entry | DamagedEntry], int]:
         """Return a page of the keys that the database and the session keys' attributes select, and count them.
 
@@ -163,7 +163,7 @@ class KeyLookup:
         return [self._tokens.opened(one) if isinstance(one, KeyRow) else one for one in page], count
 
     def _sifted(
-        self, session: Session, wanted: Selection, first: int, limit: int
+        self, session: Session, wanted: SearchTemplate, first: int, limit: int
     ) -> tuple[list[Entry | DamagedEntry], int]:
         """Return a page of keys that are selected by more than that, and count them: all that may be are looked at."""
         stored, derived = wanted.without(DERIVED), wanted.within(DERIVED)
@@ -183,11 +183,11 @@ class KeyLookup:
             if isinstance(entry, Entry) and policy.sees(session, entry):
                 yield entry
 
-    def _own(self, session: Session, wanted: Selection) -> list[Entry]:
+    def _own(self, session: Session, wanted: SearchTemplate) -> list[Entry]:
         """Return the selected session keys that the session sees, in the order in which they were made."""
         return sorted(self._session_keys.matching(session.token, _shared_with(session), wanted), key=_age)
 
-    def _one(self, session: Session, handle: int, wanted: Selection) -> list[Entry | DamagedEntry]:
+    def _one(self, session: Session, handle: int, wanted: SearchTemplate) -> list[Entry | DamagedEntry]:
         try:
             entry = self.entry(session, handle)
         except KeyNotFound:
@@ -239,7 +239,7 @@ def _age(key: Entry | KeyRow) -> tuple[int, int]:
     return key.created, key.handle
 
 
-def _require_whole(session: Session, wanted: Selection, damaged: Sequence[DamagedEntry]) -> None:
+def _require_whole(session: Session, wanted: SearchTemplate, damaged: Sequence[DamagedEntry]) -> None:
     """Raise ``StoreDamaged`` where all that was found for a label is damaged, and the user's."""
     if damaged and "LABEL" in wanted.choices and damaged[0].owner == session.username:
         raise damaged[0].error()

@@ -9,23 +9,23 @@ from hsmcore.tables.attributes import Value
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class SearchTemplate:
     """The keys that have, of each of these attributes, one of the values. Without attributes it is every key."""
 
     choices: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
 
     @classmethod
-    def exactly(cls, values: Mapping[str, Value]) -> Selection:
+    def exactly(cls, values: Mapping[str, Value]) -> SearchTemplate:
         """Return the selection of the keys that have all these values."""
         return cls({name: (value,) for name, value in values.items()})
 
-    def within(self, names: Collection[str]) -> Selection:
+    def within(self, names: Collection[str]) -> SearchTemplate:
         """Return what it says about these attributes."""
-        return Selection({name: values for name, values in self.choices.items() if name in names})
+        return SearchTemplate({name: values for name, values in self.choices.items() if name in names})
 
-    def without(self, names: Collection[str]) -> Selection:
+    def without(self, names: Collection[str]) -> SearchTemplate:
         """Return what it says about other attributes than these."""
-        return Selection({name: values for name, values in self.choices.items() if name not in names})
+        return SearchTemplate({name: values for name, values in self.choices.items() if name not in names})
 
     def fits(self, attributes: Mapping[str, Value]) -> bool:
         """Tell whether a key with these attributes is selected."""

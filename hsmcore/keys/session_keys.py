@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hsmcore.keys.records import Entry
-from hsmcore.keys.search import Selection
+from hsmcore.keys.search import SearchTemplate
 
 
 class SessionKeys:
@@ -62,7 +62,7 @@ class SessionKeys:
         """Tell whether the user owns a session key."""
         return any(entry.owner == owner for entry in self._entries.values())
 
-    def matching(self, session: int, username: str, wanted: Selection) -> Iterator[Entry]:
+    def matching(self, session: int, username: str, wanted: SearchTemplate) -> Iterator[Entry]:
         """Yield the ``visible`` keys that are selected, each once."""
         labels = wanted.choices.get("LABEL")
         if labels is None:

@@ -13,7 +13,7 @@ from itertools import islice
 
 from hsmcore.errors import StoreDamaged
 from hsmcore.keys.records import Entry, KeyRecord, Sharing
-from hsmcore.keys.search import Selection
+from hsmcore.keys.search import SearchTemplate
 from hsmcore.storage.database import Store
 from hsmcore.storage.keys import KeyQuery
 from hsmcore.storage.rows import KeyRow, decode_attributes, encode_attributes
@@ -81,7 +81,7 @@ class TokenKeys:
         if entry is not None:
             entry.erase()
 
-    def matching(self, user: str | None, wanted: Selection, limit: int = 0) -> Iterator[Entry | DamagedEntry]:
+    def matching(self, user: str | None, wanted: SearchTemplate, limit: int = 0) -> Iterator[Entry | DamagedEntry]:
         """Yield the selected keys that the user sees, in the order in which they were made; damaged ones may fit."""
         rest = wanted.without(_IN_SQL)
         for row in self._rows(_query(user, wanted), 0, 0 if rest.choices else limit):
@@ -90,15 +90,15 @@ class TokenKeys:
                 yield entry
 
     @staticmethod
-    def countable(wanted: Selection) -> bool:
+    def countable(wanted: SearchTemplate) -> bool:
         """Tell whether the database alone knows which keys are selected, so that ``count`` and ``rows`` are right."""
         return wanted.choices.keys() <= _IN_SQL
 
-    def count(self, user: str | None, wanted: Selection) -> int:
+    def count(self, user: str | None, wanted: SearchTemplate) -> int:
         """Return how many rows of selected keys the user sees, damaged ones included."""
         return self._store.count_keys(_query(user, wanted))
 
-    def rows(self, user: str | None, wanted: Selection, first: int, limit: int) -> list[KeyRow]:
+    def rows(self, user: str | None, wanted: SearchTemplate, first: int, limit: int) -> list[KeyRow]:
         """Return ``limit`` (0 is none) of those rows, from the ``first`` on, in the order in which keys were made."""
         return list(islice(self._rows(_query(user, wanted), first, limit), limit or None))
 
@@ -142,7 +142,7 @@ class TokenKeys:
         return entry
 
 
-def _query(user: str | None, wanted: Selection) -> KeyQuery:
+def _query(user: str | None, wanted: SearchTemplate) -> KeyQuery:
     columns = {
         _INDEXED[name]: tuple(map(_column, values)) for name, values in wanted.choices.items() if name in _INDEXED
     }

@@ -32,8 +32,8 @@ from hsmcore.storage.sealing import Vault
 from hsmcore.tables.quorum_services import SERVICES
 from hsmcore.tables.roles import ADMIN
 from hsmcore.users import token_files
-from hsmcore.users.accounts import Users
-from hsmcore.users.mfa import Keys
+from hsmcore.users.accounts import Accounts
+from hsmcore.users.mfa import RegisteredKeys
 from hsmcore.users.token_files import Approval
 
 
@@ -59,7 +59,7 @@ class Approvals:
         self,
         store: Store,
         vault: Vault,
-        users: Users,
+        users: Accounts,
         ring: KeyRing,
         lock: RLock,
         clock: Callable[[], float],
@@ -228,7 +228,17 @@ class Approvals:
         self._store.change_quorum(self._vault.seal_quorum(rules.encode()))
         self.rules = rules
 
-    def require_enough_admins(self, row: UserRow, keys: Keys) -> None:
+    def put_keys(self, row: UserRow, keys: RegisteredKeys, verifier: str | None = None) -> None:
+        """Replace the registered keys of a user whose row is ``changing``, and the password if there is a new one.
+
+        Raises:
+            QuorumAdmins: Too few admins could then approve.
+            StoreFull: The disk is full.
+        """
+        self.require_enough_admins(row, keys)
+        self._users.put(row, replace(row, mfa_key=keys.mfa, quorum_key=keys.quorum), verifier)
+
+    def require_enough_admins(self, row: UserRow, keys: RegisteredKeys) -> None:
         """Raise ``QuorumAdmins`` where a user who loses the key leaves fewer approvers than a value asks for."""
         if row.role != ADMIN or row.quorum_key is None or keys.quorum is not None:
             return

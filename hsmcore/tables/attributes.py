@@ -163,7 +163,7 @@ def normal(name: str, value: object) -> Value:
 
 def _template(name: str, attributes: Mapping[str, object]) -> Template:
     template: dict[str, Plain] = {}
-    for inner, value in given(attributes).items():
+    for inner, value in checked(attributes).items():
         if isinstance(value, Mapping):
             raise AttributeInvalid(f"{name} holds no {inner}: templates do not nest")
         template[inner] = value
@@ -177,7 +177,7 @@ def _check_label(label: str) -> None:
         raise AttributeInvalid("a LABEL is Unicode text; this one has half of a surrogate pair")
 
 
-def given(attributes: Mapping[str, object]) -> dict[str, Value]:
+def checked(attributes: Mapping[str, object]) -> dict[str, Value]:
     """Return what the caller gave, normalised, without what is null."""
     return {name: normal(name, value) for name, value in attributes.items() if value is not None}
 

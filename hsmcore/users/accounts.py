@@ -117,7 +117,7 @@ def first_user(vault: Vault, password: bytes | None) -> UserRow:
     return vault.seal_user(UserRow(_FIRST_NUMBER, FIRST_ADMIN, ADMIN), new_verifier(password))
 
 
-class Users:
+class Accounts:
     """The users of an HSM, by name and role. Adding, changing and deleting is done under the HSM's lock."""
 
     def __init__(self, store: Store, vault: Vault, lock: RLock, log: AuditLog) -> None:

@@ -14,7 +14,10 @@ from enum import Enum, auto
 from threading import Lock
 from typing import NamedTuple
 
-from hsmcore.errors import MfaNotEnabled, MfaSharesKey, TokenUnknown
+from hsmcore.errors import MfaNotEnabled, MfaSharesKey, TokenSignatureInvalid, TokenUnknown
+from hsmcore.primitives.proofs import proves, read_user_key
+from hsmcore.storage.rows import UserRow
+from hsmcore.users.token_files import read_token
 
 TOKEN_LIFETIME = 600
 """Seconds in which a token for MFA or registration is to be signed and brought back."""
@@ -60,17 +63,19 @@ KEEPS_KEY = {(Event.REGISTER_MFA, Uses.QUORUM), (Event.REGISTER_QUORUM, Uses.MFA
 """Registrations that are for the key that the user has, since another use of it stays."""
 
 
-class Keys(NamedTuple):
+class RegisteredKeys(NamedTuple):
     """A user's public key (SubjectPublicKeyInfo, DER) under each use; where there are both they are equal."""
 
     mfa: bytes | None
     quorum: bytes | None
 
 
-NO_KEYS = Keys(None, None)
+NO_KEYS = RegisteredKeys(None, None)
 
 
-def after(event: Event, keys: Keys, key: bytes | None = None, *, change_quorum: bool = False) -> Keys:
+def keys_after(
+    event: Event, keys: RegisteredKeys, key: bytes | None = None, *, change_quorum: bool = False
+) -> RegisteredKeys:
     """Return what is registered after an event; ``key`` is the one to register.
 
     ``change_quorum`` lets it replace the key of the other use too. Raises ``MfaNotEnabled``, and ``MfaSharesKey`` for
@@ -88,7 +93,7 @@ def after(event: Event, keys: Keys, key: bytes | None = None, *, change_quorum: 
         )
     mfa, quorum = uses.value
     current = old if key is None else key
-    return Keys(current if mfa else None, current if quorum else None)
+    return RegisteredKeys(current if mfa else None, current if quorum else None)
 
 
 class Purpose(Enum):
@@ -135,6 +140,29 @@ class Challenges:
                 or not 0 <= self._clock() - waiting.since <= TOKEN_LIFETIME
             ):
                 raise TokenUnknown("the token was used, has expired, or was given out for something else; get another")
+
+    def prove(self, purpose: Purpose, row: UserRow, session: int, token_file: bytes, public_key: bytes) -> bytes:
+        """Use a token up and return the key with which the user has signed it, as SubjectPublicKeyInfo (DER).
+
+        Args:
+            purpose: The purpose that the token was issued for.
+            row: The user.
+            session: The session token of the session that the token was issued in.
+            token_file: The signed token file.
+            public_key: The key in PEM.
+
+        Raises:
+            PublicKeyInvalid: The key is not an RSA-2048 key in PEM.
+            TokenFileInvalid: The token file is not well-formed.
+            TokenUnknown: The token was used, has expired, or was issued for another user, session or purpose.
+            TokenSignatureInvalid: The signature is not of this key.
+        """
+        key = read_user_key(public_key)
+        signed = read_token(token_file)
+        self.redeem(signed.token, purpose, (row.username, row.role), session)
+        if not proves(key, signed.token, signed.signature):
+            raise TokenSignatureInvalid("the token is not signed with this key (RSA PKCS #1 v1.5, token as the digest)")
+        return key
 
     def drop_session(self, session: int) -> None:
         """Forget the tokens of a session that has ended."""

@@ -27,12 +27,12 @@ def measured(work: Path, sizes: tuple[int, ...] = SIZES) -> dict[str, list[dict[
     home = work / "crowded"
     site(home)
     with Hsm.open(home) as hsm:
-        key = hsm.generate_key(_login(hsm), "AES_KEY_GEN", {"TOKEN": True}).handle
+        key = hsm.keys.generate(_login(hsm), "AES_KEY_GEN", {"TOKEN": True}).handle
         return {"sessions": _sessions(hsm, key, sizes), "operations in parts": _operations(hsm, key, sizes)}
 
 
 def _login(hsm: Hsm) -> Session:
-    return hsm.login("cu1", b"bench-password")
+    return hsm.users.login("cu1", b"bench-password")
 
 
 def _sessions(hsm: Hsm, key: int, sizes: tuple[int, ...]) -> list[dict[str, float]]:
@@ -40,15 +40,15 @@ def _sessions(hsm: Hsm, key: int, sizes: tuple[int, ...]) -> list[dict[str, floa
 
     def one_more() -> None:
         session = _login(hsm)
-        hsm.encrypt(session, key, "AES_GCM", None, b"")
+        hsm.crypto.encrypt(session, key, "AES_GCM", None, b"")
         sessions.append(session)
 
     rows = []
     for size in sizes:
         memory = _memory(one_more, size - len(sessions))
-        use = milliseconds(lambda: hsm.encrypt(sessions[-1], key, "AES_GCM", None, b""), 1000)
-        login = milliseconds(lambda: hsm.logout(_login(hsm)), 5)
-        change = milliseconds(lambda: hsm.set_attributes(sessions[-1], key, {"LABEL": os.urandom(8).hex()}), 20)
+        use = milliseconds(lambda: hsm.crypto.encrypt(sessions[-1], key, "AES_GCM", None, b""), 1000)
+        login = milliseconds(lambda: hsm.users.logout(_login(hsm)), 5)
+        change = milliseconds(lambda: hsm.keys.set_attributes(sessions[-1], key, {"LABEL": os.urandom(8).hex()}), 20)
         rows.append({"number": size, "login and logout": login, "use": use, "change of a key": change, MEMORY: memory})
     return rows
 
@@ -58,17 +58,17 @@ def _operations(hsm: Hsm, key: int, sizes: tuple[int, ...]) -> list[dict[str, fl
     begun: list[int] = []
 
     def begin() -> None:
-        begun.append(hsm.begin(session, "encrypt", key, "AES_CBC_PAD", {"iv": iv})[0])
+        begun.append(hsm.crypto.begin(session, "encrypt", key, "AES_CBC_PAD", {"iv": iv})[0])
 
     def whole() -> None:
         begin()
-        hsm.update(session, begun[-1], data)
-        hsm.finish(session, begun.pop(), data)
+        hsm.crypto.update(session, begun[-1], data)
+        hsm.crypto.finish(session, begun.pop(), data)
 
     rows = []
     for size in sizes:
         memory = _memory(begin, size - len(begun))
-        update = milliseconds(lambda: hsm.update(session, begun[0], data), 1000)
+        update = milliseconds(lambda: hsm.crypto.update(session, begun[0], data), 1000)
         rows.append(
             {"number": size, "update with 1 KiB": update, "one more, whole": milliseconds(whole, 200), MEMORY: memory}
         )

@@ -45,12 +45,12 @@ class _Store:
     @contextmanager
     def opened(self) -> Iterator[None]:
         with Hsm.open(self.home) as self.hsm:
-            self.session = self.hsm.login("cu1", b"bench-password")
-            self.fresh = iter(self.hsm.find_keys(self.session, {}, 2 * ROUNDS))
+            self.session = self.hsm.users.login("cu1", b"bench-password")
+            self.fresh = iter(self.hsm.keys.find(self.session, {}, 2 * ROUNDS))
             yield
 
     def find(self) -> None:
-        self.hsm.find_keys(self.session, {"LABEL": f"key {next(self.labels) % self.size}"})
+        self.hsm.keys.find(self.session, {"LABEL": f"key {next(self.labels) % self.size}"})
 
     def row(self) -> dict[str, float]:
         return {"keys": self.size, **{name: median(times) for name, times in self.times.items()}}
@@ -65,10 +65,12 @@ def measured(work: Path, sizes: tuple[int, ...] = SIZES) -> dict[str, Any]:
             stack.enter_context(store.opened())
         _in_turn(stores, "find by label", _Store.find, 100)
         _in_turn(
-            stores, "first use", lambda one: one.hsm.encrypt(one.session, next(one.fresh).handle, "AES_GCM", None, b"")
+            stores,
+            "first use",
+            lambda one: one.hsm.crypto.encrypt(one.session, next(one.fresh).handle, "AES_GCM", None, b""),
         )
-        _in_turn(stores, "list of 10", lambda one: one.hsm.find_keys(one.session, {}, 10))
-        _in_turn(stores, "all labels", lambda one: one.hsm.labels(one.session), 3)
+        _in_turn(stores, "list of 10", lambda one: one.hsm.keys.find(one.session, {}, 10))
+        _in_turn(stores, "all labels", lambda one: one.hsm.keys.labels(one.session), 3)
     reference = _software_store(work)
     software: list[float] = []
     with ExitStack() as stack:
@@ -112,13 +114,14 @@ def _ratio(ours: list[float], others: list[float]) -> float:
 def _fill(home: Path, size: int) -> None:
     """Make the keys, many in one transaction; the door makes them one by one, which takes minutes for the largest."""
     with Hsm.open(home) as hsm:
-        session = hsm.login("cu1", b"bench-password")
+        session = hsm.users.login("cu1", b"bench-password")
         for first in range(0, size, _BATCH):
             numbers = range(first, min(first + _BATCH, size))
             made = [{"TOKEN": True, "LABEL": f"key {number}"} for number in numbers]
             keys = [generate_secret("AES_KEY_GEN", wishes, hsm.settings) for wishes in made]
-            with hsm.log.command(EVENTS["generate_key"], {"session": session}):
-                hsm._ring.add(session, keys)
+            core = hsm._core
+            with core.log.command(EVENTS["keys.generate"], {"session": session}):
+                core.ring.add(session, keys)
 
 
 def milliseconds(call: Callable[[], object], rounds: int = ROUNDS) -> float:

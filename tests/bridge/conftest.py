@@ -43,10 +43,10 @@ class Carrier:
 @pytest.fixture(scope="module")
 def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hsm]:
     with Hsm.initialize(tmp_path_factory.mktemp("h") / "hsm", admin_password=ADMIN_PASSWORD) as hsm:
-        admin = hsm.login("admin", ADMIN_PASSWORD, "admin")
+        admin = hsm.users.login("admin", ADMIN_PASSWORD, "admin")
         for name in (USER, FRIEND):
-            hsm.create_user(admin, name, "crypto-user", PASSWORD.encode())
-        hsm.logout(admin)
+            hsm.users.create(admin, name, "crypto-user", PASSWORD.encode())
+        hsm.users.logout(admin)
         yield hsm
 
 

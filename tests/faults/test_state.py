@@ -22,9 +22,9 @@ def _database(home: Path) -> Path:
 
 def _token_keys(home: Path, count: int) -> list[int]:
     with Hsm.open(home) as hsm:
-        session = hsm.login("cu1", PASSWORD.encode())
+        session = hsm.users.login("cu1", PASSWORD.encode())
         return [
-            hsm.generate_key(session, "AES_KEY_GEN", {"SIZE": 256, "TOKEN": True, "LABEL": f"k{number}"}).handle
+            hsm.keys.generate(session, "AES_KEY_GEN", {"SIZE": 256, "TOKEN": True, "LABEL": f"k{number}"}).handle
             for number in range(count)
         ]
 
@@ -61,11 +61,11 @@ def test_damaged_row_hurts_only_its_key(site: Site) -> None:
     damaged, whole = _token_keys(site.home, 2)
     _overwrite_material(site.home, damaged)
     with Hsm.open(site.home) as hsm:
-        session = hsm.login("cu1", PASSWORD.encode())
-        assert {record.handle for record in hsm.find_keys(session, {})} >= {whole}
+        session = hsm.users.login("cu1", PASSWORD.encode())
+        assert {record.handle for record in hsm.keys.find(session, {})} >= {whole}
         with pytest.raises(StoreDamaged):
-            hsm.encrypt(session, damaged, "AES_GCM", None, b"text")
-        assert hsm.encrypt(session, whole, "AES_GCM", None, b"text")
+            hsm.crypto.encrypt(session, damaged, "AES_GCM", None, b"text")
+        assert hsm.crypto.encrypt(session, whole, "AES_GCM", None, b"text")
 
 
 def test_swapped_rows_do_not_open(site: Site) -> None:
@@ -75,10 +75,10 @@ def test_swapped_rows_do_not_open(site: Site) -> None:
         for handle, other in ((first, second), (second, first)):
             connection.execute("UPDATE keys SET material = ? WHERE handle = ?", (rows[other], handle))
     with Hsm.open(site.home) as hsm:
-        session = hsm.login("cu1", PASSWORD.encode())
+        session = hsm.users.login("cu1", PASSWORD.encode())
         for handle in (first, second):
             with pytest.raises(StoreDamaged):
-                hsm.encrypt(session, handle, "AES_GCM", None, b"text")
+                hsm.crypto.encrypt(session, handle, "AES_GCM", None, b"text")
 
 
 def test_full_disk_is_an_error_and_nothing_else(site: Site) -> None:
@@ -94,8 +94,8 @@ def test_full_disk_is_an_error_and_nothing_else(site: Site) -> None:
         assert client.call("ENCRYPT", made[0], "AES_GCM", None, b"still works")
     site.must("stop")
     with Hsm.open(site.home) as hsm:
-        session = hsm.login("cu1", PASSWORD.encode())
-        assert {record.handle for record in hsm.find_keys(session, {})} == set(made)
+        session = hsm.users.login("cu1", PASSWORD.encode())
+        assert {record.handle for record in hsm.keys.find(session, {})} == set(made)
 
 
 def _fill(client: Client, made: list[int]) -> None:

@@ -41,10 +41,10 @@ class Site:
 def make_site(home: Path, settings: Settings | None = None) -> Site:
     """Make an HSM with the users ``cu1`` and ``cu2``."""
     hsm = Hsm.initialize(home, admin_password=ADMIN_PASSWORD, settings=settings or Settings())
-    admin = hsm.login("admin", ADMIN_PASSWORD, "admin")
+    admin = hsm.users.login("admin", ADMIN_PASSWORD, "admin")
     for name, password in PASSWORDS.items():
-        hsm.create_user(admin, name, "crypto-user", password)
-    sessions = [hsm.login(name, password) for name, password in PASSWORDS.items()]
+        hsm.users.create(admin, name, "crypto-user", password)
+    sessions = [hsm.users.login(name, password) for name, password in PASSWORDS.items()]
     return Site(hsm, home, admin, *sessions)
 
 

@@ -59,7 +59,7 @@ def public_info(key: Outside) -> bytes:
 
 def take_secret(hsm: Hsm, session: Session, key_type: str, material: bytes, **attributes: object) -> KeyRecord:
     """Import a secret key."""
-    return hsm.import_key(session, {"OBJECT_CLASS": "SECRET_KEY", "KEY_TYPE": key_type} | attributes, material)
+    return hsm.keys.import_(session, {"OBJECT_CLASS": "SECRET_KEY", "KEY_TYPE": key_type} | attributes, material)
 
 
 def take_pair(
@@ -69,7 +69,7 @@ def take_pair(
     key_type = "RSA" if isinstance(key, rsa.RSAPrivateKey) else "EC"
     halves = (("PUBLIC_KEY", public_info(key)), ("PRIVATE_KEY", pkcs8(key)))
     public, private = (
-        hsm.import_key(session, {"OBJECT_CLASS": key_class, "KEY_TYPE": key_type} | attributes, material)
+        hsm.keys.import_(session, {"OBJECT_CLASS": key_class, "KEY_TYPE": key_type} | attributes, material)
         for key_class, material in halves
     )
     return public, private
@@ -77,9 +77,9 @@ def take_pair(
 
 def one_of_each(hsm: Hsm, session: Session, **attributes: object) -> dict[tuple[str, str], KeyRecord]:
     """Generate a key of every class and type; return the records by both."""
-    made = [hsm.generate_key(session, f"{kind}_KEY_GEN", attributes) for kind in SECRET_SIZES]
-    made += hsm.generate_key_pair(session, "RSA_KEY_PAIR_GEN", attributes, attributes)
-    made += hsm.generate_key_pair(session, "EC_KEY_PAIR_GEN", {"EC_PARAMS": CURVES["P-256"], **attributes}, attributes)
+    made = [hsm.keys.generate(session, f"{kind}_KEY_GEN", attributes) for kind in SECRET_SIZES]
+    made += hsm.keys.generate_pair(session, "RSA_KEY_PAIR_GEN", attributes, attributes)
+    made += hsm.keys.generate_pair(session, "EC_KEY_PAIR_GEN", {"EC_PARAMS": CURVES["P-256"], **attributes}, attributes)
     for kind in ("EC_EDWARDS", "ML_DSA"):
-        made += hsm.generate_key_pair(session, f"{kind}_KEY_PAIR_GEN", attributes, attributes)
+        made += hsm.keys.generate_pair(session, f"{kind}_KEY_PAIR_GEN", attributes, attributes)
     return {(str(key.attributes["OBJECT_CLASS"]), str(key.attributes["KEY_TYPE"])): key for key in made}

@@ -45,7 +45,7 @@ def take_all(hsm: Hsm, session: Session, **attributes: object) -> list[KeyRecord
     keys = [take_secret(hsm, session, kind, value, **attributes) for kind, value in SECRETS.items()]
     for kind, key in (("RSA", rsa_key()), ("EC", ec_key())):
         wishes = {"OBJECT_CLASS": "PRIVATE_KEY", "KEY_TYPE": kind} | attributes
-        keys.append(hsm.import_key(session, wishes, pkcs8(key)))
+        keys.append(hsm.keys.import_(session, wishes, pkcs8(key)))
     return keys
 
 

@@ -32,35 +32,35 @@ def new(tmp_path: Path) -> Iterator[Hsm]:
 
 
 def _users(hsm: Hsm) -> list[tuple[int, str, str]]:
-    return [(user.number, user.username, user.role) for user in hsm.list_users()]
+    return [(user.number, user.username, user.role) for user in hsm.users.all()]
 
 
 def _login(hsm: Hsm) -> Session:
-    return hsm.login("admin", b"", UNACTIVATED)
+    return hsm.users.login("admin", b"", UNACTIVATED)
 
 
 def test_activation_makes_the_first_admin(new: Hsm) -> None:
     assert _users(new) == [(1, "admin", UNACTIVATED), (2, "app_user", "internal(APPLIANCE_USER)")]
     session = _login(new)
-    new.activate(session, ADMIN_PASSWORD)
+    new.users.activate(session, ADMIN_PASSWORD)
     assert _users(new)[0] == (1, "admin", "admin")
     assert not session.alive
-    admin = new.login("admin", ADMIN_PASSWORD, "admin")
-    new.create_user(admin, "cu1", "crypto-user", b"first-pass-001")
+    admin = new.users.login("admin", ADMIN_PASSWORD, "admin")
+    new.users.create(admin, "cu1", "crypto-user", b"first-pass-001")
     assert _users(new)[2] == (3, "cu1", "crypto-user")
 
 
 def test_before_activation_nothing_else_works(new: Hsm) -> None:
     for password in (b"", b"password", ADMIN_PASSWORD):
         with pytest.raises(AuthenticationFailed):
-            new.login("admin", password, "admin")
+            new.users.login("admin", password, "admin")
     session = _login(new)
     with pytest.raises(PermissionDenied, match="admin"):
-        new.create_user(session, "cu1", "crypto-user", b"first-pass-001")
+        new.users.create(session, "cu1", "crypto-user", b"first-pass-001")
     with pytest.raises(PermissionDenied):
-        new.change_password(session, "admin", UNACTIVATED, ADMIN_PASSWORD)
+        new.users.change_password(session, "admin", UNACTIVATED, ADMIN_PASSWORD)
     with pytest.raises(PermissionDenied):
-        new.find_keys(session, {})
+        new.keys.find(session, {})
     assert len(_users(new)) == 2
 
 
@@ -68,21 +68,21 @@ def test_before_activation_nothing_else_works(new: Hsm) -> None:
 def test_a_bad_password_activates_nothing(new: Hsm, password: bytes) -> None:
     session = _login(new)
     with pytest.raises(PasswordInvalid):
-        new.activate(session, password)
+        new.users.activate(session, password)
     assert _users(new)[0] == (1, "admin", UNACTIVATED)
-    new.activate(session, ADMIN_PASSWORD)
+    new.users.activate(session, ADMIN_PASSWORD)
 
 
 def test_activation_happens_once(new: Hsm) -> None:
     first, second = _login(new), _login(new)
-    new.activate(first, ADMIN_PASSWORD)
+    new.users.activate(first, ADMIN_PASSWORD)
     for session in (first, second):
         with pytest.raises(Unauthenticated):
-            new.activate(session, b"another-pass-1")
+            new.users.activate(session, b"another-pass-1")
     with pytest.raises(AuthenticationFailed):
         _login(new)
     with pytest.raises(PermissionDenied):
-        new.activate(new.login("admin", ADMIN_PASSWORD, "admin"), b"another-pass-1")
+        new.users.activate(new.users.login("admin", ADMIN_PASSWORD, "admin"), b"another-pass-1")
 
 
 def test_of_two_who_activate_at_once_one_does(new: Hsm) -> None:
@@ -92,7 +92,7 @@ def test_of_two_who_activate_at_once_one_does(new: Hsm) -> None:
 
     def activate(session: Session, password: bytes) -> None:
         try:
-            new.activate(session, password)
+            new.users.activate(session, password)
         except HsmError as error:
             outcomes.append(error)
         else:
@@ -111,7 +111,7 @@ def test_of_two_who_activate_at_once_one_does(new: Hsm) -> None:
 
 def _logs_in(hsm: Hsm, password: bytes) -> bool:
     try:
-        hsm.logout(hsm.login("admin", password, "admin"))
+        hsm.users.logout(hsm.users.login("admin", password, "admin"))
     except AuthenticationFailed:
         return False
     return True
@@ -120,9 +120,9 @@ def _logs_in(hsm: Hsm, password: bytes) -> bool:
 def test_activation_survives_reopening(tmp_path: Path) -> None:
     Hsm.initialize(tmp_path, admin_password=None).close()
     with Hsm.open(tmp_path) as hsm:
-        hsm.activate(_login(hsm), ADMIN_PASSWORD)
+        hsm.users.activate(_login(hsm), ADMIN_PASSWORD)
     with Hsm.open(tmp_path) as hsm:
-        assert hsm.login("admin", ADMIN_PASSWORD, "admin").alive
+        assert hsm.users.login("admin", ADMIN_PASSWORD, "admin").alive
         with pytest.raises(AuthenticationFailed):
             _login(hsm)
     with pytest.raises(StateError):

@@ -50,44 +50,44 @@ def _failures(site: Site, keys: list[KeyRecord]) -> Iterator[Callable[[], object
     """Yield calls that fail, many of which were handed a secret."""
     hsm, user, admin = site.hsm, site.user, site.admin
     aes, rsa, ec = keys[0].handle, keys[3].handle, keys[4].handle
-    yield lambda: hsm.login("nobody", WRONG)
+    yield lambda: hsm.users.login("nobody", WRONG)
     for bad in BAD_PASSWORDS:
-        yield lambda bad=bad: hsm.create_user(admin, "someone", "crypto-user", bad)
-        yield lambda bad=bad: hsm.change_password(user, "cu1", "crypto-user", bad)
-    yield lambda: hsm.create_user(admin, "some one", "crypto-user", WRONG)
-    yield lambda: hsm.create_user(admin, "cu1", "crypto-user", WRONG)
-    yield lambda: hsm.create_user(user, "someone", "crypto-user", WRONG)
+        yield lambda bad=bad: hsm.users.create(admin, "someone", "crypto-user", bad)
+        yield lambda bad=bad: hsm.users.change_password(user, "cu1", "crypto-user", bad)
+    yield lambda: hsm.users.create(admin, "some one", "crypto-user", WRONG)
+    yield lambda: hsm.users.create(admin, "cu1", "crypto-user", WRONG)
+    yield lambda: hsm.users.create(user, "someone", "crypto-user", WRONG)
     for wishes in _KEY_IMPORTS.values():
         for material in (DES_KEY + b"\0", pkcs8(rsa_key())[:-1], pkcs8(ec_key()), AES_KEY + AES_KEY):
-            yield lambda given=(wishes, material): hsm.import_key(user, *given)
-        yield lambda wishes=wishes: hsm.import_key(user, wishes | {"VALUE": AES_KEY}, AES_KEY)
-        yield lambda wishes=wishes: hsm.import_key(user, wishes | {"SIZE": 7}, AES_KEY)
+            yield lambda given=(wishes, material): hsm.keys.import_(user, *given)
+        yield lambda wishes=wishes: hsm.keys.import_(user, wishes | {"VALUE": AES_KEY}, AES_KEY)
+        yield lambda wishes=wishes: hsm.keys.import_(user, wishes | {"SIZE": 7}, AES_KEY)
     for session in (site.other, admin):
-        yield lambda session=session: hsm.set_attributes(session, aes, {"LABEL": "mine"})
-        yield lambda session=session: hsm.destroy_key(session, aes)
-        yield lambda session=session: hsm.sign(session, ec, "ECDSA_SHA256", None, bytes(32))
-    yield lambda: hsm.set_attributes(user, aes, {"LABEL": "half", "EXTRACTABLE": False})
-    yield lambda: hsm.set_attributes(user, rsa, {"LABEL": "half", "TOKEN": False})
-    yield lambda: hsm.generate_key_pair(user, "EC_KEY_PAIR_GEN", {"TOKEN": True}, {"TOKEN": True, "WRAP": True})
-    yield lambda: hsm.generate_key(user, "AES_KEY_GEN", {"TOKEN": True, "SIZE": 7})
-    yield lambda: hsm.encrypt(user, aes, "AES_CBC", {"iv": b"short"}, AES_KEY)
-    yield lambda: hsm.encrypt(user, aes, "AES_CBC", None, AES_KEY[:-1])
-    yield lambda: hsm.encrypt(user, rsa, "RSA_PKCS1", None, AES_KEY)
-    yield lambda: hsm.decrypt(user, aes, "AES_GCM", {"iv": bytes(12)}, bytes(40))
-    yield lambda: hsm.decrypt(user, rsa, "RSA_OAEP_SHA256", None, b"\xff" * 256)
-    yield lambda: hsm.sign(user, rsa, "RSA_PKCS1_SHA256", None, AES_KEY[:-1])
-    yield lambda: hsm.wrap_key(user, aes, "AES_KEY_WRAP_NO_PAD", {"iv": b"short"}, aes)
-    yield lambda: hsm.wrap_key(user, aes, "AES_KEY_WRAP_NO_PAD", None, ec)
-    yield lambda: hsm.wrap_key(admin, aes, "AES_KEY_WRAP_ZERO_PAD", None, rsa)
+        yield lambda session=session: hsm.keys.set_attributes(session, aes, {"LABEL": "mine"})
+        yield lambda session=session: hsm.keys.destroy(session, aes)
+        yield lambda session=session: hsm.crypto.sign(session, ec, "ECDSA_SHA256", None, bytes(32))
+    yield lambda: hsm.keys.set_attributes(user, aes, {"LABEL": "half", "EXTRACTABLE": False})
+    yield lambda: hsm.keys.set_attributes(user, rsa, {"LABEL": "half", "TOKEN": False})
+    yield lambda: hsm.keys.generate_pair(user, "EC_KEY_PAIR_GEN", {"TOKEN": True}, {"TOKEN": True, "WRAP": True})
+    yield lambda: hsm.keys.generate(user, "AES_KEY_GEN", {"TOKEN": True, "SIZE": 7})
+    yield lambda: hsm.crypto.encrypt(user, aes, "AES_CBC", {"iv": b"short"}, AES_KEY)
+    yield lambda: hsm.crypto.encrypt(user, aes, "AES_CBC", None, AES_KEY[:-1])
+    yield lambda: hsm.crypto.encrypt(user, rsa, "RSA_PKCS1", None, AES_KEY)
+    yield lambda: hsm.crypto.decrypt(user, aes, "AES_GCM", {"iv": bytes(12)}, bytes(40))
+    yield lambda: hsm.crypto.decrypt(user, rsa, "RSA_OAEP_SHA256", None, b"\xff" * 256)
+    yield lambda: hsm.crypto.sign(user, rsa, "RSA_PKCS1_SHA256", None, AES_KEY[:-1])
+    yield lambda: hsm.keys.wrap(user, aes, "AES_KEY_WRAP_NO_PAD", {"iv": b"short"}, aes)
+    yield lambda: hsm.keys.wrap(user, aes, "AES_KEY_WRAP_NO_PAD", None, ec)
+    yield lambda: hsm.keys.wrap(admin, aes, "AES_KEY_WRAP_ZERO_PAD", None, rsa)
     for wishes in (_KEY_IMPORTS["secret"], _KEY_IMPORTS["private"]):
-        yield lambda wishes=wishes: hsm.unwrap_key(user, aes, "AES_ECB", None, AES_KEY, wishes)
-        yield lambda wishes=wishes: hsm.unwrap_key(user, aes, "AES_KEY_WRAP_ZERO_PAD", None, AES_KEY, wishes)
-        yield lambda wishes=wishes: hsm.unwrap_key(user, rsa, "RSA_OAEP_SHA1", None, bytes(256), wishes)
-    yield lambda: hsm.begin(user, "decrypt", aes, "AES_GCM", None)
-    yield lambda: hsm.begin(user, "wrap", aes, "AES_CBC", None)
-    yield lambda: hsm.update(user, 1, AES_KEY)
-    yield lambda: hsm.delete_user(admin, "cu1", "crypto-user")
-    yield lambda: hsm.delete_user(admin, "admin", "admin")
+        yield lambda wishes=wishes: hsm.keys.unwrap(user, aes, "AES_ECB", None, AES_KEY, wishes)
+        yield lambda wishes=wishes: hsm.keys.unwrap(user, aes, "AES_KEY_WRAP_ZERO_PAD", None, AES_KEY, wishes)
+        yield lambda wishes=wishes: hsm.keys.unwrap(user, rsa, "RSA_OAEP_SHA1", None, bytes(256), wishes)
+    yield lambda: hsm.crypto.begin(user, "decrypt", aes, "AES_GCM", None)
+    yield lambda: hsm.crypto.begin(user, "wrap", aes, "AES_CBC", None)
+    yield lambda: hsm.crypto.update(user, 1, AES_KEY)
+    yield lambda: hsm.users.delete(admin, "cu1", "crypto-user")
+    yield lambda: hsm.users.delete(admin, "admin", "admin")
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +100,8 @@ def _state(site: Site) -> tuple[object, ...]:
     """Return all there is to know, but for the audit log: the rows of the database and what each user sees."""
     with closing(sqlite3.connect(site.home / "hsm.db")) as connection:
         rows = [row for row in connection.iterdump() if not row.startswith('INSERT INTO "audit')]
-    found = [site.hsm.find_keys(session, {}) for session in (site.user, site.other, site.admin)]
-    return rows, found, site.hsm.list_users(), site.hsm.status()
+    found = [site.hsm.keys.find(session, {}) for session in (site.user, site.other, site.admin)]
+    return rows, found, site.hsm.users.all(), site.hsm.status()
 
 
 def test_what_fails_changes_nothing(site: Site, keys: list[KeyRecord]) -> None:
@@ -131,10 +131,10 @@ def _shown_chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def test_no_object_shows_a_secret(site: Site, keys: list[KeyRecord]) -> None:
     session_keys = take_all(site.hsm, site.user)
-    site.hsm.begin(site.user, "encrypt", keys[0].handle, "AES_CBC", None)
+    site.hsm.crypto.begin(site.user, "encrypt", keys[0].handle, "AES_CBC", None)
     for mechanism in ("AES_GCM", "AES_CBC"):
-        site.hsm.encrypt(site.user, keys[0].handle, mechanism, None, bytes(16))
-    site.hsm.sign(site.user, keys[3].handle, "RSA_PKCS1_SHA256", None, bytes(32))
+        site.hsm.crypto.encrypt(site.user, keys[0].handle, mechanism, None, bytes(16))
+    site.hsm.crypto.sign(site.user, keys[3].handle, "RSA_PKCS1_SHA256", None, bytes(32))
     shown = [
         f"{thing!r} {thing!s}"
         for thing in gc.get_objects()
@@ -143,7 +143,7 @@ def test_no_object_shows_a_secret(site: Site, keys: list[KeyRecord]) -> None:
     assert sum("KeyRecord(" in text for text in shown) > len(session_keys)
     assert_absent(known_secrets() + _passwords(), *shown)
     for key in session_keys:
-        site.hsm.destroy_key(site.user, key.handle)
+        site.hsm.keys.destroy(site.user, key.handle)
 
 
 def test_logs_hold_no_secrets(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -177,10 +177,10 @@ def _ivs(hsm: Hsm, handle: int, chosen: bytes) -> list[bytes]:
     """Encrypt in several threads, with an IV of the caller's every time."""
 
     def run(_: int) -> list[bytes]:
-        session = hsm.login("cu1", PASSWORDS["cu1"])
+        session = hsm.users.login("cu1", PASSWORDS["cu1"])
         parameters = {"iv": chosen, "aad": b""}
-        results = [hsm.encrypt(session, handle, "AES_GCM", parameters, b"data")[1] for _ in range(IVS)]
-        hsm.logout(session)
+        results = [hsm.crypto.encrypt(session, handle, "AES_GCM", parameters, b"data")[1] for _ in range(IVS)]
+        hsm.users.logout(session)
         return [bytes(result["iv"]) for result in results if result]  # type: ignore[call-overload]
 
     with ThreadPoolExecutor(THREADS) as pool:
@@ -191,7 +191,7 @@ def test_no_iv_of_gcm_is_used_twice(tmp_path: Path) -> None:
     made = make_site(tmp_path / "hsm")
     chosen = bytes(range(12))
     with made.hsm:
-        key = made.hsm.generate_key(made.user, "AES_KEY_GEN", {"TOKEN": True}).handle
+        key = made.hsm.keys.generate(made.user, "AES_KEY_GEN", {"TOKEN": True}).handle
         ivs = _ivs(made.hsm, key, chosen)
     with Hsm.open(made.home) as hsm:
         ivs += _ivs(hsm, key, ivs[-1])
@@ -270,27 +270,27 @@ def test_no_response_holds_a_secret(
 
 def test_nothing_is_left_of_a_key_or_session_that_ended(site: Site) -> None:
     """An operation that was prepared or begun does not outlive the permission."""
-    hsm, session = site.hsm, site.hsm.login("cu2", PASSWORDS["cu2"])
-    key = hsm.generate_key(session, "AES_KEY_GEN", {"TOKEN": True}).handle
+    hsm, session = site.hsm, site.hsm.users.login("cu2", PASSWORDS["cu2"])
+    key = hsm.keys.generate(session, "AES_KEY_GEN", {"TOKEN": True}).handle
     for _ in range(2):
-        hsm.sign(session, key, "HMAC_SHA256", None, b"data")
-    operation, _ = hsm.begin(session, "sign", key, "HMAC_SHA256", None)
-    hsm.set_attributes(site.other, key, {"SIGN": False})
+        hsm.crypto.sign(session, key, "HMAC_SHA256", None, b"data")
+    operation, _ = hsm.crypto.begin(session, "sign", key, "HMAC_SHA256", None)
+    hsm.keys.set_attributes(site.other, key, {"SIGN": False})
     with pytest.raises(KeyFunctionNotPermitted):
-        hsm.sign(session, key, "HMAC_SHA256", None, b"data")
-    hsm.destroy_key(site.other, key)
+        hsm.crypto.sign(session, key, "HMAC_SHA256", None, b"data")
+    hsm.keys.destroy(site.other, key)
     with pytest.raises(KeyNotFound):
-        hsm.sign(session, key, "HMAC_SHA256", None, b"data")
+        hsm.crypto.sign(session, key, "HMAC_SHA256", None, b"data")
     with pytest.raises(OperationNotFound):
-        hsm.finish(session, operation, b"data")
-    hsm.logout(session)
+        hsm.crypto.finish(session, operation, b"data")
+    hsm.users.logout(session)
     with pytest.raises(Unauthenticated):
-        hsm.sign(session, key, "HMAC_SHA256", None, b"data")
+        hsm.crypto.sign(session, key, "HMAC_SHA256", None, b"data")
 
 
 def test_the_search_finds_a_secret_that_is_there(open_site: Site) -> None:
     for key, secret in zip(take_all(open_site.hsm, open_site.user), known_secrets(), strict=False):
-        material = open_site.hsm.clear_value(open_site.user, key.handle) or b""
+        material = open_site.hsm.keys.clear_value(open_site.user, key.handle) or b""
         for text in (material, material.hex(), repr(material)):
             with pytest.raises(AssertionError, match="a secret is there"):
                 assert_absent([secret] if key.attributes["OBJECT_CLASS"] == "SECRET_KEY" else known_secrets(), text)

@@ -114,13 +114,13 @@ class Machine(RuleBasedStateMachine):
         return self._logged_in(user)
 
     def _logged_in(self, user: str) -> _Login:
-        made = _Login(user, self.hsm.login(user, PASSWORDS[user]))
+        made = _Login(user, self.hsm.users.login(user, PASSWORDS[user]))
         self.all_logins.append(made)
         return made
 
     @rule(login=logins)
     def logout(self, login: _Login) -> None:
-        self.hsm.logout(login.real)
+        self.hsm.users.logout(login.real)
         self._end(login)
 
     def _end(self, login: _Login) -> None:
@@ -135,10 +135,10 @@ class Machine(RuleBasedStateMachine):
         for login in self.all_logins:
             self._end(login)
         self.hsm = Hsm.open(self.home)
-        admin = self.hsm.login("admin", ADMIN_PASSWORD, "admin")
+        admin = self.hsm.users.login("admin", ADMIN_PASSWORD, "admin")
         known = {key.record.handle: key.attributes["LABEL"] for key in self.all_keys if key.there}
-        assert {key.handle: key.attributes["LABEL"] for key in self.hsm.find_keys(admin, {})} == known
-        self.hsm.logout(admin)
+        assert {key.handle: key.attributes["LABEL"] for key in self.hsm.keys.find(admin, {})} == known
+        self.hsm.users.logout(admin)
 
     def _took(self, login: _Login, record: KeyRecord, flags: dict[str, object]) -> _Key:
         key = _Key(record, login.user, login, dict(record.attributes))
@@ -150,7 +150,7 @@ class Machine(RuleBasedStateMachine):
     def generate(self, login: _Login, label: str, flags: dict[str, bool], users: set[str]) -> object:
         wishes = {"LABEL": label, **flags}
         kind = self._sharing_at_birth(login, users)
-        made = self._expect(kind, self.hsm.generate_key, login.real, "AES_KEY_GEN", wishes, Sharing((*users,)))
+        made = self._expect(kind, self.hsm.keys.generate, login.real, "AES_KEY_GEN", wishes, Sharing((*users,)))
         if not isinstance(made, KeyRecord):
             return multiple()
         key = self._took(login, made, wishes)
@@ -168,7 +168,7 @@ class Machine(RuleBasedStateMachine):
         wishes: dict[str, object] = {"LABEL": label, "TOKEN": token}
         kind = self._sharing_at_birth(login, users)
         sharing = Sharing((*users,))
-        made = self._expect(kind, self.hsm.generate_key_pair, login.real, "EC_KEY_PAIR_GEN", wishes, wishes, sharing)
+        made = self._expect(kind, self.hsm.keys.generate_pair, login.real, "EC_KEY_PAIR_GEN", wishes, wishes, sharing)
         taken = self._took_both(login, made, wishes)
         if isinstance(made, tuple):
             self.all_keys[-1].shared = set(users)
@@ -179,7 +179,7 @@ class Machine(RuleBasedStateMachine):
         kind = self._ownership(login, key)
         if kind is None and (key.attributes["OBJECT_CLASS"] == "PUBLIC_KEY" or user in {key.owner, *key.shared}):
             kind = SharingInvalid
-        self._expect(kind, self.hsm.share_key, login.real, key.record.handle, user)
+        self._expect(kind, self.hsm.keys.share, login.real, key.record.handle, user)
         if kind is None:
             key.shared.add(user)
 
@@ -188,7 +188,7 @@ class Machine(RuleBasedStateMachine):
         kind = self._ownership(login, key)
         if kind is None and user not in key.shared:
             kind = SharingInvalid
-        self._expect(kind, self.hsm.unshare_key, login.real, key.record.handle, user)
+        self._expect(kind, self.hsm.keys.unshare, login.real, key.record.handle, user)
         if kind is None:
             key.shared.remove(user)
 
@@ -206,7 +206,7 @@ class Machine(RuleBasedStateMachine):
     @rule(login=logins, wanted=st.fixed_dictionaries({}, optional={"LABEL": _LABELS, "TOKEN": st.booleans()}))
     def find(self, login: _Login, wanted: dict[str, object]) -> None:
         kind = None if login.alive else Unauthenticated
-        found = self._expect(kind, self.hsm.find_keys, login.real, wanted)
+        found = self._expect(kind, self.hsm.keys.find, login.real, wanted)
         seen = [key for key in self.all_keys if key.seen_by(login) and wanted.items() <= key.attributes.items()]
         assert found is None or found == [key.record for key in seen]
 
@@ -218,7 +218,7 @@ class Machine(RuleBasedStateMachine):
     )
     def page(self, login: _Login, wanted: dict[str, object], first: int, limit: int) -> None:
         kind = None if login.alive else Unauthenticated
-        answer = self._expect(kind, self.hsm.list_keys, login.real, None, wanted, first, limit)
+        answer = self._expect(kind, self.hsm.keys.describe, login.real, None, wanted, first, limit)
         if isinstance(answer, tuple):
             seen = [key for key in self.all_keys if key.seen_by(login) and wanted.items() <= key.attributes.items()]
             expected = seen[first : first + limit if limit else None]
@@ -240,7 +240,7 @@ class Machine(RuleBasedStateMachine):
         kind = self._ownership(login, key)
         if kind is None and not self._may_become(key, changes):
             kind = AttributeInvalid
-        changed = self._expect(kind, self.hsm.set_attributes, login.real, key.record.handle, wishes)
+        changed = self._expect(kind, self.hsm.keys.set_attributes, login.real, key.record.handle, wishes)
         if isinstance(changed, KeyRecord):
             key.record = changed
             key.attributes |= wishes
@@ -255,7 +255,7 @@ class Machine(RuleBasedStateMachine):
         kind = self._ownership(login, key)
         if kind is None and not key.attributes["DESTROYABLE"]:
             kind = KeyFunctionNotPermitted
-        self._expect(kind, self.hsm.destroy_key, login.real, key.record.handle)
+        self._expect(kind, self.hsm.keys.destroy, login.real, key.record.handle)
         key.there = key.there and kind is not None
 
     def _use(self, login: _Login, key: _Key, usage: str) -> _Kind:
@@ -268,12 +268,12 @@ class Machine(RuleBasedStateMachine):
         handle = key.record.handle
         if key.attributes["KEY_TYPE"] == "AES":
             kind = self._use(login, key, "ENCRYPT")
-            made = self._expect(kind, self.hsm.encrypt, login.real, handle, "AES_GCM", None, _DATA)
+            made = self._expect(kind, self.hsm.crypto.encrypt, login.real, handle, "AES_GCM", None, _DATA)
             if isinstance(made, tuple):
                 key.outputs.append(("decrypt", *made))
             return
         kind = self._use(login, key, "SIGN")
-        signature = self._expect(kind, self.hsm.sign, login.real, handle, "ECDSA_SHA256", None, _DIGEST)
+        signature = self._expect(kind, self.hsm.crypto.sign, login.real, handle, "ECDSA_SHA256", None, _DIGEST)
         for other in self.all_keys if isinstance(signature, bytes) else []:
             is_public = other.attributes["OBJECT_CLASS"] == "PUBLIC_KEY"
             if is_public and other.record.public_key_info == key.record.public_key_info:
@@ -286,10 +286,12 @@ class Machine(RuleBasedStateMachine):
         for name, made, parameters in key.outputs[-2:]:
             kind = self._use(login, key, name.upper())
             if name == "decrypt":
-                plain = self._expect(kind, self.hsm.decrypt, login.real, handle, "AES_GCM", parameters, made)
+                plain = self._expect(kind, self.hsm.crypto.decrypt, login.real, handle, "AES_GCM", parameters, made)
                 assert plain == (None if kind else _DATA)
             else:
-                right = self._expect(kind, self.hsm.verify, login.real, handle, "ECDSA_SHA256", None, _DIGEST, made)
+                right = self._expect(
+                    kind, self.hsm.crypto.verify, login.real, handle, "ECDSA_SHA256", None, _DIGEST, made
+                )
                 assert right is (None if kind else True)
 
     @invariant()
@@ -300,7 +302,7 @@ class Machine(RuleBasedStateMachine):
         for login in self.all_logins:
             if login.alive:
                 seen = [key for key in self.all_keys if key.seen_by(login)]
-                assert self.hsm.find_keys(login.real, {}) == [key.record for key in seen]
+                assert self.hsm.keys.find(login.real, {}) == [key.record for key in seen]
                 assert [dict(key.record.attributes) for key in seen] == [key.attributes for key in seen]
 
 

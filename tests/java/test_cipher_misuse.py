@@ -197,7 +197,7 @@ def strict_hsm(hsm_jvm: None, tmp_path: Path) -> Iterator[Hsm]:
     """An HSM with CloudHSM's limits behind the JVM's provider."""
     admin_password = b"strict-admin-1"
     with Hsm.initialize(tmp_path / "hsm", admin_password=admin_password, settings=Settings(strict_limits=True)) as core:
-        core.create_user(core.login("admin", admin_password, "admin"), USER, "crypto-user", _PASSWORD.encode())
+        core.users.create(core.users.login("admin", admin_password, "admin"), USER, "crypto-user", _PASSWORD.encode())
         carrier = jvm.install(core)
         jvm.login(jvm.add_provider(), USER, _PASSWORD)
         yield core

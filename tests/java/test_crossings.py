@@ -183,7 +183,7 @@ def test_large_data_goes_in_pieces_of_a_mebibyte(hsm: HsmUnderTest, counts: Coun
 def test_a_token_key_is_read_from_the_store_once(hsm: HsmUnderTest, counts: Counts) -> None:
     store = java("java.security.KeyStore").getInstance("CloudHSM")
     store.load(None, None)
-    hsm.hsm.generate_key(hsm.session, "AES_KEY_GEN", {"LABEL": "kept", "TOKEN": True})
+    hsm.hsm.keys.generate(hsm.session, "AES_KEY_GEN", {"LABEL": "kept", "TOKEN": True})
     key = store.getKey("kept", None)
     work = one_shot("AES/GCM/NoPadding", key, bytes(16))
     work()

@@ -57,7 +57,7 @@ def test_a_base_key_made_in_the_hsm(hsm: Any) -> None:
     base = generator.generateKey()
     wanted = jca.attribute_map(SIZE=128, LABEL="derived", TOKEN=True, ENCRYPT=False, KEY_TYPE="AES")
     jca.factory("AES").generateSecret(_kdf_spec(base, wanted, 8, None, b"suffix"))
-    (record,) = hsm.hsm.find_keys(hsm.session, {"LABEL": "derived"})
+    (record,) = hsm.hsm.keys.find(hsm.session, {"LABEL": "derived"})
     assert record.attributes["ENCRYPT"] is False
     assert record.attributes["LOCAL"] is True
     des = jca.factory("DESede").generateSecret(_kdf_spec(base, jca.attribute_map(LABEL="no size"), 32, None, b"suffix"))
@@ -159,7 +159,7 @@ def test_an_agreement_is_found_by_its_key_and_used_again(hsm: Any) -> None:
         assert agreement.generateSecret("AES").getAlgorithm() == "AES"
         with pytest.raises(jca.java("java.lang.IllegalStateException")):
             agreement.generateSecret("AES")
-    assert len(hsm.hsm.find_keys(hsm.session, {"LABEL": "agreed"})) == 2
+    assert len(hsm.hsm.keys.find(hsm.session, {"LABEL": "agreed"})) == 2
 
 
 def test_the_secret_itself_stays(hsm: Any) -> None:

@@ -39,7 +39,7 @@ def _curve(name: str) -> bytes:
 
 
 def _records(hsm: Any, **attributes: object) -> list[Any]:
-    return [record.attributes for record in hsm.hsm.find_keys(hsm.session, attributes)]
+    return [record.attributes for record in hsm.hsm.keys.find(hsm.session, attributes)]
 
 
 @pytest.mark.parametrize("algorithm", _SECRETS)

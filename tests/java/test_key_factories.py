@@ -104,8 +104,8 @@ def test_every_specification_imports_both_halves(hsm: Any, kind: str) -> None:
         _agree(kind, pair, private, public)
         assert public.equals(pair.getPublic())
         assert private.getEncoded() is None
-    assert len(hsm.hsm.find_keys(hsm.session, {"LABEL": "private"})) >= 1
-    assert len(hsm.hsm.find_keys(hsm.session, {"LABEL": "public"})) >= 1
+    assert len(hsm.hsm.keys.find(hsm.session, {"LABEL": "private"})) >= 1
+    assert len(hsm.hsm.keys.find(hsm.session, {"LABEL": "public"})) >= 1
 
 
 @pytest.mark.parametrize("kind", ["RSA", "EC"])
@@ -140,7 +140,7 @@ def test_attributes_of_an_import_hold(hsm: Any) -> None:
             LABEL="kept", TOKEN=True, SIGN=False, DERIVE=True, EXTRACTABLE=False,
         )
     )  # fmt: skip
-    (record,) = hsm.hsm.find_keys(hsm.session, {"LABEL": "kept"})
+    (record,) = hsm.hsm.keys.find(hsm.session, {"LABEL": "kept"})
     wanted = {"TOKEN": True, "SIGN": False, "DERIVE": True, "EXTRACTABLE": False, "LOCAL": False}
     assert {name: record.attributes[name] for name in wanted} == wanted
     with pytest.raises(jca.java("java.security.InvalidKeyException"), match="SIGN"):

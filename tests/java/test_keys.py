@@ -92,11 +92,11 @@ def test_rsa_sizes_outside_the_table_are_refused(hsm: object, bits: int) -> None
 def test_forbidden_and_unfit_attributes_are_refused(hsm: Any) -> None:
     at_init = jca.java("java.security.InvalidAlgorithmParameterException")
     at_generation = jca.java("java.security.InvalidParameterException")
-    before = len(hsm.hsm.find_keys(hsm.session, {}))
+    before = len(hsm.hsm.keys.find(hsm.session, {}))
     for invalid, attributes in ((at_init, {"SIZE": 129}), (at_generation, {"SIZE": 256, "LABEL": "x" * 128})):
         with pytest.raises(invalid):
             jca.generated(**attributes)
-    assert len(hsm.hsm.find_keys(hsm.session, {})) == before
+    assert len(hsm.hsm.keys.find(hsm.session, {})) == before
 
 
 def test_key_factory_imports_what_the_jdk_made(hsm: object) -> None:

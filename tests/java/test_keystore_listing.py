@@ -29,7 +29,7 @@ def test_keys_that_others_make_after_a_listing_are_seen(hsm: HsmUnderTest) -> No
     store = java("java.security.KeyStore").getInstance("CloudHSM")
     store.load(None, None)
     assert store.size() == 0
-    hsm.hsm.generate_key(hsm.session, "AES_KEY_GEN", {"LABEL": "elsewhere", "TOKEN": True})
+    hsm.hsm.keys.generate(hsm.session, "AES_KEY_GEN", {"LABEL": "elsewhere", "TOKEN": True})
     assert store.containsAlias("elsewhere")
 
 
@@ -52,7 +52,7 @@ def test_what_was_counted_is_listed_once(hsm: HsmUnderTest) -> None:
     store.load(None, None)
     jca.imported_secret(bytes(16), alias="first")
     assert store.size() == 1
-    hsm.hsm.generate_key(hsm.session, "AES_KEY_GEN", {"LABEL": "elsewhere", "TOKEN": True})
+    hsm.hsm.keys.generate(hsm.session, "AES_KEY_GEN", {"LABEL": "elsewhere", "TOKEN": True})
     listed = java("java.util.Collections").list
     assert [str(alias) for alias in listed(store.aliases())] == ["first"]
     assert sorted(str(alias) for alias in listed(store.aliases())) == ["elsewhere", "first"]

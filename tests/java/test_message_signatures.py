@@ -132,7 +132,7 @@ def test_ml_dsa_sets_that_are_asked_for(hsm: Any) -> None:
     generator = _pairs("ML-DSA-44")
     generator.initialize(jca.pair_map(jca.attribute_map(LABEL="public"), jca.attribute_map(LABEL="kept", TOKEN=True)))
     generator.generateKeyPair()
-    (record,) = hsm.hsm.find_keys(hsm.session, {"LABEL": "kept"})
+    (record,) = hsm.hsm.keys.find(hsm.session, {"LABEL": "kept"})
     assert record.attributes["PARAMETER_SET"] == "ML-DSA-44"
 
 

@@ -46,7 +46,7 @@ class Bench:
 
     def state(self) -> tuple[object, ...]:
         """Return how many keys there are, and every attribute of the token keys."""
-        records = self.core.find_keys(self.session, {})
+        records = self.core.keys.find(self.session, {})
         return self.core.status()["keys"], [(record.handle, dict(record.attributes)) for record in records]
 
 
@@ -54,9 +54,9 @@ class Bench:
 def bench(hsm_jvm: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     home: Path = tmp_path_factory.mktemp("misuse") / "hsm"
     with Hsm.initialize(home, admin_password=b"misuse-admin-1") as core:
-        admin = core.login("admin", b"misuse-admin-1", "admin")
+        admin = core.users.login("admin", b"misuse-admin-1", "admin")
         for user in (USER, "cu2"):
-            core.create_user(admin, user, "crypto-user", _PASSWORD.encode())
+            core.users.create(admin, user, "crypto-user", _PASSWORD.encode())
         with provider_of(core, _PASSWORD) as provider:
             other = configured("other")
             other.login(None, by_password("cu2", _PASSWORD))
@@ -66,7 +66,7 @@ def bench(hsm_jvm: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
             made = {kind: keys(kind, lost[kind], other) for kind in KINDS}
             for label in ("taken", "twice", "twice"):
                 jca.generated(SIZE=256, LABEL=label, TOKEN=True)
-            yield Bench(core, core.login(USER, _PASSWORD.encode()), made)
+            yield Bench(core, core.users.login(USER, _PASSWORD.encode()), made)
             other.logout()
 
 

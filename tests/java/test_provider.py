@@ -196,7 +196,7 @@ def test_instances_do_not_mix(hsm: HsmUnderTest, tmp_path: Path) -> None:
                 security.addProvider(provider)
                 provider.login(None, by_password(USER, password))
             keys = {provider.getName(): aes(provider, LABEL="mine") for provider in (one, two)}
-            assert [len(core.find_keys(core.login(USER, password.encode()), {})) for core, password in (
+            assert [len(core.keys.find(core.users.login(USER, password.encode()), {})) for core, password in (
                 (hsm.hsm, hsm.password), (other, other_password))] == [0, 0]  # fmt: skip
             for name, key in keys.items():
                 for user in ("one", "two", "three", "CloudHSM"):

@@ -32,7 +32,7 @@ def test_a_map_imports_with_its_attributes(hsm: Any, algorithm: str) -> None:
     assert key.getEncoded() is key.getFormat() is None
     assert isinstance(key, jca.java("javax.crypto.SecretKey"))
     assert jca.is_secret(key, material)
-    (record,) = hsm.hsm.find_keys(hsm.session, {"LABEL": "mine"})
+    (record,) = hsm.hsm.keys.find(hsm.session, {"LABEL": "mine"})
     wanted = {"TOKEN": True, "EXTRACTABLE": False, "LOCAL": False, "SIZE": 8 * len(material)}
     assert {name: record.attributes[name] for name in wanted} == wanted
     assert record.attributes["KEY_TYPE"] == _TYPES.get(algorithm, "GENERIC_SECRET")

@@ -335,7 +335,7 @@ def test_attributes_of_unwrapped_keys(hsm: HsmUnderTest) -> None:
         wrapped, parameters = _wrap(name, keys[0], target)
         cipher = jca.cipher(name, "unwrap", keys[1], with_wishes(parameters))
         back = cipher.unwrap(wrapped, "HmacSHA1", _SECRET)
-        (record,) = hsm.hsm.find_keys(hsm.session, {"LABEL": "back"})
+        (record,) = hsm.hsm.keys.find(hsm.session, {"LABEL": "back"})
         assert [record.attributes[n] for n in ("TOKEN", "EXTRACTABLE", "SIGN", "LOCAL")] == [True, False, True, False]
         with _raises(INVALID_KEY):
             _wrap("AESWrap/ECB/ZeroPadding", aes, back)

@@ -30,17 +30,17 @@ class Bench:
     def pair(self, public: str | None = None, private: str | None = None) -> KeyRecord:
         """Generate a P-256 pair of session keys with these labels and return the private half."""
         labels = [{} if label is None else {"LABEL": label} for label in (public, private)]
-        return self.hsm.generate_key_pair(self.session, "EC_KEY_PAIR_GEN", {"EC_PARAMS": P256, **labels[0]}, labels[1])[
-            1
-        ]
+        return self.hsm.keys.generate_pair(
+            self.session, "EC_KEY_PAIR_GEN", {"EC_PARAMS": P256, **labels[0]}, labels[1]
+        )[1]
 
     def secret(self, label: str) -> KeyRecord:
-        return self.hsm.generate_key(self.session, "AES_KEY_GEN", {"SIZE": 256, "LABEL": label})
+        return self.hsm.keys.generate(self.session, "AES_KEY_GEN", {"SIZE": 256, "LABEL": label})
 
     def record(self, handle: int) -> KeyRecord:
-        return self.hsm.get_key(self.session, handle)
+        return self.hsm.keys.get(self.session, handle)
 
     def relogin(self) -> None:
         """End the session, with its session keys, and begin another."""
-        self.hsm.logout(self.session)
-        self.session = self.hsm.login(USER, PASSWORD.encode())
+        self.hsm.users.logout(self.session)
+        self.session = self.hsm.users.login(USER, PASSWORD.encode())

@@ -21,7 +21,7 @@ from tests.keystore.bench import PASSWORD, Bench
 def bench(tmp_path: Path) -> Iterator[Bench]:
     home = tmp_path / "hsm"
     with fresh_hsm(home, PASSWORD) as hsm:
-        yield Bench(home, hsm, hsm.login(USER, PASSWORD.encode()))
+        yield Bench(home, hsm, hsm.users.login(USER, PASSWORD.encode()))
 
 
 @pytest.fixture(scope="session")

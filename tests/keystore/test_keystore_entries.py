@@ -158,7 +158,7 @@ def test_set_key_with_broken_certificate(bench: Bench, certify: Certify) -> None
 def test_set_key_that_is_gone(bench: Bench, certify: Certify) -> None:
     key = bench.pair(None, "gone")
     leaf = certify(key)
-    bench.hsm.destroy_key(bench.session, key.handle)
+    bench.hsm.keys.destroy(bench.session, key.handle)
     with pytest.raises(KeyNotFound):
         bench.store().set_key("gone", key.handle, [leaf])
 
@@ -167,12 +167,12 @@ def test_set_key_labels_both_halves(bench: Bench, certify: Certify) -> None:
     key = bench.pair()
     store = bench.store()
     store.set_key("named", key.handle, [certify(key)])
-    labelled = bench.hsm.find_keys(bench.session, {"LABEL": "named"})
+    labelled = bench.hsm.keys.find(bench.session, {"LABEL": "named"})
     assert {record.attributes["OBJECT_CLASS"] for record in labelled} == {"PRIVATE_KEY", "PUBLIC_KEY"}
     assert store.get_key("named") == bench.record(key.handle)
     store.save("changeit")
     bench.relogin()
-    kept = bench.hsm.find_keys(bench.session, {"LABEL": "named"})
+    kept = bench.hsm.keys.find(bench.session, {"LABEL": "named"})
     assert len(kept) == 2
     assert all(record.attributes["TOKEN"] for record in kept)
 
@@ -238,7 +238,7 @@ def test_import_private_key(bench: Bench, authority: ec.EllipticCurvePrivateKey,
     assert key is not None
     assert entry is not None
     assert entry.chain == (root,)
-    assert bench.hsm.sign(bench.session, key.handle, "ECDSA_SHA256", None, bytes(32))
+    assert bench.hsm.crypto.sign(bench.session, key.handle, "ECDSA_SHA256", None, bytes(32))
 
 
 def test_import_with_foreign_certificate_leaves_no_key(
@@ -297,7 +297,7 @@ def test_chain_whose_key_was_destroyed(bench: Bench, certify: Certify) -> None:
     key = bench.pair(None, "gone")
     store = bench.store()
     store.set_key("gone", key.handle, [certify(key)])
-    bench.hsm.destroy_key(bench.session, key.handle)
+    bench.hsm.keys.destroy(bench.session, key.handle)
     entry = store.entry("gone")
     assert entry is not None
     assert entry.chain
@@ -328,7 +328,7 @@ def test_all_entries_at_once_are_those_one_by_one(bench: Bench, certify: Certify
     store.set_key("linked", linked.handle, [certify(linked)])
     gone = bench.pair(private="gone")
     store.set_key("gone", gone.handle, [certify(gone)])
-    bench.hsm.destroy_key(bench.session, gone.handle)
+    bench.hsm.keys.destroy(bench.session, gone.handle)
     store.set_certificate("root", root)
     for label in ("one", "twice", "twice", ""):
         bench.secret(label)

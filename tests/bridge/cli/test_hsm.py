@@ -77,10 +77,10 @@ def test_init_with_strict_limits(tmp_path: Path) -> None:
     site = bare(tmp_path / "strict", HSM_USER="cu1", HSM_PASSWORD=PASSWORD)
     assert "limits        as strict as CloudHSM's" in site.must("init", "--strict-limits")
     with Hsm.open(site.home) as hsm:
-        session = hsm.login("cu1", PASSWORD.encode())
-        key = hsm.generate_key(session, "AES_KEY_GEN", {}).handle
+        session = hsm.users.login("cu1", PASSWORD.encode())
+        key = hsm.keys.generate(session, "AES_KEY_GEN", {}).handle
         with pytest.raises(DataLengthInvalid):
-            hsm.encrypt(session, key, "AES_GCM", None, bytes(16_001))
+            hsm.crypto.encrypt(session, key, "AES_GCM", None, bytes(16_001))
 
 
 def test_an_hsm_of_strong_hashes(tmp_path: Path) -> None:

@@ -99,25 +99,25 @@ class Target:
 
     def tidy(self) -> None:
         """Destroy what a line has made, which it may: what looking at the state takes would grow with every line."""
-        for key in self.hsm.find_keys(self.watcher, {}):
+        for key in self.hsm.keys.find(self.watcher, {}):
             if key.attributes["DESTROYABLE"]:
-                self.hsm.destroy_key(self.watcher, key.handle)
+                self.hsm.keys.destroy(self.watcher, key.handle)
         self.known = self.state()
 
     def state(self) -> object:
-        keys, count = self.hsm.list_keys(self.watcher, None, {}, 0, 0)
-        return keys, count, self.hsm.status()["keys"], [str(user) for user in self.hsm.list_users()]
+        keys, count = self.hsm.keys.describe(self.watcher, None, {}, 0, 0)
+        return keys, count, self.hsm.status()["keys"], [str(user) for user in self.hsm.users.all()]
 
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     home = tmp_path_factory.mktemp("hostile")
     with Hsm.initialize(home / "hsm", admin_password=ADMIN) as hsm:
-        admin = hsm.login("admin", ADMIN, "admin")
-        hsm.create_user(admin, "cu1", "crypto-user", PASSWORD)
-        watcher = hsm.login("cu1", PASSWORD)
+        admin = hsm.users.login("admin", ADMIN, "admin")
+        hsm.users.create(admin, "cu1", "crypto-user", PASSWORD)
+        watcher = hsm.users.login("cu1", PASSWORD)
         for label in ("a", "b"):
-            hsm.generate_key(watcher, "AES_KEY_GEN", {"TOKEN": True, "LABEL": label, "DESTROYABLE": False})
+            hsm.keys.generate(watcher, "AES_KEY_GEN", {"TOKEN": True, "LABEL": label, "DESTROYABLE": False})
         made = Target(hsm, Context(lambda: nullcontext(Client.local(hsm))), watcher)
         made.tidy()
         yield made

@@ -22,14 +22,14 @@ def test_signs(hsm):
 
 
 def test_makes_a_key_in_python_and_finds_it_in_java(hsm):
-    hsm.hsm.generate_key(hsm.session, "AES_KEY_GEN", {"LABEL": "shared", "TOKEN": True})
+    hsm.hsm.keys.generate(hsm.session, "AES_KEY_GEN", {"LABEL": "shared", "TOKEN": True})
     store = JClass("java.security.KeyStore").getInstance("CloudHSM")
     store.load(None, None)
     assert store.getKey("shared", None).getAlgorithm() == "AES"
 
 
 def test_begins_with_an_empty_hsm(hsm):
-    assert hsm.hsm.find_keys(hsm.session, {}) == []
+    assert hsm.hsm.keys.find(hsm.session, {}) == []
     assert JClass("com.example.Answer").number() == 42
     assert JClass("java.lang.System").getProperty("set.by.test") == "yes"
 

@@ -21,6 +21,7 @@ from bridge.protocol.operations import NUMBERS
 from bridge.pytest_plugin import USER, fresh_hsm
 from bridge.server.dispatch import Dispatcher
 from hsmcore import Hsm
+from hsmcore.audit.log import AuditLog
 from hsmcore.errors import (
     AccountLocked,
     AttributeInvalid,
@@ -59,17 +60,17 @@ def _samples(port: int | None) -> dict[tuple[str, ...], float]:
 
 def test_the_names_of_cloudhsm_and_our_own(hsm: Hsm) -> None:
     with metrics.served(hsm, 0) as port:
-        user = hsm.login(USER, PASSWORD.encode())
-        hsm.generate_key(user, "AES_KEY_GEN", {"TOKEN": True})
-        key = hsm.generate_key(user, "AES_KEY_GEN", {}).handle
-        hsm.begin(user, "encrypt", key, "AES_CBC", None)
+        user = hsm.users.login(USER, PASSWORD.encode())
+        hsm.keys.generate(user, "AES_KEY_GEN", {"TOKEN": True})
+        key = hsm.keys.generate(user, "AES_KEY_GEN", {}).handle
+        hsm.crypto.begin(user, "encrypt", key, "AES_CBC", None)
         for _ in range(5):
             with pytest.raises(AuthenticationFailed):
-                hsm.login("cu1", b"wrong-guess-01")
+                hsm.users.login("cu1", b"wrong-guess-01")
         with pytest.raises(AuthenticationFailed):
-            hsm.login("cu1", b"wrong-guess-01")
+            hsm.users.login("cu1", b"wrong-guess-01")
         with pytest.raises(AccountLocked):
-            hsm.login("cu1", b"wrong-guess-01")
+            hsm.users.login("cu1", b"wrong-guess-01")
         found = _samples(port)
     expected = {
         ("HsmUnhealthy",): 0, ("HsmKeysSessionOccupied",): 1, ("HsmKeysTokenOccupied",): 1, ("HsmSessionCount",): 1,
@@ -85,8 +86,8 @@ def test_the_names_of_cloudhsm_and_our_own(hsm: Hsm) -> None:
 @pytest.mark.parametrize("count", [1, 5, TURNS + 10])
 def test_every_use_is_counted_whichever_way_it_goes(hsm: Hsm, count: int) -> None:
     connection = Dispatcher(hsm).connect()
-    user = hsm.login(USER, PASSWORD.encode())
-    key = hsm.generate_key(user, "AES_KEY_GEN", {}).handle
+    user = hsm.users.login(USER, PASSWORD.encode())
+    key = hsm.keys.generate(user, "AES_KEY_GEN", {}).handle
     whole = codec.encode_request(NUMBERS["ENCRYPT"], user.token, 0, (key, "AES_GCM", None, b"text"))
     request = whole
     with metrics.served(hsm, 0) as port:
@@ -102,29 +103,29 @@ def test_every_use_is_counted_whichever_way_it_goes(hsm: Hsm, count: int) -> Non
         assert _samples(port)[name] == count
         timed = _samples(port)["hsmbridge_operation_seconds_count", "AES_GCM", "encrypt"]
         assert timed == 1 + (count - 1) // (TURNS + 1)
-        hsm.set_attributes(user, key, {"LABEL": "other"})
+        hsm.keys.set_attributes(user, key, {"LABEL": "other"})
         assert _samples(port)[name] == count, "what a forgotten shortcut has counted stays"
-        hsm.logout(user)
+        hsm.users.logout(user)
         assert _samples(port)[name] == count
 
 
 def test_wrapping_and_deriving_are_uses(hsm: Hsm) -> None:
-    user = hsm.login(USER, PASSWORD.encode())
-    key = hsm.generate_key(user, "AES_KEY_GEN", {"DERIVE": True}).handle
+    user = hsm.users.login(USER, PASSWORD.encode())
+    key = hsm.keys.generate(user, "AES_KEY_GEN", {"DERIVE": True}).handle
     wrapping, deriving = "AES_KEY_WRAP_NO_PAD", "AES_CMAC_KDF"
     parameters = {"counter_bits": 8, "prefix": b"prefix", "suffix": b"suffix"}
     kind = {"OBJECT_CLASS": "SECRET_KEY", "KEY_TYPE": "AES"}
     for turn in range(3):
-        wrapped, _ = hsm.wrap_key(user, key, wrapping, None, key)
-        hsm.unwrap_key(user, key, wrapping, None, wrapped, kind)
-        hsm.derive_key(user, key, deriving, parameters, {"KEY_TYPE": "AES", "SIZE": 256})
+        wrapped, _ = hsm.keys.wrap(user, key, wrapping, None, key)
+        hsm.keys.unwrap(user, key, wrapping, None, wrapped, kind)
+        hsm.keys.derive(user, key, deriving, parameters, {"KEY_TYPE": "AES", "SIZE": 256})
         if turn:
             with pytest.raises(KeyNotFound):
-                hsm.wrap_key(user, key, wrapping, None, 4711)
+                hsm.keys.wrap(user, key, wrapping, None, 4711)
             with pytest.raises(WrappedKeyInvalid):
-                hsm.unwrap_key(user, key, wrapping, None, bytes(24), kind)
+                hsm.keys.unwrap(user, key, wrapping, None, bytes(24), kind)
             with pytest.raises(AttributeInvalid):
-                hsm.derive_key(user, key, deriving, parameters, {})
+                hsm.keys.derive(user, key, deriving, parameters, {})
     with metrics.served(hsm, 0) as port:
         found = _samples(port)
     for name, mechanism in (("wrap", wrapping), ("unwrap", wrapping), ("derive", deriving)):
@@ -135,11 +136,11 @@ def test_wrapping_and_deriving_are_uses(hsm: Hsm) -> None:
 
 
 def test_failures_are_counted_by_kind(hsm: Hsm) -> None:
-    user = hsm.login(USER, PASSWORD.encode())
-    key = hsm.generate_key(user, "AES_KEY_GEN", {}).handle
+    user = hsm.users.login(USER, PASSWORD.encode())
+    key = hsm.keys.generate(user, "AES_KEY_GEN", {}).handle
     for _ in range(3):
         with pytest.raises(TagMismatch):
-            hsm.decrypt(user, key, "AES_GCM", {"iv": bytes(12)}, bytes(32))
+            hsm.crypto.decrypt(user, key, "AES_GCM", {"iv": bytes(12)}, bytes(32))
     with metrics.served(hsm, 0) as port:
         assert _samples(port)["hsmbridge_operation_failures_total", "TagMismatch", "decrypt"] == 3
 
@@ -148,7 +149,7 @@ def test_health(hsm: Hsm, monkeypatch: pytest.MonkeyPatch) -> None:
     with metrics.served(hsm, 0) as port, Client.local(hsm) as client:
         assert _get(port, "/healthz") == (200, "ok\n")
         assert client.call("STATUS")[0]["healthy"] is True
-        monkeypatch.setattr(type(hsm.log), "trouble", "the disk is full")
+        monkeypatch.setattr(AuditLog, "trouble", "the disk is full")
         assert _get(port, "/healthz") == (503, "the disk is full\n")
         assert client.call("STATUS")[0]["healthy"] is False
         assert _samples(port)["HsmUnhealthy",] == 1

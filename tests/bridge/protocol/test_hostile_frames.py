@@ -159,7 +159,7 @@ def test_a_defect_is_answered_and_logged_without_secrets(
     def broken(*arguments: object) -> object:
         raise ValueError(f"the secret is {4710 + 1}")
 
-    monkeypatch.setattr(type(core), "get_key", broken)
+    monkeypatch.setattr(type(core.keys), "get", broken)
     with pytest.raises(errors.HsmError, match="internal") as caught:
         client.call("GET_KEY", 12345678)
     assert type(caught.value) is errors.HsmError

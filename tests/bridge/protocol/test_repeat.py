@@ -113,7 +113,7 @@ def test_the_key_changes(core: Hsm, client: Client, mechanism: str) -> None:
     assert again > number
     client.call("DESTROY_KEY", key)
     assert _repeat(client, again, b"", b"data")[0] == NOT_REPEATED
-    session = core.session(client.session)
+    session = core.users.session(client.session)
     assert not session.shortcuts
     assert not session.brief, "what is forgotten takes no memory"
 

@@ -110,8 +110,8 @@ def carriers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     with ExitStack() as stack:
         activated = stack.enter_context(Hsm.initialize(tmp_path_factory.mktemp("a") / "h", admin_password=PASSWORD))
         new = stack.enter_context(Hsm.initialize(tmp_path_factory.mktemp("u") / "h", admin_password=None))
-        admin = activated.login("admin", PASSWORD, "admin")
-        activated.create_user(admin, "cu1", USER, PASSWORD)
+        admin = activated.users.login("admin", PASSWORD, "admin")
+        activated.users.create(admin, "cu1", USER, PASSWORD)
         carrier = stack.enter_context(reached(activated, request.param))
         unactivated = stack.enter_context(reached(new, request.param))
         yield {NOBODY: carrier, ADMIN: carrier, USER: carrier, UNACTIVATED: unactivated}

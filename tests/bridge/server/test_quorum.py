@@ -21,10 +21,10 @@ _PROTECTED = ("USER_CREATE", "new", "crypto-user", PASSWORD)
 def carrier(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Carrier]:
     """The way to an HSM with the admins ``admin`` and ``second`` and the crypto user ``cu1``."""
     with Hsm.initialize(tmp_path / "hsm", admin_password=PASSWORD) as hsm, reached(hsm, request.param) as carrier:
-        session = hsm.login("admin", PASSWORD, "admin")
-        hsm.create_user(session, "second", "admin", PASSWORD)
-        hsm.create_user(session, "cu1", "crypto-user", PASSWORD)
-        hsm.logout(session)
+        session = hsm.users.login("admin", PASSWORD, "admin")
+        hsm.users.create(session, "second", "admin", PASSWORD)
+        hsm.users.create(session, "cu1", "crypto-user", PASSWORD)
+        hsm.users.logout(session)
         yield carrier
 
 

@@ -13,6 +13,12 @@ from pathlib import Path
 import pytest
 
 from hsmcore import Hsm
+from hsmcore.api.audit import AuditService
+from hsmcore.api.crypto import CryptoService
+from hsmcore.api.guard import audited, guarded
+from hsmcore.api.keys import KeyService
+from hsmcore.api.quorum import QuorumService
+from hsmcore.api.users import UserService
 from hsmcore.audit.chain import Finding, text_form
 from hsmcore.audit.events import EVENTS
 from hsmcore.errors import (
@@ -27,6 +33,7 @@ from hsmcore.errors import (
     StoreFull,
     Unauthenticated,
 )
+from hsmcore.sessions.permissions import PERMISSIONS
 from hsmcore.sessions.session import Session
 from hsmcore.storage.rows import COLUMNS, AuditRow
 from tests.conftest import Tally
@@ -35,26 +42,29 @@ from tests.hsmcore.disk import full_disk
 from tests.hsmcore.making import take_secret
 from tests.hsmcore.secrets_found import AES_KEY
 
-NOT_LOGGED = {
-    "initialize", "open", "close", "status", "statistics", "session", "list_users", "find_keys", "find_pair", "labels",
-    "get_key", "encrypt", "decrypt", "sign", "verify", "keep_shortcut", "begin", "update", "finish", "abort",
-    "audit_entries", "verify_audit", "random", "authorise", "login_token", "mfa_token", "quorum_tokens",
-    "quorum_values", "quorum_timeouts", "list_keys", "info",
+SERVICES = {
+    "users": UserService, "keys": KeyService, "crypto": CryptoService, "quorum": QuorumService, "audit": AuditService,
 }  # fmt: skip
-"""Methods of the door that are no commands: they use keys, or look at things."""
+NOT_LOGGED = {
+    "users.all", "users.session", "users.authorise", "users.login_token", "users.mfa_token", "keys.find",
+    "keys.find_pair", "keys.labels", "keys.get", "keys.describe", "crypto.encrypt", "crypto.decrypt", "crypto.sign",
+    "crypto.verify", "crypto.keep_shortcut", "crypto.begin", "crypto.update", "crypto.finish", "crypto.abort",
+    "crypto.random", "audit.entries", "audit.verify", "quorum.tokens", "quorum.values", "quorum.timeouts",
+}  # fmt: skip
+"""Methods that are not commands: they use keys, or read."""
 
 
 def _admin(hsm: Hsm) -> Session:
-    return hsm.login("admin", ADMIN_PASSWORD, "admin")
+    return hsm.users.login("admin", ADMIN_PASSWORD, "admin")
 
 
 def _log(hsm: Hsm) -> list[AuditRow]:
-    return hsm.audit_entries(_admin(hsm), 0)
+    return hsm.audit.entries(_admin(hsm), 0)
 
 
 def _findings(home: Path, anchor: str | None = None) -> list[Finding]:
     with Hsm.open(home) as hsm:
-        return list(hsm.verify_audit(_admin(hsm), anchor).findings)
+        return list(hsm.audit.verify(_admin(hsm), anchor).findings)
 
 
 @pytest.fixture(scope="module")
@@ -65,27 +75,27 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with hsm:
         for name, password in (("cu1", b"wrong-guess-01"), ("nobody", b"wrong-guess-01")):
             with pytest.raises(AuthenticationFailed):
-                hsm.login(name, password)
-        hsm.create_user(admin, "second", "admin", ADMIN_PASSWORD)
-        hsm.change_password(admin, "second", "admin", ADMIN_PASSWORD)
-        hsm.delete_user(admin, "second", "admin")
+                hsm.users.login(name, password)
+        hsm.users.create(admin, "second", "admin", ADMIN_PASSWORD)
+        hsm.users.change_password(admin, "second", "admin", ADMIN_PASSWORD)
+        hsm.users.delete(admin, "second", "admin")
         for token in (False, True):
-            key = hsm.generate_key(user, "AES_KEY_GEN", {"TOKEN": token}).handle
-            hsm.set_attributes(user, key, {"LABEL": "named"})
-            hsm.destroy_key(user, key)
-            public, private = hsm.generate_key_pair(user, "EC_KEY_PAIR_GEN", {"TOKEN": token}, {"TOKEN": token})
-            hsm.destroy_key(user, public.handle)
-            hsm.destroy_key(user, private.handle)
-            hsm.destroy_key(user, take_secret(hsm, user, "AES", AES_KEY, TOKEN=token).handle)
+            key = hsm.keys.generate(user, "AES_KEY_GEN", {"TOKEN": token}).handle
+            hsm.keys.set_attributes(user, key, {"LABEL": "named"})
+            hsm.keys.destroy(user, key)
+            public, private = hsm.keys.generate_pair(user, "EC_KEY_PAIR_GEN", {"TOKEN": token}, {"TOKEN": token})
+            hsm.keys.destroy(user, public.handle)
+            hsm.keys.destroy(user, private.handle)
+            hsm.keys.destroy(user, take_secret(hsm, user, "AES", AES_KEY, TOKEN=token).handle)
         for call in (
-            lambda: hsm.destroy_key(user, 4711),
-            lambda: hsm.create_user(user, "mine", "admin", ADMIN_PASSWORD),
-            lambda: hsm.generate_key(user, "AES_KEY_GEN", {"SIZE": "big"}),
+            lambda: hsm.keys.destroy(user, 4711),
+            lambda: hsm.users.create(user, "mine", "admin", ADMIN_PASSWORD),
+            lambda: hsm.keys.generate(user, "AES_KEY_GEN", {"SIZE": "big"}),
         ):
             with pytest.raises(HsmError):
                 call()
-        hsm.logout(made.other)
-        hsm.abandon(user)
+        hsm.users.logout(made.other)
+        hsm.users.abandon(user)
     return made.home
 
 
@@ -95,12 +105,42 @@ def home(life: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(life, tmp_path / "hsm"))
 
 
-def test_every_method_of_the_door_is_a_command_or_said_to_be_none() -> None:
-    methods = {name for name, value in inspect.getmembers(Hsm, callable) if not name.startswith("_")}
-    assert methods - NOT_LOGGED <= EVENTS.keys()
-    ends = {"logout", "abandon", "close_session"}
-    for name in methods - NOT_LOGGED - ends:
-        assert hasattr(getattr(Hsm, name), "__wrapped__"), f"{name} is no command of the log"
+def test_every_method_of_a_service_is_a_command_or_listed_as_none() -> None:
+    methods = {
+        f"{service}.{name}": method
+        for service, kind in SERVICES.items()
+        for name, method in inspect.getmembers(kind, callable)
+        if not name.startswith("_")
+    }
+    assert methods.keys() - NOT_LOGGED == EVENTS.keys()
+    ends = {"users.logout", "users.abandon", "users.close_session"}
+    for name in methods.keys() - NOT_LOGGED - ends:
+        assert hasattr(methods[name], "__wrapped__"), f"{name} is no command of the log"
+
+
+def test_every_method_with_a_session_has_a_row_of_permissions() -> None:
+    without = {"users.logout", "users.abandon", "users.close_session", "users.authorise"}
+    prepared = {f"crypto.{name}" for name in ("encrypt", "decrypt", "sign", "verify")}
+    continued = {f"crypto.{name}" for name in ("keep_shortcut", "update", "finish", "abort")}
+    with_session = {
+        f"{service}.{name}": method
+        for service, kind in SERVICES.items()
+        for name, method in inspect.getmembers(kind, callable)
+        if not name.startswith("_") and "session" in inspect.signature(method).parameters
+    }
+    assert with_session.keys() - without - continued == PERMISSIONS.keys() - {"key_store"}
+    for name in with_session.keys() - without - continued - prepared:
+        assert hasattr(with_session[name], "__wrapped__"), f"{name} does not check the permission of its session"
+
+
+def test_a_forgotten_row_is_named() -> None:
+    def forgotten(service: object, session: Session) -> None:
+        """Do nothing."""
+
+    forgotten.__module__ = "hsmcore.api.keys"
+    for guard in (guarded, audited):
+        with pytest.raises(LookupError, match=r"table \w+ of hsmcore\.\S+ has no row 'keys\.forgotten'; add one"):
+            guard(forgotten)  # type: ignore[type-var]
 
 
 def test_a_life_in_the_log(life: Path) -> None:
@@ -165,7 +205,7 @@ def test_the_form_of_the_original() -> None:
 def test_a_name_cannot_forge_lines(home: Path) -> None:
     with Hsm.open(home) as hsm:
         with pytest.raises(AuthenticationFailed):
-            hsm.login("x\nResponse : 0:HSM Return: SUCCESS\ud800" + "y" * 5000, b"wrong-guess-01")
+            hsm.users.login("x\nResponse : 0:HSM Return: SUCCESS\ud800" + "y" * 5000, b"wrong-guess-01")
         last = _log(hsm)[-2]
         assert (last.opcode, last.response) == ("CN_LOGIN", 157)
         assert last.user_name.isprintable()
@@ -185,19 +225,19 @@ def test_each_opening_counts(home: Path) -> None:
 
 def test_session_tokens_are_not_in_the_log(home: Path) -> None:
     with Hsm.open(home) as hsm:
-        session = hsm.login("cu1", PASSWORDS["cu1"])
-        hsm.generate_key(session, "AES_KEY_GEN", {})
+        session = hsm.users.login("cu1", PASSWORDS["cu1"])
+        hsm.keys.generate(session, "AES_KEY_GEN", {})
         assert all(session.token not in (entry.session, entry.secret_handle) for entry in _log(hsm))
 
 
 def test_only_an_admin_reads_it(home: Path) -> None:
     with Hsm.open(home) as hsm:
-        user = hsm.login("cu1", PASSWORDS["cu1"])
-        calls = (lambda session: hsm.audit_entries(session, 0), hsm.verify_audit)
+        user = hsm.users.login("cu1", PASSWORDS["cu1"])
+        calls = (lambda session: hsm.audit.entries(session, 0), hsm.audit.verify)
         for call in calls:
             with pytest.raises(PermissionDenied):
                 call(user)
-        hsm.logout(user)
+        hsm.users.logout(user)
         for call in calls:
             with pytest.raises(Unauthenticated):
                 call(user)
@@ -205,14 +245,14 @@ def test_only_an_admin_reads_it(home: Path) -> None:
 
 def test_commands_of_many_threads_are_one_chain(home: Path) -> None:
     with Hsm.open(home) as hsm:
-        sessions = [hsm.login(name, PASSWORDS[name]) for name in ("cu1", "cu2") * 3]
+        sessions = [hsm.users.login(name, PASSWORDS[name]) for name in ("cu1", "cu2") * 3]
         made: list[int] = []
 
         def work(session: Session, token: bool) -> None:
             for _ in range(20):
-                made.append(hsm.generate_key(session, "AES_KEY_GEN", {"TOKEN": token}).handle)
+                made.append(hsm.keys.generate(session, "AES_KEY_GEN", {"TOKEN": token}).handle)
                 with pytest.raises(KeyNotFound):
-                    hsm.destroy_key(session, 4711)
+                    hsm.keys.destroy(session, 4711)
 
         threads = [
             threading.Thread(target=work, args=(session, number % 3 == 0)) for number, session in enumerate(sessions)
@@ -358,7 +398,7 @@ def test_an_anchor_removed(home: Path) -> None:
 
 def test_a_rolled_back_database(life: Path, home: Path) -> None:
     with Hsm.open(home) as hsm:
-        hsm.generate_key(hsm.login("cu1", PASSWORDS["cu1"]), "AES_KEY_GEN", {"TOKEN": True})
+        hsm.keys.generate(hsm.users.login("cu1", PASSWORDS["cu1"]), "AES_KEY_GEN", {"TOKEN": True})
     before, lost = len(_rows(life)), len(_rows(home))
     shutil.copy(life / "hsm.db", home / "hsm.db")
     found = _findings(home)
@@ -370,7 +410,7 @@ def test_a_rolled_back_database(life: Path, home: Path) -> None:
 def test_everything_rolled_back_is_found_with_an_anchor_kept_elsewhere(life: Path, tmp_path: Path) -> None:
     home = Path(shutil.copytree(life, tmp_path / "later"))
     with Hsm.open(home) as hsm:
-        anchor = hsm.verify_audit(_admin(hsm)).head.anchor()
+        anchor = hsm.audit.verify(_admin(hsm)).head.anchor()
     assert _findings(home, anchor) == []
     shutil.rmtree(home)
     shutil.copytree(life, home)
@@ -381,7 +421,7 @@ def test_everything_rolled_back_is_found_with_an_anchor_kept_elsewhere(life: Pat
 @pytest.mark.parametrize("anchor", ["", "12", "12:zz", "x:00", ":"])
 def test_a_text_that_is_no_anchor(home: Path, anchor: str) -> None:
     with Hsm.open(home) as hsm, pytest.raises(AuditAnchorInvalid):
-        hsm.verify_audit(_admin(hsm), anchor)
+        hsm.audit.verify(_admin(hsm), anchor)
 
 
 def test_tampering_while_the_hsm_runs(home: Path) -> None:
@@ -390,7 +430,7 @@ def test_tampering_while_the_hsm_runs(home: Path) -> None:
         with closing(sqlite3.connect(home / "hsm.db")) as connection, connection:
             connection.execute("UPDATE audit SET user_name = 'other' WHERE sequence = 9")
             connection.execute("UPDATE audit_head SET count = count - 1")
-        assert {finding.sequence for finding in hsm.verify_audit(admin).findings} == {9, None}
+        assert {finding.sequence for finding in hsm.audit.verify(admin).findings} == {9, None}
 
 
 def test_another_hsms_log(home: Path, tmp_path: Path) -> None:
@@ -410,19 +450,19 @@ def test_another_hsms_log(home: Path, tmp_path: Path) -> None:
 def test_a_token_key_is_tombstoned_whatever_its_state(home: Path) -> None:
     """Damaged, and in vain, too: only a session key is destroyed (CN_DESTROY_OBJECT)."""
     with Hsm.open(home) as hsm:
-        user = hsm.login("cu1", PASSWORDS["cu1"])
+        user = hsm.users.login("cu1", PASSWORDS["cu1"])
         damaged, kept = (
-            hsm.generate_key(user, "AES_KEY_GEN", {"TOKEN": True, "DESTROYABLE": False}).handle for _ in range(2)
+            hsm.keys.generate(user, "AES_KEY_GEN", {"TOKEN": True, "DESTROYABLE": False}).handle for _ in range(2)
         )
     with closing(sqlite3.connect(home / "hsm.db")) as connection, connection:
         connection.execute("UPDATE keys SET material = x'00' WHERE handle = ?", (damaged,))
     with Hsm.open(home) as hsm:
-        user, other = (hsm.login(name, PASSWORDS[name]) for name in ("cu1", "cu2"))
+        user, other = (hsm.users.login(name, PASSWORDS[name]) for name in ("cu1", "cu2"))
         with pytest.raises(StoreDamaged):
-            hsm.destroy_key(other, damaged)
-        hsm.destroy_key(user, damaged)
+            hsm.keys.destroy(other, damaged)
+        hsm.keys.destroy(user, damaged)
         with pytest.raises(KeyFunctionNotPermitted):
-            hsm.destroy_key(user, kept)
+            hsm.keys.destroy(user, kept)
         ends = [entry for entry in _log(hsm) if entry.secret_handle in {damaged, kept} and "_OBJECT" in entry.opcode]
     assert [(entry.opcode, entry.secret_handle, entry.response != 0) for entry in ends] == [
         ("CN_TOMBSTONE_OBJECT", damaged, True), ("CN_TOMBSTONE_OBJECT", damaged, False),
@@ -432,25 +472,25 @@ def test_a_token_key_is_tombstoned_whatever_its_state(home: Path) -> None:
 
 def test_what_cannot_be_logged_is_refused(home: Path) -> None:
     with Hsm.open(home) as hsm:
-        user, other = hsm.login("cu1", PASSWORDS["cu1"]), hsm.login("cu2", PASSWORDS["cu2"])
-        key = hsm.generate_key(user, "AES_KEY_GEN", {}).handle
-        before = hsm.find_keys(user, {})
+        user, other = hsm.users.login("cu1", PASSWORDS["cu1"]), hsm.users.login("cu2", PASSWORDS["cu2"])
+        key = hsm.keys.generate(user, "AES_KEY_GEN", {}).handle
+        before = hsm.keys.find(user, {})
         with full_disk():
             for call in (
-                lambda: hsm.login("cu1", PASSWORDS["cu1"]),
-                lambda: hsm.login("cu1", b"wrong-guess-01"),
-                lambda: hsm.login("nobody", b"wrong-guess-01"),
-                lambda: hsm.generate_key(user, "AES_KEY_GEN", {}),
-                lambda: hsm.set_attributes(user, key, {"LABEL": "new"}),
-                lambda: hsm.destroy_key(user, key),
+                lambda: hsm.users.login("cu1", PASSWORDS["cu1"]),
+                lambda: hsm.users.login("cu1", b"wrong-guess-01"),
+                lambda: hsm.users.login("nobody", b"wrong-guess-01"),
+                lambda: hsm.keys.generate(user, "AES_KEY_GEN", {}),
+                lambda: hsm.keys.set_attributes(user, key, {"LABEL": "new"}),
+                lambda: hsm.keys.destroy(user, key),
             ):
                 with pytest.raises(StoreFull):
                     call()
-            assert hsm.find_keys(user, {}) == before
-            assert hsm.encrypt(user, key, "AES_GCM", None, b"keys are still used")
-            hsm.logout(other)
+            assert hsm.keys.find(user, {}) == before
+            assert hsm.crypto.encrypt(user, key, "AES_GCM", None, b"keys are still used")
+            hsm.users.logout(other)
             assert not other.alive
-        hsm.generate_key(user, "AES_KEY_GEN", {})
+        hsm.keys.generate(user, "AES_KEY_GEN", {})
         tail = [(entry.opcode, entry.user_name) for entry in _log(hsm)][-3:]
         assert tail == [("CN_LOGOUT", "cu2"), ("CN_GENERATE_KEY", ""), ("CN_LOGIN", "admin")]
     assert _findings(home) == []

@@ -41,34 +41,35 @@ class Tail:
 
     def __init__(self, hsm: Hsm) -> None:
         self._hsm = hsm
-        self._seen = hsm.log.count
+        self._seen = hsm.statistics().audit_entries
 
-    def take(self) -> list[Line]:
-        entries = self._hsm.log.entries(self._seen, 0)
+    def take(self, admin: Session) -> list[Line]:
+        entries = self._hsm.audit.entries(admin, self._seen)
         self._seen += len(entries)
         return [(entry.opcode, entry.user_name, entry.user_type, entry.response) for entry in entries]
 
 
 def _admin(hsm: Hsm, name: str = "admin") -> Session:
-    return hsm.login(name, ADMIN_PASSWORD, "admin")
+    return hsm.users.login(name, ADMIN_PASSWORD, "admin")
 
 
 def _registered(hsm: Hsm, session: Session, signer: Signer) -> None:
-    hsm.register_quorum(session, signer.public, signer.signed(hsm.quorum_token(session, "registration")))
+    hsm.quorum.register(session, signer.public, signer.signed(hsm.quorum.request(session, "registration")))
 
 
 def test_activation(tmp_path: Path) -> None:
     with Hsm.initialize(tmp_path / "hsm", admin_password=None) as hsm:
-        first = hsm.log.entries(0, 0)
-        assert [(entry.opcode, entry.user_type) for entry in first if entry.user_name] == [("CN_CREATE_CO", 6)]
         tail = Tail(hsm)
-        session, other = (hsm.login("admin", b"", "unactivated-admin") for _ in range(2))
+        initial = hsm.statistics().audit_entries
+        session, other = (hsm.users.login("admin", b"", "unactivated-admin") for _ in range(2))
         with pytest.raises(HsmError):
-            hsm.activate(session, b"short")
-        hsm.activate(session, ADMIN_PASSWORD)
+            hsm.users.activate(session, b"short")
+        hsm.users.activate(session, ADMIN_PASSWORD)
         assert not other.alive
-        _admin(hsm)
-        lines = tail.take()
+        admin = _admin(hsm)
+        first = hsm.audit.entries(admin, 0, initial)
+        assert [(entry.opcode, entry.user_type) for entry in first if entry.user_name] == [("CN_CREATE_CO", 6)]
+        lines = tail.take(admin)
         assert [line[:3] for line in lines] == [
             ("CN_LOGIN", "admin", 6), ("CN_LOGIN", "admin", 6), ("CN_CHANGE_PSWD", "admin", 6),
             ("CN_CHANGE_PSWD", "admin", 6), ("CN_CLOSE_SESSION", "admin", 6), ("CN_CLOSE_SESSION", "admin", 6),
@@ -81,18 +82,18 @@ def test_a_second_factor(tmp_path: Path, signers: dict[str, Signer]) -> None:
     made = make_site(tmp_path / "hsm")
     with made.hsm as hsm:
         tail, signer = Tail(hsm), signers["admin"]
-        file = signer.signed(hsm.mfa_token(made.user, "cu1", "crypto-user"))
-        hsm.register_mfa(made.user, "cu1", "crypto-user", file, signer.public)
+        file = signer.signed(hsm.users.mfa_token(made.user, "cu1", "crypto-user"))
+        hsm.users.register_mfa(made.user, "cu1", "crypto-user", file, signer.public)
         with pytest.raises(MfaRequired):
-            hsm.login("cu1", PASSWORDS["cu1"])
-        unsigned = hsm.login_token("cu1", "crypto-user")
-        session = hsm.login_mfa("cu1", PASSWORDS["cu1"], "crypto-user", signer.signed(unsigned))
-        token = hsm.login_token("cu1", "crypto-user")
+            hsm.users.login("cu1", PASSWORDS["cu1"])
+        unsigned = hsm.users.login_token("cu1", "crypto-user")
+        session = hsm.users.login_mfa("cu1", PASSWORDS["cu1"], "crypto-user", signer.signed(unsigned))
+        token = hsm.users.login_token("cu1", "crypto-user")
         with pytest.raises(AuthenticationFailed):
-            hsm.login_mfa("cu1", b"wrong-guess-01", "crypto-user", signer.signed(token))
-        hsm.deregister_mfa(session, "cu1", "crypto-user")
+            hsm.users.login_mfa("cu1", b"wrong-guess-01", "crypto-user", signer.signed(token))
+        hsm.users.deregister_mfa(session, "cu1", "crypto-user")
         user = ("cu1", 1)
-        assert tail.take() == [
+        assert tail.take(made.admin) == [
             ("CN_CHANGE_PSWD", *user, 0), ("CN_LOGIN", *user, MfaRequired.code), ("CN_LOGIN", *user, 0),
             ("CN_LOGIN", *user, 163), ("CN_CHANGE_PSWD", *user, 0),
         ]  # fmt: skip
@@ -101,34 +102,34 @@ def test_a_second_factor(tmp_path: Path, signers: dict[str, Signer]) -> None:
 def test_quorum(tmp_path: Path, signers: dict[str, Signer]) -> None:
     made = make_site(tmp_path / "hsm")
     with made.hsm as hsm:
-        hsm.create_user(made.admin, "ad2", "admin", ADMIN_PASSWORD)
+        hsm.users.create(made.admin, "ad2", "admin", ADMIN_PASSWORD)
         second = _admin(hsm, "ad2")
         tail = Tail(hsm)
         _registered(hsm, made.admin, signers["admin"])
         _registered(hsm, second, signers["ad2"])
-        hsm.set_quorum_timeout(made.admin, "approved", 60)
-        hsm.set_quorum_value(made.admin, "quorum", 2)
+        hsm.quorum.set_timeout(made.admin, "approved", 60)
+        hsm.quorum.set_value(made.admin, "quorum", 2)
         token, nothing = ("CN_GET_TOKEN", "", 0, 0), ("", 0)
         value = ("CN_SET_M_VALUE", *nothing, 0)
-        assert tail.take() == [
+        assert tail.take(made.admin) == [
             token, ("HSM_REGISTER_APPROVER", "admin", 2, 0), token, ("HSM_REGISTER_APPROVER", "ad2", 2, 0),
             value, value,
         ]  # fmt: skip
         with pytest.raises(ApprovalRequired):
-            hsm.set_quorum_value(made.admin, "quorum", 1)
-        file = hsm.quorum_token(made.admin, "quorum")
+            hsm.quorum.set_value(made.admin, "quorum", 1)
+        file = hsm.quorum.request(made.admin, "quorum")
         with pytest.raises(QuorumTokenRefused):
-            hsm.quorum_token(made.admin, "quorum")
+            hsm.quorum.request(made.admin, "quorum")
         with pytest.raises(ApproverInvalid):
-            hsm.approve(made.admin, signers["admin"].approved(file, "nobody"))
+            hsm.quorum.approve(made.admin, signers["admin"].approved(file, "nobody"))
         for name in ("admin", "ad2"):
             file = signers[name].approved(file, name)
-        hsm.approve(made.admin, file)
+        hsm.quorum.approve(made.admin, file)
         with pytest.raises(MalformedRequest):
-            hsm.delete_quorum_tokens(made.admin, "some")
-        hsm.set_quorum_value(made.admin, "quorum", 1)
-        hsm.delete_quorum_tokens(made.admin, "all")
-        assert tail.take() == [
+            hsm.quorum.delete_tokens(made.admin, "some")
+        hsm.quorum.set_value(made.admin, "quorum", 1)
+        hsm.quorum.delete_tokens(made.admin, "all")
+        assert tail.take(made.admin) == [
             ("CN_SET_M_VALUE", *nothing, ApprovalRequired.code), token,
             ("CN_GET_TOKEN", *nothing, QuorumTokenRefused.code), ("CN_APPROVE_TOKEN", *nothing, ApproverInvalid.code),
             ("CN_APPROVE_TOKEN", *nothing, 0), value, ("CN_DELETE_TOKEN", *nothing, 0),
@@ -139,16 +140,16 @@ def test_keys_from_keys(tmp_path: Path) -> None:
     made = make_site(tmp_path / "hsm")
     with made.hsm as hsm:
         base = take_secret(hsm, made.user, "AES", AES_KEY, DERIVE=True, WRAP=True, UNWRAP=True, TOKEN=True).handle
-        before = hsm.log.count
-        derived = hsm.derive_key(
+        before = hsm.statistics().audit_entries
+        derived = hsm.keys.derive(
             made.user, base, "AES_CMAC_KDF", {"counter_bits": 32}, {"KEY_TYPE": "AES", "SIZE": 256}
         ).handle
-        wrapped, _ = hsm.wrap_key(made.user, base, "AES_KEY_WRAP_ZERO_PAD", None, derived)
+        wrapped, _ = hsm.keys.wrap(made.user, base, "AES_KEY_WRAP_ZERO_PAD", None, derived)
         attributes = {"OBJECT_CLASS": "SECRET_KEY", "KEY_TYPE": "AES"}
-        unwrapped = hsm.unwrap_key(made.user, base, "AES_KEY_WRAP_ZERO_PAD", None, wrapped, attributes).handle
-        hsm.set_key_quorum(made.user, base, 1, 0)
-        hsm.random(made.user, 32)
-        assert [(entry.opcode, entry.secret_handle) for entry in hsm.log.entries(before, 0)] == [
+        unwrapped = hsm.keys.unwrap(made.user, base, "AES_KEY_WRAP_ZERO_PAD", None, wrapped, attributes).handle
+        hsm.keys.set_quorum(made.user, base, 1, 0)
+        hsm.crypto.random(made.user, 32)
+        assert [(entry.opcode, entry.secret_handle) for entry in hsm.audit.entries(made.admin, before)] == [
             ("CN_DERIVE_KEY", derived), ("CN_WRAP_KEY", derived), ("CN_UNWRAP_KEY", unwrapped),
             ("CN_SET_M_VALUE", base),
         ]  # fmt: skip
@@ -157,23 +158,23 @@ def test_keys_from_keys(tmp_path: Path) -> None:
 def test_what_is_in_memory_alone_is_in_the_log_first(tmp_path: Path, signers: dict[str, Signer]) -> None:
     made = make_site(tmp_path / "hsm")
     with made.hsm as hsm:
-        hsm.create_user(made.admin, "ad2", "admin", ADMIN_PASSWORD)
+        hsm.users.create(made.admin, "ad2", "admin", ADMIN_PASSWORD)
         for session, name in ((made.admin, "admin"), (_admin(hsm, "ad2"), "ad2")):
             _registered(hsm, session, signers[name])
         for service in ("cluster", "quorum"):
-            hsm.set_quorum_value(made.admin, service, 2)
-        file = hsm.quorum_token(made.admin, "quorum")
+            hsm.quorum.set_value(made.admin, service, 2)
+        file = hsm.quorum.request(made.admin, "quorum")
         for name in ("admin", "ad2"):
             file = signers[name].approved(file, name)
-        before = [(token.service, token.approvals) for token in hsm.quorum_tokens(made.admin)]
+        before = [(token.service, token.approvals) for token in hsm.quorum.tokens(made.admin)]
         with full_disk():
             for call in (
-                lambda: hsm.quorum_token(made.admin, "cluster"),
-                lambda: hsm.quorum_token(made.admin, "registration"),
-                lambda: hsm.approve(made.admin, file),
-                lambda: hsm.delete_quorum_tokens(made.admin, "all"),
+                lambda: hsm.quorum.request(made.admin, "cluster"),
+                lambda: hsm.quorum.request(made.admin, "registration"),
+                lambda: hsm.quorum.approve(made.admin, file),
+                lambda: hsm.quorum.delete_tokens(made.admin, "all"),
             ):
                 with pytest.raises(StoreFull):
                     call()
-        assert [(token.service, token.approvals) for token in hsm.quorum_tokens(made.admin)] == before
-        assert hsm.approve(made.admin, file) == (2, 2)
+        assert [(token.service, token.approvals) for token in hsm.quorum.tokens(made.admin)] == before
+        assert hsm.quorum.approve(made.admin, file) == (2, 2)

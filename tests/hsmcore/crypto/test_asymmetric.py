@@ -53,10 +53,10 @@ class _Pair:
         self.public, self.private = handles
 
     def sign(self, row: Mechanism, parameters: dict[str, object] | None, data: bytes) -> bytes:
-        return self.site.hsm.sign(self.site.user, self.private, row.name, parameters, data)
+        return self.site.hsm.crypto.sign(self.site.user, self.private, row.name, parameters, data)
 
     def verify(self, row: Mechanism, parameters: dict[str, object] | None, data: bytes, signature: bytes) -> bool:
-        return self.site.hsm.verify(self.site.user, self.public, row.name, parameters, data, signature)
+        return self.site.hsm.crypto.verify(self.site.user, self.public, row.name, parameters, data, signature)
 
 
 @pytest.fixture(scope="module")
@@ -234,51 +234,51 @@ def test_rsa_encryption_agrees_with_openssl(
     rsa, options = pair("RSA"), _padding(row, label)
     parameters = {"label": label} if label else None
     for key in (rsa.public, public_info(rsa_key())):
-        ciphertext, chosen = site.hsm.encrypt(site.user, key, row.name, parameters, data)
+        ciphertext, chosen = site.hsm.crypto.encrypt(site.user, key, row.name, parameters, data)
         assert chosen is None
         assert rsa.files.decrypt(ciphertext, *options) == data
     ciphertext = rsa.files.encrypt(data, *options)
-    assert site.hsm.decrypt(site.user, rsa.private, row.name, parameters, ciphertext) == data
+    assert site.hsm.crypto.decrypt(site.user, rsa.private, row.name, parameters, ciphertext) == data
 
 
 @_named(_CIPHERS)
 def test_rsa_encryption_of_what_does_not_fit(site: Site, pair: Callable[[str], _Pair], row: Mechanism) -> None:
     hsm, user, rsa = site.hsm, site.user, pair("RSA")
     longest = bytes(range(256))[: _longest(row)]
-    ciphertext, _ = hsm.encrypt(user, rsa.public, row.name, None, longest)
+    ciphertext, _ = hsm.crypto.encrypt(user, rsa.public, row.name, None, longest)
     with pytest.raises(DataLengthInvalid):
-        hsm.encrypt(user, rsa.public, row.name, None, longest + b"\0")
+        hsm.crypto.encrypt(user, rsa.public, row.name, None, longest + b"\0")
     for wrong in (b"", ciphertext[:-1], ciphertext + b"\0", b"\0" + ciphertext):
         with pytest.raises(DataLengthInvalid):
-            hsm.decrypt(user, rsa.private, row.name, None, wrong)
+            hsm.crypto.decrypt(user, rsa.private, row.name, None, wrong)
     with pytest.raises(PaddingInvalid):
-        hsm.decrypt(user, rsa.private, row.name, None, b"\xff" * 256)
+        hsm.crypto.decrypt(user, rsa.private, row.name, None, b"\xff" * 256)
     changed = bytes([*ciphertext[:-1], ciphertext[-1] ^ 1])
     if row.family == "rsa_oaep":
         for parameters, data in ((None, changed), ({"label": b"other"}, ciphertext)):
             with pytest.raises(PaddingInvalid):
-                hsm.decrypt(user, rsa.private, row.name, parameters, data)
+                hsm.crypto.decrypt(user, rsa.private, row.name, parameters, data)
         with pytest.raises(MechanismParameterInvalid):
-            hsm.decrypt(user, rsa.private, row.name, {"label": "text"}, ciphertext)
+            hsm.crypto.decrypt(user, rsa.private, row.name, {"label": "text"}, ciphertext)
     else:
         # Implicit rejection: the same wrong ciphertext gives the same random bytes, and no error to tell by.
-        assert len({hsm.decrypt(user, rsa.private, row.name, None, changed) for _ in range(3)}) == 1
-    assert hsm.decrypt(user, rsa.private, row.name, None, ciphertext) == longest
+        assert len({hsm.crypto.decrypt(user, rsa.private, row.name, None, changed) for _ in range(3)}) == 1
+    assert hsm.crypto.decrypt(user, rsa.private, row.name, None, ciphertext) == longest
 
 
 def test_rsa_without_padding(site: Site, pair: Callable[[str], _Pair]) -> None:
     hsm, user, rsa = site.hsm, site.user, pair("RSA")
     options = ("-pkeyopt", "rsa_padding_mode:none")
     for data in (b"", b"\1", b"short", bytes(range(256))):
-        ciphertext, chosen = hsm.encrypt(user, rsa.public, "RSA_X_509", None, data)
+        ciphertext, chosen = hsm.crypto.encrypt(user, rsa.public, "RSA_X_509", None, data)
         assert chosen is None
         assert ciphertext == rsa.files.encrypt(data.rjust(256, b"\0"), *options)
         assert rsa.files.decrypt(ciphertext, *options) == data.rjust(256, b"\0")
     for wrong in (b"\xff" * 256, bytes(257)):
         with pytest.raises(DataLengthInvalid):
-            hsm.encrypt(user, rsa.public, "RSA_X_509", None, wrong)
+            hsm.crypto.encrypt(user, rsa.public, "RSA_X_509", None, wrong)
     with pytest.raises(MechanismInvalid):
-        hsm.decrypt(user, rsa.private, "RSA_X_509", None, bytes(256))
+        hsm.crypto.decrypt(user, rsa.private, "RSA_X_509", None, bytes(256))
 
 
 def test_the_library_decrypts_with_no_other_padding_than_ours() -> None:
@@ -300,27 +300,27 @@ def test_an_hsm_of_strong_hashes(tmp_path: Path) -> None:
                 digest = hashlib.new(hash_name.replace("-", "")).digest()
                 for mechanism in (f"ECDSA_{name}", f"ECDSA_P1363_{name}"):
                     if 8 * len(digest) >= least:
-                        signature = hsm.sign(made.user, private.handle, mechanism, None, digest)
-                        assert hsm.verify(made.user, public.handle, mechanism, None, digest, signature)
+                        signature = hsm.crypto.sign(made.user, private.handle, mechanism, None, digest)
+                        assert hsm.crypto.verify(made.user, public.handle, mechanism, None, digest, signature)
                         continue
                     with pytest.raises(KeyFunctionNotPermitted, match=hash_name):
-                        hsm.sign(made.user, private.handle, mechanism, None, digest)
-                    assert not hsm.verify(made.user, public.handle, mechanism, None, digest, bytes(64))
-            assert hsm.sign(made.user, private.handle, "ECDSA_NONE", None, bytes(20))
+                        hsm.crypto.sign(made.user, private.handle, mechanism, None, digest)
+                    assert not hsm.crypto.verify(made.user, public.handle, mechanism, None, digest, bytes(64))
+            assert hsm.crypto.sign(made.user, private.handle, "ECDSA_NONE", None, bytes(20))
         _, rsa = take_pair(hsm, made.user, rsa_key())
-        assert hsm.sign(made.user, rsa.handle, "RSA_PKCS1_SHA1", None, bytes(20))
+        assert hsm.crypto.sign(made.user, rsa.handle, "RSA_PKCS1_SHA1", None, bytes(20))
 
 
 @pytest.mark.parametrize("key", [b"", b"\x30\0", bytes(300)])
 def test_a_public_key_from_outside_that_is_none(site: Site, key: bytes) -> None:
     with pytest.raises(KeyTypeInconsistent):
-        site.hsm.verify(site.user, key, "ECDSA_SHA256", None, bytes(32), b"")
+        site.hsm.crypto.verify(site.user, key, "ECDSA_SHA256", None, bytes(32), b"")
     info = public_info(ec_key())
     for mechanism, kind in (("RSA_PKCS1_SHA256", KeyTypeInconsistent), ("SHA256", MechanismInvalid)):
         with pytest.raises(kind):
-            site.hsm.verify(site.user, info, mechanism, None, bytes(32), b"")
+            site.hsm.crypto.verify(site.user, info, mechanism, None, bytes(32), b"")
     with pytest.raises(HsmError):
-        site.hsm.sign(site.user, info, "ECDSA_SHA256", None, bytes(32))
+        site.hsm.crypto.sign(site.user, info, "ECDSA_SHA256", None, bytes(32))
 
 
 def test_every_mechanism_with_a_key_has_its_test_here_or_with_the_symmetric_ones(site: Site) -> None:
@@ -336,12 +336,12 @@ def test_every_mechanism_with_a_key_has_its_test_here_or_with_the_symmetric_ones
         "rsa_aes_key_wrap",
     }
     runs: dict[Operation, tuple[Callable[..., object], tuple[object, ...]]] = {
-        Operation.ENCRYPT: (site.hsm.encrypt, (b"",)),
-        Operation.DECRYPT: (site.hsm.decrypt, (b"",)),
-        Operation.SIGN: (site.hsm.sign, (b"",)),
-        Operation.VERIFY: (site.hsm.verify, (b"", b"")),
-        Operation.WRAP: (site.hsm.wrap_key, (1,)),
-        Operation.UNWRAP: (site.hsm.unwrap_key, (b"", {})),
+        Operation.ENCRYPT: (site.hsm.crypto.encrypt, (b"",)),
+        Operation.DECRYPT: (site.hsm.crypto.decrypt, (b"",)),
+        Operation.SIGN: (site.hsm.crypto.sign, (b"",)),
+        Operation.VERIFY: (site.hsm.crypto.verify, (b"", b"")),
+        Operation.WRAP: (site.hsm.keys.wrap, (1,)),
+        Operation.UNWRAP: (site.hsm.keys.unwrap, (b"", {})),
     }
     for row in MECHANISMS.values():
         for operation in runs.keys() - row.operations:

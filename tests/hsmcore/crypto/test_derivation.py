@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hsmcore.api.crypto import MAX_RANDOM
 from hsmcore.errors import (
     AttributeInvalid,
     DataLengthInvalid,
@@ -25,7 +26,6 @@ from hsmcore.errors import (
     PermissionDenied,
     Unauthenticated,
 )
-from hsmcore.hsm import MAX_RANDOM
 from hsmcore.tables.mechanisms import MECHANISMS, Mechanism, Operation
 from tests.hsmcore.conftest import PASSWORDS, Site
 from tests.hsmcore.judge import cmac
@@ -44,14 +44,14 @@ def _base(site: Site, **attributes: object) -> int:
 
 def _private(site: Site, key: ec.EllipticCurvePrivateKey, **attributes: object) -> int:
     wanted = {"OBJECT_CLASS": "PRIVATE_KEY", "KEY_TYPE": "EC", "DERIVE": True, **attributes}
-    return site.hsm.import_key(site.user, wanted, pkcs8(key)).handle
+    return site.hsm.keys.import_(site.user, wanted, pkcs8(key)).handle
 
 
 def _derived(site: Site, base: int, mechanism: str, parameters: Any, attributes: dict[str, Any]) -> bytes | None:
     """Derive, read what was derived and destroy it."""
-    record = site.hsm.derive_key(site.user, base, mechanism, parameters, attributes)
-    material = site.hsm.clear_value(site.user, record.handle)
-    site.hsm.destroy_key(site.user, record.handle)
+    record = site.hsm.keys.derive(site.user, base, mechanism, parameters, attributes)
+    material = site.hsm.keys.clear_value(site.user, record.handle)
+    site.hsm.keys.destroy(site.user, record.handle)
     return material
 
 
@@ -119,10 +119,10 @@ def test_a_derived_des_key_has_odd_parity(open_site: Site) -> None:
 
 def test_what_a_derived_key_says_about_itself(site: Site) -> None:
     hsm, user = site.hsm, site.user
-    imported, made = _base(site), hsm.generate_key(user, "AES_KEY_GEN", {"DERIVE": True, "EXTRACTABLE": False}).handle
+    imported, made = _base(site), hsm.keys.generate(user, "AES_KEY_GEN", {"DERIVE": True, "EXTRACTABLE": False}).handle
     for base, history in ((imported, False), (made, True)):
         wanted = {**_AES_256, "LABEL": "derived", "EXTRACTABLE": False, "DECRYPT": False, "TOKEN": True}
-        record = hsm.derive_key(user, base, "AES_CMAC_KDF", _COUNTER, wanted)
+        record = hsm.keys.derive(user, base, "AES_CMAC_KDF", _COUNTER, wanted)
         attributes = record.attributes
         assert {name: attributes[name] for name in wanted} == wanted
         assert attributes["OBJECT_CLASS"] == "SECRET_KEY"
@@ -130,9 +130,9 @@ def test_what_a_derived_key_says_about_itself(site: Site) -> None:
         assert attributes["ENCRYPT"] is True
         assert attributes["DERIVE"] is False
         assert attributes["ALWAYS_SENSITIVE"] is attributes["NEVER_EXTRACTABLE"] is history
-        assert hsm.find_keys(user, {"LABEL": "derived"}) == [record]
-        assert hsm.clear_value(user, record.handle) is None
-        hsm.destroy_key(user, record.handle)
+        assert hsm.keys.find(user, {"LABEL": "derived"}) == [record]
+        assert hsm.keys.clear_value(user, record.handle) is None
+        hsm.keys.destroy(user, record.handle)
 
 
 def _misuses(site: Site) -> Iterator[tuple[type[HsmError], tuple[Any, ...]]]:
@@ -174,44 +174,44 @@ def _off_the_curve() -> bytes:
 
 def test_misuse_is_refused_and_changes_nothing(site: Site) -> None:
     cases = list(_misuses(site))
-    before = site.hsm.find_keys(site.user, {})
+    before = site.hsm.keys.find(site.user, {})
     for kind, arguments in cases:
         with pytest.raises(kind):
-            site.hsm.derive_key(site.user, *arguments)
-    assert site.hsm.find_keys(site.user, {}) == before
+            site.hsm.keys.derive(site.user, *arguments)
+    assert site.hsm.keys.find(site.user, {}) == before
 
 
 def test_a_base_key_is_its_owners(site: Site) -> None:
     base = _base(site, TOKEN=True)
     arguments = (base, "AES_CMAC_KDF", _COUNTER, _AES_256)
     with pytest.raises(KeyNotFound):
-        site.hsm.derive_key(site.other, *arguments)
+        site.hsm.keys.derive(site.other, *arguments)
     with pytest.raises(PermissionDenied):
-        site.hsm.derive_key(site.admin, *arguments)
-    ended = site.hsm.login("cu1", PASSWORDS["cu1"])
-    site.hsm.logout(ended)
+        site.hsm.keys.derive(site.admin, *arguments)
+    ended = site.hsm.users.login("cu1", PASSWORDS["cu1"])
+    site.hsm.users.logout(ended)
     with pytest.raises(Unauthenticated):
-        site.hsm.derive_key(ended, *arguments)
-    assert site.hsm.derive_key(site.user, *arguments)
-    site.hsm.destroy_key(site.user, base)
+        site.hsm.keys.derive(ended, *arguments)
+    assert site.hsm.keys.derive(site.user, *arguments)
+    site.hsm.keys.destroy(site.user, base)
     with pytest.raises(KeyNotFound):
-        site.hsm.derive_key(site.user, *arguments)
+        site.hsm.keys.derive(site.user, *arguments)
 
 
 def test_a_counter_does_not_come_round(site: Site) -> None:
     wanted = {"KEY_TYPE": "GENERIC_SECRET", "SIZE": 6400}
-    assert site.hsm.derive_key(site.user, _base(site), "AES_CMAC_KDF", {"counter_bits": 8}, wanted)
+    assert site.hsm.keys.derive(site.user, _base(site), "AES_CMAC_KDF", {"counter_bits": 8}, wanted)
 
 
 def test_random_bytes(site: Site) -> None:
-    drawn = [site.hsm.random(site.user, 32) for _ in range(50)]
+    drawn = [site.hsm.crypto.random(site.user, 32) for _ in range(50)]
     assert len(set(drawn)) == 50
     assert {len(bytes_) for bytes_ in drawn} == {32}
-    assert site.hsm.random(site.user, 0) == b""
-    assert len(site.hsm.random(site.user, MAX_RANDOM)) == MAX_RANDOM
+    assert site.hsm.crypto.random(site.user, 0) == b""
+    assert len(site.hsm.crypto.random(site.user, MAX_RANDOM)) == MAX_RANDOM
     for length in (-1, MAX_RANDOM + 1):
         with pytest.raises(DataLengthInvalid):
-            site.hsm.random(site.user, length)
+            site.hsm.crypto.random(site.user, length)
 
 
 def test_every_derivation_has_its_test_here() -> None:

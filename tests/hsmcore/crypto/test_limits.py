@@ -48,49 +48,49 @@ def test_ciphers(site: Site, strict: Site, name: str) -> None:
     row = MECHANISMS[name]
     loose_key, strict_key, data = _key(site, row), _key(strict, row), bytes(row.limit)
     iv = {"iv": bytes(row.iv)}
-    sealed, parameters = strict.hsm.encrypt(strict.user, strict_key, name, iv, data)
-    assert strict.hsm.decrypt(strict.user, strict_key, name, parameters, sealed) == data
-    longer, parameters = site.hsm.encrypt(site.user, loose_key, name, iv, bytes(_BEYOND))
-    assert site.hsm.decrypt(site.user, loose_key, name, parameters, longer) == bytes(_BEYOND)
+    sealed, parameters = strict.hsm.crypto.encrypt(strict.user, strict_key, name, iv, data)
+    assert strict.hsm.crypto.decrypt(strict.user, strict_key, name, parameters, sealed) == data
+    longer, parameters = site.hsm.crypto.encrypt(site.user, loose_key, name, iv, bytes(_BEYOND))
+    assert site.hsm.crypto.decrypt(site.user, loose_key, name, parameters, longer) == bytes(_BEYOND)
     for _ in range(2):
         with pytest.raises(DataLengthInvalid, match="strict limits"):
-            strict.hsm.encrypt(strict.user, strict_key, name, iv, bytes(row.limit + max(row.block, 1)))
+            strict.hsm.crypto.encrypt(strict.user, strict_key, name, iv, bytes(row.limit + max(row.block, 1)))
         with pytest.raises(DataLengthInvalid, match="strict limits"):
-            strict.hsm.decrypt(strict.user, strict_key, name, parameters, longer)
-    assert strict.hsm.encrypt(strict.user, strict_key, name, iv, data)
+            strict.hsm.crypto.decrypt(strict.user, strict_key, name, parameters, longer)
+    assert strict.hsm.crypto.encrypt(strict.user, strict_key, name, iv, data)
 
 
 @pytest.mark.parametrize("name", [name for name in _LIMITS if name.startswith("HMAC")])
 def test_macs(site: Site, strict: Site, name: str) -> None:
     row = MECHANISMS[name]
     loose_key, strict_key = _key(site, row), _key(strict, row)
-    mac = strict.hsm.sign(strict.user, strict_key, name, None, bytes(row.limit))
-    assert strict.hsm.verify(strict.user, strict_key, name, None, bytes(row.limit), mac)
-    assert site.hsm.sign(site.user, loose_key, name, None, bytes(_BEYOND))
+    mac = strict.hsm.crypto.sign(strict.user, strict_key, name, None, bytes(row.limit))
+    assert strict.hsm.crypto.verify(strict.user, strict_key, name, None, bytes(row.limit), mac)
+    assert site.hsm.crypto.sign(site.user, loose_key, name, None, bytes(_BEYOND))
     with pytest.raises(DataLengthInvalid):
-        strict.hsm.sign(strict.user, strict_key, name, None, bytes(row.limit + 1))
+        strict.hsm.crypto.sign(strict.user, strict_key, name, None, bytes(row.limit + 1))
     with pytest.raises(DataLengthInvalid):
-        strict.hsm.verify(strict.user, strict_key, name, None, bytes(row.limit + 1), mac)
+        strict.hsm.crypto.verify(strict.user, strict_key, name, None, bytes(row.limit + 1), mac)
 
 
 @pytest.mark.parametrize(("kind", "name"), [("encrypt", "AES_CBC"), ("decrypt", "DESEDE_CBC"), ("sign", "HMAC_SHA256")])
 def test_each_part_of_an_operation_has_the_limit(strict: Site, kind: str, name: str) -> None:
     row = MECHANISMS[name]
     hsm, user, key = strict.hsm, strict.user, _key(strict, row)
-    operation, _ = hsm.begin(user, kind, key, name, {"iv": bytes(row.iv)})
+    operation, _ = hsm.crypto.begin(user, kind, key, name, {"iv": bytes(row.iv)})
     for _ in range(3):
-        hsm.update(user, operation, bytes(row.limit))
+        hsm.crypto.update(user, operation, bytes(row.limit))
         with pytest.raises(DataLengthInvalid):
-            hsm.update(user, operation, bytes(_BEYOND))
+            hsm.crypto.update(user, operation, bytes(_BEYOND))
     with pytest.raises(DataLengthInvalid):
-        hsm.finish(user, operation, bytes(_BEYOND))
-    operation, _ = hsm.begin(user, kind, key, name, {"iv": bytes(row.iv)})
-    hsm.update(user, operation, bytes(row.limit))
-    assert hsm.finish(user, operation, bytes(row.limit))
+        hsm.crypto.finish(user, operation, bytes(_BEYOND))
+    operation, _ = hsm.crypto.begin(user, kind, key, name, {"iv": bytes(row.iv)})
+    hsm.crypto.update(user, operation, bytes(row.limit))
+    assert hsm.crypto.finish(user, operation, bytes(row.limit))
 
 
 @pytest.mark.parametrize("name", ["AES_ECB", "AES_CTR", "DESEDE_ECB"])
 def test_modes_without_a_known_limit(strict: Site, name: str) -> None:
     row = MECHANISMS[name]
-    sealed, _ = strict.hsm.encrypt(strict.user, _key(strict, row), name, {"iv": bytes(row.iv)}, bytes(_BEYOND))
+    sealed, _ = strict.hsm.crypto.encrypt(strict.user, _key(strict, row), name, {"iv": bytes(row.iv)}, bytes(_BEYOND))
     assert len(sealed) == _BEYOND

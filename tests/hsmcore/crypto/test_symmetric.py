@@ -39,7 +39,7 @@ def _named(rows: list[Mechanism]) -> pytest.MarkDecorator:
 def _key(site: Site, row: Mechanism, material: bytes | None = None) -> int:
     """Return the handle of a session key for a block cipher, made once a value."""
     kind, value = ("AES" if row.block == 16 else "DESEDE"), material or _KEYS[row.block]
-    found = site.hsm.find_keys(site.user, {"LABEL": f"{kind} {len(value)}"})
+    found = site.hsm.keys.find(site.user, {"LABEL": f"{kind} {len(value)}"})
     return (found or [take_secret(site.hsm, site.user, kind, value, LABEL=f"{kind} {len(value)}")])[0].handle
 
 
@@ -57,11 +57,11 @@ def _given_iv(row: Mechanism, iv: bytes) -> dict[str, object] | None:
 def test_block_ciphers_agree_with_openssl(site: Site, row: Mechanism, data: bytes, iv: bytes, size: int) -> None:
     value = _KEYS[row.block][:size] if row.block == 16 else _KEYS[8]
     key, data = _key(site, row, value), _fitting(row, data)
-    ciphertext, chosen = site.hsm.encrypt(site.user, key, row.name, _given_iv(row, iv), data)
+    ciphertext, chosen = site.hsm.crypto.encrypt(site.user, key, row.name, _given_iv(row, iv), data)
     assert chosen == _given_iv(row, iv)
     assert ciphertext == encrypted(row, value, iv[: row.iv], data)
     if data or row.padded:
-        assert site.hsm.decrypt(site.user, key, row.name, chosen, ciphertext) == data
+        assert site.hsm.crypto.decrypt(site.user, key, row.name, chosen, ciphertext) == data
 
 
 @_named(_BLOCKS)
@@ -73,7 +73,7 @@ def test_ciphers_in_parts_are_as_at_once(site: Site, row: Mechanism, parts: list
         parts = [*parts, bytes(-len(whole) % row.block)]
         whole = b"".join(parts)
     key, parameters = _key(site, row), _given_iv(row, iv)
-    ciphertext, _ = site.hsm.encrypt(site.user, key, row.name, parameters, whole)
+    ciphertext, _ = site.hsm.crypto.encrypt(site.user, key, row.name, parameters, whole)
     assert _in_parts(site, "encrypt", key, row, parameters, parts) == ciphertext
     if ciphertext:
         cuts = sorted({0, len(ciphertext), *(len(part) for part in parts)})
@@ -85,11 +85,11 @@ def _in_parts(
     site: Site, kind: str, key: int, row: Mechanism, parameters: dict[str, object] | None, parts: list[bytes]
 ) -> bytes:
     """Do a multi-part operation; its last part goes with its end."""
-    operation, _ = site.hsm.begin(site.user, kind, key, row.name, parameters)
-    out = [site.hsm.update(site.user, operation, part) for part in parts[:-1]]
-    out.append(site.hsm.finish(site.user, operation, parts[-1] if parts else b""))
+    operation, _ = site.hsm.crypto.begin(site.user, kind, key, row.name, parameters)
+    out = [site.hsm.crypto.update(site.user, operation, part) for part in parts[:-1]]
+    out.append(site.hsm.crypto.finish(site.user, operation, parts[-1] if parts else b""))
     with pytest.raises(OperationNotFound):
-        site.hsm.update(site.user, operation, b"")
+        site.hsm.crypto.update(site.user, operation, b"")
     return b"".join(out)
 
 
@@ -98,55 +98,55 @@ def test_without_an_iv_each_encryption_draws_one(site: Site, row: Mechanism) -> 
     key = _key(site, row)
     seen = set()
     for _ in range(20):
-        ciphertext, chosen = site.hsm.encrypt(site.user, key, row.name, None, bytes(row.block))
+        ciphertext, chosen = site.hsm.crypto.encrypt(site.user, key, row.name, None, bytes(row.block))
         assert chosen is not None
-        assert site.hsm.decrypt(site.user, key, row.name, chosen, ciphertext) == bytes(row.block)
+        assert site.hsm.crypto.decrypt(site.user, key, row.name, chosen, ciphertext) == bytes(row.block)
         seen.add(bytes(chosen["iv"]))  # type: ignore[call-overload]
     assert {len(iv) for iv in seen} == {row.iv}
     assert len(seen) == 20
     with pytest.raises(MechanismParameterInvalid):
-        site.hsm.decrypt(site.user, key, row.name, None, bytes(row.block))
+        site.hsm.crypto.decrypt(site.user, key, row.name, None, bytes(row.block))
     for wrong in (b"", bytes(row.iv - 1), bytes(row.iv + 1), "text", 7):
         with pytest.raises(MechanismParameterInvalid):
-            site.hsm.encrypt(site.user, key, row.name, {"iv": wrong}, bytes(row.block))
+            site.hsm.crypto.encrypt(site.user, key, row.name, {"iv": wrong}, bytes(row.block))
         with pytest.raises(MechanismParameterInvalid):
-            site.hsm.begin(site.user, "decrypt", key, row.name, {"iv": wrong})
+            site.hsm.crypto.begin(site.user, "decrypt", key, row.name, {"iv": wrong})
 
 
 @_named(_BLOCKS)
 def test_data_that_is_not_whole_blocks(site: Site, row: Mechanism) -> None:
     key, iv = _key(site, row), _given_iv(row, bytes(16))
     data = bytes(2 * row.block)
-    good, _ = site.hsm.encrypt(site.user, key, row.name, iv, data)
+    good, _ = site.hsm.crypto.encrypt(site.user, key, row.name, iv, data)
     for length in (1, row.block - 1, row.block + 1):
         if row.mode == "CTR":
-            assert len(site.hsm.decrypt(site.user, key, row.name, iv, good[:length])) == length
+            assert len(site.hsm.crypto.decrypt(site.user, key, row.name, iv, good[:length])) == length
             continue
         with pytest.raises(DataLengthInvalid):
-            site.hsm.decrypt(site.user, key, row.name, iv, good[:length])
-        operation, _ = site.hsm.begin(site.user, "decrypt", key, row.name, iv)
-        site.hsm.update(site.user, operation, good[:length])
+            site.hsm.crypto.decrypt(site.user, key, row.name, iv, good[:length])
+        operation, _ = site.hsm.crypto.begin(site.user, "decrypt", key, row.name, iv)
+        site.hsm.crypto.update(site.user, operation, good[:length])
         with pytest.raises(DataLengthInvalid):
-            site.hsm.finish(site.user, operation, b"")
+            site.hsm.crypto.finish(site.user, operation, b"")
         if not row.padded:
             with pytest.raises(DataLengthInvalid):
-                site.hsm.encrypt(site.user, key, row.name, iv, data[:length])
+                site.hsm.crypto.encrypt(site.user, key, row.name, iv, data[:length])
     if row.padded:
         with pytest.raises(DataLengthInvalid):
-            site.hsm.decrypt(site.user, key, row.name, iv, b"")
+            site.hsm.crypto.decrypt(site.user, key, row.name, iv, b"")
         _wrong_padding(site, row, key, iv)
-    assert site.hsm.decrypt(site.user, key, row.name, iv, good) == data
+    assert site.hsm.crypto.decrypt(site.user, key, row.name, iv, good) == data
 
 
 def _wrong_padding(site: Site, row: Mechanism, key: int, iv: dict[str, object] | None) -> None:
     for last in (0, row.block + 1, 255):
         bare = MECHANISMS[row.name.removesuffix("_PAD")]
-        ciphertext, _ = site.hsm.encrypt(site.user, key, bare.name, iv, bytes(row.block - 1) + bytes([last]))
+        ciphertext, _ = site.hsm.crypto.encrypt(site.user, key, bare.name, iv, bytes(row.block - 1) + bytes([last]))
         with pytest.raises(PaddingInvalid):
-            site.hsm.decrypt(site.user, key, row.name, iv, ciphertext)
-        operation, _ = site.hsm.begin(site.user, "decrypt", key, row.name, iv)
+            site.hsm.crypto.decrypt(site.user, key, row.name, iv, ciphertext)
+        operation, _ = site.hsm.crypto.begin(site.user, "decrypt", key, row.name, iv)
         with pytest.raises(PaddingInvalid):
-            site.hsm.finish(site.user, operation, ciphertext)
+            site.hsm.crypto.finish(site.user, operation, ciphertext)
 
 
 @_MANY
@@ -154,19 +154,19 @@ def _wrong_padding(site: Site, row: Mechanism, key: int, iv: dict[str, object] |
 def test_gcm_agrees_with_another_api(site: Site, data: bytes, aad: bytes | None, size: int) -> None:
     row, value = MECHANISMS["AES_CBC"], _KEYS[16][:size]
     key = _key(site, row, value)
-    sealed, chosen = site.hsm.encrypt(site.user, key, "AES_GCM", {"aad": aad}, data)
+    sealed, chosen = site.hsm.crypto.encrypt(site.user, key, "AES_GCM", {"aad": aad}, data)
     assert chosen is not None
     judge = Cipher(algorithms.AES(value), modes.GCM(chosen["iv"])).encryptor()  # type: ignore[arg-type]
     judge.authenticate_additional_data(aad or b"")
     assert sealed == judge.update(data) + judge.finalize() + judge.tag
-    assert site.hsm.decrypt(site.user, key, "AES_GCM", chosen | {"aad": aad}, sealed) == data
+    assert site.hsm.crypto.decrypt(site.user, key, "AES_GCM", chosen | {"aad": aad}, sealed) == data
 
 
 @_MANY
 @given(data=st.binary(max_size=40), place=st.integers(0, 10_000), change=st.integers(1, 255))
 def test_gcm_opens_nothing_that_was_changed(site: Site, data: bytes, place: int, change: int) -> None:
     hsm, user, key = site.hsm, site.user, _key(site, MECHANISMS["AES_CBC"])
-    sealed, chosen = hsm.encrypt(user, key, "AES_GCM", {"aad": b"bound"}, data)
+    sealed, chosen = hsm.crypto.encrypt(user, key, "AES_GCM", {"aad": b"bound"}, data)
     assert chosen is not None
     iv, aad = bytes(chosen["iv"]), b"bound"  # type: ignore[call-overload]
     good = {"iv": iv, "aad": aad}
@@ -178,10 +178,10 @@ def test_gcm_opens_nothing_that_was_changed(site: Site, data: bytes, place: int,
         (good, sealed + b"\0"),
     ):
         with pytest.raises(TagMismatch):
-            hsm.decrypt(user, key, "AES_GCM", parameters, ciphertext)
+            hsm.crypto.decrypt(user, key, "AES_GCM", parameters, ciphertext)
     with pytest.raises((TagMismatch, DataLengthInvalid)):
-        hsm.decrypt(user, key, "AES_GCM", good, sealed[: place % len(sealed)])
-    assert hsm.decrypt(user, key, "AES_GCM", good, sealed) == data
+        hsm.crypto.decrypt(user, key, "AES_GCM", good, sealed[: place % len(sealed)])
+    assert hsm.crypto.decrypt(user, key, "AES_GCM", good, sealed) == data
 
 
 def _changed(data: bytes, place: int, change: int) -> bytes:
@@ -191,21 +191,21 @@ def _changed(data: bytes, place: int, change: int) -> bytes:
 
 def test_gcm_parameters(site: Site) -> None:
     hsm, user, key = site.hsm, site.user, _key(site, MECHANISMS["AES_CBC"])
-    sealed, chosen = hsm.encrypt(user, key, "AES_GCM", {"iv": bytes(12), "unknown": 1}, b"data")
+    sealed, chosen = hsm.crypto.encrypt(user, key, "AES_GCM", {"iv": bytes(12), "unknown": 1}, b"data")
     assert chosen != {"iv": bytes(12)}
     for parameters in (None, {}, *({"iv": iv} for iv in (b"", bytes(11), bytes(16), "x" * 12, 12))):
         with pytest.raises(MechanismParameterInvalid):
-            hsm.decrypt(user, key, "AES_GCM", parameters, sealed)
+            hsm.crypto.decrypt(user, key, "AES_GCM", parameters, sealed)
     for aad in ("text", 1, True, [b""]):
         with pytest.raises(MechanismParameterInvalid):
-            hsm.encrypt(user, key, "AES_GCM", {"aad": aad}, b"data")
+            hsm.crypto.encrypt(user, key, "AES_GCM", {"aad": aad}, b"data")
     for length in range(16):
         with pytest.raises(DataLengthInvalid):
-            hsm.decrypt(user, key, "AES_GCM", chosen, bytes(length))
+            hsm.crypto.decrypt(user, key, "AES_GCM", chosen, bytes(length))
     for kind in ("encrypt", "decrypt"):
         with pytest.raises(MechanismInvalid):
-            hsm.begin(user, kind, key, "AES_GCM", chosen)
-    assert hsm.decrypt(user, key, "AES_GCM", chosen, sealed) == b"data"
+            hsm.crypto.begin(user, kind, key, "AES_GCM", chosen)
+    assert hsm.crypto.decrypt(user, key, "AES_GCM", chosen, sealed) == b"data"
 
 
 @_named(_MACS)
@@ -214,29 +214,29 @@ def test_gcm_parameters(site: Site) -> None:
 def test_macs_agree_with_the_standard_library(site: Site, row: Mechanism, value: bytes, parts: list[bytes]) -> None:
     hsm, user, data = site.hsm, site.user, b"".join(parts)
     key = take_secret(hsm, user, "GENERIC_SECRET", value).handle
-    mac = hsm.sign(user, key, row.name, None, data)
+    mac = hsm.crypto.sign(user, key, row.name, None, data)
     assert mac == hmac.digest(value, data, row.hash.replace("-", "").lower())
-    assert hsm.verify(user, key, row.name, None, data, mac)
+    assert hsm.crypto.verify(user, key, row.name, None, data, mac)
     for wrong in (b"", mac[:-1], mac + b"\0", _changed(mac, len(data), 1)):
-        assert not hsm.verify(user, key, row.name, None, data, wrong)
-    assert not hsm.verify(user, key, row.name, None, data + b"\0", mac)
+        assert not hsm.crypto.verify(user, key, row.name, None, data, wrong)
+    assert not hsm.crypto.verify(user, key, row.name, None, data + b"\0", mac)
     assert _in_parts(site, "sign", key, row, None, parts) == mac
-    hsm.destroy_key(user, key)
+    hsm.keys.destroy(user, key)
 
 
 @_named(_MACS)
 def test_keys_for_macs(site: Site, row: Mechanism) -> None:
     hsm, user = site.hsm, site.user
     aes = _key(site, MECHANISMS["AES_CBC"])
-    assert hsm.sign(user, aes, row.name, None, b"data") == hmac.digest(
+    assert hsm.crypto.sign(user, aes, row.name, None, b"data") == hmac.digest(
         _KEYS[16], b"data", row.hash.replace("-", "").lower()
     )
     longest, longer = (take_secret(hsm, user, "GENERIC_SECRET", bytes(size)).handle for size in (800, 801))
-    assert hsm.sign(user, longest, row.name, None, b"")
+    assert hsm.crypto.sign(user, longest, row.name, None, b"")
     for call in (
-        lambda: hsm.sign(user, longer, row.name, None, b""),
-        lambda: hsm.verify(user, longer, row.name, None, b"", b""),
-        lambda: hsm.begin(user, "sign", longer, row.name, None),
+        lambda: hsm.crypto.sign(user, longer, row.name, None, b""),
+        lambda: hsm.crypto.verify(user, longer, row.name, None, b"", b""),
+        lambda: hsm.crypto.begin(user, "sign", longer, row.name, None),
     ):
         with pytest.raises(KeyFunctionNotPermitted):
             call()
@@ -247,11 +247,11 @@ def test_keys_for_macs(site: Site, row: Mechanism) -> None:
 def test_cmac_agrees_with_openssl(site: Site, size: int, parts: list[bytes]) -> None:
     hsm, user, data, row = site.hsm, site.user, b"".join(parts), MECHANISMS["AES_CMAC"]
     key = _key(site, MECHANISMS["AES_CBC"], _KEYS[16][:size])
-    mac = hsm.sign(user, key, row.name, None, data)
+    mac = hsm.crypto.sign(user, key, row.name, None, data)
     assert mac == cmac(_KEYS[16][:size], data)
-    assert hsm.verify(user, key, row.name, None, data, mac)
+    assert hsm.crypto.verify(user, key, row.name, None, data, mac)
     for wrong in (b"", mac[:-1], mac + b"\0", _changed(mac, len(data), 1)):
-        assert not hsm.verify(user, key, row.name, None, data, wrong)
+        assert not hsm.crypto.verify(user, key, row.name, None, data, wrong)
     assert _in_parts(site, "sign", key, row, None, parts) == mac
 
 
@@ -259,39 +259,39 @@ def test_cmac_is_for_aes_keys(site: Site) -> None:
     for kind in ("GENERIC_SECRET", "DESEDE"):
         key = take_secret(site.hsm, site.user, kind, _KEYS[8]).handle
         with pytest.raises(KeyTypeInconsistent):
-            site.hsm.sign(site.user, key, "AES_CMAC", None, b"data")
+            site.hsm.crypto.sign(site.user, key, "AES_CMAC", None, b"data")
 
 
 def test_multi_part_operations_belong_to_their_session(site: Site) -> None:
     hsm, key = site.hsm, _key(site, MECHANISMS["AES_CBC"])
-    operation, _ = hsm.begin(site.user, "encrypt", key, "AES_CBC", None)
-    second = hsm.login("cu1", PASSWORDS["cu1"])
+    operation, _ = hsm.crypto.begin(site.user, "encrypt", key, "AES_CBC", None)
+    second = hsm.users.login("cu1", PASSWORDS["cu1"])
     for session in (second, site.other):
-        for call in (hsm.update, hsm.finish):
+        for call in (hsm.crypto.update, hsm.crypto.finish):
             with pytest.raises(OperationNotFound):
                 call(session, operation, bytes(16))
         with pytest.raises(OperationNotFound):
-            hsm.abort(session, operation)
-    hsm.logout(second)
-    assert hsm.update(site.user, operation, bytes(16))
-    hsm.abort(site.user, operation)
+            hsm.crypto.abort(session, operation)
+    hsm.users.logout(second)
+    assert hsm.crypto.update(site.user, operation, bytes(16))
+    hsm.crypto.abort(site.user, operation)
     with pytest.raises(OperationNotFound):
-        hsm.finish(site.user, operation, b"")
+        hsm.crypto.finish(site.user, operation, b"")
 
 
 @pytest.mark.parametrize("length", [8, 12, 13, 14, 15, 16])
 def test_a_tag_that_was_cut_still_authenticates(site: Site, length: int) -> None:
     hsm, user = site.hsm, site.user
-    key = hsm.generate_key(user, "AES_KEY_GEN", {}).handle
-    sealed, chosen = hsm.encrypt(user, key, "AES_GCM", {"aad": b"seen"}, b"some text")
+    key = hsm.keys.generate(user, "AES_KEY_GEN", {}).handle
+    sealed, chosen = hsm.crypto.encrypt(user, key, "AES_GCM", {"aad": b"seen"}, b"some text")
     assert chosen is not None
     parameters = {**chosen, "aad": b"seen", "tag_length": length}
     cut = sealed[: len(sealed) - 16 + length]
-    assert hsm.decrypt(user, key, "AES_GCM", parameters, cut) == b"some text"
+    assert hsm.crypto.decrypt(user, key, "AES_GCM", parameters, cut) == b"some text"
     for broken in (cut[:-1] + bytes([cut[-1] ^ 1]), bytes([cut[0] ^ 1]) + cut[1:], cut[: length - 1]):
         with pytest.raises((TagMismatch, DataLengthInvalid)):
-            hsm.decrypt(user, key, "AES_GCM", parameters, broken)
+            hsm.crypto.decrypt(user, key, "AES_GCM", parameters, broken)
     for refused in (1, 4, 7, 9, 17):
         with pytest.raises(MechanismParameterInvalid):
-            hsm.decrypt(user, key, "AES_GCM", parameters | {"tag_length": refused}, cut)
-    hsm.destroy_key(user, key)
+            hsm.crypto.decrypt(user, key, "AES_GCM", parameters | {"tag_length": refused}, cut)
+    hsm.keys.destroy(user, key)

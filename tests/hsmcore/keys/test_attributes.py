@@ -89,14 +89,14 @@ def test_the_setting_decides_about_extractable(
 ) -> None:  # fmt: skip
     made = make_site(tmp_path_factory.mktemp("setting"), Settings(extractable_default=extractable))
     with made.hsm as hsm:
-        plain, asked = (hsm.generate_key(made.user, "AES_KEY_GEN", a).attributes for a in ({}, {"EXTRACTABLE": True}))
+        plain, asked = (hsm.keys.generate(made.user, "AES_KEY_GEN", a).attributes for a in ({}, {"EXTRACTABLE": True}))
         assert (plain["EXTRACTABLE"], plain["NEVER_EXTRACTABLE"]) == (extractable, not extractable)
         assert (asked["EXTRACTABLE"], asked["NEVER_EXTRACTABLE"]) == (True, False)
 
 
 def test_imported_keys_were_once_outside(site: Site) -> None:
     attributes = {"OBJECT_CLASS": "SECRET_KEY", "KEY_TYPE": "AES", "EXTRACTABLE": False}
-    facts = site.hsm.import_key(site.user, attributes, bytes(32)).attributes
+    facts = site.hsm.keys.import_(site.user, attributes, bytes(32)).attributes
     names = "LOCAL", "ALWAYS_SENSITIVE", "NEVER_EXTRACTABLE", "EXTRACTABLE", "SENSITIVE"
     assert [facts[name] for name in names] == [False, False, False, False, True]
 
@@ -111,13 +111,13 @@ def _make(site: Site, kind: str, attributes: dict[str, object], *, generated: bo
         pair = outside_key(key_type)
         secret = {"AES": bytes(32), "DESEDE": bytes(24), "GENERIC_SECRET": bytes(32)}.get(key_type)
         material = secret or (public_info(pair) if key_class == "PUBLIC_KEY" else pkcs8(pair))
-        return site.hsm.import_key(
+        return site.hsm.keys.import_(
             site.user, {"OBJECT_CLASS": key_class, "KEY_TYPE": key_type} | attributes, material
         )  # fmt: skip
     if key_class == "SECRET_KEY":
-        return site.hsm.generate_key(site.user, f"{key_type}_KEY_GEN", attributes)
+        return site.hsm.keys.generate(site.user, f"{key_type}_KEY_GEN", attributes)
     halves = (attributes, {}) if key_class == "PUBLIC_KEY" else ({}, attributes)
-    made = site.hsm.generate_key_pair(site.user, f"{key_type}_KEY_PAIR_GEN", *halves)
+    made = site.hsm.keys.generate_pair(site.user, f"{key_type}_KEY_PAIR_GEN", *halves)
     return made[0 if key_class == "PUBLIC_KEY" else 1]
 
 
@@ -165,23 +165,23 @@ def test_types_are_checked(site: Site, name: str) -> None:
     for wrong in (True, 7, "text", b"bytes", 1.5, [True], {"a": 1}):
         if type(wrong) is not row.type and not (name == "ID" and isinstance(wrong, str)):
             for call in (
-                lambda wrong=wrong: site.hsm.generate_key(site.user, "AES_KEY_GEN", {name: wrong}),
-                lambda wrong=wrong: site.hsm.find_keys(site.user, {name: wrong}),
+                lambda wrong=wrong: site.hsm.keys.generate(site.user, "AES_KEY_GEN", {name: wrong}),
+                lambda wrong=wrong: site.hsm.keys.find(site.user, {name: wrong}),
             ):
                 with pytest.raises(AttributeInvalid):
                     call()
-    assert site.hsm.generate_key(site.user, "AES_KEY_GEN", {name: None})
+    assert site.hsm.keys.generate(site.user, "AES_KEY_GEN", {name: None})
 
 
 @pytest.mark.parametrize("label", ["", "x" * 127, "\U0001f511" * 127, "a\0b", "ä\n"])
 def test_labels(site: Site, label: str) -> None:
-    key = site.hsm.generate_key(site.user, "AES_KEY_GEN", {"LABEL": label, "TOKEN": True})
-    assert key in site.hsm.find_keys(site.user, {"LABEL": label})
+    key = site.hsm.keys.generate(site.user, "AES_KEY_GEN", {"LABEL": label, "TOKEN": True})
+    assert key in site.hsm.keys.find(site.user, {"LABEL": label})
     for bad in (label + "x" * 128, label + "\ud800"):
         with pytest.raises(AttributeInvalid):
-            site.hsm.set_attributes(site.user, key.handle, {"LABEL": bad})
-    assert site.hsm.get_key(site.user, key.handle) == key
-    site.hsm.destroy_key(site.user, key.handle)
+            site.hsm.keys.set_attributes(site.user, key.handle, {"LABEL": bad})
+    assert site.hsm.keys.get(site.user, key.handle) == key
+    site.hsm.keys.destroy(site.user, key.handle)
 
 
 @pytest.mark.parametrize("token", [True, False])
@@ -189,31 +189,31 @@ def test_what_may_change(site: Site, token: bool) -> None:
     hsm, user = site.hsm, site.user
     for key in one_of_each(hsm, user, TOKEN=token).values():
         for row in ROWS:
-            current = hsm.get_key(user, key.handle)
+            current = hsm.keys.get(user, key.handle)
             wish = _CHANGEABLE.get(row.name)
             if wish is not None:
-                after = hsm.set_attributes(user, key.handle, {row.name: wish})
+                after = hsm.keys.set_attributes(user, key.handle, {row.name: wish})
                 assert after.attributes == {**current.attributes, row.name: wish}
-                assert hsm.get_key(user, key.handle) == after
+                assert hsm.keys.get(user, key.handle) == after
             elif row.change is Change.NEVER:
                 given = current.attributes.get(row.name, _value(row.name))
                 with pytest.raises(AttributeInvalid):
-                    hsm.set_attributes(user, key.handle, {row.name: given, "LABEL": "never"})
-                assert hsm.get_key(user, key.handle) == current
+                    hsm.keys.set_attributes(user, key.handle, {row.name: given, "LABEL": "never"})
+                assert hsm.keys.get(user, key.handle) == current
 
 
 def test_one_way_attributes(site: Site) -> None:
     hsm, user = site.hsm, site.user
-    key = hsm.generate_key(user, "AES_KEY_GEN", {}).handle
+    key = hsm.keys.generate(user, "AES_KEY_GEN", {}).handle
     for name, last in (("TOKEN", True), ("WRAP_WITH_TRUSTED", True), ("MODIFIABLE", False)):
-        hsm.set_attributes(user, key, {name: not last})
-        assert hsm.set_attributes(user, key, {name: last}).attributes[name] is last
+        hsm.keys.set_attributes(user, key, {name: not last})
+        assert hsm.keys.set_attributes(user, key, {name: last}).attributes[name] is last
         with pytest.raises(AttributeInvalid):
-            hsm.set_attributes(user, key, {name: not last})
+            hsm.keys.set_attributes(user, key, {name: not last})
     with pytest.raises(AttributeInvalid, match="not modifiable"):
-        hsm.set_attributes(user, key, {"LABEL": "changed"})
-    assert hsm.set_attributes(site.admin, key, {"TRUSTED": True}).attributes == {"LABEL": ""}
-    hsm.destroy_key(user, key)
+        hsm.keys.set_attributes(user, key, {"LABEL": "changed"})
+    assert hsm.keys.set_attributes(site.admin, key, {"TRUSTED": True}).attributes == {"LABEL": ""}
+    hsm.keys.destroy(user, key)
 
 
 def test_only_an_admin_trusts(site: Site) -> None:
@@ -221,31 +221,31 @@ def test_only_an_admin_trusts(site: Site) -> None:
     public, private = take_pair(hsm, user, rsa_key(), TOKEN=True)
     for session, wishes in ((user, {"TRUSTED": True}), (user, {"TRUSTED": False, "LABEL": "x"}), (site.other, {})):
         with pytest.raises(PermissionDenied):
-            hsm.set_attributes(session, public.handle, wishes)
+            hsm.keys.set_attributes(session, public.handle, wishes)
     for wishes in ({"LABEL": "x"}, {"TRUSTED": True, "WRAP": True}):
         with pytest.raises(PermissionDenied):
-            hsm.set_attributes(site.admin, public.handle, wishes)
+            hsm.keys.set_attributes(site.admin, public.handle, wishes)
     with pytest.raises(AttributeInvalid):
-        hsm.set_attributes(site.admin, private.handle, {"TRUSTED": True})
+        hsm.keys.set_attributes(site.admin, private.handle, {"TRUSTED": True})
     for value in (True, False):
-        hsm.set_attributes(site.admin, public.handle, {"TRUSTED": value})
-        assert hsm.get_key(user, public.handle).attributes["TRUSTED"] is value
+        hsm.keys.set_attributes(site.admin, public.handle, {"TRUSTED": value})
+        assert hsm.keys.get(user, public.handle).attributes["TRUSTED"] is value
     for key in (public, private):
-        hsm.destroy_key(user, key.handle)
+        hsm.keys.destroy(user, key.handle)
 
 
 def _call(site: Site, key: int, row: Mechanism, operation: Operation) -> object:
     """Do an operation; what the data is does not matter, since permission comes first."""
     runs: dict[str, tuple[Callable[..., object], tuple[object, ...]]] = {
-        "ENCRYPT": (site.hsm.encrypt, (b"",)),
-        "DECRYPT": (site.hsm.decrypt, (b"",)),
-        "SIGN": (site.hsm.sign, (b"",)),
-        "VERIFY": (site.hsm.verify, (b"", b"")),
-        "WRAP": (site.hsm.wrap_key, (key,)),
-        "UNWRAP": (site.hsm.unwrap_key, (b"", {})),
+        "ENCRYPT": (site.hsm.crypto.encrypt, (b"",)),
+        "DECRYPT": (site.hsm.crypto.decrypt, (b"",)),
+        "SIGN": (site.hsm.crypto.sign, (b"",)),
+        "VERIFY": (site.hsm.crypto.verify, (b"", b"")),
+        "WRAP": (site.hsm.keys.wrap, (key,)),
+        "UNWRAP": (site.hsm.keys.unwrap, (b"", {})),
     }
     if operation is Operation.DERIVE:
-        return site.hsm.derive_key(site.user, key, row.name, None, {})
+        return site.hsm.keys.derive(site.user, key, row.name, None, {})
     run, rest = runs[operation.value]
     return run(site.user, key, row.name, None, *rest)
 
@@ -281,11 +281,11 @@ def test_a_change_counts_at_once(site: Site, operation: str) -> None:
     hsm, user = site.hsm, site.user
     row = MECHANISMS["AES_CTR" if operation.endswith("CRYPT") else "HMAC_SHA256"]
     parameters = {"iv": bytes(16)} if operation.endswith("CRYPT") else None
-    key = hsm.generate_key(user, "AES_KEY_GEN", {}).handle
-    run = getattr(hsm, operation.lower())
+    key = hsm.keys.generate(user, "AES_KEY_GEN", {}).handle
+    run = getattr(hsm.crypto, operation.lower())
     rest = (b"x" * 32,) if operation == "VERIFY" else ()
     for allowed in (True, False, True, False):
-        hsm.set_attributes(user, key, {operation: allowed})
+        hsm.keys.set_attributes(user, key, {operation: allowed})
         for _ in range(2):
             if allowed:
                 run(user, key, row.name, parameters, b"data", *rest)

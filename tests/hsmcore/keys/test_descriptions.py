@@ -62,11 +62,11 @@ def test_published_public_keys(
 ) -> None:
     info = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     kind = "RSA" if isinstance(key, rsa.RSAPublicKey) else "EC"
-    handle = site.hsm.import_key(site.user, {"OBJECT_CLASS": "PUBLIC_KEY", "KEY_TYPE": kind}, info).handle
-    ((described,), _) = site.hsm.list_keys(site.user, handle, {}, 0, 0)
+    handle = site.hsm.keys.import_(site.user, {"OBJECT_CLASS": "PUBLIC_KEY", "KEY_TYPE": kind}, info).handle
+    ((described,), _) = site.hsm.keys.describe(site.user, handle, {}, 0, 0)
     shown = {name: value.hex() if isinstance(value, bytes) else value for name, value in described.derived.items()}
     assert shown == expected | {"EXTRACTABLE": True}
-    site.hsm.destroy_key(site.user, handle)
+    site.hsm.keys.destroy(site.user, handle)
 
 
 @pytest.mark.parametrize(
@@ -82,22 +82,22 @@ def test_published_public_keys(
 )
 def test_check_values_of_secret_keys(site: Site, key_type: str, material: bytes, check: str | None) -> None:
     handle = take_secret(site.hsm, site.user, key_type, material).handle
-    ((described,), _) = site.hsm.list_keys(site.user, handle, {}, 0, 0)
+    ((described,), _) = site.hsm.keys.describe(site.user, handle, {}, 0, 0)
     wanted: dict[str, object] = {"KEY_LENGTH": len(material)}
     assert described.derived == wanted | ({"CHECK_VALUE": bytes.fromhex(check)} if check else {})
-    site.hsm.destroy_key(site.user, handle)
+    site.hsm.keys.destroy(site.user, handle)
 
 
 def test_both_halves_have_one_check_value(site: Site) -> None:
     for mechanism, length in (("RSA_KEY_PAIR_GEN", range(1210, 1221)), ("EC_KEY_PAIR_GEN", [138])):
-        halves = site.hsm.generate_key_pair(site.user, mechanism, {}, {})
-        public, private = (site.hsm.list_keys(site.user, half.handle, {}, 0, 0)[0][0].derived for half in halves)
+        halves = site.hsm.keys.generate_pair(site.user, mechanism, {}, {})
+        public, private = (site.hsm.keys.describe(site.user, half.handle, {}, 0, 0)[0][0].derived for half in halves)
         assert public["CHECK_VALUE"] == private["CHECK_VALUE"]
         assert private["KEY_LENGTH"] in length
         shared = {name: value for name, value in public.items() if name not in {"KEY_LENGTH", "EXTRACTABLE"}}
         assert shared.items() <= private.items()
         for half in halves:
-            site.hsm.destroy_key(site.user, half.handle)
+            site.hsm.keys.destroy(site.user, half.handle)
 
 
 def test_pages(site: Site) -> None:
@@ -106,7 +106,7 @@ def test_pages(site: Site) -> None:
     for place in range(9):
         # Session keys are older than all token keys, between them, and the newest.
         wishes = {"LABEL": f"page {place % 2}", "ID": bytes([place % 3]), "TOKEN": place in {1, 2, 5, 6}}
-        made.append(hsm.generate_key(user, "AES_KEY_GEN", wishes).handle)
+        made.append(hsm.keys.generate(user, "AES_KEY_GEN", wishes).handle)
     tokens = [made[place] for place in (1, 2, 5, 6)]
     for wanted, expected in (
         ({}, made), ({"LABEL": "page 1"}, made[1::2]), ({"LABEL": "none"}, []), ({"ID": b"\2"}, made[2::3]),
@@ -117,70 +117,70 @@ def test_pages(site: Site) -> None:
     ):  # fmt: skip
         for first in range(11):
             for limit in range(11):
-                page, count = hsm.list_keys(user, None, {"KEY_TYPE": "AES"} | wanted, first, limit)
+                page, count = hsm.keys.describe(user, None, {"KEY_TYPE": "AES"} | wanted, first, limit)
                 last = first + limit if limit else None
                 assert ([key.record.handle for key in page], count) == (expected[first:last], len(expected))
     for key in made:
-        hsm.destroy_key(user, key)
+        hsm.keys.destroy(user, key)
 
 
 def test_a_damaged_key_has_a_place_and_is_not_listed(tmp_path: Path) -> None:
     with make_site(tmp_path / "hsm").hsm as hsm:
-        user = hsm.login("cu1", PASSWORDS["cu1"])
+        user = hsm.users.login("cu1", PASSWORDS["cu1"])
         made = [
-            hsm.generate_key(user, "AES_KEY_GEN", {"TOKEN": True, "LABEL": str(place)}).handle for place in range(4)
+            hsm.keys.generate(user, "AES_KEY_GEN", {"TOKEN": True, "LABEL": str(place)}).handle for place in range(4)
         ]
     with closing(sqlite3.connect(tmp_path / "hsm" / "hsm.db")) as connection, connection:
         connection.execute("UPDATE keys SET material = x'00' WHERE label = '1'")
     with Hsm.open(tmp_path / "hsm") as hsm:
-        user = hsm.login("cu1", PASSWORDS["cu1"])
-        pages = [hsm.list_keys(user, None, {}, first, 2) for first in (0, 2)]
+        user = hsm.users.login("cu1", PASSWORDS["cu1"])
+        pages = [hsm.keys.describe(user, None, {}, first, 2) for first in (0, 2)]
         assert [([key.record.handle for key in page], count) for page, count in pages] == [
             ([made[0]], 4), (made[2:], 4),
         ]  # fmt: skip
-        assert hsm.list_keys(user, None, {}, 1, 1) == ([], 4)
+        assert hsm.keys.describe(user, None, {}, 1, 1) == ([], 4)
         for handle, wanted in ((None, {"LABEL": "1"}), (made[1], {})):
             with pytest.raises(StoreDamaged):
-                hsm.list_keys(user, handle, wanted, 0, 1)
+                hsm.keys.describe(user, handle, wanted, 0, 1)
 
 
 def test_keys_are_found_by_what_follows_from_them(site: Site) -> None:
     hsm, user = site.hsm, site.user
     keys = one_of_each(hsm, user)
     for key in keys.values():
-        ((described,), _) = hsm.list_keys(user, key.handle, {}, 0, 0)
-        page, count = hsm.list_keys(user, None, described.values(), 0, 0)
+        ((described,), _) = hsm.keys.describe(user, key.handle, {}, 0, 0)
+        page, count = hsm.keys.describe(user, None, described.values(), 0, 0)
         assert key.handle in {found.record.handle for found in page}
         assert count == len(page)
-        assert hsm.list_keys(user, key.handle, {"KEY_LENGTH": 1}, 0, 0) == ([], 0)
-        assert hsm.list_keys(user, key.handle, {"LABEL": "another"}, 0, 0) == ([], 0)
-    extractable, _ = hsm.list_keys(user, None, {"EXTRACTABLE": True}, 0, 0)
+        assert hsm.keys.describe(user, key.handle, {"KEY_LENGTH": 1}, 0, 0) == ([], 0)
+        assert hsm.keys.describe(user, key.handle, {"LABEL": "another"}, 0, 0) == ([], 0)
+    extractable, _ = hsm.keys.describe(user, None, {"EXTRACTABLE": True}, 0, 0)
     assert {key.handle for key in keys.values()} <= {found.record.handle for found in extractable}
     for key in keys.values():
-        hsm.destroy_key(user, key.handle)
-    assert hsm.list_keys(user, 1, {}, 0, 0) == ([], 0)
+        hsm.keys.destroy(user, key.handle)
+    assert hsm.keys.describe(user, 1, {}, 0, 0) == ([], 0)
 
 
 @pytest.mark.parametrize("wanted", [{"CHECK_VALUE": "66e94b"}, {"KEY_LENGTH": True}, {"MODULUS": 3}, {"OWNER": "cu1"}])
 def test_filters_that_are_refused(site: Site, wanted: dict[str, object]) -> None:
     with pytest.raises(AttributeInvalid):
-        site.hsm.list_keys(site.user, None, wanted, 0, 0)
+        site.hsm.keys.describe(site.user, None, wanted, 0, 0)
 
 
 def test_each_user_is_told_what_concerns_them(site: Site) -> None:
     hsm = site.hsm
-    hsm.create_user(site.admin, "third", "crypto-user", b"third-pass-003")
+    hsm.users.create(site.admin, "third", "crypto-user", b"third-pass-003")
     sharing = Sharing(("third", "cu2"))
-    key = hsm.generate_key(site.user, "AES_KEY_GEN", {"TOKEN": True, "LABEL": "told"}, sharing).handle
+    key = hsm.keys.generate(site.user, "AES_KEY_GEN", {"TOKEN": True, "LABEL": "told"}, sharing).handle
     told = {}
     for name, session in (("owner", site.user), ("other", site.other), ("admin", site.admin)):
-        ((told[name],), count) = hsm.list_keys(session, None, {"LABEL": "told"}, 0, 10)
+        ((told[name],), count) = hsm.keys.describe(session, None, {"LABEL": "told"}, 0, 10)
         assert count == 1
     assert (told["owner"].owner, told["owner"].sharing.users) == ("cu1", ("cu2", "third"))
     assert (told["other"].owner, told["other"].sharing.users) == ("cu1", ("cu2",))
     assert told["admin"].values() == {"LABEL": "told"}
     assert (told["admin"].owner, told["admin"].sharing.users) == (None, ())
     with pytest.raises(PermissionDenied):
-        hsm.list_keys(site.admin, None, {"CHECK_VALUE": bytes(3)}, 0, 0)
-    hsm.destroy_key(site.user, key)
-    hsm.delete_user(site.admin, "third", "crypto-user")
+        hsm.keys.describe(site.admin, None, {"CHECK_VALUE": bytes(3)}, 0, 0)
+    hsm.keys.destroy(site.user, key)
+    hsm.users.delete(site.admin, "third", "crypto-user")

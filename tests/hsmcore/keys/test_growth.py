@@ -53,7 +53,7 @@ def home(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     made = make_site(tmp_path / "hsm")
     with made.hsm as hsm:
         for number in range(request.param):
-            hsm.generate_key(made.user, "AES_KEY_GEN", {"TOKEN": True, "LABEL": f"label {number}", "ID": b"id"})
+            hsm.keys.generate(made.user, "AES_KEY_GEN", {"TOKEN": True, "LABEL": f"label {number}", "ID": b"id"})
     return tmp_path / "hsm"
 
 
@@ -65,7 +65,7 @@ def test_opening_reads_no_key(home: Path) -> None:
         "the last entry, the anchor's"
     )
     with counted() as statements, Hsm.open(home) as hsm:
-        hsm.login("cu1", PASSWORDS["cu1"])
+        hsm.users.login("cu1", PASSWORDS["cu1"])
         opening = len(statements)
         hsm.status()
         assert len(statements) == opening + 1
@@ -73,27 +73,27 @@ def test_opening_reads_no_key(home: Path) -> None:
 
 def test_a_key_is_read_once_and_alone(home: Path) -> None:
     with Hsm.open(home) as hsm:
-        session = hsm.login("cu1", PASSWORDS["cu1"])
+        session = hsm.users.login("cu1", PASSWORDS["cu1"])
         with counted() as statements:
-            (found,) = hsm.find_keys(session, {"LABEL": "label 0"})
+            (found,) = hsm.keys.find(session, {"LABEL": "label 0"})
         assert len([statement for statement in statements if "FROM keys" in statement]) == 1
         with counted() as statements:
-            hsm.encrypt(session, found.handle, "AES_GCM", None, b"text")
+            hsm.crypto.encrypt(session, found.handle, "AES_GCM", None, b"text")
         assert len([statement for statement in statements if "FROM keys" in statement]) == 1
         with counted() as statements:
             for _ in range(10):
-                hsm.encrypt(session, found.handle, "AES_GCM", None, b"text")
-            hsm.get_key(session, found.handle)
+                hsm.crypto.encrypt(session, found.handle, "AES_GCM", None, b"text")
+            hsm.keys.get(session, found.handle)
         assert statements == []
 
 
 def test_finding_uses_indexes(home: Path) -> None:
     with Hsm.open(home) as hsm:
-        session = hsm.login("cu1", PASSWORDS["cu1"])
+        session = hsm.users.login("cu1", PASSWORDS["cu1"])
         with counted() as statements:
-            hsm.find_keys(session, {"LABEL": "label 0"})
-            hsm.find_pair(session, b"no such key")
-            hsm.find_keys(session, {}, 1)
+            hsm.keys.find(session, {"LABEL": "label 0"})
+            hsm.keys.find_pair(session, b"no such key")
+            hsm.keys.find(session, {}, 1)
     with closing(sqlite3.connect(home / "hsm.db")) as connection:
         plans = [
             str(connection.execute(f"EXPLAIN QUERY PLAN {statement}", ("x",) * statement.count("?")).fetchall())
@@ -115,10 +115,10 @@ _LABEL = {"LABEL": "label 0"}
 def test_a_page_of_keys_reads_the_page(home: Path, wanted: dict[str, object]) -> None:
     """The database counts; of the keys only those of the page are read, at once."""
     with Hsm.open(home) as hsm:
-        session = hsm.login("cu1", PASSWORDS["cu1"])
-        expected = hsm.find_keys(session, _LABEL if wanted is _LABEL else {})
+        session = hsm.users.login("cu1", PASSWORDS["cu1"])
+        expected = hsm.keys.find(session, _LABEL if wanted is _LABEL else {})
         with counted() as statements:
-            page, count = hsm.list_keys(session, None, wanted, 0, 3)
+            page, count = hsm.keys.describe(session, None, wanted, 0, 3)
     assert ([key.record for key in page], count) == (expected[:3], len(expected))
     assert ["material" in statement for statement in statements] == [False, True]
     rows = _repeated(home, statements)
@@ -132,10 +132,10 @@ def _repeated(home: Path, statements: list[Statement]) -> list[list[object]]:
 
 def test_counting_reads_an_index(home: Path) -> None:
     with Hsm.open(home) as hsm:
-        session = hsm.login("cu1", PASSWORDS["cu1"])
+        session = hsm.users.login("cu1", PASSWORDS["cu1"])
         with counted() as statements:
             for wanted in ({}, {"OBJECT_CLASS": "SECRET_KEY"}, {"KEY_TYPE": "AES"}):
-                hsm.list_keys(session, None, wanted, 0, 1)
+                hsm.keys.describe(session, None, wanted, 0, 1)
     counts = [Statement(f"EXPLAIN QUERY PLAN {text}", text.parameters) for text in statements if "count(" in text]
     assert len(counts) == 3
     for plan in map(str, _repeated(home, counts)):
@@ -147,21 +147,21 @@ def test_what_is_kept_in_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(token_keys, "CACHED", 3)
     made = make_site(tmp_path / "hsm")
     with made.hsm as hsm:
-        keys = [hsm.generate_key(made.user, "AES_KEY_GEN", {"TOKEN": True}).handle for _ in range(10)]
+        keys = [hsm.keys.generate(made.user, "AES_KEY_GEN", {"TOKEN": True}).handle for _ in range(10)]
         with counted() as statements:
             for handle in keys:
-                assert hsm.get_key(made.user, handle).handle == handle
+                assert hsm.keys.get(made.user, handle).handle == handle
         assert len(statements) == len(keys)
-        sealed, parameters = hsm.encrypt(made.user, keys[0], "AES_GCM", None, b"text")
-        hsm.set_attributes(made.user, keys[0], {"ENCRYPT": False})
+        sealed, parameters = hsm.crypto.encrypt(made.user, keys[0], "AES_GCM", None, b"text")
+        hsm.keys.set_attributes(made.user, keys[0], {"ENCRYPT": False})
         for handle in keys[1:]:
-            hsm.get_key(made.user, handle)
-        assert hsm.decrypt(made.user, keys[0], "AES_GCM", parameters, sealed) == b"text"
+            hsm.keys.get(made.user, handle)
+        assert hsm.crypto.decrypt(made.user, keys[0], "AES_GCM", parameters, sealed) == b"text"
         with pytest.raises(KeyFunctionNotPermitted):
-            hsm.encrypt(made.user, keys[0], "AES_GCM", None, b"text")
-        hsm.destroy_key(made.user, keys[0])
+            hsm.crypto.encrypt(made.user, keys[0], "AES_GCM", None, b"text")
+        hsm.keys.destroy(made.user, keys[0])
         with pytest.raises(KeyNotFound):
-            hsm.decrypt(made.user, keys[0], "AES_GCM", parameters, sealed)
+            hsm.crypto.decrypt(made.user, keys[0], "AES_GCM", parameters, sealed)
 
 
 @pytest.mark.parametrize("column", ["label", "object_class", "key_type", "key_id"])
@@ -170,15 +170,15 @@ def test_a_column_that_was_edited_does_not_open(home: Path, column: str) -> None
         (handle,) = connection.execute("SELECT handle FROM keys WHERE label = 'label 0'").fetchone()
         connection.execute(f"UPDATE keys SET {column} = 'PUBLIC_KEY' WHERE handle = ?", (handle,))
     with Hsm.open(home) as hsm:
-        session = hsm.login("cu1", PASSWORDS["cu1"])
+        session = hsm.users.login("cu1", PASSWORDS["cu1"])
         with pytest.raises(StoreDamaged):
-            hsm.encrypt(session, handle, "AES_GCM", None, b"text")
-        assert handle not in {record.handle for record in hsm.find_keys(session, {})}
+            hsm.crypto.encrypt(session, handle, "AES_GCM", None, b"text")
+        assert handle not in {record.handle for record in hsm.keys.find(session, {})}
 
 
 def test_a_database_of_the_first_schema_is_brought_up_to_date(home: Path) -> None:
     make_first(home)
     with Hsm.open(home) as hsm:
-        session = hsm.login("cu1", PASSWORDS["cu1"])
-        (found,) = hsm.find_keys(session, {"LABEL": "label 0"})
-        assert hsm.encrypt(session, found.handle, "AES_GCM", None, b"text")
+        session = hsm.users.login("cu1", PASSWORDS["cu1"])
+        (found,) = hsm.keys.find(session, {"LABEL": "label 0"})
+        assert hsm.crypto.encrypt(session, found.handle, "AES_GCM", None, b"text")

@@ -28,17 +28,17 @@ _SECRET_CASES = [(kind, size) for kind, sizes in SECRET_SIZES.items() for size i
 
 def _refused(site: Site, kind: type[HsmError], call: Callable[[], object]) -> None:
     """Check that the call fails with this error and makes no key."""
-    before = site.hsm.find_keys(site.user, {})
+    before = site.hsm.keys.find(site.user, {})
     with pytest.raises(kind):
         call()
-    assert site.hsm.find_keys(site.user, {}) == before
+    assert site.hsm.keys.find(site.user, {}) == before
 
 
 @pytest.mark.parametrize(("kind", "size"), _SECRET_CASES)
 def test_secret_keys_are_generated(open_site: Site, kind: str, size: int) -> None:
     hsm, user = open_site.hsm, open_site.user
-    keys = [hsm.generate_key(user, f"{kind}_KEY_GEN", {"SIZE": size}) for _ in range(2)]
-    values = [hsm.clear_value(user, key.handle) for key in keys]
+    keys = [hsm.keys.generate(user, f"{kind}_KEY_GEN", {"SIZE": size}) for _ in range(2)]
+    values = [hsm.keys.clear_value(user, key.handle) for key in keys]
     assert [len(value or b"") * 8 for value in values] == [size, size]
     assert size == 8 or values[0] != values[1]
     for key in keys:
@@ -58,12 +58,12 @@ def test_secret_keys_are_generated(open_site: Site, kind: str, size: int) -> Non
     + [("GENERIC_SECRET", size) for size in (0, -8, 7, 12, 6408, 2**62)],
 )
 def test_secret_sizes_out_of_range(site: Site, kind: str, size: int) -> None:
-    _refused(site, KeySizeInvalid, lambda: site.hsm.generate_key(site.user, f"{kind}_KEY_GEN", {"SIZE": size}))
+    _refused(site, KeySizeInvalid, lambda: site.hsm.keys.generate(site.user, f"{kind}_KEY_GEN", {"SIZE": size}))
 
 
 @pytest.mark.parametrize("bits", [2048, 2304, 3072])
 def test_rsa_pairs(site: Site, bits: int) -> None:
-    public, private = site.hsm.generate_key_pair(site.user, "RSA_KEY_PAIR_GEN", {"MODULUS_BITS": bits}, {})
+    public, private = site.hsm.keys.generate_pair(site.user, "RSA_KEY_PAIR_GEN", {"MODULUS_BITS": bits}, {})
     key = load_der_public_key(public.public_key_info or b"")
     assert isinstance(key, rsa.RSAPublicKey)
     assert (key.key_size, key.public_numbers().e) == (bits, 65537)
@@ -75,7 +75,7 @@ def test_rsa_pairs(site: Site, bits: int) -> None:
 
 @pytest.mark.parametrize("curve", CURVES)
 def test_ec_pairs(site: Site, curve: str) -> None:
-    public, private = site.hsm.generate_key_pair(site.user, "EC_KEY_PAIR_GEN", {"EC_PARAMS": CURVES[curve]}, {})
+    public, private = site.hsm.keys.generate_pair(site.user, "EC_KEY_PAIR_GEN", {"EC_PARAMS": CURVES[curve]}, {})
     key = load_der_public_key(private.public_key_info or b"")
     assert isinstance(key, ec.EllipticCurvePublicKey)
     assert isinstance(key.curve, CURVE_TYPES[curve])
@@ -93,12 +93,12 @@ def test_ec_pairs(site: Site, curve: str) -> None:
     + [(name, {}, MechanismInvalid) for name in ("AES_KEY_GEN", "AES_GCM", "SHA256", "", "rsa_key_pair_gen")],
 )
 def test_pairs_that_are_refused(site: Site, mechanism: str, public: dict[str, object], kind: type[HsmError]) -> None:
-    _refused(site, kind, lambda: site.hsm.generate_key_pair(site.user, mechanism, public, {}))
+    _refused(site, kind, lambda: site.hsm.keys.generate_pair(site.user, mechanism, public, {}))
 
 
 @pytest.mark.parametrize("mechanism", ["RSA_KEY_PAIR_GEN", "AES_CBC", "SHA1", "", "AES"])
 def test_not_a_generator_of_secret_keys(site: Site, mechanism: str) -> None:
-    _refused(site, MechanismInvalid, lambda: site.hsm.generate_key(site.user, mechanism, {}))
+    _refused(site, MechanismInvalid, lambda: site.hsm.keys.generate(site.user, mechanism, {}))
 
 
 def test_a_bad_half_makes_no_pair(site: Site) -> None:
@@ -106,7 +106,7 @@ def test_a_bad_half_makes_no_pair(site: Site) -> None:
     for public, private in ((bad, {}), ({}, bad), ({}, {"SIGN": "yes"})):
         _refused(
             site, AttributeInvalid,
-            lambda halves=(public, private): site.hsm.generate_key_pair(site.user, "EC_KEY_PAIR_GEN", *halves),
+            lambda halves=(public, private): site.hsm.keys.generate_pair(site.user, "EC_KEY_PAIR_GEN", *halves),
         )  # fmt: skip
 
 
@@ -115,7 +115,7 @@ def test_secret_keys_are_imported(open_site: Site, kind: str, size: int) -> None
     material = bytes(range(256)) * 14
     key = take_secret(open_site.hsm, open_site.user, kind, material[: size // 8])
     assert (key.attributes["SIZE"], key.attributes["LOCAL"]) == (size, False)
-    assert open_site.hsm.clear_value(open_site.user, key.handle) == material[: size // 8]
+    assert open_site.hsm.keys.clear_value(open_site.user, key.handle) == material[: size // 8]
 
 
 @pytest.mark.parametrize(
@@ -126,8 +126,8 @@ def test_secret_keys_are_imported(open_site: Site, kind: str, size: int) -> None
 def test_pairs_are_imported(open_site: Site, key: Callable[[], rsa.RSAPrivateKey]) -> None:
     public, private = take_pair(open_site.hsm, open_site.user, key())
     assert public.public_key_info == private.public_key_info == public_info(key())
-    assert open_site.hsm.clear_value(open_site.user, private.handle) == pkcs8(key())
-    assert open_site.hsm.clear_value(open_site.user, public.handle) == public_info(key())
+    assert open_site.hsm.keys.clear_value(open_site.user, private.handle) == pkcs8(key())
+    assert open_site.hsm.keys.clear_value(open_site.user, public.handle) == public_info(key())
     assert not private.attributes["LOCAL"]
 
 
@@ -163,8 +163,8 @@ def _foreign_forms() -> list[tuple[str, str, bytes, type[HsmError]]]:
 def test_imports_that_are_refused(site: Site) -> None:
     for key_class, key_type, material, kind in _foreign_forms():
         attributes = {"OBJECT_CLASS": key_class, "KEY_TYPE": key_type}
-        _refused(site, kind, lambda given=(attributes, material): site.hsm.import_key(site.user, *given))
-    _refused(site, AttributeInvalid, lambda: site.hsm.import_key(site.user, {}, bytes(16)))
+        _refused(site, kind, lambda given=(attributes, material): site.hsm.keys.import_(site.user, *given))
+    _refused(site, AttributeInvalid, lambda: site.hsm.keys.import_(site.user, {}, bytes(16)))
 
 
 def test_every_flipped_byte_of_a_private_key_is_refused_or_another_key(site: Site) -> None:
@@ -173,10 +173,10 @@ def test_every_flipped_byte_of_a_private_key_is_refused_or_another_key(site: Sit
     for place in range(len(whole)):
         broken = bytes([*whole[:place], whole[place] ^ 0x55, *whole[place + 1 :]])
         try:
-            key = site.hsm.import_key(site.user, attributes, broken)
+            key = site.hsm.keys.import_(site.user, attributes, broken)
         except (KeyMaterialInvalid, KeySizeInvalid):
             continue
         digest = bytes(range(32))
-        signature = site.hsm.sign(site.user, key.handle, "ECDSA_SHA256", None, digest)
+        signature = site.hsm.crypto.sign(site.user, key.handle, "ECDSA_SHA256", None, digest)
         info = key.public_key_info or b""
-        assert site.hsm.verify(site.user, info, "ECDSA_SHA256", None, digest, signature)
+        assert site.hsm.crypto.verify(site.user, info, "ECDSA_SHA256", None, digest, signature)

@@ -27,36 +27,36 @@ OTHER = Sharing(("cu2",))
 
 
 def _aes(site: Site, sharing: Sharing = OTHER, **attributes: object) -> KeyRecord:
-    return site.hsm.generate_key(site.user, "AES_KEY_GEN", {"TOKEN": True} | attributes, sharing)
+    return site.hsm.keys.generate(site.user, "AES_KEY_GEN", {"TOKEN": True} | attributes, sharing)
 
 
 @pytest.mark.parametrize("token", [True, False])
 def test_a_shared_key_is_used_and_nothing_else(site: Site, token: bool) -> None:
     hsm, other = site.hsm, site.other
     key = _aes(site, TOKEN=token, LABEL="shared").handle
-    sealed, parameters = hsm.encrypt(other, key, "AES_GCM", None, b"data")
-    assert hsm.decrypt(site.user, key, "AES_GCM", parameters, sealed) == b"data"
-    assert [found.handle for found in hsm.find_keys(other, {"LABEL": "shared"})] == [key]
+    sealed, parameters = hsm.crypto.encrypt(other, key, "AES_GCM", None, b"data")
+    assert hsm.crypto.decrypt(site.user, key, "AES_GCM", parameters, sealed) == b"data"
+    assert [found.handle for found in hsm.keys.find(other, {"LABEL": "shared"})] == [key]
     for call in (
-        lambda: hsm.set_attributes(other, key, {"LABEL": "mine"}),
-        lambda: hsm.destroy_key(other, key),
-        lambda: hsm.share_key(other, key, "cu2"),
-        lambda: hsm.unshare_key(other, key, "cu2"),
-        lambda: hsm.share_key(site.admin, key, "cu2"),
+        lambda: hsm.keys.set_attributes(other, key, {"LABEL": "mine"}),
+        lambda: hsm.keys.destroy(other, key),
+        lambda: hsm.keys.share(other, key, "cu2"),
+        lambda: hsm.keys.unshare(other, key, "cu2"),
+        lambda: hsm.keys.share(site.admin, key, "cu2"),
     ):
         with pytest.raises(PermissionDenied):
             call()
-    assert hsm.clear_value(other, key) is None
-    hsm.destroy_key(site.user, key)
+    assert hsm.keys.clear_value(other, key) is None
+    hsm.keys.destroy(site.user, key)
     with pytest.raises(KeyNotFound):
-        hsm.encrypt(other, key, "AES_GCM", None, b"data")
+        hsm.crypto.encrypt(other, key, "AES_GCM", None, b"data")
 
 
 def test_extraction_stays_the_owners(open_site: Site) -> None:
     hsm = open_site.hsm
     key = _aes(open_site).handle
-    assert hsm.clear_value(open_site.user, key) is not None
-    assert hsm.clear_value(open_site.other, key) is None
+    assert hsm.keys.clear_value(open_site.user, key) is not None
+    assert hsm.keys.clear_value(open_site.other, key) is None
 
 
 def test_sharing_counts_at_once_and_ends_at_once(site: Site) -> None:
@@ -64,44 +64,44 @@ def test_sharing_counts_at_once_and_ends_at_once(site: Site) -> None:
     key = _aes(site, Sharing()).handle
     for _ in range(2):
         with pytest.raises(KeyNotFound):
-            hsm.encrypt(other, key, "AES_CBC_PAD", None, b"data")
-        hsm.share_key(site.user, key, "CU2")
-        hsm.encrypt(other, key, "AES_CBC_PAD", None, b"data")
-        operation, _ = hsm.begin(other, "encrypt", key, "AES_CBC_PAD", None)
-        hsm.unshare_key(site.user, key, "cu2")
+            hsm.crypto.encrypt(other, key, "AES_CBC_PAD", None, b"data")
+        hsm.keys.share(site.user, key, "CU2")
+        hsm.crypto.encrypt(other, key, "AES_CBC_PAD", None, b"data")
+        operation, _ = hsm.crypto.begin(other, "encrypt", key, "AES_CBC_PAD", None)
+        hsm.keys.unshare(site.user, key, "cu2")
         with pytest.raises(OperationNotFound):
-            hsm.update(other, operation, b"data")
-    hsm.destroy_key(site.user, key)
+            hsm.crypto.update(other, operation, b"data")
+    hsm.keys.destroy(site.user, key)
 
 
 def test_a_shared_session_key_ends_with_its_session(site: Site) -> None:
     hsm = site.hsm
-    session = hsm.login("cu1", PASSWORDS["cu1"])
-    key = hsm.generate_key(session, "AES_KEY_GEN", {}, OTHER).handle
-    hsm.encrypt(site.other, key, "AES_GCM", None, b"")
+    session = hsm.users.login("cu1", PASSWORDS["cu1"])
+    key = hsm.keys.generate(session, "AES_KEY_GEN", {}, OTHER).handle
+    hsm.crypto.encrypt(site.other, key, "AES_GCM", None, b"")
     with pytest.raises(KeyNotFound):
-        hsm.encrypt(site.user, key, "AES_GCM", None, b"")
-    hsm.logout(session)
+        hsm.crypto.encrypt(site.user, key, "AES_GCM", None, b"")
+    hsm.users.logout(session)
     with pytest.raises(KeyNotFound):
-        hsm.encrypt(site.other, key, "AES_GCM", None, b"")
+        hsm.crypto.encrypt(site.other, key, "AES_GCM", None, b"")
 
 
 def test_of_a_pair_the_private_half_is_shared(site: Site) -> None:
     hsm = site.hsm
-    public, private = hsm.generate_key_pair(site.user, "EC_KEY_PAIR_GEN", {"TOKEN": True}, {"TOKEN": True}, OTHER)
-    signature = hsm.sign(site.other, private.handle, "ECDSA_SHA256", None, bytes(32))
-    assert hsm.verify(site.other, public.handle, "ECDSA_SHA256", None, bytes(32), signature)
+    public, private = hsm.keys.generate_pair(site.user, "EC_KEY_PAIR_GEN", {"TOKEN": True}, {"TOKEN": True}, OTHER)
+    signature = hsm.crypto.sign(site.other, private.handle, "ECDSA_SHA256", None, bytes(32))
+    assert hsm.crypto.verify(site.other, public.handle, "ECDSA_SHA256", None, bytes(32), signature)
     for half, users in ((public, ()), (private, ("cu2",))):
-        ((described,), _) = hsm.list_keys(site.user, half.handle, {}, 0, 0)
+        ((described,), _) = hsm.keys.describe(site.user, half.handle, {}, 0, 0)
         assert described.sharing.users == users
-    for call in (hsm.share_key, hsm.unshare_key):
+    for call in (hsm.keys.share, hsm.keys.unshare):
         with pytest.raises(SharingInvalid):
             call(site.user, public.handle, "cu2")
     wishes = {"OBJECT_CLASS": "PUBLIC_KEY", "KEY_TYPE": "EC"}
     with pytest.raises(SharingInvalid):
-        hsm.import_key(site.user, wishes, public_info(ec_key()), OTHER)
+        hsm.keys.import_(site.user, wishes, public_info(ec_key()), OTHER)
     for half in (public, private):
-        hsm.destroy_key(site.user, half.handle)
+        hsm.keys.destroy(site.user, half.handle)
 
 
 @pytest.mark.parametrize(
@@ -117,47 +117,47 @@ def test_of_a_pair_the_private_half_is_shared(site: Site) -> None:
 def test_sharing_that_is_refused(site: Site, name: str, error: type[HsmError]) -> None:
     hsm = site.hsm
     key = _aes(site).handle
-    before = hsm.list_keys(site.user, None, {}, 0, 0)
+    before = hsm.keys.describe(site.user, None, {}, 0, 0)
     with pytest.raises(error):
         _aes(site, Sharing(("cu2", name)))
     with pytest.raises(error):
-        hsm.share_key(site.user, key, name)
+        hsm.keys.share(site.user, key, name)
     if name != "CU2":
         with pytest.raises(error):
-            hsm.unshare_key(site.user, key, name)
-    assert hsm.list_keys(site.user, None, {}, 0, 0) == before
-    hsm.destroy_key(site.user, key)
+            hsm.keys.unshare(site.user, key, name)
+    assert hsm.keys.describe(site.user, None, {}, 0, 0) == before
+    hsm.keys.destroy(site.user, key)
 
 
 def test_sharing_survives_reopening_and_changes_of_attributes(tmp_path: Path) -> None:
     made = make_site(tmp_path / "hsm")
     with made.hsm as hsm:
         key = _aes(made).handle
-        hsm.set_attributes(made.user, key, {"LABEL": "renamed"})
+        hsm.keys.set_attributes(made.user, key, {"LABEL": "renamed"})
         raised = _aes(made, TOKEN=False).handle
-        hsm.set_attributes(made.user, raised, {"TOKEN": True})
+        hsm.keys.set_attributes(made.user, raised, {"TOKEN": True})
     with Hsm.open(tmp_path / "hsm") as hsm:
-        other = hsm.login("cu2", PASSWORDS["cu2"])
+        other = hsm.users.login("cu2", PASSWORDS["cu2"])
         for handle in (key, raised):
-            hsm.encrypt(other, handle, "AES_GCM", None, b"")
+            hsm.crypto.encrypt(other, handle, "AES_GCM", None, b"")
 
 
 def test_a_later_user_of_the_same_name_gets_nothing(tmp_path: Path) -> None:
     made = make_site(tmp_path / "hsm")
     with made.hsm as hsm:
         keys = [_aes(made, TOKEN=token).handle for token in (True, False)]
-        hsm.logout(made.other)
-        hsm.delete_user(made.admin, "cu2", "crypto-user")
-        hsm.create_user(made.admin, "cu2", "crypto-user", PASSWORDS["cu2"])
-        later = hsm.login("cu2", PASSWORDS["cu2"])
+        hsm.users.logout(made.other)
+        hsm.users.delete(made.admin, "cu2", "crypto-user")
+        hsm.users.create(made.admin, "cu2", "crypto-user", PASSWORDS["cu2"])
+        later = hsm.users.login("cu2", PASSWORDS["cu2"])
         for key in keys:
             with pytest.raises(KeyNotFound):
-                hsm.encrypt(later, key, "AES_GCM", None, b"")
+                hsm.crypto.encrypt(later, key, "AES_GCM", None, b"")
     with closing(sqlite3.connect(tmp_path / "hsm" / "hsm.db")) as connection:
         assert connection.execute("SELECT DISTINCT sharing FROM keys").fetchall() == [("",)]
         assert connection.execute("SELECT * FROM shares").fetchall() == []
     with Hsm.open(tmp_path / "hsm") as hsm, pytest.raises(KeyNotFound):
-        hsm.encrypt(hsm.login("cu2", PASSWORDS["cu2"]), keys[0], "AES_GCM", None, b"")
+        hsm.crypto.encrypt(hsm.users.login("cu2", PASSWORDS["cu2"]), keys[0], "AES_GCM", None, b"")
 
 
 def test_an_edited_table_of_shares_gives_nothing(tmp_path: Path) -> None:
@@ -167,42 +167,42 @@ def test_an_edited_table_of_shares_gives_nothing(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "hsm" / "hsm.db")) as connection, connection:
         connection.execute("INSERT INTO shares VALUES (?, 'cu2')", (key,))
     with Hsm.open(tmp_path / "hsm") as hsm:
-        other = hsm.login("cu2", PASSWORDS["cu2"])
-        assert hsm.find_keys(other, {"LABEL": "not shared"}) == []
+        other = hsm.users.login("cu2", PASSWORDS["cu2"])
+        assert hsm.keys.find(other, {"LABEL": "not shared"}) == []
         with pytest.raises(KeyNotFound):
-            hsm.encrypt(other, key, "AES_GCM", None, b"")
+            hsm.crypto.encrypt(other, key, "AES_GCM", None, b"")
 
 
 def test_the_first_schema_opens_with_its_keys(tmp_path: Path) -> None:
     with make_site(tmp_path / "hsm").hsm as hsm:
-        user = hsm.login("cu1", PASSWORDS["cu1"])
+        user = hsm.users.login("cu1", PASSWORDS["cu1"])
         keys = one_of_each(hsm, user, TOKEN=True)
     make_first(tmp_path / "hsm")
     with Hsm.open(tmp_path / "hsm") as hsm:
         assert len(hsm.info()["serial-number"]) == 16
-        user = hsm.login("cu1", PASSWORDS["cu1"])
-        assert hsm.find_keys(user, {}) == list(keys.values())
+        user = hsm.users.login("cu1", PASSWORDS["cu1"])
+        assert hsm.keys.find(user, {}) == list(keys.values())
         for key in keys.values():
             if key.attributes["OBJECT_CLASS"] != "PUBLIC_KEY":
-                hsm.share_key(user, key.handle, "cu2")
+                hsm.keys.share(user, key.handle, "cu2")
     with Hsm.open(tmp_path / "hsm") as hsm:
-        assert len(hsm.find_keys(hsm.login("cu2", PASSWORDS["cu2"]), {})) == len(keys)
-        assert hsm.login("admin", ADMIN_PASSWORD, "admin").alive
+        assert len(hsm.keys.find(hsm.users.login("cu2", PASSWORDS["cu2"]), {})) == len(keys)
+        assert hsm.users.login("admin", ADMIN_PASSWORD, "admin").alive
 
 
 def test_a_key_keeps_as_many_users_as_it_takes_approvals(tmp_path: Path) -> None:
     made = make_site(tmp_path / "hsm")
     with made.hsm as hsm:
         key = _aes(made).handle
-        hsm.set_key_quorum(made.user, key, 0, 2)
+        hsm.keys.set_quorum(made.user, key, 0, 2)
         with pytest.raises(SharingInvalid):
-            hsm.unshare_key(made.user, key, "cu2")
-        hsm.logout(made.other)
+            hsm.keys.unshare(made.user, key, "cu2")
+        hsm.users.logout(made.other)
         with pytest.raises(SharingInvalid):
-            hsm.delete_user(made.admin, "cu2", "crypto-user")
-        ((described,), _) = hsm.list_keys(made.user, key, {}, 0, 0)
+            hsm.users.delete(made.admin, "cu2", "crypto-user")
+        ((described,), _) = hsm.keys.describe(made.user, key, {}, 0, 0)
         assert described.sharing.users == ("cu2",)
-        other = hsm.login("cu2", PASSWORDS["cu2"])
+        other = hsm.users.login("cu2", PASSWORDS["cu2"])
         for session in (made.user, other):
             with pytest.raises(KeyQuorumFailed):
-                hsm.encrypt(session, key, "AES_GCM", None, b"")
+                hsm.crypto.encrypt(session, key, "AES_GCM", None, b"")

@@ -59,20 +59,20 @@ class Site:
     signers: dict[str, Signer]
 
     def login(self, name: str, password: bytes = PASSWORD) -> Session:
-        return self.hsm.login(name, password, "crypto-user" if name == "cu1" else "admin")
+        return self.hsm.users.login(name, password, "crypto-user" if name == "cu1" else "admin")
 
     def names(self) -> set[str]:
-        return {user.username for user in self.hsm.list_users()}
+        return {user.username for user in self.hsm.users.all()}
 
     def raised(self, session: Session, value: int = 2) -> None:
         """Raise the values of quorum and user, in that order."""
-        self.hsm.set_quorum_value(session, "quorum", value)
+        self.hsm.quorum.set_value(session, "quorum", value)
         self.present(session, "quorum", *APPROVERS[:value])
-        self.hsm.set_quorum_value(session, "user", value)
+        self.hsm.quorum.set_value(session, "user", value)
 
     def file(self, session: Session, service: str, *approvers: str) -> bytes:
         """Return the file of a new token, signed by these approvers."""
-        return self.signed(self.hsm.quorum_token(session, service), *approvers)
+        return self.signed(self.hsm.quorum.request(session, service), *approvers)
 
     def signed(self, file: bytes, *approvers: str) -> bytes:
         for name in approvers:
@@ -80,11 +80,11 @@ class Site:
         return file
 
     def present(self, session: Session, service: str, *approvers: str) -> tuple[int, int]:
-        return self.hsm.approve(session, self.file(session, service, *approvers))
+        return self.hsm.quorum.approve(session, self.file(session, service, *approvers))
 
 
 def _register(hsm: Hsm, session: Session, signer: Signer) -> None:
-    hsm.register_quorum(session, signer.public, signer.signed(hsm.quorum_token(session, "registration")))
+    hsm.quorum.register(session, signer.public, signer.signed(hsm.quorum.request(session, "registration")))
 
 
 @pytest.fixture(scope="module")
@@ -98,12 +98,12 @@ def template(tmp_path_factory: pytest.TempPathFactory, signers: dict[str, Signer
     """A closed HSM whose values are all 1."""
     home = tmp_path_factory.mktemp("quorum") / "hsm"
     with Hsm.initialize(home, admin_password=PASSWORD) as hsm:
-        admin = hsm.login("admin", PASSWORD, "admin")
+        admin = hsm.users.login("admin", PASSWORD, "admin")
         for name in ("ad2", "ad3", "ad4"):
-            hsm.create_user(admin, name, "admin", PASSWORD)
-        hsm.create_user(admin, "cu1", "crypto-user", PASSWORD)
+            hsm.users.create(admin, name, "admin", PASSWORD)
+        hsm.users.create(admin, "cu1", "crypto-user", PASSWORD)
         for name in APPROVERS:
-            _register(hsm, hsm.login(name, PASSWORD, "admin"), signers[name])
+            _register(hsm, hsm.users.login(name, PASSWORD, "admin"), signers[name])
     return home
 
 
@@ -123,47 +123,47 @@ def admin(site: Site) -> Session:
 
 
 def test_the_first_set_up(site: Site) -> None:
-    assert site.hsm.quorum_values() == {"user": 1, "quorum": 1, "cluster": 1}
-    assert site.hsm.quorum_timeouts() == {"generated": 600, "approved": 600}
+    assert site.hsm.quorum.values() == {"user": 1, "quorum": 1, "cluster": 1}
+    assert site.hsm.quorum.timeouts() == {"generated": 600, "approved": 600}
     session = site.login("admin")
-    site.hsm.set_quorum_value(session, "quorum", 2)
+    site.hsm.quorum.set_value(session, "quorum", 2)
     with pytest.raises(ApprovalRequired):
-        site.hsm.set_quorum_value(session, "user", 2)
+        site.hsm.quorum.set_value(session, "user", 2)
     assert site.present(session, "quorum", "admin", "ad2") == (2, 2)
-    site.hsm.set_quorum_value(session, "user", 2)
-    assert site.hsm.quorum_values() == {"user": 2, "quorum": 2, "cluster": 1}
-    registered = {user.username for user in site.hsm.list_users() if user.quorum}
+    site.hsm.quorum.set_value(session, "user", 2)
+    assert site.hsm.quorum.values() == {"user": 2, "quorum": 2, "cluster": 1}
+    registered = {user.username for user in site.hsm.users.all() if user.quorum}
     assert registered == set(APPROVERS)
 
 
 def test_values_survive_reopening(site: Site, admin: Session) -> None:
     site.hsm.close()
     with Hsm.open(site.home) as hsm:
-        assert hsm.quorum_values() == {"user": 2, "quorum": 2, "cluster": 1}
+        assert hsm.quorum.values() == {"user": 2, "quorum": 2, "cluster": 1}
         with pytest.raises(ApprovalRequired, match="Quorum approval is required for this operation"):
-            hsm.create_user(hsm.login("admin", PASSWORD, "admin"), "new", "admin", PASSWORD)
+            hsm.users.create(hsm.users.login("admin", PASSWORD, "admin"), "new", "admin", PASSWORD)
 
 
 def test_a_token_approves_one_operation_once(site: Site, admin: Session) -> None:
     file = site.file(admin, "user", "admin", "ad3")
     with pytest.raises(ApprovalRequired):
-        site.hsm.create_user(admin, "new", "admin", PASSWORD)
-    assert site.hsm.approve(admin, file) == (2, 2)
-    site.hsm.create_user(admin, "new", "admin", PASSWORD)
+        site.hsm.users.create(admin, "new", "admin", PASSWORD)
+    assert site.hsm.quorum.approve(admin, file) == (2, 2)
+    site.hsm.users.create(admin, "new", "admin", PASSWORD)
     with pytest.raises(ApprovalRequired):
-        site.hsm.create_user(admin, "more", "admin", PASSWORD)
+        site.hsm.users.create(admin, "more", "admin", PASSWORD)
     with pytest.raises(TokenUnknown):
-        site.hsm.approve(admin, file)
-    assert site.hsm.quorum_tokens(admin) == []
+        site.hsm.quorum.approve(admin, file)
+    assert site.hsm.quorum.tokens(admin) == []
     assert "new" in site.names()
     assert "more" not in site.names()
 
 
 PROTECTED: dict[str, tuple[str, Callable[[Hsm, Session], None]]] = {
-    "create": ("user", lambda hsm, session: hsm.create_user(session, "new", "crypto-user", PASSWORD)),
-    "delete": ("user", lambda hsm, session: hsm.delete_user(session, "cu1", "crypto-user")),
-    "password": ("user", lambda hsm, session: hsm.change_password(session, "cu1", "crypto-user", NEW)),
-    "value": ("quorum", lambda hsm, session: hsm.set_quorum_value(session, "cluster", 2)),
+    "create": ("user", lambda hsm, session: hsm.users.create(session, "new", "crypto-user", PASSWORD)),
+    "delete": ("user", lambda hsm, session: hsm.users.delete(session, "cu1", "crypto-user")),
+    "password": ("user", lambda hsm, session: hsm.users.change_password(session, "cu1", "crypto-user", NEW)),
+    "value": ("quorum", lambda hsm, session: hsm.quorum.set_value(session, "cluster", 2)),
 }
 
 
@@ -173,52 +173,52 @@ def test_what_takes_approval(
 ) -> None:  # fmt: skip
     other = {"user": "quorum", "quorum": "user"}[service]
     site.present(admin, other, "admin", "ad2")
-    before = site.hsm.list_users(), site.hsm.quorum_values()
+    before = site.hsm.users.all(), site.hsm.quorum.values()
     with pytest.raises(ApprovalRequired, match=service):
         call(site.hsm, admin)
-    assert (site.hsm.list_users(), site.hsm.quorum_values()) == before
+    assert (site.hsm.users.all(), site.hsm.quorum.values()) == before
     site.present(admin, service, "ad3", "ad2")
     call(site.hsm, admin)
-    assert [token.service for token in site.hsm.quorum_tokens(admin)] == [other]
+    assert [token.service for token in site.hsm.quorum.tokens(admin)] == [other]
 
 
 def test_mfa_by_an_admin_takes_approval(site: Site, admin: Session) -> None:
     for name, role in (("cu1", "crypto-user"), ("admin", "admin")):
         signer = site.signers[name]
-        file = signer.signed(site.hsm.mfa_token(admin, name, role))
+        file = signer.signed(site.hsm.users.mfa_token(admin, name, role))
         with pytest.raises(ApprovalRequired):
-            site.hsm.register_mfa(admin, name, role, file, signer.public)
+            site.hsm.users.register_mfa(admin, name, role, file, signer.public)
         with pytest.raises(ApprovalRequired):
-            site.hsm.deregister_mfa(admin, name, role)
+            site.hsm.users.deregister_mfa(admin, name, role)
         site.present(admin, "user", "ad2", "ad3")
-        file = signer.signed(site.hsm.mfa_token(admin, name, role))
-        site.hsm.register_mfa(admin, name, role, file, signer.public)
+        file = signer.signed(site.hsm.users.mfa_token(admin, name, role))
+        site.hsm.users.register_mfa(admin, name, role, file, signer.public)
     site.present(admin, "user", "ad2", "ad3")
-    site.hsm.deregister_mfa(admin, "cu1", "crypto-user")
-    assert site.hsm.quorum_tokens(admin) == []
+    site.hsm.users.deregister_mfa(admin, "cu1", "crypto-user")
+    assert site.hsm.quorum.tokens(admin) == []
 
 
 def test_what_takes_none(site: Site, admin: Session) -> None:
-    site.hsm.change_password(admin, "admin", "admin", NEW)
+    site.hsm.users.change_password(admin, "admin", "admin", NEW)
     user = site.login("cu1")
-    site.hsm.change_password(user, "cu1", "crypto-user", NEW)
+    site.hsm.users.change_password(user, "cu1", "crypto-user", NEW)
     signer = site.signers["cu1"]
-    file = signer.signed(site.hsm.mfa_token(user, "cu1", "crypto-user"))
-    site.hsm.register_mfa(user, "cu1", "crypto-user", file, signer.public)
-    site.hsm.deregister_mfa(user, "cu1", "crypto-user")
-    site.hsm.set_quorum_timeout(admin, "generated", 30)
+    file = signer.signed(site.hsm.users.mfa_token(user, "cu1", "crypto-user"))
+    site.hsm.users.register_mfa(user, "cu1", "crypto-user", file, signer.public)
+    site.hsm.users.deregister_mfa(user, "cu1", "crypto-user")
+    site.hsm.quorum.set_timeout(admin, "generated", 30)
 
 
 def test_an_operation_that_fails_leaves_the_token(site: Site, admin: Session) -> None:
     site.present(admin, "user", "admin", "ad2")
     with pytest.raises(UserExists):
-        site.hsm.create_user(admin, "ad2", "admin", PASSWORD)
+        site.hsm.users.create(admin, "ad2", "admin", PASSWORD)
     user = site.login("cu1")
     with pytest.raises(UserBusy):
-        site.hsm.delete_user(admin, "cu1", "crypto-user")
-    site.hsm.logout(user)
-    site.hsm.delete_user(admin, "cu1", "crypto-user")
-    assert site.hsm.quorum_tokens(admin) == []
+        site.hsm.users.delete(admin, "cu1", "crypto-user")
+    site.hsm.users.logout(user)
+    site.hsm.users.delete(admin, "cu1", "crypto-user")
+    assert site.hsm.quorum.tokens(admin) == []
 
 
 def test_of_two_operations_at_once_one_has_the_token(site: Site, admin: Session) -> None:
@@ -227,7 +227,7 @@ def test_of_two_operations_at_once_one_has_the_token(site: Site, admin: Session)
 
     def create(name: str) -> None:
         try:
-            site.hsm.create_user(admin, name, "crypto-user", PASSWORD)
+            site.hsm.users.create(admin, name, "crypto-user", PASSWORD)
         except ApprovalRequired:
             outcomes.append("refused")
         else:
@@ -243,44 +243,44 @@ def test_of_two_operations_at_once_one_has_the_token(site: Site, admin: Session)
 
 
 def test_approvals_add_up_and_each_approver_counts_once(site: Site, admin: Session) -> None:
-    file = site.hsm.quorum_token(admin, "user")
-    assert site.hsm.approve(admin, file) == (2, 0)
+    file = site.hsm.quorum.request(admin, "user")
+    assert site.hsm.quorum.approve(admin, file) == (2, 0)
     for _ in range(2):
-        assert site.hsm.approve(admin, site.signed(file, "admin", "admin")) == (2, 1)
+        assert site.hsm.quorum.approve(admin, site.signed(file, "admin", "admin")) == (2, 1)
     upper = site.signers["admin"].approved(file, "ADMIN")
-    assert site.hsm.approve(admin, upper) == (2, 1)
+    assert site.hsm.quorum.approve(admin, upper) == (2, 1)
     with pytest.raises(ApprovalRequired):
-        site.hsm.create_user(admin, "new", "admin", PASSWORD)
-    assert site.hsm.approve(admin, site.signers["ad2"].approved(file, "ad2", role=None)) == (2, 2)
-    site.hsm.create_user(admin, "new", "admin", PASSWORD)
+        site.hsm.users.create(admin, "new", "admin", PASSWORD)
+    assert site.hsm.quorum.approve(admin, site.signers["ad2"].approved(file, "ad2", role=None)) == (2, 2)
+    site.hsm.users.create(admin, "new", "admin", PASSWORD)
 
 
 def test_who_cannot_approve(site: Site, admin: Session) -> None:
     user = site.login("cu1")
     _register(site.hsm, user, site.signers["cu1"])
-    file = site.hsm.quorum_token(admin, "user")
+    file = site.hsm.quorum.request(admin, "user")
     for name, role in (("ad4", "admin"), ("cu1", "crypto-user"), ("cu1", None), ("nobody", "admin"), ("ad2", "root")):
         signer = site.signers.get(name, site.signers["ad4"])
         with pytest.raises(ApproverInvalid):
-            site.hsm.approve(admin, signer.approved(site.signed(file, "ad3"), name, role))
+            site.hsm.quorum.approve(admin, signer.approved(site.signed(file, "ad3"), name, role))
     with pytest.raises(TokenSignatureInvalid, match="ad2"):
-        site.hsm.approve(admin, site.signers["ad3"].approved(file, "ad2"))
+        site.hsm.quorum.approve(admin, site.signers["ad3"].approved(file, "ad2"))
     # A file is taken as a whole or not at all.
-    assert site.hsm.approve(admin, file) == (2, 0)
+    assert site.hsm.quorum.approve(admin, file) == (2, 0)
 
 
 def test_an_approval_is_for_one_token(site: Site, admin: Session) -> None:
     first = site.file(admin, "user", "admin", "ad2")
-    site.hsm.delete_quorum_tokens(admin, "user")
-    second = json.loads(site.hsm.quorum_token(admin, "user"))
+    site.hsm.quorum.delete_tokens(admin, "user")
+    second = json.loads(site.hsm.quorum.request(admin, "user"))
     second["signatures"] = json.loads(first)["signatures"]
     with pytest.raises(TokenSignatureInvalid):
-        site.hsm.approve(admin, json.dumps(second).encode())
+        site.hsm.quorum.approve(admin, json.dumps(second).encode())
     with pytest.raises(TokenUnknown):
-        site.hsm.approve(admin, first)
+        site.hsm.quorum.approve(admin, first)
     for change in ({"token": json.loads(first)["token"]}, {"approval_data": json.loads(first)["approval_data"]}):
         with pytest.raises(TokenFileInvalid):
-            site.hsm.approve(admin, json.dumps(second | change).encode())
+            site.hsm.quorum.approve(admin, json.dumps(second | change).encode())
 
 
 def test_a_token_belongs_to_its_session(site: Site, admin: Session) -> None:
@@ -288,27 +288,27 @@ def test_a_token_belongs_to_its_session(site: Site, admin: Session) -> None:
     again, other = site.login("admin"), site.login("ad2")
     for session in (again, other):
         with pytest.raises(TokenUnknown):
-            site.hsm.approve(session, file)
-    site.hsm.approve(admin, file)
+            site.hsm.quorum.approve(session, file)
+    site.hsm.quorum.approve(admin, file)
     for session in (again, other):
         with pytest.raises(ApprovalRequired):
-            site.hsm.create_user(session, "new", "admin", PASSWORD)
-    site.hsm.logout(admin)
-    assert site.hsm.quorum_tokens(other) == []
+            site.hsm.users.create(session, "new", "admin", PASSWORD)
+    site.hsm.users.logout(admin)
+    assert site.hsm.quorum.tokens(other) == []
     with pytest.raises(Unauthenticated):
-        site.hsm.create_user(admin, "new", "admin", PASSWORD)
+        site.hsm.users.create(admin, "new", "admin", PASSWORD)
     with pytest.raises(TokenUnknown):
-        site.hsm.approve(again, file)
+        site.hsm.quorum.approve(again, file)
 
 
 def test_tokens_end_with_the_process(site: Site, admin: Session) -> None:
     file = site.file(admin, "user", "admin", "ad2")
     site.hsm.close()
     with Hsm.open(site.home) as hsm:
-        session = hsm.login("admin", PASSWORD, "admin")
-        assert hsm.quorum_tokens(session) == []
+        session = hsm.users.login("admin", PASSWORD, "admin")
+        assert hsm.quorum.tokens(session) == []
         with pytest.raises(TokenUnknown):
-            hsm.approve(session, file)
+            hsm.quorum.approve(session, file)
 
 
 @pytest.mark.parametrize(("later", "good"), [(0, True), (GENERATED, True), (GENERATED + 1, False), (-1, False)])
@@ -319,79 +319,79 @@ def test_tokens_expire_and_a_clock_that_goes_back_ends_them(
     file = site.file(admin, "user", "admin", "ad2")
     if approved:
         site.now[0] += GENERATED
-        site.hsm.approve(admin, file)
+        site.hsm.quorum.approve(admin, file)
     site.now[0] += later
     if not approved and good:
-        site.hsm.approve(admin, file)
+        site.hsm.quorum.approve(admin, file)
     if good:
-        site.hsm.create_user(admin, "new", "admin", PASSWORD)
+        site.hsm.users.create(admin, "new", "admin", PASSWORD)
         return
-    assert site.hsm.quorum_tokens(admin) == []
+    assert site.hsm.quorum.tokens(admin) == []
     with pytest.raises(TokenUnknown):
-        site.hsm.approve(admin, file)
+        site.hsm.quorum.approve(admin, file)
     with pytest.raises(ApprovalRequired):
-        site.hsm.create_user(admin, "new", "admin", PASSWORD)
+        site.hsm.users.create(admin, "new", "admin", PASSWORD)
     site.present(admin, "user", "admin", "ad2")
-    site.hsm.create_user(admin, "new", "admin", PASSWORD)
+    site.hsm.users.create(admin, "new", "admin", PASSWORD)
 
 
 def test_approving_again_gives_no_more_time(site: Site, admin: Session) -> None:
     file = site.file(admin, "user", "admin", "ad2")
-    site.hsm.approve(admin, file)
+    site.hsm.quorum.approve(admin, file)
     site.now[0] += GENERATED - 1
-    site.hsm.approve(admin, site.signed(file, "ad3"))
+    site.hsm.quorum.approve(admin, site.signed(file, "ad3"))
     site.now[0] += 2
     with pytest.raises(ApprovalRequired):
-        site.hsm.create_user(admin, "new", "admin", PASSWORD)
+        site.hsm.users.create(admin, "new", "admin", PASSWORD)
 
 
 def test_timeouts_are_set_for_tokens_to_come(site: Site, admin: Session) -> None:
-    before = site.hsm.quorum_token(admin, "user")
-    site.hsm.set_quorum_timeout(admin, "generated", 10)
-    site.hsm.set_quorum_timeout(admin, "approved", 20)
-    assert site.hsm.quorum_timeouts() == {"generated": 10, "approved": 20}
+    before = site.hsm.quorum.request(admin, "user")
+    site.hsm.quorum.set_timeout(admin, "generated", 10)
+    site.hsm.quorum.set_timeout(admin, "approved", 20)
+    assert site.hsm.quorum.timeouts() == {"generated": 10, "approved": 20}
     site.now[0] += 11
-    site.hsm.approve(admin, site.signed(before, "admin", "ad2"))
+    site.hsm.quorum.approve(admin, site.signed(before, "admin", "ad2"))
     site.now[0] += 21
     with pytest.raises(ApprovalRequired):
-        site.hsm.create_user(admin, "new", "admin", PASSWORD)
+        site.hsm.users.create(admin, "new", "admin", PASSWORD)
     for timeout, seconds in (("generated", 0), ("approved", -1), ("approved", 86_401)):
         with pytest.raises(QuorumValueInvalid):
-            site.hsm.set_quorum_timeout(admin, timeout, seconds)
+            site.hsm.quorum.set_timeout(admin, timeout, seconds)
     with pytest.raises(MalformedRequest):
-        site.hsm.set_quorum_timeout(admin, "other", 10)
-    assert site.hsm.quorum_timeouts() == {"generated": 10, "approved": 20}
+        site.hsm.quorum.set_timeout(admin, "other", 10)
+    assert site.hsm.quorum.timeouts() == {"generated": 10, "approved": 20}
 
 
 def test_one_active_token_a_user_and_service(site: Site, admin: Session) -> None:
-    site.hsm.quorum_token(admin, "user")
+    site.hsm.quorum.request(admin, "user")
     again, other = site.login("admin"), site.login("ad2")
     for session in (admin, again):
         with pytest.raises(QuorumTokenRefused, match="active"):
-            site.hsm.quorum_token(session, "user")
-    site.hsm.quorum_token(again, "quorum")
-    site.hsm.quorum_token(other, "user")
-    listed = [(token.username, token.service) for token in site.hsm.quorum_tokens(other)]
+            site.hsm.quorum.request(session, "user")
+    site.hsm.quorum.request(again, "quorum")
+    site.hsm.quorum.request(other, "user")
+    listed = [(token.username, token.service) for token in site.hsm.quorum.tokens(other)]
     assert listed == [("admin", "user"), ("admin", "quorum"), ("ad2", "user")]
-    site.hsm.delete_quorum_tokens(admin, "user")
-    assert [token.username for token in site.hsm.quorum_tokens(other)] == ["ad2"]
-    site.hsm.quorum_token(admin, "user")
-    site.hsm.delete_quorum_tokens(other, "all")
-    assert site.hsm.quorum_tokens(other) == []
+    site.hsm.quorum.delete_tokens(admin, "user")
+    assert [token.username for token in site.hsm.quorum.tokens(other)] == ["ad2"]
+    site.hsm.quorum.request(admin, "user")
+    site.hsm.quorum.delete_tokens(other, "all")
+    assert site.hsm.quorum.tokens(other) == []
     with pytest.raises(MalformedRequest):
-        site.hsm.delete_quorum_tokens(other, "mine")
+        site.hsm.quorum.delete_tokens(other, "mine")
 
 
 def test_the_list_says_how_far_a_token_is(site: Site, admin: Session) -> None:
     file = site.file(admin, "user", "ad2")
     site.now[0] += 100
-    (token,) = site.hsm.quorum_tokens(admin)
+    (token,) = site.hsm.quorum.tokens(admin)
     assert (token.required, token.approvals, token.seconds) == (2, 0, 500)
-    site.hsm.approve(admin, file)
-    (token,) = site.hsm.quorum_tokens(admin)
+    site.hsm.quorum.approve(admin, file)
+    (token,) = site.hsm.quorum.tokens(admin)
     assert (token.required, token.approvals, token.seconds) == (2, 1, 500)
-    site.hsm.approve(admin, site.signed(file, "ad3"))
-    (token,) = site.hsm.quorum_tokens(admin)
+    site.hsm.quorum.approve(admin, site.signed(file, "ad3"))
+    (token,) = site.hsm.quorum.tokens(admin)
     assert (token.required, token.approvals, token.seconds) == (2, 2, 600)
 
 
@@ -399,11 +399,11 @@ def test_a_token_that_nobody_needs_is_not_given(site: Site) -> None:
     session, user = site.login("admin"), site.login("cu1")
     for service in ("user", "quorum", "cluster"):
         with pytest.raises(QuorumTokenRefused):
-            site.hsm.quorum_token(session, service)
+            site.hsm.quorum.request(session, service)
         with pytest.raises(PermissionDenied):
-            site.hsm.quorum_token(user, service)
+            site.hsm.quorum.request(user, service)
     with pytest.raises(MalformedRequest):
-        site.hsm.quorum_token(session, "nonsense")
+        site.hsm.quorum.request(session, "nonsense")
 
 
 def test_there_are_at_most_1024_tokens(
@@ -411,37 +411,37 @@ def test_there_are_at_most_1024_tokens(
 ) -> None:  # fmt: skip
     assert MAX_TOKENS == 1024
     monkeypatch.setattr(tokens, "MAX_TOKENS", 2)
-    site.hsm.quorum_token(admin, "user")
-    site.hsm.quorum_token(admin, "quorum")
+    site.hsm.quorum.request(admin, "user")
+    site.hsm.quorum.request(admin, "quorum")
     other = site.login("ad2")
     with pytest.raises(QuorumTokenLimit):
-        site.hsm.quorum_token(other, "user")
+        site.hsm.quorum.request(other, "user")
     site.now[0] += GENERATED + 1
-    site.hsm.quorum_token(other, "user")
-    assert len(site.hsm.quorum_tokens(other)) == 1
+    site.hsm.quorum.request(other, "user")
+    assert len(site.hsm.quorum.tokens(other)) == 1
 
 
 def test_values_that_are_refused(site: Site) -> None:
     session = site.login("ad4")
     for service, value in (("quorum", 0), ("quorum", -1), ("quorum", 9), ("quorum", 4), ("user", 2), ("cluster", 4)):
         with pytest.raises(QuorumValueInvalid):
-            site.hsm.set_quorum_value(session, service, value)
+            site.hsm.quorum.set_value(session, service, value)
     for service in ("registration", "key-usage", "", "User"):
         with pytest.raises(MalformedRequest):
-            site.hsm.set_quorum_value(session, service, 2)
-    site.hsm.set_quorum_value(session, "quorum", 3)
+            site.hsm.quorum.set_value(session, service, 2)
+    site.hsm.quorum.set_value(session, "quorum", 3)
     site.present(session, "quorum", *APPROVERS)
-    site.hsm.set_quorum_value(session, "user", 3)
+    site.hsm.quorum.set_value(session, "user", 3)
     site.present(session, "quorum", *APPROVERS)
     with pytest.raises(QuorumValueInvalid, match="user"):
-        site.hsm.set_quorum_value(session, "quorum", 2)
-    assert site.hsm.quorum_values() == {"user": 3, "quorum": 3, "cluster": 1}
-    site.hsm.set_quorum_value(session, "user", 1)
+        site.hsm.quorum.set_value(session, "quorum", 2)
+    assert site.hsm.quorum.values() == {"user": 3, "quorum": 3, "cluster": 1}
+    site.hsm.quorum.set_value(session, "user", 1)
     site.present(session, "quorum", *APPROVERS)
-    site.hsm.set_quorum_value(session, "quorum", 1)
-    site.hsm.set_quorum_value(session, "cluster", 3)
+    site.hsm.quorum.set_value(session, "quorum", 1)
+    site.hsm.quorum.set_value(session, "cluster", 3)
     with pytest.raises(QuorumTokenRefused):
-        site.hsm.quorum_token(session, "quorum")
+        site.hsm.quorum.request(session, "quorum")
 
 
 def test_a_value_that_was_raised_meanwhile_counts(site: Site, admin: Session) -> None:
@@ -449,9 +449,9 @@ def test_a_value_that_was_raised_meanwhile_counts(site: Site, admin: Session) ->
     site.present(admin, "user", "admin", "ad2")
     for service in ("quorum", "user"):
         site.present(other, "quorum", *APPROVERS)
-        site.hsm.set_quorum_value(other, service, 3)
+        site.hsm.quorum.set_value(other, service, 3)
     with pytest.raises(ApprovalRequired):
-        site.hsm.create_user(admin, "new", "admin", PASSWORD)
+        site.hsm.users.create(admin, "new", "admin", PASSWORD)
 
 
 def test_an_approver_with_another_key_or_none_no_longer_counts(site: Site, admin: Session) -> None:
@@ -459,77 +459,77 @@ def test_an_approver_with_another_key_or_none_no_longer_counts(site: Site, admin
     other = site.login("ad2")
     _register(site.hsm, other, site.signers["ad4"])
     with pytest.raises(ApprovalRequired):
-        site.hsm.create_user(admin, "new", "admin", PASSWORD)
-    (token,) = site.hsm.quorum_tokens(admin)
+        site.hsm.users.create(admin, "new", "admin", PASSWORD)
+    (token,) = site.hsm.quorum.tokens(admin)
     assert (token.required, token.approvals) == (2, 1)
-    site.hsm.change_password(other, "ad2", "admin", PASSWORD, False, True)
-    assert [token.approvals for token in site.hsm.quorum_tokens(admin)] == [1]
+    site.hsm.users.change_password(other, "ad2", "admin", PASSWORD, False, True)
+    assert [token.approvals for token in site.hsm.quorum.tokens(admin)] == [1]
 
 
 def test_as_many_registered_admins_stay_as_the_values_ask_for(site: Site, admin: Session) -> None:
     other = site.login("ad3")
-    site.hsm.change_password(other, "ad3", "admin", PASSWORD, False, True)
-    site.hsm.logout(other)
+    site.hsm.users.change_password(other, "ad3", "admin", PASSWORD, False, True)
+    site.hsm.users.logout(other)
     with pytest.raises(QuorumAdmins):
-        site.hsm.change_password(admin, "admin", "admin", PASSWORD, False, True)
+        site.hsm.users.change_password(admin, "admin", "admin", PASSWORD, False, True)
     site.present(admin, "user", "admin", "ad2")
     with pytest.raises(QuorumAdmins):
-        site.hsm.delete_user(admin, "ad2", "admin")
+        site.hsm.users.delete(admin, "ad2", "admin")
     signer = site.signers["admin"]
-    file = signer.signed(site.hsm.mfa_token(admin, "admin", "admin"))
-    site.hsm.register_mfa(admin, "admin", "admin", file, signer.public)
+    file = signer.signed(site.hsm.users.mfa_token(admin, "admin", "admin"))
+    site.hsm.users.register_mfa(admin, "admin", "admin", file, signer.public)
     site.present(admin, "user", "admin", "ad2")
     with pytest.raises(QuorumAdmins):
-        site.hsm.deregister_mfa(admin, "admin", "admin")
+        site.hsm.users.deregister_mfa(admin, "admin", "admin")
     with pytest.raises(QuorumAdmins, match="2"):
-        site.hsm.change_password(admin, "admin", "admin", NEW)
+        site.hsm.users.change_password(admin, "admin", "admin", NEW)
     _register(site.hsm, site.login("ad3"), site.signers["ad3"])
-    site.hsm.change_password(admin, "admin", "admin", NEW)
+    site.hsm.users.change_password(admin, "admin", "admin", NEW)
 
 
 def test_registration(site: Site) -> None:
     session, signer = site.login("ad4"), site.signers["ad4"]
-    file = site.hsm.quorum_token(session, "registration")
+    file = site.hsm.quorum.request(session, "registration")
     with pytest.raises(TokenSignatureInvalid):
-        site.hsm.register_quorum(session, signer.public, site.signers["ad3"].signed(file))
+        site.hsm.quorum.register(session, signer.public, site.signers["ad3"].signed(file))
     with pytest.raises(TokenUnknown):
-        site.hsm.register_quorum(session, signer.public, signer.signed(file))
+        site.hsm.quorum.register(session, signer.public, signer.signed(file))
     with pytest.raises(PublicKeyInvalid, match="ad3"):
         _register(site.hsm, session, site.signers["ad3"])
-    file = site.hsm.quorum_token(site.login("ad3"), "registration")
+    file = site.hsm.quorum.request(site.login("ad3"), "registration")
     with pytest.raises(TokenUnknown):
-        site.hsm.register_quorum(session, signer.public, signer.signed(file))
-    file = site.hsm.mfa_token(session, "ad4", "admin")
+        site.hsm.quorum.register(session, signer.public, signer.signed(file))
+    file = site.hsm.users.mfa_token(session, "ad4", "admin")
     with pytest.raises(TokenUnknown):
-        site.hsm.register_quorum(session, signer.public, signer.signed(file))
-    file = site.hsm.quorum_token(session, "registration")
+        site.hsm.quorum.register(session, signer.public, signer.signed(file))
+    file = site.hsm.quorum.request(session, "registration")
     site.now[0] += 601
     with pytest.raises(TokenUnknown):
-        site.hsm.register_quorum(session, signer.public, signer.signed(file))
+        site.hsm.quorum.register(session, signer.public, signer.signed(file))
     _register(site.hsm, session, signer)
     _register(site.hsm, site.login("cu1"), site.signers["cu1"])
-    assert {user.username for user in site.hsm.list_users() if user.quorum} == {*APPROVERS, "ad4", "cu1"}
+    assert {user.username for user in site.hsm.users.all() if user.quorum} == {*APPROVERS, "ad4", "cu1"}
 
 
 def test_the_quorum_key_of_a_user_with_mfa_is_that_of_mfa(site: Site) -> None:
     session, signer = site.login("ad4"), site.signers["ad4"]
-    file = signer.signed(site.hsm.mfa_token(session, "ad4", "admin"))
-    site.hsm.register_mfa(session, "ad4", "admin", file, signer.public)
+    file = signer.signed(site.hsm.users.mfa_token(session, "ad4", "admin"))
+    site.hsm.users.register_mfa(session, "ad4", "admin", file, signer.public)
     with pytest.raises(MfaSharesKey):
         _register(site.hsm, session, site.signers["cu1"])
-    site.hsm.change_password(session, "ad4", "admin", PASSWORD)
-    assert not any(user.quorum for user in site.hsm.list_users() if user.username == "ad4")
+    site.hsm.users.change_password(session, "ad4", "admin", PASSWORD)
+    assert not any(user.quorum for user in site.hsm.users.all() if user.username == "ad4")
     _register(site.hsm, session, signer)
     other, key = site.login("ad3"), site.signers["cu1"]
-    file = key.signed(site.hsm.mfa_token(other, "ad3", "admin"))
+    file = key.signed(site.hsm.users.mfa_token(other, "ad3", "admin"))
     with pytest.raises(MfaSharesKey):
-        site.hsm.register_mfa(other, "ad3", "admin", file, key.public)
-    file = key.signed(site.hsm.mfa_token(other, "ad3", "admin"))
-    site.hsm.register_mfa(other, "ad3", "admin", file, key.public, change_quorum=True)
+        site.hsm.users.register_mfa(other, "ad3", "admin", file, key.public)
+    file = key.signed(site.hsm.users.mfa_token(other, "ad3", "admin"))
+    site.hsm.users.register_mfa(other, "ad3", "admin", file, key.public, change_quorum=True)
 
 
 def test_the_files_are_as_cloudhsm_writes_them(site: Site, admin: Session) -> None:
-    file = json.loads(site.hsm.quorum_token(admin, "user"))
+    file = json.loads(site.hsm.quorum.request(admin, "user"))
     assert file.keys() == {"version", "service", "approval_data", "token", "signatures"}
     assert (file["version"], file["service"], file["signatures"]) == ("2.0", "user-management", [])
     data = base64.b64decode(file["approval_data"], validate=True)
@@ -537,7 +537,7 @@ def test_the_files_are_as_cloudhsm_writes_them(site: Site, admin: Session) -> No
     kind, service, _, key, _, name, created, _ = struct.unpack(">HHIQ16s36sI8s", data)
     assert (kind, service, key, name.rstrip(b"\0")) == (1, 3, 0, b"admin")
     assert created > 1_700_000_000
-    registration = json.loads(site.hsm.quorum_token(admin, "registration"))
+    registration = json.loads(site.hsm.quorum.request(admin, "registration"))
     (token,) = registration["tokens"]
     assert token.keys() == {"approval_data", "unsigned", "signed"}
     data = base64.b64decode(token["approval_data"], validate=True)
@@ -556,11 +556,11 @@ def test_approval_files_that_are_refused(site: Site, admin: Session) -> None:
     ]  # fmt: skip
     for change in changes:
         with pytest.raises(TokenFileInvalid):
-            site.hsm.approve(admin, json.dumps(good | change).encode())
+            site.hsm.quorum.approve(admin, json.dumps(good | change).encode())
     for file in (b"", b"\xff", b"[]", b"[" * 50_000, b" " * 300_000):
         with pytest.raises(TokenFileInvalid):
-            site.hsm.approve(admin, file)
-    assert site.hsm.approve(admin, json.dumps(good).encode()) == (2, 1)
+            site.hsm.quorum.approve(admin, file)
+    assert site.hsm.quorum.approve(admin, json.dumps(good).encode()) == (2, 1)
 
 
 def test_values_are_sealed(site: Site, admin: Session, template: Path) -> None:
@@ -587,11 +587,11 @@ def test_an_edited_key_approves_nothing(site: Site, admin: Session, edit: str) -
     with closing(sqlite3.connect(site.home / "hsm.db")) as connection, connection:
         connection.execute(f"UPDATE users SET {edit} WHERE username = 'ad2'")
     with Hsm.open(site.home) as hsm:
-        session = hsm.login("admin", PASSWORD, "admin")
-        file = hsm.quorum_token(session, "user")
+        session = hsm.users.login("admin", PASSWORD, "admin")
+        file = hsm.quorum.request(session, "user")
         for name in ("ad2", "ad3"):
             with pytest.raises((StoreDamaged, ApproverInvalid)):
-                hsm.approve(session, site.signers[name].approved(file, "ad2"))
+                hsm.quorum.approve(session, site.signers[name].approved(file, "ad2"))
 
 
 def test_the_table_of_states_is_whole() -> None:

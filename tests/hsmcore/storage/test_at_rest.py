@@ -45,7 +45,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with made.hsm as hsm:
         for session in (made.user, made.other):
             for number in range(2):
-                hsm.generate_key(session, "AES_KEY_GEN", {"TOKEN": True, "LABEL": f"k{number}"})
+                hsm.keys.generate(session, "AES_KEY_GEN", {"TOKEN": True, "LABEL": f"k{number}"})
     return made.home
 
 
@@ -60,20 +60,20 @@ def test_nothing_secret_is_in_any_file(tmp_path: Path, passphrase: bytes | None)
     home, settings = tmp_path / "hsm", Settings(clear_key_extraction=True)
     passwords = [ADMIN_PASSWORD, CHANGED, WRONG, *PASSWORDS.values()]
     with Hsm.initialize(home, admin_password=ADMIN_PASSWORD, passphrase=passphrase, settings=settings) as hsm:
-        admin = hsm.login("admin", ADMIN_PASSWORD, "admin")
+        admin = hsm.users.login("admin", ADMIN_PASSWORD, "admin")
         for name, password in PASSWORDS.items():
-            hsm.create_user(admin, name, "crypto-user", password)
-        hsm.change_password(admin, "cu2", "crypto-user", CHANGED)
+            hsm.users.create(admin, name, "crypto-user", password)
+        hsm.users.change_password(admin, "cu2", "crypto-user", CHANGED)
         with pytest.raises(AuthenticationFailed):
-            hsm.login("cu2", WRONG)
-        user = hsm.login("cu1", PASSWORDS["cu1"])
+            hsm.users.login("cu2", WRONG)
+        user = hsm.users.login("cu1", PASSWORDS["cu1"])
         take_all(hsm, user, LABEL="session key")
         for number, key in enumerate(take_all(hsm, user, TOKEN=True, LABEL="token key")):
-            hsm.set_attributes(user, key.handle, {"LABEL": "changed"})
+            hsm.keys.set_attributes(user, key.handle, {"LABEL": "changed"})
             if number % 2:
-                hsm.destroy_key(user, key.handle)
-        made = hsm.generate_key(user, "GENERIC_SECRET_KEY_GEN", {"TOKEN": True, "SIZE": 512})
-        secrets = [*known_secrets(), *passwords, PASSPHRASE, hsm.clear_value(user, made.handle) or b""]
+                hsm.keys.destroy(user, key.handle)
+        made = hsm.keys.generate(user, "GENERIC_SECRET_KEY_GEN", {"TOKEN": True, "SIZE": 512})
+        secrets = [*known_secrets(), *passwords, PASSPHRASE, hsm.keys.clear_value(user, made.handle) or b""]
         assert b"token key" in b"".join(_contents(home)), "the search looks at the right files"
         assert_absent(secrets, *_contents(home))
     assert_absent([*secrets, _master(home, passphrase)], *_contents(home))
@@ -97,7 +97,7 @@ def test_only_the_owner_reads_the_files(tmp_path: Path, mask: int) -> None:
     before = os.umask(mask)
     try:
         made = make_site(tmp_path / "outer" / "hsm")
-        made.hsm.generate_key(made.user, "AES_KEY_GEN", {"TOKEN": True})
+        made.hsm.keys.generate(made.user, "AES_KEY_GEN", {"TOKEN": True})
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in [made.home, *_files(made.home)]}
         made.hsm.close()
     finally:
@@ -160,16 +160,16 @@ def test_an_edited_row_does_not_open(home: Path, edit: Callable[[sqlite3.Connect
         handles = [int(str(handle)) for (handle,) in _rows(connection, "handle")]
         edit(connection)
     with Hsm.open(home) as hsm:
-        sessions = [hsm.login(name, PASSWORDS[name]) for name in ("cu1", "cu1", "cu2", "cu2")]
+        sessions = [hsm.users.login(name, PASSWORDS[name]) for name in ("cu1", "cu1", "cu2", "cu2")]
         for place, (session, handle) in enumerate(zip(sessions, handles, strict=True)):
             if place % 2:
-                assert hsm.encrypt(session, handle, "AES_GCM", None, b"")
+                assert hsm.crypto.encrypt(session, handle, "AES_GCM", None, b"")
                 continue
-            for call in (hsm.get_key, hsm.clear_value):
+            for call in (hsm.keys.get, hsm.keys.clear_value):
                 with pytest.raises(StoreDamaged):
                     call(session, handle)
             with pytest.raises(StoreDamaged):
-                hsm.encrypt(session, handle, "AES_GCM", None, b"")
+                hsm.crypto.encrypt(session, handle, "AES_GCM", None, b"")
 
 
 @pytest.mark.parametrize("column", ["owner", "handle"])
@@ -180,25 +180,25 @@ def test_a_row_with_another_owner_or_handle_does_not_open(home: Path, column: st
         connection.execute(f"UPDATE keys SET {column} = ? WHERE handle = ?", (new, handle))
     with Hsm.open(home) as hsm:
         for name, password in PASSWORDS.items():
-            session = hsm.login(name, password)
+            session = hsm.users.login(name, password)
             for place in (handle, handle ^ 1):
                 with pytest.raises(HsmError):
-                    hsm.encrypt(session, place, "AES_GCM", None, b"")
-            assert len(hsm.find_keys(session, {})) == (1 if name == "cu1" else 2)
+                    hsm.crypto.encrypt(session, place, "AES_GCM", None, b"")
+            assert len(hsm.keys.find(session, {})) == (1 if name == "cu1" else 2)
 
 
 def test_rows_of_another_hsm_do_not_open(home: Path, tmp_path: Path) -> None:
     other = make_site(tmp_path / "other")
-    key = other.hsm.generate_key(other.user, "AES_KEY_GEN", {"TOKEN": True}).handle
+    key = other.hsm.keys.generate(other.user, "AES_KEY_GEN", {"TOKEN": True}).handle
     other.hsm.close()
     with closing(sqlite3.connect(home / "hsm.db")) as connection, connection:
         connection.execute("ATTACH ? AS other", (str(tmp_path / "other" / "hsm.db"),))
         connection.execute("INSERT INTO keys SELECT * FROM other.keys")
     with Hsm.open(home) as hsm:
-        session = hsm.login("cu1", PASSWORDS["cu1"])
+        session = hsm.users.login("cu1", PASSWORDS["cu1"])
         with pytest.raises(StoreDamaged):
-            hsm.encrypt(session, key, "AES_GCM", None, b"")
-        hsm.destroy_key(session, key)
+            hsm.crypto.encrypt(session, key, "AES_GCM", None, b"")
+        hsm.keys.destroy(session, key)
 
 
 def test_a_users_hash_is_bound_to_name_and_role(home: Path) -> None:
@@ -210,8 +210,8 @@ def test_a_users_hash_is_bound_to_name_and_role(home: Path) -> None:
     with Hsm.open(home) as hsm:
         for name, password in (("admin", PASSWORDS["cu1"]), ("admin", ADMIN_PASSWORD), ("cu2", PASSWORDS["cu2"])):
             with pytest.raises(StoreDamaged):
-                hsm.login(name, password, "admin")
-        assert hsm.login("cu1", PASSWORDS["cu1"]).alive
+                hsm.users.login(name, password, "admin")
+        assert hsm.users.login("cu1", PASSWORDS["cu1"]).alive
 
 
 def test_settings_cannot_be_exchanged(home: Path, tmp_path: Path) -> None:
@@ -268,5 +268,5 @@ def test_a_destroyed_key_leaves_not_even_its_seal(home: Path) -> None:
     assert isinstance(sealed, bytes)
     assert sealed in (home / "hsm.db").read_bytes()
     with Hsm.open(home) as hsm:
-        hsm.destroy_key(hsm.login("cu1", PASSWORDS["cu1"]), int(str(handle)))
+        hsm.keys.destroy(hsm.users.login("cu1", PASSWORDS["cu1"]), int(str(handle)))
     assert not [path.name for path in _files(home) if sealed in path.read_bytes()]

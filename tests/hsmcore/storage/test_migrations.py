@@ -23,7 +23,7 @@ def _make_old(home: Path) -> int:
     """Make an HSM as the first schema had it, and return a key of ``cu1``."""
     made = make_site(home)
     with made.hsm as hsm:
-        handle = hsm.generate_key(made.user, "AES_KEY_GEN", {"TOKEN": True}).handle
+        handle = hsm.keys.generate(made.user, "AES_KEY_GEN", {"TOKEN": True}).handle
     make_first(home)
     return handle
 
@@ -46,21 +46,21 @@ def test_an_hsm_of_the_first_schema_goes_on(tmp_path: Path) -> None:
     handle = _make_old(home)
     for _ in range(2):
         with Hsm.open(home) as hsm:
-            assert [(user.number, user.username) for user in hsm.list_users()] == [
+            assert [(user.number, user.username) for user in hsm.users.all()] == [
                 (1, "admin"), (2, "app_user"), (3, "cu1"), (4, "cu2"),
             ]  # fmt: skip
-            assert hsm.login("admin", ADMIN_PASSWORD, "admin").alive
-            session = hsm.login("cu1", PASSWORDS["cu1"])
-            assert hsm.encrypt(session, handle, "AES_GCM", None, b"text")
+            assert hsm.users.login("admin", ADMIN_PASSWORD, "admin").alive
+            session = hsm.users.login("cu1", PASSWORDS["cu1"])
+            assert hsm.crypto.encrypt(session, handle, "AES_GCM", None, b"text")
     assert _revision(home) == HEAD
 
 
 def _log(home: Path) -> tuple[list[str], list[str]]:
     """Open the HSM; return what its log's entries are called, and what is wrong with it."""
     with Hsm.open(home) as hsm:
-        admin = hsm.login("admin", ADMIN_PASSWORD, "admin")
-        found = [finding.text for finding in hsm.verify_audit(admin).findings]
-        return [entry.opcode for entry in hsm.audit_entries(admin, 0)], found
+        admin = hsm.users.login("admin", ADMIN_PASSWORD, "admin")
+        found = [finding.text for finding in hsm.audit.verify(admin).findings]
+        return [entry.opcode for entry in hsm.audit.entries(admin, 0)], found
 
 
 def test_the_log_of_an_older_hsm_begins_by_saying_so(tmp_path: Path) -> None:

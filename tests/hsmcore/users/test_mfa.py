@@ -34,7 +34,7 @@ from hsmcore.errors import (
     UserNotFound,
 )
 from hsmcore.sessions.session import Session
-from hsmcore.users.mfa import MAX_TOKENS, TOKEN_LIFETIME, TRANSITIONS, Event, Keys, Uses, after
+from hsmcore.users.mfa import MAX_TOKENS, TOKEN_LIFETIME, TRANSITIONS, Event, RegisteredKeys, Uses, keys_after
 from tests.hsmcore.conftest import ADMIN_PASSWORD
 from tests.hsmcore.judge import openssl
 from tests.signing import Signer
@@ -63,31 +63,31 @@ class Site:
     admin: Session
 
     def login(self, name: str, password: bytes = PASSWORD) -> Session:
-        return self.hsm.login(name, password, self.role(name))
+        return self.hsm.users.login(name, password, self.role(name))
 
     def role(self, name: str) -> str:
         return "crypto-user" if name == "cu1" else "admin"
 
     def uses(self, name: str) -> tuple[bool, bool]:
-        (user,) = (user for user in self.hsm.list_users() if user.username == name)
+        (user,) = (user for user in self.hsm.users.all() if user.username == name)
         return user.mfa, user.quorum
 
     def register(self, session: Session, name: str, signer: Signer, **options: Any) -> None:
-        file = signer.signed(self.hsm.mfa_token(session, name, self.role(name)))
-        self.hsm.register_mfa(session, name, self.role(name), file, signer.public, **options)
+        file = signer.signed(self.hsm.users.mfa_token(session, name, self.role(name)))
+        self.hsm.users.register_mfa(session, name, self.role(name), file, signer.public, **options)
 
     def login_mfa(self, name: str, signer: Signer, password: bytes = PASSWORD) -> Session:
-        file = signer.signed(self.hsm.login_token(name, self.role(name)))
-        return self.hsm.login_mfa(name, password, self.role(name), file)
+        file = signer.signed(self.hsm.users.login_token(name, self.role(name)))
+        return self.hsm.users.login_mfa(name, password, self.role(name), file)
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     now = [1000.0]
     with Hsm.initialize(tmp_path / "hsm", admin_password=ADMIN_PASSWORD, clock=lambda: now[0]) as hsm:
-        admin = hsm.login("admin", ADMIN_PASSWORD, "admin")
-        hsm.create_user(admin, "cu1", "crypto-user", PASSWORD)
-        hsm.create_user(admin, "ad2", "admin", PASSWORD)
+        admin = hsm.users.login("admin", ADMIN_PASSWORD, "admin")
+        hsm.users.create(admin, "cu1", "crypto-user", PASSWORD)
+        hsm.users.create(admin, "ad2", "admin", PASSWORD)
         yield Site(hsm, tmp_path / "hsm", now, admin)
 
 
@@ -97,16 +97,16 @@ def test_both_roles_register_and_log_in(site: Site, signer: Signer, name: str) -
     site.register(session, name, signer)
     assert session.alive
     assert site.uses(name) == (True, True)
-    site.hsm.logout(session)
+    site.hsm.users.logout(session)
     with pytest.raises(MfaRequired, match=name):
         site.login(name)
     session = site.login_mfa(name, signer)
     assert (session.username, session.role) == (name, site.role(name))
-    site.hsm.logout(session)
+    site.hsm.users.logout(session)
 
 
 def test_the_token_file_is_as_cloudhsm_writes_it(site: Site) -> None:
-    file = json.loads(site.hsm.login_token("cu1", "crypto-user"))
+    file = json.loads(site.hsm.users.login_token("cu1", "crypto-user"))
     assert file.keys() == {"version", "tokens"}
     assert file["version"] == "2.0"
     (token,) = file["tokens"]
@@ -120,9 +120,9 @@ def test_the_factor_survives_reopening(site: Site, signer: Signer) -> None:
     site.hsm.close()
     with Hsm.open(site.home) as hsm:
         with pytest.raises(MfaRequired):
-            hsm.login("cu1", PASSWORD)
-        file = signer.signed(hsm.login_token("cu1", "crypto-user"))
-        assert hsm.login_mfa("cu1", PASSWORD, "crypto-user", file).alive
+            hsm.users.login("cu1", PASSWORD)
+        file = signer.signed(hsm.users.login_token("cu1", "crypto-user"))
+        assert hsm.users.login_mfa("cu1", PASSWORD, "crypto-user", file).alive
 
 
 def test_both_factors_must_be_right(site: Site, signer: Signer, other: Signer) -> None:
@@ -131,61 +131,61 @@ def test_both_factors_must_be_right(site: Site, signer: Signer, other: Signer) -
         with pytest.raises(AuthenticationFailed) as caught:
             site.login_mfa("cu1", key, password)
         assert str(caught.value) == "wrong user name, role or password"
-    site.hsm.logout(site.login_mfa("cu1", signer))
+    site.hsm.users.logout(site.login_mfa("cu1", signer))
 
 
 def test_wrong_signatures_lock_and_a_missing_one_does_not(site: Site, signer: Signer, other: Signer) -> None:
     site.register(site.admin, "cu1", signer)
     for _ in range(10):
         with pytest.raises(MfaRequired):
-            site.hsm.login("cu1", b"wrong-password")
+            site.hsm.users.login("cu1", b"wrong-password")
         with pytest.raises(MfaRequired):
-            site.hsm.login_mfa("cu1", PASSWORD, "crypto-user", site.hsm.login_token("cu1", "crypto-user"))
+            site.hsm.users.login_mfa("cu1", PASSWORD, "crypto-user", site.hsm.users.login_token("cu1", "crypto-user"))
     for _ in range(6):
         with pytest.raises(AuthenticationFailed):
             site.login_mfa("cu1", other)
     with pytest.raises(AccountLocked):
         site.login_mfa("cu1", signer)
-    site.hsm.change_password(site.admin, "cu1", "crypto-user", PASSWORD)
-    site.hsm.logout(site.login_mfa("cu1", signer))
+    site.hsm.users.change_password(site.admin, "cu1", "crypto-user", PASSWORD)
+    site.hsm.users.logout(site.login_mfa("cu1", signer))
 
 
 def test_without_a_factor_the_password_decides(site: Site, signer: Signer) -> None:
-    file = site.hsm.login_token("cu1", "crypto-user")
-    site.hsm.logout(site.hsm.login_mfa("cu1", PASSWORD, "crypto-user", file))
+    file = site.hsm.users.login_token("cu1", "crypto-user")
+    site.hsm.users.logout(site.hsm.users.login_mfa("cu1", PASSWORD, "crypto-user", file))
     with pytest.raises(AuthenticationFailed):
         site.login_mfa("cu1", signer, b"wrong-password")
     with pytest.raises(AuthenticationFailed):
         site.login_mfa("nobody", signer)
     with pytest.raises(UserNameInvalid):
-        site.hsm.login_token("no name" * 1000, "admin")
+        site.hsm.users.login_token("no name" * 1000, "admin")
 
 
 def test_a_token_is_good_once(site: Site, signer: Signer) -> None:
     site.register(site.admin, "cu1", signer)
-    file = signer.signed(site.hsm.login_token("cu1", "crypto-user"))
-    site.hsm.logout(site.hsm.login_mfa("cu1", PASSWORD, "crypto-user", file))
+    file = signer.signed(site.hsm.users.login_token("cu1", "crypto-user"))
+    site.hsm.users.logout(site.hsm.users.login_mfa("cu1", PASSWORD, "crypto-user", file))
     with pytest.raises(TokenUnknown):
-        site.hsm.login_mfa("cu1", PASSWORD, "crypto-user", file)
-    file = signer.signed(site.hsm.login_token("cu1", "crypto-user"))
+        site.hsm.users.login_mfa("cu1", PASSWORD, "crypto-user", file)
+    file = signer.signed(site.hsm.users.login_token("cu1", "crypto-user"))
     with pytest.raises(AuthenticationFailed):
-        site.hsm.login_mfa("cu1", b"wrong-password", "crypto-user", file)
+        site.hsm.users.login_mfa("cu1", b"wrong-password", "crypto-user", file)
     with pytest.raises(TokenUnknown):
-        site.hsm.login_mfa("cu1", PASSWORD, "crypto-user", file)
+        site.hsm.users.login_mfa("cu1", PASSWORD, "crypto-user", file)
 
 
 def test_a_token_is_for_one_user_and_one_purpose(site: Site, signer: Signer) -> None:
     site.register(site.admin, "cu1", signer)
     for name, role in (("ad2", "admin"), ("cu1", "admin")):
-        file = signer.signed(site.hsm.login_token(name, role))
+        file = signer.signed(site.hsm.users.login_token(name, role))
         with pytest.raises(TokenUnknown):
-            site.hsm.login_mfa("cu1", PASSWORD, "crypto-user", file)
-    file = signer.signed(site.hsm.mfa_token(site.admin, "cu1", "crypto-user"))
+            site.hsm.users.login_mfa("cu1", PASSWORD, "crypto-user", file)
+    file = signer.signed(site.hsm.users.mfa_token(site.admin, "cu1", "crypto-user"))
     with pytest.raises(TokenUnknown):
-        site.hsm.login_mfa("cu1", PASSWORD, "crypto-user", file)
-    file = signer.signed(site.hsm.login_token("cu1", "crypto-user"))
+        site.hsm.users.login_mfa("cu1", PASSWORD, "crypto-user", file)
+    file = signer.signed(site.hsm.users.login_token("cu1", "crypto-user"))
     with pytest.raises(TokenUnknown):
-        site.hsm.register_mfa(site.admin, "cu1", "crypto-user", file, signer.public)
+        site.hsm.users.register_mfa(site.admin, "cu1", "crypto-user", file, signer.public)
 
 
 @pytest.mark.parametrize(
@@ -195,11 +195,14 @@ def test_a_token_expires_and_a_clock_that_goes_back_ends_it(
     site: Site, signer: Signer, later: float, good: bool
 ) -> None:  # fmt: skip
     site.register(site.admin, "cu1", signer)
-    login, registration = site.hsm.login_token("cu1", "crypto-user"), site.hsm.mfa_token(site.admin, "ad2", "admin")
+    login, registration = (
+        site.hsm.users.login_token("cu1", "crypto-user"),
+        site.hsm.users.mfa_token(site.admin, "ad2", "admin"),
+    )
     site.now[0] += later
     attempts = (
-        lambda: site.hsm.login_mfa("cu1", PASSWORD, "crypto-user", signer.signed(login)),
-        lambda: site.hsm.register_mfa(site.admin, "ad2", "admin", signer.signed(registration), signer.public),
+        lambda: site.hsm.users.login_mfa("cu1", PASSWORD, "crypto-user", signer.signed(login)),
+        lambda: site.hsm.users.register_mfa(site.admin, "ad2", "admin", signer.signed(registration), signer.public),
     )
     for attempt in attempts:
         if good:
@@ -211,49 +214,49 @@ def test_a_token_expires_and_a_clock_that_goes_back_ends_it(
 
 def test_a_registration_belongs_to_its_session(site: Site, signer: Signer) -> None:
     session = site.login("cu1")
-    file = signer.signed(site.hsm.mfa_token(session, "cu1", "crypto-user"))
+    file = signer.signed(site.hsm.users.mfa_token(session, "cu1", "crypto-user"))
     second = site.login("cu1")
     with pytest.raises(TokenUnknown):
-        site.hsm.register_mfa(second, "cu1", "crypto-user", file, signer.public)
-    file = signer.signed(site.hsm.mfa_token(session, "cu1", "crypto-user"))
-    site.hsm.logout(session)
+        site.hsm.users.register_mfa(second, "cu1", "crypto-user", file, signer.public)
+    file = signer.signed(site.hsm.users.mfa_token(session, "cu1", "crypto-user"))
+    site.hsm.users.logout(session)
     with pytest.raises(TokenUnknown):
-        site.hsm.register_mfa(second, "cu1", "crypto-user", file, signer.public)
+        site.hsm.users.register_mfa(second, "cu1", "crypto-user", file, signer.public)
     assert site.uses("cu1") == (False, False)
 
 
 def test_too_many_tokens_make_the_oldest_unknown(site: Site, signer: Signer) -> None:
-    first, second = (site.hsm.login_token("cu1", "crypto-user") for _ in range(2))
+    first, second = (site.hsm.users.login_token("cu1", "crypto-user") for _ in range(2))
     for _ in range(MAX_TOKENS - 1):
-        site.hsm.login_token("cu1", "crypto-user")
+        site.hsm.users.login_token("cu1", "crypto-user")
     with pytest.raises(TokenUnknown):
-        site.hsm.login_mfa("cu1", PASSWORD, "crypto-user", first)
-    assert site.hsm.login_mfa("cu1", PASSWORD, "crypto-user", second).alive
+        site.hsm.users.login_mfa("cu1", PASSWORD, "crypto-user", first)
+    assert site.hsm.users.login_mfa("cu1", PASSWORD, "crypto-user", second).alive
 
 
 def test_a_key_is_exchanged_for_another(site: Site, signer: Signer, other: Signer) -> None:
     session = site.login("cu1")
     site.register(session, "cu1", signer)
     site.register(session, "cu1", other)
-    site.hsm.logout(session)
+    site.hsm.users.logout(session)
     assert site.uses("cu1") == (True, True)
     with pytest.raises(AuthenticationFailed):
         site.login_mfa("cu1", signer)
-    site.hsm.logout(site.login_mfa("cu1", other))
+    site.hsm.users.logout(site.login_mfa("cu1", other))
 
 
 def test_deregistration(site: Site, signer: Signer) -> None:
     site.register(site.admin, "cu1", signer, password=b"with-factor-1")
     session = site.login_mfa("cu1", signer, b"with-factor-1")
-    site.hsm.deregister_mfa(session, "cu1", "crypto-user")
+    site.hsm.users.deregister_mfa(session, "cu1", "crypto-user")
     assert site.uses("cu1") == (False, False)
     with pytest.raises(MfaNotEnabled):
-        site.hsm.deregister_mfa(session, "cu1", "crypto-user")
-    site.hsm.logout(session)
-    site.hsm.logout(site.login("cu1", b"with-factor-1"))
+        site.hsm.users.deregister_mfa(session, "cu1", "crypto-user")
+    site.hsm.users.logout(session)
+    site.hsm.users.logout(site.login("cu1", b"with-factor-1"))
     site.register(site.admin, "cu1", signer)
-    site.hsm.deregister_mfa(site.admin, "cu1", "crypto-user", b"reset-by-admin")
-    site.hsm.logout(site.login("cu1", b"reset-by-admin"))
+    site.hsm.users.deregister_mfa(site.admin, "cu1", "crypto-user", b"reset-by-admin")
+    site.hsm.users.logout(site.login("cu1", b"reset-by-admin"))
 
 
 @pytest.mark.parametrize("flags", list(product((False, True), repeat=2)))
@@ -262,33 +265,33 @@ def test_a_new_password_takes_the_approvals_of_a_user_with_mfa(
 ) -> None:
     site.register(site.admin, "ad2", signer)
     assert site.uses("ad2") == (True, True)
-    site.hsm.change_password(site.admin, "ad2", "admin", b"new-password-1", *flags)
+    site.hsm.users.change_password(site.admin, "ad2", "admin", b"new-password-1", *flags)
     mfa, quorum = site.uses("ad2")
     assert (mfa, quorum) == (not flags[0], False)
     if mfa:
-        site.hsm.logout(site.login_mfa("ad2", signer, b"new-password-1"))
+        site.hsm.users.logout(site.login_mfa("ad2", signer, b"new-password-1"))
     else:
-        site.hsm.logout(site.login("ad2", b"new-password-1"))
+        site.hsm.users.logout(site.login("ad2", b"new-password-1"))
 
 
 def test_users_change_their_own_factor_and_admins_anybodys(site: Site, signer: Signer) -> None:
     session = site.login("cu1")
     for name in ("ad2", "admin"):
         with pytest.raises(PermissionDenied):
-            site.hsm.mfa_token(session, name, "admin")
+            site.hsm.users.mfa_token(session, name, "admin")
         with pytest.raises(PermissionDenied):
-            site.hsm.register_mfa(session, name, "admin", b"", b"")
+            site.hsm.users.register_mfa(session, name, "admin", b"", b"")
         with pytest.raises(PermissionDenied):
-            site.hsm.deregister_mfa(session, name, "admin")
+            site.hsm.users.deregister_mfa(session, name, "admin")
     with pytest.raises(UserBusy):
         site.register(site.admin, "cu1", signer)
     site.register(session, "cu1", signer)
     with pytest.raises(UserBusy):
-        site.hsm.deregister_mfa(site.admin, "cu1", "crypto-user")
+        site.hsm.users.deregister_mfa(site.admin, "cu1", "crypto-user")
     with pytest.raises(UserNotFound):
-        site.hsm.mfa_token(site.admin, "nobody", "admin")
-    site.hsm.logout(session)
-    site.hsm.deregister_mfa(site.admin, "cu1", "crypto-user")
+        site.hsm.users.mfa_token(site.admin, "nobody", "admin")
+    site.hsm.users.logout(session)
+    site.hsm.users.deregister_mfa(site.admin, "cu1", "crypto-user")
 
 
 def test_a_key_is_one_users_in_a_role(site: Site, signer: Signer) -> None:
@@ -311,13 +314,13 @@ _BAD_KEYS = {
 @pytest.mark.parametrize("options", _BAD_KEYS.values(), ids=_BAD_KEYS)
 def test_keys_that_are_refused(site: Site, signer: Signer, tmp_path: Path, options: tuple[str, ...]) -> None:
     bad = Signer(tmp_path, "bad", *options)
-    file = signer.signed(site.hsm.mfa_token(site.admin, "cu1", "crypto-user"))
+    file = signer.signed(site.hsm.users.mfa_token(site.admin, "cu1", "crypto-user"))
     for public in (bad.public, b"", b"\xff", bad.public[:-40], signer.private.read_bytes(), b"-" * 100_000):
         with pytest.raises(PublicKeyInvalid):
-            site.hsm.register_mfa(site.admin, "cu1", "crypto-user", file, public)
+            site.hsm.users.register_mfa(site.admin, "cu1", "crypto-user", file, public)
     assert site.uses("cu1") == (False, False)
     # A key that was refused has not used the token up.
-    site.hsm.register_mfa(site.admin, "cu1", "crypto-user", file, signer.public)
+    site.hsm.users.register_mfa(site.admin, "cu1", "crypto-user", file, signer.public)
 
 
 def test_signatures_that_do_not_hold(site: Site, signer: Signer, other: Signer) -> None:
@@ -327,14 +330,14 @@ def test_signatures_that_do_not_hold(site: Site, signer: Signer, other: Signer) 
 
     forgeries = (lambda _: "", twice_hashed, other.sign, lambda _: signer.sign(bytes(32)), lambda _: "AAAA")
     for forge in forgeries:
-        document = json.loads(site.hsm.mfa_token(site.admin, "cu1", "crypto-user"))
+        document = json.loads(site.hsm.users.mfa_token(site.admin, "cu1", "crypto-user"))
         (entry,) = document["tokens"]
         entry["signed"] = forge(base64.b64decode(entry["unsigned"]))
         file = json.dumps(document).encode()
         with pytest.raises(TokenSignatureInvalid):
-            site.hsm.register_mfa(site.admin, "cu1", "crypto-user", file, signer.public)
+            site.hsm.users.register_mfa(site.admin, "cu1", "crypto-user", file, signer.public)
         with pytest.raises(TokenUnknown):
-            site.hsm.register_mfa(site.admin, "cu1", "crypto-user", file, signer.public)
+            site.hsm.users.register_mfa(site.admin, "cu1", "crypto-user", file, signer.public)
     assert site.uses("cu1") == (False, False)
 
 
@@ -361,24 +364,24 @@ _BAD_FILES = [
 @pytest.mark.parametrize("file", _BAD_FILES, ids=range(len(_BAD_FILES)))
 def test_files_that_are_refused(site: Site, signer: Signer, file: bytes) -> None:
     with pytest.raises(TokenFileInvalid):
-        site.hsm.login_mfa("cu1", PASSWORD, "crypto-user", file)
+        site.hsm.users.login_mfa("cu1", PASSWORD, "crypto-user", file)
     with pytest.raises(TokenFileInvalid):
-        site.hsm.register_mfa(site.admin, "cu1", "crypto-user", file, signer.public)
+        site.hsm.users.register_mfa(site.admin, "cu1", "crypto-user", file, signer.public)
 
 
 def test_a_token_that_nobody_gave_is_unknown(site: Site, signer: Signer) -> None:
     file = json.dumps({"version": "2.0", "tokens": [{"unsigned": _TOKEN, "signed": signer.sign(bytes(32))}]}).encode()
     with pytest.raises(TokenUnknown):
-        site.hsm.login_mfa("cu1", PASSWORD, "crypto-user", file)
+        site.hsm.users.login_mfa("cu1", PASSWORD, "crypto-user", file)
     with pytest.raises(TokenUnknown):
-        site.hsm.register_mfa(site.admin, "cu1", "crypto-user", file, signer.public)
+        site.hsm.users.register_mfa(site.admin, "cu1", "crypto-user", file, signer.public)
 
 
 def test_a_bad_password_registers_nothing(site: Site, signer: Signer) -> None:
     with pytest.raises(PasswordInvalid):
         site.register(site.admin, "cu1", signer, password=b"short")
     assert site.uses("cu1") == (False, False)
-    site.hsm.logout(site.login("cu1"))
+    site.hsm.users.logout(site.login("cu1"))
 
 
 @pytest.mark.parametrize(
@@ -400,10 +403,12 @@ def test_an_edited_key_does_not_open(site: Site, signer: Signer, other: Signer, 
         connection.execute(f"UPDATE users SET {edit} WHERE username = 'cu1'")
     with Hsm.open(site.home) as hsm:
         with pytest.raises(StoreDamaged):
-            hsm.login("cu1", PASSWORD)
+            hsm.users.login("cu1", PASSWORD)
         for key in (signer, other):
             with pytest.raises(StoreDamaged):
-                hsm.login_mfa("cu1", PASSWORD, "crypto-user", key.signed(hsm.login_token("cu1", "crypto-user")))
+                hsm.users.login_mfa(
+                    "cu1", PASSWORD, "crypto-user", key.signed(hsm.users.login_token("cu1", "crypto-user"))
+                )
 
 
 def test_the_table_of_what_a_key_is_for_is_whole() -> None:
@@ -418,7 +423,7 @@ def test_the_table_of_what_a_key_is_for_is_whole() -> None:
 @pytest.mark.parametrize("change_quorum", [False, True])
 def test_a_user_has_one_key(uses: Uses, event: Event, key: bytes, change_quorum: bool) -> None:
     mfa, quorum = uses.value
-    before = Keys(b"old" if mfa else None, b"old" if quorum else None)
+    before = RegisteredKeys(b"old" if mfa else None, b"old" if quorum else None)
     registers = event in (Event.REGISTER_MFA, Event.REGISTER_QUORUM)
     another = (uses, event) in {
         (Uses.QUORUM, Event.REGISTER_MFA), (Uses.MFA, Event.REGISTER_QUORUM), (Uses.BOTH, Event.REGISTER_QUORUM),
@@ -431,8 +436,8 @@ def test_a_user_has_one_key(uses: Uses, event: Event, key: bytes, change_quorum:
     given = key if registers else None
     if refusal is not None:
         with pytest.raises(refusal):
-            after(event, before, given, change_quorum=change_quorum)
+            keys_after(event, before, given, change_quorum=change_quorum)
         return
-    keys = after(event, before, given, change_quorum=change_quorum)
+    keys = keys_after(event, before, given, change_quorum=change_quorum)
     assert len({*keys} - {None}) <= 1
     assert given is None or given in keys

@@ -48,7 +48,7 @@ class Life(RuleBasedStateMachine):
         home = Path(self.folder.name, "hsm")
         shutil.copytree(Path(Life.template.name, "hsm"), home)
         self.core = Hsm.open(home)
-        self.session = self.core.login(USER, _PASSWORD.encode())
+        self.session = self.core.users.login(USER, _PASSWORD.encode())
         self.carrier = jvm.install(self.core)
         self.provider = jvm.add_provider()
         self.keys: list[Key] = []
@@ -107,7 +107,7 @@ class Life(RuleBasedStateMachine):
         there = [key for key in self.keys if key.there]
         assert self.core.status()["keys"] == len(there)
         names = {name for uses in USES.values() for name in uses.split()} | {"TOKEN", "LABEL", "OBJECT_CLASS"}
-        records = self.core.find_keys(self.session, {})
+        records = self.core.keys.find(self.session, {})
         stored = [{name: record.attributes[name] for name in names} for record in records]
         modelled = [{name: key.attributes.get(name, False) for name in names} for key in there if key.may("TOKEN")]
         assert sorted(map(sorted_items, stored)) == sorted(map(sorted_items, modelled))

@@ -1,0 +1,71 @@
+"""The parts of an open HSM, which its services share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import RLock
+from typing import Self
+
+from hsmcore.audit.log import AuditLog
+from hsmcore.crypto.operations import PreparedOperations
+from hsmcore.crypto.streams import MultiPart
+from hsmcore.crypto.wrapping import Wrapping
+from hsmcore.keys.keyring import KeyRing
+from hsmcore.quorum.approvals import Approvals
+from hsmcore.sessions.session import Sessions
+from hsmcore.settings import Settings
+from hsmcore.storage.database import Store
+from hsmcore.storage.sealing import Vault
+from hsmcore.storage.state_directory import StateDirectory
+from hsmcore.users.accounts import Accounts
+from hsmcore.users.mfa import Challenges
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """The parts of an open HSM. ``lock`` orders every change; ``clock`` gives seconds, by which tokens expire."""
+
+    state: StateDirectory
+    store: Store
+    vault: Vault
+    settings: Settings
+    lock: RLock
+    clock: Callable[[], float]
+    sessions: Sessions
+    log: AuditLog
+    accounts: Accounts
+    challenges: Challenges
+    ring: KeyRing
+    approvals: Approvals
+    operations: PreparedOperations
+    streams: MultiPart
+    wrapping: Wrapping
+
+    @classmethod
+    def of(cls, state: StateDirectory, store: Store, vault: Vault, clock: Callable[[], float]) -> Self:
+        """Return the parts of the HSM in an unlocked state directory."""
+        settings = Settings.decode(vault.open_settings(store.settings()))
+        lock, sessions = RLock(), Sessions()
+        log = AuditLog(store, vault, state, sessions)
+        accounts = Accounts(store, vault, lock, log)
+        ring = KeyRing(store, vault, sessions, lock, log)
+        approvals = Approvals(store, vault, accounts, ring, lock, clock, log)
+        operations = PreparedOperations(ring, approvals, lock, settings)
+        return cls(
+            state=state,
+            store=store,
+            vault=vault,
+            settings=settings,
+            lock=lock,
+            clock=clock,
+            sessions=sessions,
+            log=log,
+            accounts=accounts,
+            challenges=Challenges(clock),
+            ring=ring,
+            approvals=approvals,
+            operations=operations,
+            streams=MultiPart(),
+            wrapping=Wrapping(ring, operations, approvals, settings),
+        )

@@ -1,0 +1,154 @@
+"""Quorum (M of N): values, tokens and approvals."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from hsmcore.api.core import Core
+from hsmcore.api.guard import guarded
+from hsmcore.errors import MalformedRequest
+from hsmcore.quorum.approvals import TokenInfo
+from hsmcore.quorum.tokens import REGISTRATION, approval_data
+from hsmcore.sessions.session import Session
+from hsmcore.users import mfa, token_files
+from hsmcore.users.mfa import Event, Purpose, RegisteredKeys
+
+
+class QuorumService:
+    """Issues quorum tokens, registers approvers, collects approvals and sets the quorum values."""
+
+    def __init__(self, core: Core) -> None:
+        self._log = core.log
+        self._accounts = core.accounts
+        self._challenges = core.challenges
+        self._approvals = core.approvals
+
+    @guarded
+    def request(self, session: Session, service: str, key: int | None = None) -> bytes:
+        """Return the token file of a new quorum token.
+
+        Args:
+            session: The session that will use the token.
+            service: A quorum service, or ``registration`` for a token that ``register`` takes.
+            key: The handle of the key that a token of a key service concerns.
+
+        Raises:
+            MalformedRequest: The service is unknown, needs a key, or takes none.
+            PermissionDenied: The service belongs to another role.
+            KeyNotFound: The session sees no such key.
+            QuorumTokenRefused: The service takes no approval here, or the user has an active token for it.
+            QuorumTokenLimit: The HSM holds as many quorum tokens as it can hold.
+            StoreFull: The audit log cannot be written.
+        """
+        if service != REGISTRATION or key is not None:
+            return self._approvals.request(session, service, key)
+        data = approval_data(session, service)
+        token = hashlib.sha256(data).digest()
+        self._log.record()
+        self._challenges.issue(token, Purpose.QUORUM, (session.username, session.role), session.token)
+        return token_files.encode_token(token, data)
+
+    @guarded
+    def register(self, session: Session, public_key: bytes, token_file: bytes) -> None:
+        """Register the key with which the session's user approves, or replace it.
+
+        Args:
+            session: The approver's session.
+            public_key: The public key, in PEM.
+            token_file: The file of ``request`` for ``registration``, signed.
+
+        Raises:
+            PublicKeyInvalid: The key is not an RSA-2048 key in PEM, or another user's.
+            TokenFileInvalid: The token file is not well-formed.
+            TokenUnknown: The token was used, has expired, or was issued for another user, session or purpose.
+            TokenSignatureInvalid: The signature is not of this key.
+            MfaSharesKey: The user has a second factor with a different key.
+            StoreFull: The disk is full.
+        """
+        own = self._accounts.known(session.username, session.role)
+        key = self._challenges.prove(Purpose.QUORUM, own, session.token, token_file, public_key)
+        with self._accounts.changing(session.username, session.role) as row:
+            self._accounts.require_own_key(row, key)
+            keys = mfa.keys_after(Event.REGISTER_QUORUM, RegisteredKeys(row.mfa_key, row.quorum_key), key)
+            self._approvals.put_keys(row, keys)
+
+    @guarded
+    def approve(self, session: Session, approval_file: bytes) -> tuple[int, int]:
+        """Add the signatures of a token file to the quorum token, all or none.
+
+        The session's next operation that takes an approval of the token's service uses the token up if it succeeds.
+
+        Returns:
+            The number of approvals required and the number of approvals given.
+
+        Raises:
+            TokenFileInvalid: The token file is not well-formed.
+            TokenUnknown: The session has no such token.
+            ApproverInvalid: A user who signed cannot approve this token.
+            TokenSignatureInvalid: A signature is not of the approver's key.
+            StoreFull: The audit log cannot be written.
+        """
+        return self._approvals.approve(session, approval_file)
+
+    @guarded
+    def tokens(self, session: Session) -> list[TokenInfo]:
+        """Return the quorum tokens of all users."""
+        return self._approvals.infos()
+
+    @guarded
+    def delete_tokens(self, session: Session, scope: str) -> None:
+        """Delete quorum tokens.
+
+        Args:
+            session: A session of an admin.
+            scope: ``user`` for those of the session's user, ``all`` for those of every user.
+
+        Raises:
+            MalformedRequest: The scope is neither.
+            StoreFull: The audit log cannot be written.
+        """
+        if scope not in ("user", "all"):
+            raise MalformedRequest(f"the scope is user or all, not {scope[:32]!r}")
+        self._log.record()
+        if scope == "all":
+            self._approvals.tokens.end_all()
+        else:
+            self._approvals.tokens.end_of_user(session.username, session.role)
+
+    def values(self) -> Mapping[str, int]:
+        """Return the number of approvals that each admin service takes. Needs no login."""
+        return self._approvals.rules.values
+
+    @guarded
+    def set_value(self, session: Session, service: str, value: int) -> None:
+        """Set the number of approvals that an admin service takes. Takes an approval of the service ``quorum``.
+
+        Raises:
+            MalformedRequest: The service is unknown, or a key service.
+            QuorumValueInvalid: The value is out of range, or more than the number of registered admins.
+            ApprovalRequired: The session has no approved quorum token.
+            StoreFull: The disk is full.
+        """
+        with self._approvals.granted(session, "quorum"):
+            self._approvals.set_value(service, value)
+
+    def timeouts(self) -> Mapping[str, int]:
+        """Return the seconds in which a quorum token may be approved, and then used. Needs no login."""
+        return self._approvals.rules.timeouts
+
+    @guarded
+    def set_timeout(self, session: Session, timeout: str, seconds: int) -> None:
+        """Set a timeout of future quorum tokens.
+
+        Args:
+            session: A session of an admin.
+            timeout: ``generated``, the time to approve a token, or ``approved``, the time to use it then.
+            seconds: The time in seconds.
+
+        Raises:
+            MalformedRequest: There is no such timeout.
+            QuorumValueInvalid: The time is out of range.
+            StoreFull: The disk is full.
+        """
+        self._approvals.set_timeout(timeout, seconds)
