@@ -50,7 +50,7 @@ $(INSTALLED): pyproject.toml java/hatch_build.py
 	"$$found" -m venv --clear $(VENV); \
 	if ! $(BIN)/python -m pip install --quiet --editable '.[dev,migration]' >$(VENV)/pip.log 2>&1; then \
 	    $(BIN)/python -m pip install --quiet --editable '.[dev]' || exit 1; \
-	    echo "note: hsm keystore import and export are left out: pyjks needs a C compiler and Python's headers"; \
+	    echo "note: hsm keystore import does not read BKS and UBER files: pyjks needs a C compiler and Python's headers"; \
 	    echo "      (Debian: apt install gcc python3-dev); what pip said is in $(VENV)/pip.log"; \
 	fi
 	@touch $@

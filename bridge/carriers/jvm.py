@@ -9,17 +9,26 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import _jpype
 import jpype
-from jpype import JArray, JChar, JClass, JException, JProxy, JString
+from jpype import JArray, JByte, JChar, JClass, JException, JProxy, JString
 
 from bridge.carriers import natives
 from bridge.carriers.inprocess import InProcess, exchange
-from hsmcore.errors import StateError
+from hsmcore.errors import (
+    ForeignKeyPassword,
+    ForeignKeyUnreadable,
+    ForeignStoreDamaged,
+    ForeignStorePassword,
+    KeyStoreEntry,
+    StateError,
+)
+from keystore.foreign.model import Found, JavaEntry, Opened, private_key, secret_key
 
 if TYPE_CHECKING:
     from hsmcore.hsm import Hsm
@@ -175,3 +184,94 @@ def _printing_failure(call: Callable[[], object]) -> int:
         error.printStackTrace()
         return 1
     return 0
+
+
+def read_key_store(kind: str, file: bytes, password: str) -> list[Found]:
+    """Read a file with one of the JDK's key store types and return its entries in the order of their aliases.
+
+    Args:
+        kind: The key store type, as ``KeyStore.getInstance`` takes it.
+        file: The file.
+        password: The password of the file; the keys stay closed.
+
+    Raises:
+        ForeignStoreDamaged: Java does not read the file.
+        ForeignStorePassword: The password is wrong, or the file was changed.
+    """
+    store = JClass("java.security.KeyStore").getInstance(kind)
+    try:
+        with _characters(password) as characters:
+            store.load(JClass("java.io.ByteArrayInputStream")(file), characters)
+        return [_found(store, alias) for alias in sorted(map(str, store.aliases()))]
+    except JException as error:
+        if isinstance(error.getCause(), JClass("java.security.UnrecoverableKeyException")):
+            raise ForeignStorePassword("the password is wrong, or the file was changed") from None
+        raise ForeignStoreDamaged(f"the file is damaged, or in a form that Java does not read: {error}") from None
+
+
+def _found(store: Any, alias: str) -> Found:
+    if store.isCertificateEntry(alias):
+        return Found(alias, (bytes(store.getCertificate(alias).getEncoded()),))
+    chain = tuple(bytes(one.getEncoded()) for one in store.getCertificateChain(alias) or ())
+    return Found(alias, chain, lambda password: _opened(store, alias, password))
+
+
+def _opened(store: Any, alias: str, password: str) -> Opened:
+    try:
+        with _characters(password) as characters:
+            key = store.getKey(alias, characters)
+        encoded = None if key is None else key.getEncoded()
+    except JException as error:
+        bad = isinstance(error, JClass("java.security.UnrecoverableKeyException")) and (
+            error.getCause() is None or isinstance(error.getCause(), JClass("javax.crypto.BadPaddingException"))
+        )
+        if bad or not password.isascii():
+            raise ForeignKeyPassword("the password does not open the key") from None
+        raise ForeignKeyUnreadable(f"Java does not read the key: {error}") from None
+    if encoded is None:
+        raise ForeignKeyUnreadable("Java does not find it; in a JCEKS file it finds aliases in lower case only")
+    material = bytes(encoded)
+    JClass("java.util.Arrays").fill(encoded, 0)
+    private = isinstance(key, JClass("java.security.PrivateKey"))
+    return private_key(material) if private else secret_key(str(key.getAlgorithm()), material)
+
+
+def write_key_store(entries: Iterable[JavaEntry], password: str) -> bytes:
+    """Return a PKCS #12 file with the entries. Raises ``KeyStoreEntry`` where Java refuses one."""
+    store = JClass("java.security.KeyStore").getInstance("PKCS12")
+    store.load(None, None)
+    with _characters(password) as characters:
+        for entry in entries:
+            try:
+                _set(store, entry, characters)
+            except JException as error:
+                raise KeyStoreEntry(f"Java refuses entry {entry.alias!r}: {error}") from None
+        out = JClass("java.io.ByteArrayOutputStream")()
+        store.store(out, characters)
+    return bytes(out.toByteArray())
+
+
+def _set(store: Any, entry: JavaEntry, characters: Any) -> None:
+    factory, stream = JClass("java.security.cert.CertificateFactory"), JClass("java.io.ByteArrayInputStream")
+    chain = [factory.getInstance("X.509").generateCertificate(stream(der)) for der in entry.chain]
+    if entry.secret:
+        key = JClass("javax.crypto.spec.SecretKeySpec")(entry.secret, entry.algorithm)
+        store.setKeyEntry(entry.alias, key, characters, None)
+    elif entry.protected:
+        store.setKeyEntry(
+            entry.alias, JArray(JByte)(entry.protected), JArray(JClass("java.security.cert.Certificate"))(chain)
+        )
+    else:
+        store.setCertificateEntry(entry.alias, chain[0])
+
+
+@contextmanager
+def _characters(password: str) -> Iterator[Any]:
+    """Give a password as ``char[]``, and overwrite it afterwards."""
+    encoded = password.encode("utf-16-le", "surrogatepass")
+    units = [chr(unit) for unit in memoryview(encoded).cast("H")]
+    characters = JArray(JChar)(units)
+    try:
+        yield characters
+    finally:
+        JClass("java.util.Arrays").fill(characters, "\0")

@@ -41,8 +41,10 @@ class Exporter:
         chain = certificates_of(entry)
         row = Row(alias, "certificate" if entry["is_certificate"] else "key", certificates=len(chain), result=EXPORTED)
         try:
-            if self._with_keys and not entry["is_certificate"]:
-                return self._take_key(alias, chain, row)
+            if self._with_keys:
+                self._check_alias(alias)
+                if not entry["is_certificate"]:
+                    return self._take_key(alias, chain, row)
         except Refused as refused:
             row.result, row.reason, row.detail = REFUSED, refused.reason, refused.detail
             return row
@@ -51,6 +53,11 @@ class Exporter:
         row.kind = "certificate"
         self._take_certificates(alias, chain)
         return row
+
+    def _check_alias(self, alias: str) -> None:
+        taken = [key.alias for key in self.keys] + [other for other, _ in self.certificates]
+        if alias.casefold() in map(str.casefold, taken):
+            raise Refused(Reason.DUPLICATE, "another alias differs in upper and lower case only, which PKCS #12 folds")
 
     def _take_certificates(self, alias: str, chain: Sequence[bytes]) -> None:
         self.certificates.append((alias, chain[0]))
@@ -67,8 +74,6 @@ class Exporter:
         row.kind, row.type = "private key" if private else "secret key", type_name(record["KEY_TYPE"], record["SIZE"])
         if private and not chain:
             raise Refused(Reason.CERTIFICATE, "the key store file has no certificate for it, which PKCS #12 needs")
-        if any(key.alias.casefold() == alias.casefold() for key in self.keys):
-            raise Refused(Reason.DUPLICATE, "another alias differs in upper and lower case only, which PKCS #12 folds")
         (material,) = self._client.call("CLEAR_VALUE", record["HANDLE"])
         if not isinstance(material, bytes):
             raise Refused(Reason.NOT_EXTRACTABLE, _why(record))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,8 @@ import click
 
 from bridge.cli import reports, storefiles
 from bridge.cli.access import as_user
+from bridge.cli.progress import progress
+from hsmcore.files import read_whole, write_whole
 
 if TYPE_CHECKING:
     from bridge.cli.reports import Row
@@ -91,18 +92,18 @@ def import_store(
       HSM_FILE_PASSWORD=changeit HSM_KEYSTORE_PASSWORD=changeit hsm keystore import old.p12 --keystore certs.store
       hsm keystore import old.jceks --keystore certs.store --non-extractable --key-password --json
     """
-    _require_readers()
-    # Imported here, as below: pyjks and its libraries, which no other command needs.
+    # Imported here, as below: libraries that no other command needs.
     from bridge.cli.importing import Importer, Passwords
     from keystore.foreign import format_of, read
 
     if (store is None) != no_certificates:
         raise click.UsageError("give --keystore FILE for the certificates, or --no-certificates to leave them")
     _check_different(file, store)
-    data = file.read_bytes()
+    data = read_whole(file, storefiles.MAX_BYTES)
     known = format_of(data)
     password = storefiles.password(password_file, storefiles.FILE_PASSWORD, f"{file} ({known})")
-    found = read(data, password)
+    with storefiles.time_limit():
+        found = read(data, password, storefiles.read_foreign)
     passwords = Passwords([password, *storefiles.key_passwords(key_password_file)])
     wishes = {"EXTRACTABLE": False} if non_extractable else {}
     rows: list[Row] = []
@@ -113,9 +114,11 @@ def import_store(
         handle = None if loaded is None else loaded.handle
         importer = Importer(client, handle, passwords, wishes, dry_run=dry_run)
         try:
-            with storefiles.progress(found.entries, "Checking" if dry_run else "Importing") as (entries, pausing):
-                passwords.ask = pausing(storefiles.ask_key_password) if key_password else None
-                rows.extend(importer.take(entry) for entry in entries)
+            with progress("Checking" if dry_run else "Importing", len(found.entries)) as bar:
+                passwords.ask = storefiles.asking(bar) if key_password else None
+                for entry in found.entries:
+                    rows.append(importer.take(entry))
+                    bar.advance()
         finally:
             # Also after an interruption: the certificates of the keys that are in the HSM by now are not lost.
             if importer.changed and loaded:
@@ -170,7 +173,6 @@ def export_store(
       hsm keystore export trust.p12 --keystore certs.store --alias root-ca --alias issuing-ca
       hsm keystore export backup.p12 --keystore certs.store --include-private-keys
     """
-    _require_readers()
     from bridge.cli.exporting import Exporter
     from keystore.foreign import write_pem, write_pkcs12
 
@@ -189,21 +191,13 @@ def export_store(
             content = write_pem(exporter.certificates)
         else:
             password = storefiles.password(password_file, storefiles.FILE_PASSWORD, str(file), new=True)
-            content = write_pkcs12(exporter.keys, exporter.certificates, password)
-        storefiles.write_whole(file, content, replace=force)
+            content = write_pkcs12(exporter.keys, exporter.certificates, password, storefiles.write_foreign)
+        write_whole(file, content, replace=force)
     elif not rows:
         raise click.ClickException("there is nothing to export")
     about = {"file": str(file), "format": "PEM" if as_pem else "PKCS #12"}
     reports.show(rows, about, as_json=as_json)
     context.exit(reports.exit_code(rows))
-
-
-def _require_readers() -> None:
-    if find_spec("jks") is None:
-        raise click.ClickException(
-            "key stores of other programs are read and written with pyjks, which is not installed: "
-            "pip install 'hsmbridge[migration]' (it takes a C compiler and Python's headers)"
-        )
 
 
 def _check_different(file: Path, store: Path | None) -> None:

@@ -1,24 +1,32 @@
-"""What the commands of ``hsm keystore`` share: key store files, their passwords, and a bar on the terminal."""
+"""What the commands of ``hsm keystore`` share: key store files, their passwords, and Java's key stores."""
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from bridge.carriers.client import Client
 from bridge.cli.access import first_line, new_password, secret
+from bridge.cli.progress import Bar
+from bridge.process.hardening import no_core_dump
+from hsmcore.files import PRIVATE, read_whole, write_whole
+
+if TYPE_CHECKING:
+    from keystore.foreign.model import Found, JavaEntry
 
 FILE_PASSWORD, STORE_PASSWORD, KEY_PASSWORD = "HSM_FILE_PASSWORD", "HSM_KEYSTORE_PASSWORD", "HSM_KEY_PASSWORD"
-PRIVATE = 0o600
-"""The mode of a new file: its owner's."""
+MAX_BYTES = 32 * 1024 * 1024
+"""Longest key store file that is read, in bytes."""
+LONGEST = 120
+"""Seconds that reading another program's key store may take."""
 SHORTEST = 6
 """Characters in the password of a new file; keytool refuses shorter ones."""
 
@@ -37,14 +45,14 @@ class LoadedStore:
         (content,) = self.client.call("STORE_SAVE", self.handle, self.password)
         if isinstance(content, bytes):
             mode = self.path.stat().st_mode & 0o777 if self.path.exists() else PRIVATE
-            write_whole(self.path, content, mode=mode, replace=True)
+            write_whole(self.path, content, mode=mode)
 
 
 def load_store(client: Client, path: Path, password_file: str | None, *, reads_only: bool) -> LoadedStore:
     """Load the file, or where there is none a new key store, for whose file the password is asked unless only read."""
     if not path.parent.is_dir():
         raise click.ClickException(f"{path.parent} is no folder; make it first")
-    content = path.read_bytes() if path.exists() else None
+    content = read_whole(path, MAX_BYTES) if path.exists() else None
     word = None
     if content is not None or not reads_only:
         word = password(password_file, STORE_PASSWORD, f"the key store {path}", new=content is None)
@@ -52,23 +60,6 @@ def load_store(client: Client, path: Path, password_file: str | None, *, reads_o
     if not isinstance(handle, int):
         raise click.ClickException("the HSM's answer is not understood; is the daemon of another version?")
     return LoadedStore(client, path, handle, word)
-
-
-def write_whole(path: Path, content: bytes, *, mode: int = PRIVATE, replace: bool) -> None:
-    """Write a file whole or not at all. Raises ``FileExistsError`` where one is there that is not to be replaced."""
-    number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(number, "wb") as stream:
-            os.fchmod(number, mode)
-            stream.write(content)
-            stream.flush()
-            os.fsync(number)
-        if replace:
-            Path(name).replace(path)
-        else:
-            path.hardlink_to(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def password(file: str | None, variable: str, what: str, *, new: bool = False) -> str:
@@ -108,27 +99,50 @@ def ask_key_password(alias: str) -> str:
     return answer
 
 
-Ask = Callable[[str], str]
-_T = TypeVar("_T")
+def asking(bar: Bar) -> Callable[[str], str]:
+    """Return ``ask_key_password`` with the bar hidden while it asks."""
+
+    def ask(alias: str) -> str:
+        with bar.paused():
+            return ask_key_password(alias)
+
+    return ask
+
+
+def read_foreign(kind: str, file: bytes, password: str) -> list[Found]:
+    """Read a file with the JDK's key store, in a JVM of this process that the first call starts. A ``JavaReader``."""
+    from bridge.carriers import jvm
+
+    _start_jvm()
+    return jvm.read_key_store(kind, file, password)
+
+
+def write_foreign(entries: Iterable[JavaEntry], password: str) -> bytes:
+    """Write a PKCS #12 with the JDK's key store, likewise. A ``JavaWriter``."""
+    from bridge.carriers import jvm
+
+    _start_jvm()
+    return jvm.write_key_store(entries, password)
+
+
+def _start_jvm() -> None:
+    # Imported here, so that commands without Java start without JPype.
+    from bridge.carriers import jvm
+
+    if not jvm.started():
+        # A crash of the JVM must not write keys to a file.
+        no_core_dump()
+        jvm.start(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xmx512m"])
 
 
 @contextmanager
-def progress(things: Sequence[_T], what: str) -> Iterator[tuple[Iterable[_T], Callable[[Ask], Ask]]]:
-    """Give the things one by one, under a bar where standard error is a terminal, and a way to ask in between."""
-    # Imported here, so that commands without a bar start without it.
-    from rich.console import Console
-    from rich.progress import Progress
+def time_limit() -> Iterator[None]:
+    """End this process with exit code 1 where the body takes longer than ``LONGEST``.
 
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
-
-        def pausing(ask: Ask) -> Ask:
-            def asked(question: str) -> str:
-                bar.stop()
-                try:
-                    return ask(question)
-                finally:
-                    bar.start()
-
-            return asked
-
-        yield bar.track(things, description=what), pausing
+    A file may ask OpenSSL for any number of iterations, which neither returns before nor lets Python interrupt it.
+    """
+    faulthandler.dump_traceback_later(LONGEST, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bridge.cloudhsm_cli.table import Failure
+from bridge.cloudhsm_cli.errors import Failure
 from bridge.protocol.codec import Value
 from hsmcore.tables.mechanisms import CURVES as CURVE_OIDS
 from hsmcore.tables.mechanisms import ED25519

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bridge.cloudhsm_cli.context import Context, new_password
-from bridge.cloudhsm_cli.table import ADMIN, UNACTIVATED_ADMIN, Data, Failure, Values
+from bridge.cloudhsm_cli.errors import Failure
+from bridge.cloudhsm_cli.table import ADMIN, UNACTIVATED_ADMIN, Data, Values
 from hsmcore.errors import AuthenticationFailed
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bridge.cloudhsm_cli.attributes import NAMES
+from bridge.cloudhsm_cli.errors import Failure
 from bridge.cloudhsm_cli.parser import Parser
-from bridge.cloudhsm_cli.table import Command, Failure, Kind, Option
+from bridge.cloudhsm_cli.table import Command, Kind, Option
 
 COMPLETE = "complete-words"
 """The hidden command that the shells' completion calls with the words so far and the one that is being typed."""

@@ -11,7 +11,7 @@ from typing import Self
 
 from bridge.carriers.client import Client, DaemonUnreachable
 from bridge.cli.access import connected
-from bridge.cloudhsm_cli.table import Failure
+from bridge.cloudhsm_cli.errors import Failure
 from bridge.protocol.codec import Value
 
 

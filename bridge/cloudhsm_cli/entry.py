@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
-from itertools import takewhile
+from collections.abc import Sequence
 from pathlib import Path
 
-from bridge.cloudhsm_cli import completion, manual
+from bridge.cloudhsm_cli import completion
 from bridge.cloudhsm_cli.commands import PARSER
 from bridge.cloudhsm_cli.context import Context
-from bridge.cloudhsm_cli.run import Answer, run
-from bridge.cloudhsm_cli.table import PROGRAM, Failure
+from bridge.cloudhsm_cli.output import Answer, attempted, help_asked, show
+from bridge.cloudhsm_cli.run import run
+from bridge.cloudhsm_cli.table import PROGRAM
 from bridge.server.handlers import server_version
-
-_HELP = ("-h", "--help")
 
 
 def run_words(words: Sequence[str], home: Path) -> int:
@@ -44,27 +42,10 @@ def _built_in(words: Sequence[str]) -> str | Answer | None:
     if words[0] in {"-V", "--version"}:
         return f"{PROGRAM} {server_version()}"
     if words[0] == "completion":
-        return _attempted(lambda: completion.script(words[1:]))
+        return attempted(lambda: completion.script(words[1:]))
     if words[0] == completion.COMPLETE:
         return "\n".join(completion.candidates(PARSER, words[1:-1], words[-1]))
     return None
-
-
-def help_asked(words: Sequence[str]) -> str | Answer | None:
-    """Return the help that the words ask for, or ``None`` where they are a command."""
-    if words and words[0] == "help":
-        return _attempted(lambda: manual.help_text(PARSER, tuple(words[1:]), lenient=False))
-    if set(words) & set(_HELP):
-        path = tuple(takewhile(lambda word: not word.startswith("-"), words))
-        return _attempted(lambda: manual.help_text(PARSER, path, lenient=True))
-    return None
-
-
-def _attempted(make: Callable[[], str]) -> str | Answer:
-    try:
-        return make()
-    except Failure as error:
-        return Answer(1, str(error))
 
 
 def _single(words: Sequence[str], home: Path) -> int:
@@ -82,9 +63,3 @@ def _tell(said: str | Answer) -> int:
         return 0
     show(said.text())
     return said.error_code
-
-
-def show(text: str) -> None:
-    """Print a text; what the terminal's encoding does not have is escaped."""
-    encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)

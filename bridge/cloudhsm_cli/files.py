@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
-import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from bridge.cloudhsm_cli.table import Failure
+from bridge.cloudhsm_cli.errors import Failure
+from hsmcore import files
 
 MAX_BYTES = 32 * 1024 * 1024
 """Longest file that is read as a whole, in bytes; it has to fit a frame of the protocol."""
@@ -20,21 +18,15 @@ MAX_BYTES = 32 * 1024 * 1024
 
 @contextmanager
 def reading(path: str) -> Iterator[BinaryIO]:
-    """Open a regular file or a pipe for reading; anything else might never end."""
-    with _file_errors(path), Path(path).open("rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
-            raise Failure(f"{path} is neither a file nor a pipe")
+    """Open a regular file or a pipe for reading."""
+    with _file_errors(path), files.reading(Path(path)) as file:
         yield file
 
 
 def read(path: str) -> bytes:
-    """Return what a file holds."""
-    with reading(path) as file:
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise Failure(f"{path} is longer than {MAX_BYTES} bytes")
-    return content
+    """Return the content of a file."""
+    with _file_errors(path):
+        return files.read_whole(Path(path), MAX_BYTES)
 
 
 def write(path: str, content: bytes) -> None:
@@ -43,14 +35,7 @@ def write(path: str, content: bytes) -> None:
         target = Path(path)
         if target.exists() and not target.is_file():
             raise Failure(f"{path} is not a file")
-        descriptor, partial = tempfile.mkstemp(dir=target.parent, prefix=".cloudhsm-cli-")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            Path(partial).replace(target)
-        except BaseException:
-            Path(partial).unlink(missing_ok=True)
-            raise
+        files.write_whole(target, content)
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from prompt_toolkit.shortcuts import CompleteStyle
 from bridge.cloudhsm_cli import completion
 from bridge.cloudhsm_cli.commands import COMMANDS, PARSER
 from bridge.cloudhsm_cli.context import Context
-from bridge.cloudhsm_cli.entry import help_asked, show
-from bridge.cloudhsm_cli.run import Answer, run
+from bridge.cloudhsm_cli.output import Answer, help_asked, show
+from bridge.cloudhsm_cli.run import run
 from bridge.cloudhsm_cli.table import Kind
 
 PROMPT = "aws-cloudhsm > "

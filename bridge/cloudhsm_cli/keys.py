@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from bridge.cloudhsm_cli import files
 from bridge.cloudhsm_cli.attributes import curve, key_object, read, read_pairs, short_object
 from bridge.cloudhsm_cli.context import Context
+from bridge.cloudhsm_cli.errors import Failure
 from bridge.cloudhsm_cli.quorum import approve
 from bridge.cloudhsm_cli.reference_pem import reference_pem
 from bridge.cloudhsm_cli.selecting import described, keys, one_key, read_filter
-from bridge.cloudhsm_cli.table import ADMIN, Data, Failure, Values
+from bridge.cloudhsm_cli.table import ADMIN, Data, Values
 from bridge.protocol.codec import Value
 from hsmcore.errors import HsmError
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bridge.cloudhsm_cli.errors import Failure
 from bridge.cloudhsm_cli.parser import Parser
-from bridge.cloudhsm_cli.table import PROGRAM, Command, Failure, Kind, Option
+from bridge.cloudhsm_cli.table import PROGRAM, Command, Kind, Option
 
 _TOP = f"""CloudHSM's command line for this HSM
 

@@ -11,7 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bridge.cloudhsm_cli.table import Command, Failure, Kind, Option, Values
+from bridge.cloudhsm_cli.errors import Failure
+from bridge.cloudhsm_cli.table import Command, Kind, Option, Values
 
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 _SHOWN = 80

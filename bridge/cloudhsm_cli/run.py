@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from bridge.cloudhsm_cli.commands import PARSER
 from bridge.cloudhsm_cli.context import Context
+from bridge.cloudhsm_cli.errors import Failure
+from bridge.cloudhsm_cli.output import Answer
 from bridge.cloudhsm_cli.parser import Call
-from bridge.cloudhsm_cli.table import ADMIN, CRYPTO_USER, Data, Failure
+from bridge.cloudhsm_cli.table import ADMIN, CRYPTO_USER
 from hsmcore.errors import ApprovalRequired, HsmError, KeyQuorumFailed, UserNotFound
 
 _ROLE, _PIN = "CLOUDHSM_ROLE", "CLOUDHSM_PIN"
@@ -20,18 +20,6 @@ _TEXTS: dict[type[HsmError], str] = {
     UserNotFound: "Specified user does not exist",
 }
 """CloudHSM's own words for some errors; scripts look for them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a command prints: error code 0 and data, or 1 and a message."""
-
-    error_code: int
-    data: Data
-
-    def text(self) -> str:
-        """Return the JSON object."""
-        return json.dumps({"error_code": self.error_code, "data": self.data}, indent=2, ensure_ascii=False)
 
 
 def run(context: Context, words: Sequence[str], *, single: bool) -> Answer:

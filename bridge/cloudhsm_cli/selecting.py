@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from bridge.cloudhsm_cli.attributes import Fields, key_types, read_pairs
 from bridge.cloudhsm_cli.context import Context
-from bridge.cloudhsm_cli.table import Failure
+from bridge.cloudhsm_cli.errors import Failure
 from bridge.protocol.codec import Value
 
 _REFERENCE = "key-reference="

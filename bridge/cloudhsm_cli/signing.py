@@ -5,17 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import BinaryIO
 
+from bridge.cli.progress import Bar, progress
 from bridge.cloudhsm_cli import files
 from bridge.cloudhsm_cli.attributes import reference
 from bridge.cloudhsm_cli.context import Context
+from bridge.cloudhsm_cli.errors import Failure
 from bridge.cloudhsm_cli.quorum import approve
 from bridge.cloudhsm_cli.selecting import one_key
-from bridge.cloudhsm_cli.table import Data, Failure, Values
+from bridge.cloudhsm_cli.table import Data, Values
 from bridge.protocol.codec import Value
 
 HASHES = ("sha1", "sha224", "sha256", "sha384", "sha512")
@@ -136,38 +136,12 @@ def _hashed(values: Values, name: str) -> bytes:
     if values.given("data"):
         digest.update(_data(values))
         return digest.digest()
-    with files.reading(values.text("data-path")) as file, _progress(os.fstat(file.fileno()).st_size) as bar:
+    with files.reading(values.text("data-path")) as file, _progress(file) as bar:
         while part := file.read(_PART):
             digest.update(part)
             bar.advance(len(part))
     return digest.digest()
 
 
-class _Bar(Protocol):
-    def advance(self, count: int) -> None:
-        """Show that so many bytes more are done."""
-
-
-class _NoBar:
-    def advance(self, count: int) -> None:
-        """Show nothing."""
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[_Bar]:
-    """Show a progress bar on standard error, where that is a terminal and there is much to hash."""
-    if total < _LONG or not sys.stderr.isatty():
-        yield _NoBar()
-        return
-    # Imported here, so that commands without a bar start without it.
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("Hashing", total=total)
-
-        class _Shown:
-            def advance(self, count: int) -> None:
-                progress.advance(task, count)
-
-        yield _Shown()
+def _progress(file: BinaryIO) -> AbstractContextManager[Bar]:
+    return progress("Hashing", os.fstat(file.fileno()).st_size, at_least=_LONG)

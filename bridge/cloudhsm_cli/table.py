@@ -19,10 +19,6 @@ Data = Mapping[str, object] | str
 """What stands under ``data`` in the answer to a command that succeeded."""
 
 
-class Failure(Exception):
-    """A command cannot be done; the message is what stands under ``data`` in the answer."""
-
-
 class Kind(Enum):
     """What an option takes."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bridge.cloudhsm_cli import files
 from bridge.cloudhsm_cli.context import Context, ask, new_password, password
+from bridge.cloudhsm_cli.errors import Failure
 from bridge.cloudhsm_cli.quorum import approve
-from bridge.cloudhsm_cli.table import Data, Failure, Values
+from bridge.cloudhsm_cli.table import Data, Values
 from bridge.protocol.codec import Value
 
 _SIGNED_PATH = "Enter signed token file path (press enter if same as the unsigned token file):"

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from bridge.cloudhsm_cli import files
 from bridge.cloudhsm_cli.attributes import key_object, reference
 from bridge.cloudhsm_cli.context import Context
+from bridge.cloudhsm_cli.errors import Failure
 from bridge.cloudhsm_cli.keys import NO_USES, SECRET_USES, sharing, wishes, with_quorum
 from bridge.cloudhsm_cli.quorum import approve
 from bridge.cloudhsm_cli.selecting import described, one_key
-from bridge.cloudhsm_cli.table import Data, Failure, Handler, Values
+from bridge.cloudhsm_cli.table import Data, Handler, Values
 from bridge.protocol.codec import Value
 
 TAG_BITS = ("64", "96", "104", "112", "120", "128")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
+
+from hsmcore.files import write_whole
 
 CLIENT_VERSION = "5.18.0"
 """The version of AWS CloudHSM's Client SDK whose public API the jar has."""
@@ -61,15 +61,4 @@ def _put(path: Path, content: bytes) -> None:
     """Write a file that anybody may read, unless it has this content already."""
     if path.is_file() and path.read_bytes() == content:
         return
-    # The unfinished file has a name that no class path pattern matches.
-    descriptor, unfinished = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), 0o644)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(unfinished).replace(path)
-    except BaseException:
-        Path(unfinished).unlink(missing_ok=True)
-        raise
+    write_whole(path, content, mode=0o644)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
+import json
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-
-import structlog
 
 LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
 """Names of CloudHSM's levels; its ``trace`` is not told apart from ``debug``."""
@@ -32,7 +32,7 @@ class _PrivateFile(RotatingFileHandler):
 def logging_to(path: Path, level: str = "info") -> Iterator[None]:
     """Send what all loggers say at this level or above to the file."""
     handler = _PrivateFile(path, maxBytes=LARGEST, backupCount=KEPT)
-    handler.setFormatter(_formatter())
+    handler.setFormatter(_Json())
     logger = logging.getLogger()
     before = logger.level
     logger.addHandler(handler)
@@ -45,17 +45,14 @@ def logging_to(path: Path, level: str = "info") -> Iterator[None]:
         handler.close()
 
 
-def _formatter() -> logging.Formatter:
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[
-            structlog.stdlib.add_log_level,
-            structlog.stdlib.add_logger_name,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-        ],
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.EventRenamer("message"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-    )
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {
+            "timestamp": dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat().replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields)

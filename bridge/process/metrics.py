@@ -10,14 +10,14 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import accumulate
+from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import make_wsgi_app
 from prometheus_client.registry import Collector
 
 from hsmcore.api.statistics import Statistics
@@ -25,6 +25,8 @@ from hsmcore.sessions.usage_counts import BUCKETS
 from hsmcore.users.accounts import MAX_USERS
 
 if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
     from hsmcore.hsm import Hsm
 
 LOOPBACK = "127.0.0.1"
@@ -104,12 +106,7 @@ def served(hsm: Hsm, port: int | None) -> Iterator[int | None]:
     if port is None:
         yield None
         return
-    registry = CollectorRegistry()
-    registry.register(HsmCollector(hsm))
-    ProcessCollector(registry=registry)
-    handler = type("Handler", (_Handler,), {"hsm": hsm, "registry": registry})
-    with ThreadingHTTPServer((LOOPBACK, port), handler) as server:
-        server.daemon_threads = True
+    with make_server(LOOPBACK, port, _application(hsm), _Server, _Handler) as server:
         thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
         thread.start()
         try:
@@ -119,34 +116,44 @@ def served(hsm: Hsm, port: int | None) -> Iterator[int | None]:
             thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """Answers GET of two paths."""
+def _application(hsm: Hsm) -> WSGIApplication:
+    registry = CollectorRegistry()
+    registry.register(HsmCollector(hsm))
+    ProcessCollector(registry=registry)
+    metrics: WSGIApplication = make_wsgi_app(registry)
 
-    hsm: Hsm
-    registry: CollectorRegistry
-    timeout = _SECONDS
-
-    def do_GET(self) -> None:  # the name is http.server's
-        """Answer."""
-        if self.path == "/metrics":
-            self._answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(self.registry))
-        elif self.path == "/healthz":
-            troubles = self.hsm.statistics().troubles
-            status = HTTPStatus.SERVICE_UNAVAILABLE if troubles else HTTPStatus.OK
-            self._answer(status, "text/plain; charset=utf-8", "\n".join([*(troubles or ["ok"]), ""]).encode())
+    def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        # Without this header the server tells its version and Python's.
+        start = _with_header(start, ("Server", "hsmbridge"))
+        if environ["PATH_INFO"] == "/metrics":
+            return metrics(environ, start)
+        if environ["PATH_INFO"] == "/healthz":
+            troubles = hsm.statistics().troubles
+            status, body = "503 Service Unavailable" if troubles else "200 OK", "\n".join([*(troubles or ["ok"]), ""])
         else:
-            self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"/metrics or /healthz\n")
+            status, body = "404 Not Found", "/metrics or /healthz\n"
+        start(status, [("Content-Type", "text/plain; charset=utf-8")])
+        return [body.encode()]
 
-    def _answer(self, status: HTTPStatus, kind: str, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+    return answer
 
-    def version_string(self) -> str:
-        """Say what answers, without versions."""
-        return "hsmbridge"
+
+def _with_header(start: StartResponse, header: tuple[str, str]) -> StartResponse:
+    return lambda status, headers, error=None, /: start(status, [*headers, header], error)
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """Answers each request in a thread of its own."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Log a peer that was too slow or has gone."""
+        _log.debug("a request was not answered", exc_info=True)
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = _SECONDS
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name is http.server's
         """Log to the daemon's log."""

@@ -21,6 +21,7 @@ from bridge.protocol.codec import (
     encode_values,
 )
 from bridge.protocol.operations import OPERATIONS, Operation, Result
+from bridge.server.handlers import Connection as Joined
 from bridge.server.handlers import Handlers
 from bridge.server.keystores import Stores
 from hsmcore.errors import HsmError, MalformedRequest, RequestError, Unauthenticated, UnknownOperation
@@ -56,7 +57,7 @@ class Dispatcher:
         self.facts = facts or {}
         self._stores = Stores(hsm)
         self._lock = Lock()
-        self._connections: dict[int, set[Connection]] = {}
+        self._connections: dict[int, set[Joined]] = {}
         handlers = Handlers(hsm, self)
         self.routes = {row.number: self._route(row, handlers) for row in OPERATIONS}
 
@@ -78,7 +79,7 @@ class Dispatcher:
         """Return the state of a new connection; close it when its peer is gone."""
         return Connection(self)
 
-    def join(self, token: int, connection: Connection) -> Session:
+    def join(self, token: int, connection: Joined) -> Session:
         """Count the connection among those that keep the session alive. Raises ``Unauthenticated``."""
         with self._lock:
             if connection.closed:

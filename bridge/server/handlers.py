@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from bridge.protocol.codec import MAX_FRAME, VERSION, Value
 from hsmcore.errors import MalformedRequest, UnsupportedVersion
@@ -14,7 +14,6 @@ from hsmcore.tables.attributes import Plain
 from hsmcore.tables.attributes import Value as AttributeValue
 
 if TYPE_CHECKING:
-    from bridge.server.dispatch import Connection, Dispatcher
     from hsmcore.api.crypto import Parameters
     from hsmcore.hsm import Hsm
     from hsmcore.keys.description import KeyDescription
@@ -77,12 +76,31 @@ def described(key: KeyDescription) -> Fields:
     return fields
 
 
+class Connection(Protocol):
+    """A client's connection, as far as it concerns sessions."""
+
+    closed: bool
+    sessions: dict[int, Session]
+
+
+class Connections(Protocol):
+    """The connections to one HSM, and which of them keeps which session alive."""
+
+    facts: Mapping[str, Value]
+
+    def join(self, token: int, connection: Connection) -> object:
+        """Count the connection among those that keep the session alive."""
+
+    def end(self, token: int) -> None:
+        """End the session for every connection."""
+
+
 class Handlers:
     """The operations that are more than a call of the door; each method is named in ``bridge.protocol.operations``."""
 
-    def __init__(self, hsm: Hsm, dispatcher: Dispatcher) -> None:
+    def __init__(self, hsm: Hsm, connections: Connections) -> None:
         self._hsm = hsm
-        self._dispatcher = dispatcher
+        self._connections = connections
         self._version = server_version()
 
     def hello(self, connection: Connection, lowest: int, highest: int, client: str) -> tuple[int, str, int]:
@@ -93,7 +111,7 @@ class Handlers:
 
     def status(self, connection: Connection) -> Fields:
         """Return what is known without a login."""
-        return {**self._hsm.status(), **self._dispatcher.facts}
+        return {**self._hsm.status(), **self._connections.facts}
 
     def login(self, connection: Connection, user: str, password: bytes, role: str) -> int:
         """Begin a session that ends at the latest with the last connection that used it."""
@@ -108,12 +126,12 @@ class Handlers:
         return self._joined(self._hsm.users.login_mfa(user, password, role, token_file), connection)
 
     def _joined(self, session: Session, connection: Connection) -> int:
-        self._dispatcher.join(session.token, connection)
+        self._connections.join(session.token, connection)
         return session.token
 
     def logout(self, session: Session) -> None:
         """End the session, for every connection."""
-        self._dispatcher.end(session.token)
+        self._connections.end(session.token)
 
     def generate_key(self, session: Session, mechanism: str, attributes: Fields) -> Fields:
         """Generate a secret key."""

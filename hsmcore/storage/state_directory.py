@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hsmcore.errors import MasterKeyUnavailable, StateError, StateLocked, StateMissing, StoreFull
+from hsmcore.files import sync_directory, write_whole
 from hsmcore.primitives.secrecy import KEY_BYTES, random_bytes
 
 _DATABASE, _KEY_FILE, _LOCK, _ANCHOR = "hsm.db", "master.key", "hsm.lock", "audit.anchor"
@@ -72,17 +73,8 @@ class StateDirectory:
         if path.exists():
             return self.read_key_file()
         key = random_bytes(KEY_BYTES)
-        partial = self.home / (_KEY_FILE + ".new")
         with _file_errors(self.home):
-            descriptor = os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-            try:
-                os.fchmod(descriptor, 0o600)
-                os.write(descriptor, key)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            partial.rename(path)
-            self.sync()
+            write_whole(path, key)
         return key
 
     def read_key_file(self) -> bytes:
@@ -124,11 +116,7 @@ class StateDirectory:
 
     def sync(self) -> None:
         """Bring the names of new files to the disk."""
-        descriptor = os.open(self.home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_directory(self.home)
 
     def _take(self) -> int:
         """Lock, and leave this process's id in the lock file. The lock ends with the process, however it ends."""

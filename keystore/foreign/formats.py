@@ -6,11 +6,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.util import find_spec
 
 from hsmcore.errors import ForeignStoreDamaged, ForeignStorePassword
 from keystore.file import MARK
-from keystore.foreign import java, pkcs12
-from keystore.foreign.model import Found
+from keystore.foreign import pkcs12
+from keystore.foreign.model import Found, JavaReader
 
 
 class Format(StrEnum):
@@ -25,30 +26,34 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """What was read: the format and the entries in the file's order."""
+    """A key store that was read: its format and its entries."""
 
     format: Format
     entries: list[Found]
 
 
 def _read_bks(data: bytes, password: str) -> list[Found]:
+    from keystore.foreign import bouncycastle
+
     try:
-        return java.read_bks(data, password)
+        return bouncycastle.read_bks(data, password)
     except (ForeignStorePassword, ForeignStoreDamaged):
         # One UBER file in fifty begins like a BKS of version 1.
         if data[3] == 1:
             with suppress(ForeignStorePassword, ForeignStoreDamaged):
-                return java.read_uber(data, password)
+                return bouncycastle.read_uber(data, password)
         raise
 
 
-_READERS: dict[Format, Callable[[bytes, str], list[Found]]] = {
-    Format.JKS: java.read_sun,
-    Format.JCEKS: java.read_sun,
-    Format.BKS: _read_bks,
-    Format.UBER: java.read_uber,
-    Format.PKCS12: pkcs12.read,
-}
+def _read_uber(data: bytes, password: str) -> list[Found]:
+    from keystore.foreign import bouncycastle
+
+    return bouncycastle.read_uber(data, password)
+
+
+_JAVA = {Format.JKS: "CaseExactJKS", Format.JCEKS: "JCEKS"}
+"""Java's names for its key store types; the one called JKS does not find aliases with upper-case letters."""
+_BOUNCY_CASTLE: dict[Format, Callable[[bytes, str], list[Found]]] = {Format.BKS: _read_bks, Format.UBER: _read_uber}
 
 _SALT = 20
 """Bytes in the salt of Bouncy Castle's BKS and UBER files."""
@@ -69,15 +74,35 @@ def format_of(data: bytes) -> Format:
     raise ForeignStoreDamaged("the file is no key store of a known format: JKS, JCEKS, BKS, UBER or PKCS #12")
 
 
-def read(data: bytes, password: str) -> Store:
+def read(data: bytes, password: str, java: JavaReader) -> Store:
     """Read a key store of any of the formats; its keys stay closed.
 
-    Raises ``ForeignStoreDamaged``, ``ForeignStorePassword``.
+    Args:
+        data: The file.
+        password: The password of the file.
+        java: Reads the formats that Java has a key store for.
+
+    Raises:
+        ForeignStoreDamaged: The file is damaged, of no known format or not supported, or is a CloudHSM key store.
+        ForeignStorePassword: The password is wrong, or the file was changed.
     """
     known = format_of(data)
-    store = Store(known, _READERS[known](data, password))
+    store = Store(known, _entries(known, data, password, java))
     if any(found.alias.startswith(MARK.decode()) for found in store.entries):
         raise ForeignStoreDamaged(
             "the file is a CloudHSM key store: its keys are in an HSM, so that it needs no import"
         )
     return store
+
+
+def _entries(known: Format, data: bytes, password: str, java: JavaReader) -> list[Found]:
+    if known is Format.PKCS12:
+        return pkcs12.read(data, password, java)
+    if known in _JAVA:
+        return java(_JAVA[known], data, password)
+    if find_spec("jks") is None:
+        raise ForeignStoreDamaged(
+            f"{known} files are read with pyjks, which is not installed: pip install 'hsmbridge[migration]'"
+            " (it takes a C compiler and Python's headers)"
+        )
+    return _BOUNCY_CASTLE[known](data, password)

@@ -5,42 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
-from pyasn1.codec.ber import decoder
-from pyasn1.error import PyAsn1Error
-from pyasn1_modules import rfc5958
+from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from hsmcore.errors import AttributeInvalid, HsmError, KeySizeInvalid, KeyStoreEntry
 from hsmcore.keys import generation
-from hsmcore.primitives.keyforms import CURVES
 from hsmcore.settings import Settings
 from hsmcore.tables.attributes import PRIVATE, Value
+from hsmcore.tables.mechanisms import CURVES
 from keystore.certificates import checked_chain, public_key_of
 from keystore.foreign.model import Opened, Reason, Refused
 
-_EC = "1.2.840.10045.2.1"
-_TYPES = {
-    "1.2.840.113549.1.1.1": "RSA",
-    _EC: "EC",
-    "1.3.101.112": "EC_EDWARDS",
-    "2.16.840.1.101.3.4.3.17": "ML_DSA",
-    "2.16.840.1.101.3.4.3.18": "ML_DSA",
-    "2.16.840.1.101.3.4.3.19": "ML_DSA",
+_TYPES: dict[type, str] = {
+    rsa.RSAPrivateKey: "RSA",
+    ec.EllipticCurvePrivateKey: "EC",
+    ed25519.Ed25519PrivateKey: "EC_EDWARDS",
+    mldsa.MLDSA44PrivateKey: "ML_DSA",
+    mldsa.MLDSA65PrivateKey: "ML_DSA",
+    mldsa.MLDSA87PrivateKey: "ML_DSA",
 }
-"""KEY_TYPE by the algorithm of a private key (RFC 3279, RFC 5480, RFC 8410, RFC 9881)."""
-_NAMES = {
-    "1.2.840.10040.4.1": "DSA",
-    "1.2.840.113549.1.3.1": "DH",
-    "1.2.840.113549.1.1.10": "RSASSA-PSS",
-    "1.3.101.110": "X25519",
-    "1.3.101.111": "X448",
-    "1.3.101.113": "Ed448",
-}
-"""Names of private keys that the HSM does not take, for the report (RFC 3279, 4055, 8410)."""
+"""KEY_TYPE by the class of an opened private key."""
 
 _SECRET_TYPES = {"AES": "AES", "RIJNDAEL": "AES", "DESEDE": "DESEDE", "TRIPLEDES": "DESEDE"}
 """KEY_TYPE by JCA name; every other secret key is a generic secret, as in ``setKeyEntry``."""
@@ -103,20 +93,22 @@ def _secret_type(algorithm: str) -> str:
 
 def _private_type(pkcs8: bytes) -> str:
     """Return the KEY_TYPE of a PKCS #8 key. Raises ``Refused`` for one that the HSM has not."""
+    kinds = "RSA, EC, Ed25519 and ML-DSA keys are"
     try:
-        info, _ = decoder.decode(pkcs8, asn1Spec=rfc5958.PrivateKeyInfo())
-        algorithm = info["privateKeyAlgorithm"]
-        oid = str(algorithm["algorithm"])
-        parameters = bytes(algorithm["parameters"]) if algorithm["parameters"].isValue else b""
-    except (PyAsn1Error, ValueError, TypeError, LookupError) as error:
+        # `generation.read` validates the key.
+        key = load_der_private_key(pkcs8, None, unsafe_skip_rsa_key_validation=True)
+    except UnsupportedAlgorithm as error:
+        reason = Reason.CURVE if "urve" in str(error) else Reason.ALGORITHM
+        raise Refused(reason, f"the key is not supported ({error}); {kinds}") from error
+    except (ValueError, TypeError) as error:
         raise Refused(Reason.KEY, "the key is damaged: it is no PKCS #8 private key") from error
-    if oid == _EC and parameters not in CURVES:
-        names = ", ".join(curve.name for curve in CURVES.values())
-        raise Refused(Reason.CURVE, f"the curve is not supported; {names} are")
-    if oid not in _TYPES:
-        kinds = "RSA, EC, Ed25519 and ML-DSA keys are"
-        raise Refused(Reason.ALGORITHM, f"a {_NAMES.get(oid, oid)} key is not supported; {kinds}")
-    return _TYPES[oid]
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name not in CURVES:
+        raise Refused(Reason.CURVE, f"the curve {key.curve.name} is not supported; {', '.join(CURVES)} are")
+    name = next((name for kind, name in _TYPES.items() if isinstance(key, kind)), None)
+    if name is None:
+        algorithm = type(key).__name__.removesuffix("PrivateKey")
+        raise Refused(Reason.ALGORITHM, f"a {algorithm} key is not supported; {kinds}")
+    return name
 
 
 def _check(key_type: str, raw: bytes) -> Check:

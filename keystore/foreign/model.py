@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -46,6 +46,32 @@ class Found:
     alias: str
     chain: tuple[bytes, ...] = ()
     open: Open | None = None
+
+
+JavaReader = Callable[[str, bytes, str], list[Found]]
+"""Reads a file (key store type of Java, bytes, password) and leaves its keys closed.
+
+Raises ``ForeignStoreDamaged``, ``ForeignStorePassword``.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class JavaEntry:
+    """An entry that Java is to write.
+
+    It has a private key (``protected``, an EncryptedPrivateKeyInfo in DER) with its chain, a secret key (``secret``,
+    raw, of JCA's ``algorithm``), or a certificate only. ``chain`` holds DER certificates, the entry's own first.
+    """
+
+    alias: str
+    chain: tuple[bytes, ...] = ()
+    protected: bytes = b""
+    secret: bytes = field(default=b"", repr=False)
+    algorithm: str = ""
+
+
+JavaWriter = Callable[[Iterable[JavaEntry], str], bytes]
+"""Writes a PKCS #12 file under a password. Raises ``KeyStoreEntry``."""
 
 
 class Reason(StrEnum):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import socket
 import stat
 import struct
 import urllib.error
@@ -154,6 +156,21 @@ def test_health(hsm: Hsm, monkeypatch: pytest.MonkeyPatch) -> None:
         assert client.call("STATUS")[0]["healthy"] is False
         assert _samples(port)["HsmUnhealthy",] == 1
         assert _get(port, "/")[0] == 404
+
+
+def test_silent_peers_hold_up_nobody_and_are_left(hsm: Hsm) -> None:
+    with metrics.served(hsm, 0) as port, contextlib.ExitStack() as stack:
+        assert port is not None
+        silent = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20)) for _ in range(8)]
+        for peer in silent:
+            peer.sendall(b"GET /metr")
+        assert _get(port, "/healthz") == (200, "ok\n")
+        assert silent[0].recv(1) == b""
+
+
+def test_no_versions_are_told(hsm: Hsm) -> None:
+    with metrics.served(hsm, 0) as port, urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as told:
+        assert told.headers.get_all("Server") == ["hsmbridge"]
 
 
 def test_a_removed_anchor_is_no_good_health(hsm: Hsm) -> None:

@@ -6,21 +6,47 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jpype import JArray, JChar, JClass
 
+from bridge.carriers import jvm
 from bridge.pytest_plugin import USER, fresh_hsm
-
-if find_spec("jks") is None:
-    collect_ignore = ["test_export.py", "test_import.py", "test_reading.py"]
+from keystore.foreign import Found, read
+from tests import requirements
 
 PASSWORD = "changeit"
 """Of every key store here, keytool's habit."""
 _HSM_PASSWORD = "migration-pass-1"
+
+
+def entries_of(file: Path | bytes, password: str = PASSWORD) -> list[Found]:
+    """Read a key store in this process, whose JVM the fixture ``hsm_jvm`` starts."""
+    return read(file if isinstance(file, bytes) else file.read_bytes(), password, jvm.read_key_store).entries
+
+
+def jks_of(certificates: Mapping[str, bytes]) -> bytes:
+    """Return a JKS file, made in this process's JVM, whose aliases keep their case."""
+    store = JClass("java.security.KeyStore").getInstance("CaseExactJKS")
+    store.load(None, None)
+    factory = JClass("java.security.cert.CertificateFactory").getInstance("X.509")
+    for alias, der in certificates.items():
+        stream = JClass("java.io.ByteArrayInputStream")(der)
+        store.setCertificateEntry(alias, factory.generateCertificate(stream))
+    out = JClass("java.io.ByteArrayOutputStream")()
+    store.store(out, JArray(JChar)(PASSWORD))
+    return bytes(out.toByteArray())
+
+
+def needs_pyjks(file: str) -> None:
+    """Skip where the file is of a format that pyjks reads, and pyjks is not installed."""
+    if file.endswith(("bks", "uber")) and find_spec("jks") is None:
+        requirements.missing("pyjks is not installed, which takes a C compiler")
 
 
 def run(*words: str | Path, stdin: str | None = None, env: dict[str, str] | None = None) -> str:

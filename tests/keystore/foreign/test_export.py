@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from keystore.foreign import read
-from tests.keystore.foreign.conftest import PASSWORD, Cli, make_cli, run
+from tests.keystore.foreign.conftest import PASSWORD, Cli, entries_of, make_cli, run
 
+pytestmark = pytest.mark.usefixtures("hsm_jvm")
 PAGE = Path(__file__).parents[3] / "docs" / "migration.md"
 
 
@@ -49,10 +49,7 @@ def test_keys_come_out_as_they_went_in(open_cli: Cli, stores: Path) -> None:
     report = open_cli.report("export", file, "--keystore", open_cli.store, "--include-private-keys")
     assert set(by_result(report).values()) == {"exported"}
     assert file.stat().st_mode & 0o777 == 0o600
-    before, after = (
-        {found.alias: found for found in read(path.read_bytes(), PASSWORD).entries}
-        for path in (stores / "all.p12", file)
-    )
+    before, after = ({found.alias: found for found in entries_of(path)} for path in (stores / "all.p12", file))
     assert {alias: found.chain for alias, found in before.items()} == {a: f.chain for a, f in after.items()}
     for alias in ("data", "tokens"):
         first, second = before[alias].open, after[alias].open
@@ -81,7 +78,7 @@ def test_what_does_not_come_out(cli: Cli, stores: Path, tmp_path: Path) -> None:
         "server": "not-extractable", "client": "not-extractable", "data": "not-extractable",
         "tokens": "not-extractable", "trusted": "exported",
     }  # fmt: skip
-    entries = read(file.read_bytes(), PASSWORD).entries
+    entries = entries_of(file)
     assert [(entry.alias, entry.open) for entry in entries] == [("trusted", None)]
 
 

@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import jks
 import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -21,9 +20,18 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from bridge.carriers.client import Client
 from bridge.cli.tables import maps
 from hsmcore.errors import ForeignKeyUnreadable
-from keystore.foreign import Found, Reason, Refused, judge, read
+from keystore.foreign import Found, Reason, Refused, judge
 from keystore.foreign.model import Opened, private_key, secret_key
-from tests.keystore.foreign.conftest import PASSWORD, Cli, generate, generate_secret, run
+from tests.keystore.foreign.conftest import (
+    PASSWORD,
+    Cli,
+    entries_of,
+    generate,
+    generate_secret,
+    jks_of,
+    needs_pyjks,
+    run,
+)
 
 DATA = Path(__file__).parent / "data"
 
@@ -100,6 +108,7 @@ def test_pkcs12_of_keytool(cli: Cli, stores: Path) -> None:
 
 @pytest.mark.parametrize("name", ["v1.bks", "v2.bks", "bc.p12"])
 def test_bouncy_castle(cli: Cli, name: str) -> None:
+    needs_pyjks(name)
     entries = results(cli.take(DATA / name, code=0, HSM_KEY_PASSWORD="another-password"))
     assert set(entries.values()) == {"imported"}
     assert "Release" in {key["LABEL"] for key in cli.found_keys()}
@@ -135,14 +144,9 @@ def test_an_alias_of_another_key_or_certificate_is_left_alone(cli: Cli, tmp_path
 
 
 def test_aliases_that_differ_in_case(cli: Cli, tmp_path: Path) -> None:
-    certificate = read((DATA / "v1.bks").read_bytes(), PASSWORD).entries[0].chain[0]
-    store = jks.KeyStore.new("jks", [])
-    for alias in ("Root", "root", "ünï \u4e2d"):
-        entry = jks.TrustedCertEntry.new(alias, certificate)
-        entry.alias = alias
-        store.entries[alias] = entry
+    certificate = entries_of(DATA / "bc.p12")[0].chain[0]
     file = tmp_path / "case.jks"
-    file.write_bytes(store.saves(PASSWORD))
+    file.write_bytes(jks_of(dict.fromkeys(("Root", "root", "ünï 中"), certificate)))
     assert results(cli.take(file, code=3)) == {"Root": "imported", "root": "duplicate", "ünï \u4e2d": "imported"}
     again = cli.run("keytool", "-list", "-storetype", "CloudHSM", "-keystore", cli.store, "-storepass", PASSWORD)
     assert "contains 2 entries" in again.stdout
@@ -192,7 +196,7 @@ def test_an_ed25519_key_of_keytool(cli: Cli, tmp_path: Path) -> None:
 
 def test_a_label_that_is_too_long_and_a_chain_of_another_key() -> None:
     key = pkcs8(ec.generate_private_key(ec.SECP256R1()))
-    chain = next(entry.chain for entry in read((DATA / "v1.bks").read_bytes(), PASSWORD).entries if entry.chain)
+    chain = next(entry.chain for entry in entries_of(DATA / "bc.p12") if entry.chain)
     for alias, given, reason in (("x" * 128, (), Reason.ALIAS), ("x", chain, Reason.CERTIFICATE)):
         with pytest.raises(Refused) as refused:
             judge(alias, key, given, {})
@@ -236,7 +240,7 @@ def test_what_stops_an_import(cli: Cli, stores: Path) -> None:
 
 def test_no_key_store_at_all(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "file"
-    for content in (b"", b"something else", (DATA / "v1.bks").read_bytes()[:300]):
+    for content in (b"", b"something else", (DATA / "bc.p12").read_bytes()[:300]):
         file.write_bytes(content)
         done = cli.run("keystore", "import", file, "--keystore", cli.store)
         assert done.returncode == 1
@@ -247,6 +251,41 @@ def test_its_own_file_is_not_imported(cli: Cli, stores: Path, tmp_path: Path) ->
     cli.take(stores / "all.p12")
     done = cli.run("keystore", "import", cli.store, "--keystore", tmp_path / "other.store")
     assert (done.returncode, "is a CloudHSM key store" in done.stderr) == (1, True)
+
+
+def test_files_that_would_never_end(cli: Cli, tmp_path: Path) -> None:
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.truncate(33 << 20)
+    for path, says in ((Path("/dev/zero"), "neither a file nor a pipe"), (large, "longer than")):
+        done = cli.run("keystore", "import", path, "--no-certificates")
+        assert (done.returncode, says in done.stderr) == (1, True), done.stderr
+
+
+def iterated(folder: Path, count: int, *options: str) -> Path:
+    """Make a PKCS #12 of openssl with that iteration count in each of its parts."""
+    key, certificate, file = folder / "k.pem", folder / "c.pem", folder / f"{count}.p12"
+    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=o",
+        "-keyout", key, "-out", certificate)  # fmt: skip
+    run("openssl", "pkcs12", "-export", "-iter", str(count), *options, "-certpbe", "NONE", "-inkey", key, "-in",
+        certificate, "-out", file, "-passout", f"pass:{PASSWORD}")  # fmt: skip
+    return file
+
+
+def test_iterations_are_bounded(cli: Cli, tmp_path: Path) -> None:
+    # OpenSSL would open it, in some seconds.
+    done = cli.run("keystore", "import", iterated(tmp_path, 5_000_001, "-keypbe", "NONE"), "--no-certificates")
+    assert (done.returncode, "iteration count too large" in done.stderr) == (1, True), done.stderr
+    # Where Java does not look at the count before OpenSSL does, time is bounded.
+    file = iterated(tmp_path, 100_001, "-nomac")
+    file.write_bytes(file.read_bytes().replace(b"\x02\x03\x01\x86\xa1", b"\x02\x03\x7f\xff\xff"))
+    program = "from bridge.cli import main, storefiles; storefiles.LONGEST = 1; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "keystore", "import", str(file), "--no-certificates"],
+        env=cli.env, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert (done.returncode, "Timeout" in done.stderr) == (1, True), done.stderr
+    assert cli.found_keys() == []
 
 
 def test_keys_alone(cli: Cli, stores: Path) -> None:

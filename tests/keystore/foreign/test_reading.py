@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import hmac
+import struct
 from pathlib import Path
 
-import jks
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -13,17 +15,18 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key, l
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bridge.carriers import jvm
 from hsmcore.errors import ForeignKeyPassword, ForeignStoreDamaged, ForeignStorePassword, HsmError
-from keystore.foreign import Found, OwnKey, format_of, read, write_pkcs12
-from tests.keystore.foreign.conftest import PASSWORD, run
+from keystore.foreign import Found, OwnKey, format_of, write_pkcs12
+from tests.keystore.foreign.conftest import PASSWORD, entries_of, jks_of, needs_pyjks, run
+
+pytestmark = pytest.mark.usefixtures("hsm_jvm")
 
 DATA = Path(__file__).parent / "data"
-_EMPTY_JKS = jks.KeyStore.new("jks", []).saves(PASSWORD)
 
 
 def found(file: Path | bytes, password: str = PASSWORD) -> dict[str, Found]:
-    data = file if isinstance(file, bytes) else file.read_bytes()
-    return {entry.alias: entry for entry in read(data, password).entries}
+    return {entry.alias: entry for entry in entries_of(file, password)}
 
 
 def opened(entry: Found, password: str = PASSWORD) -> bytes:
@@ -67,6 +70,7 @@ def test_pkcs12_with_several_keys_of_all_kinds(stores: Path) -> None:
 
 @pytest.mark.parametrize("name", ["v1.bks", "v2.bks", "bc.p12"])
 def test_bouncy_castle(name: str) -> None:
+    needs_pyjks(name)
     entries = found(DATA / name)
     assert belongs(entries["Release"])
     assert entries["root-ca"].open is None
@@ -79,6 +83,7 @@ def test_bouncy_castle(name: str) -> None:
 
 
 def test_uber_where_its_cipher_loads() -> None:
+    needs_pyjks("bc.uber")
     try:
         import twofish  # noqa: F401 - asks what the reader asks
     except ImportError:
@@ -134,6 +139,7 @@ def test_chain_of_a_pkcs12_in_any_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["all.jks", "all.jceks", "all.p12", "v1.bks", "v2.bks", "bc.p12"])
 def test_wrong_password(stores: Path, name: str) -> None:
+    needs_pyjks(name)
     file = stores / name if (stores / name).exists() else DATA / name
     for password in ("wrong-password", "", "ünïcode"):
         with pytest.raises(ForeignStorePassword):
@@ -143,14 +149,14 @@ def test_wrong_password(stores: Path, name: str) -> None:
 @pytest.mark.parametrize("data", [b"", b"\xfe\xed", b"PK\x03\x04" + bytes(40), b"-----BEGIN CERTIFICATE-----\n" * 3])
 def test_what_is_no_key_store(data: bytes) -> None:
     with pytest.raises(ForeignStoreDamaged):
-        read(data, PASSWORD)
+        entries_of(data)
 
 
 def test_empty_stores() -> None:
-    assert read(_EMPTY_JKS, PASSWORD).entries == []
+    assert entries_of(jks_of({})) == []
 
 
-_SAMPLES = [path.read_bytes() for path in sorted(DATA.glob("v*.bks"))] + [_EMPTY_JKS]
+_SAMPLES = [path.read_bytes() for path in sorted(DATA.glob("v*.bks"))]
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -164,25 +170,57 @@ def test_damaged_bytes_never_become_another_error(stores: Path, data: st.DataObj
         for _ in range(data.draw(st.integers(1, 4))):
             sample[data.draw(st.integers(0, len(sample) - 1))] ^= data.draw(st.integers(1, 255))
     with contextlib.suppress(HsmError):
-        for entry in read(bytes(sample), PASSWORD).entries:
+        for entry in entries_of(bytes(sample)):
             assert entry.open is None or entry.open(PASSWORD)
+
+
+def bks_of(alias: bytes, certificate: bytes) -> bytes:
+    """Return a BKS file of version 2 with one certificate, whose alias stands there in these bytes."""
+    needs_pyjks("bks")
+    from jks import rfc7292
+
+    salt, rounds = bytes(20), 1
+    entry = b"".join((b"\x01", struct.pack(">H", len(alias)), alias, bytes(8), bytes(4), b"\0\5X.509",
+                      struct.pack(">I", len(certificate)), certificate, b"\0"))  # fmt: skip
+    key = rfc7292.derive_key(hashlib.sha1, rfc7292.PURPOSE_MAC_MATERIAL, PASSWORD, salt, rounds, 20)
+    head = struct.pack(">II", 2, len(salt)) + salt + struct.pack(">I", rounds)
+    return head + entry + hmac.digest(key, entry, "sha1")
 
 
 def test_text_as_java_writes_it() -> None:
     """Java writes a character outside of the basic plane as two halves of three bytes each, and NUL as two bytes."""
-    alias = "key \U0001f511"
-    pem = jks.TrustedCertEntry.new("x", found(DATA / "v1.bks")["root-ca"].chain[0])
-    store = jks.KeyStore.new("jks", [pem])
+    certificate = found(DATA / "bc.p12")["root-ca"].chain[0]
     halves = b"".join(bytes([0xED, 0x80 | half >> 6 & 0x3F, 0x80 | half & 0x3F]) for half in (0xD83D, 0xDD11))
-    original = jks.KeyStore._write_utf
-    try:
-        jks.KeyStore._write_utf = classmethod(
-            lambda _, text: original("X.509") if text == "X.509" else b"\x00\x0a" + b"key " + halves
-        )
-        data = store.saves(PASSWORD)
-    finally:
-        jks.KeyStore._write_utf = original
-    assert list(found(data)) == [alias]
+    assert list(found(bks_of(b"key " + halves, certificate))) == ["key \U0001f511"]
+
+
+def test_certificates_that_no_key_needs_and_java_passes_over(tmp_path: Path) -> None:
+    """Openssl marks no certificate as trusted, so that Java lists none of them."""
+    pem, file = tmp_path / "c.pem", tmp_path / "c.p12"
+    for name in ("one", "Two"):
+        run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
+            f"/CN={name}", "-keyout", tmp_path / "k.pem", "-out", tmp_path / name)  # fmt: skip
+    pem.write_bytes((tmp_path / "one").read_bytes() + (tmp_path / "Two").read_bytes())
+    run("openssl", "pkcs12", "-export", "-nokeys", "-in", pem, "-caname", "", "-caname", "Two", "-out", file,
+        "-passout", f"pass:{PASSWORD}")  # fmt: skip
+    subjects = {
+        alias: x509.load_der_x509_certificate(entry.chain[0]).subject.rfc4514_string()
+        for alias, entry in found(file).items()
+    }
+    assert subjects == {"1": "CN=one", "Two": "CN=Two"}
+
+
+def test_a_password_that_java_refuses(tmp_path: Path) -> None:
+    key, certificate, file = tmp_path / "k.pem", tmp_path / "c.pem", tmp_path / "o.p12"
+    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=o",
+        "-keyout", key, "-out", certificate)  # fmt: skip
+    run("openssl", "pkcs12", "-export", "-inkey", key, "-in", certificate, "-name", "Own", "-out", file, "-passout",
+        "pass:pässword")  # fmt: skip
+    assert belongs(found(file, "pässword")["Own"], "pässword")
+    with pytest.raises(ForeignKeyPassword):
+        opened(found(file, "pässword")["Own"], PASSWORD)
+    with pytest.raises(ForeignStorePassword):
+        found(file)
 
 
 def test_what_we_write_is_read_by_keytool_and_by_us(stores: Path, tmp_path: Path) -> None:
@@ -194,7 +232,7 @@ def test_what_we_write_is_read_by_keytool_and_by_us(stores: Path, tmp_path: Path
         OwnKey("tokens", "GENERIC_SECRET", opened(source["tokens"])),
     ]
     file = tmp_path / "out.p12"
-    file.write_bytes(write_pkcs12(keys, [("trusted", source["trusted"].chain[0])], PASSWORD))
+    file.write_bytes(write_pkcs12(keys, [("trusted", source["trusted"].chain[0])], PASSWORD, jvm.write_key_store))
     again = found(file)
     assert {alias: entry.chain for alias, entry in again.items()} == {a: e.chain for a, e in source.items()}
     assert belongs(again["server"])

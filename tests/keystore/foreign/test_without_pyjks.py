@@ -1,27 +1,44 @@
-"""Where pyjks cannot be installed, the command says so, and the other tests of this folder are left out."""
+"""Only BKS and UBER files need pyjks, which takes a C compiler to install."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
-from tests import requirements
+import pytest
 
-COMMAND = "import sys; sys.modules['jks'] = None; from bridge.cli import main; main()"
+from tests.keystore.foreign.conftest import Cli
+
+DATA = Path(__file__).parent / "data"
+COMMAND = """
+import sys
+for name in ("jks", "javaobj", "pyasn1", "pyasn1_modules", "Cryptodome", "twofish"):
+    sys.modules[name] = None
+from bridge.cli import main
+main()
+"""
 
 
-def test_the_other_tests_of_this_folder_run() -> None:
-    if find_spec("jks") is None:
-        requirements.missing("pyjks is not installed, which takes a C compiler")
+def without_pyjks(cli: Cli, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", COMMAND, "keystore", *words],
+        env=cli.env, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
 
 
-def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
-    store = tmp_path / "old.jks"
-    store.write_bytes(b"never read")
-    for words in (("import", str(store), "--no-certificates"), ("export", "new.pem", "--keystore", str(store))):
-        done = subprocess.run([sys.executable, "-c", COMMAND, "keystore", *words], capture_output=True, text=True)
-        assert done.returncode == 1
-        assert "pip install 'hsmbridge[migration]'" in done.stderr
-        assert "Traceback" not in done.stderr
+def test_the_formats_of_java_are_read_and_written(cli: Cli, stores: Path) -> None:
+    for name in ("all.jks", "all.jceks", "all.p12"):
+        done = without_pyjks(cli, "import", str(stores / name), "--keystore", str(cli.store))
+        assert "imported" in done.stdout, done.stderr
+    done = without_pyjks(cli, "export", str(cli.folder / "out.p12"), "--keystore", str(cli.store))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["v2.bks", "bc.uber"])
+def test_the_command_says_what_is_missing(cli: Cli, name: str) -> None:
+    done = without_pyjks(cli, "import", str(DATA / name), "--no-certificates")
+    assert done.returncode == 1
+    assert f"{name[-4:].strip('.').upper()} files are read with pyjks" in done.stderr
+    assert "pip install 'hsmbridge[migration]'" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""JKS and JCEKS (the JDK's formats), BKS and UBER (Bouncy Castle's), read by pyjks."""
+"""BKS and UBER, the key stores of Bouncy Castle, read by pyjks."""
 
 from __future__ import annotations
 
@@ -35,23 +35,27 @@ class _JavaText:
 
 
 # pyjks has no annotations, so that its classes are made known as values.
-_SunStore: Any = type("_SunStore", (_JavaText, jks.KeyStore), {})
 _BksStore: Any = type("_BksStore", (_JavaText, jks.BksKeyStore), {})
 _UberStore: Any = type("_UberStore", (_JavaText, jks.UberKeyStore), {})
 
 
-def read_sun(data: bytes, password: str) -> list[Found]:
-    """Read a JKS or JCEKS file. Raises ``ForeignStoreDamaged``, ``ForeignStorePassword``."""
-    return list(_entries(_loaded(_SunStore, data, password)))
-
-
 def read_bks(data: bytes, password: str) -> list[Found]:
-    """Read a BKS file, version 1 or 2. Raises as ``read_sun``."""
+    """Read a BKS file, version 1 or 2.
+
+    Raises:
+        ForeignStoreDamaged: The file is damaged.
+        ForeignStorePassword: The password is wrong, or the file was changed.
+    """
     return list(_entries(_loaded(_BksStore, data, password)))
 
 
 def read_uber(data: bytes, password: str) -> list[Found]:
-    """Read an UBER file. Raises as ``read_sun``."""
+    """Read an UBER file.
+
+    Raises:
+        ForeignStoreDamaged: The file is damaged, or this Python cannot load the package twofish.
+        ForeignStorePassword: The password is wrong, or the file was changed.
+    """
     try:
         import twofish  # noqa: F401 - the one look that tells whether pyjks can open the file
     except ImportError as error:
