@@ -19,7 +19,7 @@ _HELP = ("-h", "--help")
 
 
 def run_words(words: Sequence[str], home: Path) -> int:
-    """Do what the words say and return the exit status: 0, 1 after an error, 130 after an interruption."""
+    """Run a command line and return the exit status: 0, 1 after an error, 130 after an interruption."""
     words = list(words) or ["help"]
     try:
         said = help_asked(words) or _built_in(words)
@@ -34,13 +34,13 @@ def run_words(words: Sequence[str], home: Path) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read the answer has gone; Python must not try once more when it closes the stream.
+        # The reader has closed the pipe; Python must not write to it again when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
 def _built_in(words: Sequence[str]) -> str | Answer | None:
-    """Return the answer to words that are neither a command of the table nor help."""
+    """Return the answer to ``--version``, ``completion`` and the hidden command; ``None`` for other words."""
     if words[0] in {"-V", "--version"}:
         return f"{PROGRAM} {server_version()}"
     if words[0] == "completion":
@@ -51,7 +51,7 @@ def _built_in(words: Sequence[str]) -> str | Answer | None:
 
 
 def help_asked(words: Sequence[str]) -> str | Answer | None:
-    """Return the help that the words ask for, or ``None`` where they are a command."""
+    """Return the help that the words request, or ``None`` if they are a command."""
     if words and words[0] == "help":
         return _attempted(lambda: manual.help_text(PARSER, tuple(words[1:]), lenient=False))
     if set(words) & set(_HELP):
@@ -85,6 +85,6 @@ def _tell(said: str | Answer) -> int:
 
 
 def show(text: str) -> None:
-    """Print a text; what the terminal's encoding does not have is escaped."""
+    """Print a text; characters that the terminal's encoding lacks are escaped."""
     encoding = sys.stdout.encoding or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)

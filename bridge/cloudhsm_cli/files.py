@@ -1,4 +1,4 @@
-"""Files that commands read and write; everything that the file system refuses is a ``Failure``."""
+"""Files that commands read and write. Errors of the file system become ``Failure``."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from typing import BinaryIO
 from bridge.cloudhsm_cli.table import Failure
 
 MAX_BYTES = 32 * 1024 * 1024
-"""Longest file that is read as a whole, in bytes; it has to fit a frame of the protocol."""
+"""Size of the largest file that is read as a whole, in bytes; it must fit into a frame of the protocol."""
 
 
 @contextmanager
 def reading(path: str) -> Iterator[BinaryIO]:
-    """Open a regular file or a pipe for reading; anything else might never end."""
+    """Open a regular file or a pipe for reading; other kinds of files might never end.
+
+    Raises:
+        Failure: The path is neither, or cannot be opened.
+    """
     with _file_errors(path), Path(path).open("rb") as file:
         mode = os.fstat(file.fileno()).st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
@@ -29,7 +33,11 @@ def reading(path: str) -> Iterator[BinaryIO]:
 
 
 def read(path: str) -> bytes:
-    """Return what a file holds."""
+    """Return the content of a file.
+
+    Raises:
+        Failure: The file cannot be read, or is longer than ``MAX_BYTES``.
+    """
     with reading(path) as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
@@ -38,7 +46,11 @@ def read(path: str) -> bytes:
 
 
 def write(path: str, content: bytes) -> None:
-    """Write a file that only its owner can read, whole or not at all; one that is there is replaced."""
+    """Write a file of mode 0600, completely or not at all, and replace an existing one.
+
+    Raises:
+        Failure: The path is not a file, or cannot be written.
+    """
     with _file_errors(path):
         target = Path(path)
         if target.exists() and not target.is_file():
@@ -65,7 +77,11 @@ def _file_errors(path: str) -> Iterator[None]:
 
 
 def from_base64(text: str, option: str) -> bytes:
-    """Return the bytes of a base64 text. Raises ``Failure``."""
+    """Return the bytes of a base64 text.
+
+    Raises:
+        Failure: The text is not base64; the message names ``option``.
+    """
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
@@ -73,7 +89,11 @@ def from_base64(text: str, option: str) -> bytes:
 
 
 def from_hex(text: str, option: str) -> bytes:
-    """Return the bytes of hexadecimal digits, with or without 0x in front. Raises ``Failure``."""
+    """Return the bytes of hexadecimal digits, with or without 0x in front.
+
+    Raises:
+        Failure: The text is not hexadecimal; the message names ``option``.
+    """
     try:
         return bytes.fromhex(text.removeprefix("0x"))
     except ValueError as error:
@@ -81,7 +101,11 @@ def from_hex(text: str, option: str) -> bytes:
 
 
 def from_pem(content: bytes, label: str) -> bytes:
-    """Return the DER of a PEM block with this label (RFC 7468). Raises ``Failure``."""
+    """Return the DER of a PEM block with this label (RFC 7468).
+
+    Raises:
+        Failure: The content has no such block, or the block is not base64.
+    """
     head, tail = f"-----BEGIN {label}-----", f"-----END {label}-----"
     text = content.decode("ascii", "replace")
     start, end = text.find(head), text.find(tail)
