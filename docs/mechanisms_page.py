@@ -1,11 +1,11 @@
-"""The page ``docs/mechanisms.md``: what the CloudHSM provider offers, and what of it this HSM does.
+"""The page ``docs/mechanisms.md``: the services of the CloudHSM provider, and those that this HSM has.
 
 ::
 
     python docs/mechanisms_page.py > docs/mechanisms.md
 
-The page is made of the mechanism table and of the list below, which says what the original has (Client SDK 5). A row
-that the original has and the table has not is on the page all the same, with its reason.
+The page combines the mechanism table with the list below, the services of the original (Client SDK 5). A service that
+the table lacks is on the page with the reason.
 """
 
 from __future__ import annotations
@@ -77,17 +77,17 @@ ORIGINAL: dict[str, tuple[str, ...]] = {
 """The original's services by engine; names are compared without regard to case, and aliases count."""
 
 ABSENT: dict[str, str] = {
-    "Ed25519ph": "the cryptography library has no prehashed Ed25519 (RFC 8032 5.1), and none is made here",
+    "Ed25519ph": "the cryptography library has no prehashed Ed25519 (RFC 8032 5.1), and hsmbridge writes none",
 }
-"""Why a service of the original is not there."""
+"""Reasons for services of the original that this HSM lacks."""
 
 
 _HEAD = """# Mechanisms
 
-Made by `python docs/mechanisms_page.py` from the mechanism table; a test fails when it is stale. Names are those of the
-JCA, in any letter case, with the mechanism of the HSM behind each.
+`python docs/mechanisms_page.py` writes this page from the mechanism table; a test fails if it is out of date. Each row
+has a JCA name, in any letter case, and the HSM's mechanism for it.
 
-The original has {} services: {} of them are here, {} in part, {} not.
+AWS CloudHSM's provider ("the original") has {} services: hsmbridge has {} of them in full, {} in part, and {} not.
 """
 
 
@@ -103,7 +103,7 @@ class Line:
 
 
 def lines() -> Iterator[Line]:
-    """Yield every service of the original, engine by engine, and after them what is offered beyond it."""
+    """Yield the services of the original by engine, each engine followed by services that only hsmbridge has."""
     offered = [(service, row) for row in MECHANISMS.values() for service in row.services]
     for engine, names in ORIGINAL.items():
         of_engine = {
@@ -135,7 +135,7 @@ def _modes(row: Mechanism) -> list[str]:
 
 
 def _facts(line: Line) -> str:
-    """Return what a line says besides its keys: modes, sizes or what else a generator chooses from."""
+    """Return the extra column of a line: modes, sizes, curves or derivations."""
     if line.service is None or line.row is None:
         return ""
     if line.engine == "Cipher":

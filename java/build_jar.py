@@ -28,7 +28,7 @@ RELEASE = 17
 """The Java version that the jar runs on, and the oldest JDK that builds it."""
 JAR = Path("bridge", "hsmbridge.jar")
 SERVICES = Path("io", "hsmbridge", "jce", "services.tsv")
-"""Where in the jar the provider finds the services it registers."""
+"""Path in the jar of the resource with the provider's services."""
 _SOURCES = Path("java", "src", "main", "java")
 _RESOURCES = Path("java", "src", "main", "resources")
 # The earliest time that a zip entry can carry (APPNOTE 4.4.6).
@@ -36,11 +36,15 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 
 
 class BuildError(Exception):
-    """The jar cannot be built; the message says what is missing or what the compiler said."""
+    """The jar cannot be built; the message names the missing part or quotes the compiler."""
 
 
 def build(root: Path) -> Path:
-    """Build the jar of the source tree ``root`` and return its path. Raises ``BuildError``."""
+    """Build the jar of the source tree ``root`` and return its path.
+
+    Raises:
+        BuildError: There is no JDK, or a file does not compile.
+    """
     jar = root / JAR
     with tempfile.TemporaryDirectory(prefix="hsmbridge-jar-") as folder:
         content = Path(folder)
@@ -56,7 +60,11 @@ def build(root: Path) -> Path:
 
 
 def compile_sources(root: Path, target: Path, *options: str) -> None:
-    """Compile the provider's sources into ``target``. Raises ``BuildError``."""
+    """Compile the provider's sources into ``target``.
+
+    Raises:
+        BuildError: There are no sources or no JDK, or a file does not compile.
+    """
     sources = sorted(str(path) for path in (root / _SOURCES).rglob("*.java"))
     if not sources:
         raise BuildError(f"there are no Java sources under {root / _SOURCES}")
@@ -67,13 +75,21 @@ def compile_sources(root: Path, target: Path, *options: str) -> None:
 
 
 def write_services(root: Path, target: Path) -> None:
-    """Write the services resource from the core's mechanism table."""
+    """Write the services resource from the core's mechanism table.
+
+    Raises:
+        BuildError: The mechanism table cannot be printed.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(_run([sys.executable, "-m", "hsmcore.tables.mechanisms"], root), encoding="utf-8")
 
 
 def find_javac() -> str:
-    """Return the compiler of the first JDK that is new enough: ``$JAVA_HOME``, then ``PATH``. Raises ``BuildError``."""
+    """Return the compiler of the first JDK that is new enough: ``$JAVA_HOME``, then ``PATH``.
+
+    Raises:
+        BuildError: No JDK is new enough.
+    """
     seen = []
     for candidate in _candidates():
         found = subprocess.run([candidate, "-version"], capture_output=True, text=True, check=False)
@@ -133,7 +149,7 @@ def _entry(name: str) -> ZipInfo:
 
 
 def main() -> None:
-    """Build or check, as the command line says."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="Build the hsmbridge provider jar.")
     parser.add_argument("--check", action="store_true", help="compile with -Xlint:all -Werror and write nothing")
     parser.add_argument("--services", type=Path, metavar="FILE", help="write the services resource to FILE and stop")

@@ -1,6 +1,6 @@
-"""The CloudHSM key store: keys are in the HSM under their label, certificates in a local file.
+"""The CloudHSM key store: keys in the HSM, found by their labels, and certificates in a local file.
 
-``KeyStore`` is the door; a key store file holds certificates and never key material.
+``KeyStore`` is the public API. A key store file holds certificates and never key material.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the key store reads in certificates: that they are certificates, and whose."""
+"""Checks of X.509 certificates, and their public keys."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from hsmcore.errors import KeyStoreEntry
 
 
 def checked_chain(chain: Iterable[bytes]) -> tuple[bytes, ...]:
-    """Return the DER certificates as they are. Raises ``KeyStoreEntry`` where one is no certificate."""
+    """Return the DER certificates unchanged, after checking that each can be parsed.
+
+    Raises:
+        KeyStoreEntry: One of them is not an X.509 certificate.
+    """
     checked = tuple(chain)
     for position, der in enumerate(checked):
         try:
             x509.load_der_x509_certificate(der)
         except ValueError as error:
-            raise KeyStoreEntry(f"certificate {position} of the chain is no X.509 certificate: {error}") from error
+            raise KeyStoreEntry(f"certificate {position} of the chain is not an X.509 certificate: {error}") from error
     return checked
 
 
 def public_key_of(certificate: bytes) -> bytes | None:
-    """Return the SubjectPublicKeyInfo (DER) in the encoding that the HSM uses; ``None`` for a key it cannot have."""
+    """Return the SubjectPublicKeyInfo (DER) in the HSM's encoding, or ``None`` for a key of an unsupported kind."""
     try:
         public_key = x509.load_der_x509_certificate(certificate).public_key()
     except (ValueError, UnsupportedAlgorithm):

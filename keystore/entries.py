@@ -1,4 +1,4 @@
-"""What a key store consists of: entries as callers see them, and as the file holds them."""
+"""Entries of a key store, as callers see them and as the file holds them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from enum import StrEnum
 class Entry:
     """One entry of a key store.
 
-    ``chain`` holds DER certificates, the entry's own first: one for a trusted certificate, none for a key without.
-    ``created`` is in milliseconds since 1970, ``None`` for a key that the file knows nothing of. An alias with several
-    keys is neither key nor certificate, so that nothing asks for *the* key unless it must.
+    An alias with several keys is neither a key nor a certificate, so that callers that need one key do not ask for it.
+
+    Attributes:
+        chain: DER certificates, the entry's own first; one for a trusted certificate, none for a key without one.
+        created: Milliseconds since 1970; ``None`` for a key that is not in the file.
     """
 
     is_key: bool
@@ -22,17 +24,17 @@ class Entry:
 
 
 class Kind(StrEnum):
-    """What a chain in the file belongs to; the value is written to the file."""
+    """The kind of an entry in the file; the file contains the value."""
 
     KEY = "key"
     """A private key in the HSM."""
     TRUSTED = "trusted"
-    """Nothing: it is one trusted certificate."""
+    """One trusted certificate, without a key."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """What the file holds under one alias; fields as in ``Entry``."""
+    """The entry of one alias in the file, with the fields of ``Entry``."""
 
     kind: Kind
     chain: tuple[bytes, ...]

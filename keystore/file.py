@@ -1,12 +1,13 @@
-"""The key store file: certificates in a PKCS #12 (RFC 7292), each named for the entry that it belongs to.
+"""The key store file: certificates in a PKCS #12 (RFC 7292), each with the name of its entry.
 
-A certificate's friendly name is ``kind/entry/position/created/alias``: ``key`` or ``trusted``; the numbers of the entry
-in the file and of the certificate in its chain, from 0; milliseconds since 1970; the alias, percent-encoded UTF-8,
-because readers of PKCS #12 fold case and drop characters outside the basic plane. One certificate more, named
-``hsmbridge-keystore/1``, carries nothing: it tells the format and its version, and lets a file hold no entry at all.
+A certificate's friendly name is ``kind/entry/position/created/alias``: ``key`` or ``trusted``; the number of the entry
+in the file and of the certificate in its chain, from 0; milliseconds since 1970; the alias in percent-encoded UTF-8,
+because readers of PKCS #12 fold case and drop characters outside the basic plane. One more certificate, named
+``hsmbridge-keystore/1``, marks the format and its version, and permits a file without entries.
 
-Certificates are marked as Java's trusted ones, so that ``keytool -storetype PKCS12`` lists them. They are encrypted
-with AES-256-CBC (PBES2) and authenticated with HMAC-SHA-256 under the password. No key material is ever in the file.
+The certificates carry Java's attribute for trusted certificates, so that ``keytool -storetype PKCS12`` lists them. The
+password encrypts them with AES-256-CBC (PBES2) and authenticates them with HMAC-SHA-256. The file never contains key
+material.
 """
 
 from __future__ import annotations
@@ -24,16 +25,20 @@ from hsmcore.errors import KeyStoreDamaged, KeyStorePassword
 from keystore.entries import FileEntry, Kind
 
 MARK = b"hsmbridge-keystore/"
-"""How the name of the certificate begins that tells the format."""
+"""Prefix of the name of the certificate that marks the format."""
 _VERSION = b"1"
 ROUNDS = 10_000
 """PBKDF2 rounds for the encryption, as in the JDK's own PKCS #12 files since 2020 (JDK-8076190)."""
 _PKCS7_DATA = bytes.fromhex("06092a864886f70d010701")
-"""``contentType`` of a PKCS #12 that is protected by a password (RFC 7292, section 4), DER."""
+"""``contentType`` of a password-protected PKCS #12 (RFC 7292, section 4), in DER."""
 
 
 def write(entries: Mapping[str, FileEntry], password: str | None) -> bytes:
-    """Return the file. Raises ``KeyStorePassword`` where there is no password."""
+    """Return the encoded file.
+
+    Raises:
+        KeyStorePassword: The password is missing or empty.
+    """
     if not password:
         raise KeyStorePassword("a key store file needs a password of at least one character")
     certificates = [pkcs12.PKCS12Certificate(_marker(), MARK + _VERSION), *_named(entries)]
@@ -41,7 +46,7 @@ def write(entries: Mapping[str, FileEntry], password: str | None) -> bytes:
 
 
 def protection(password: str) -> KeySerializationEncryption:
-    """Return how this project encrypts a PKCS #12 under a password."""
+    """Return the encryption settings of a PKCS #12 under a password."""
     return (
         PrivateFormat.PKCS12.encryption_builder()
         .kdf_rounds(ROUNDS)
@@ -52,12 +57,17 @@ def protection(password: str) -> KeySerializationEncryption:
 
 
 def read(file: bytes, password: str) -> dict[str, FileEntry]:
-    """Return the file's entries in their order. Raises ``KeyStoreDamaged``, ``KeyStorePassword``."""
+    """Return the entries of an encoded file, in their order, by alias.
+
+    Raises:
+        KeyStoreDamaged: The file is not a CloudHSM key store, is truncated or has a newer format.
+        KeyStorePassword: The password is wrong, or the file was changed.
+    """
     check_form(file)
     try:
         bags = pkcs12.load_pkcs12(file, password.encode()).additional_certs
     except ValueError as error:
-        # The authentication code does not tell a wrong password from changed bytes.
+        # The authentication code fails alike for a wrong password and for changed bytes.
         raise KeyStorePassword("the key store's password is wrong, or the file was changed") from error
     names = [(bag.friendly_name or b"", bag.certificate.public_bytes(Encoding.DER)) for bag in bags]
     _check_version(names)
@@ -65,18 +75,22 @@ def read(file: bytes, password: str) -> dict[str, FileEntry]:
 
 
 def check_form(file: bytes) -> None:
-    """Check what needs no password: that this is one whole PKCS #12 and nothing else. Raises ``KeyStoreDamaged``."""
+    """Check without a password that the bytes are one complete PKCS #12.
+
+    Raises:
+        KeyStoreDamaged: They are not, or more bytes follow.
+    """
     length, content = _outer_length(file)
     version_and_type = b"\x02\x01\x03\x30"
     is_pkcs12 = file[content : content + 4] == version_and_type and _PKCS7_DATA in file[content : content + 24]
     if not is_pkcs12:
-        raise KeyStoreDamaged("the file is not a CloudHSM key store: it is no PKCS #12")
+        raise KeyStoreDamaged("the file is not a CloudHSM key store: it is not a PKCS #12 file")
     if len(file) != content + length:
-        raise KeyStoreDamaged(f"the key store file is damaged: {content + length} bytes expected, {len(file)} there")
+        raise KeyStoreDamaged(f"the key store file is damaged: {content + length} bytes expected, {len(file)} found")
 
 
 def _outer_length(file: bytes) -> tuple[int, int]:
-    """Return the length of the outermost sequence's content and where it begins, in bytes (X.690, 8.1.3)."""
+    """Return the length and the offset of the outermost sequence's content, in bytes (X.690, 8.1.3)."""
     if len(file) < 6 or file[0] != 0x30:
         return 0, 0
     if file[1] < 0x80:
@@ -93,7 +107,11 @@ def _named(entries: Mapping[str, FileEntry]) -> Iterator[pkcs12.PKCS12Certificat
 
 
 def _gathered(names: Iterator[tuple[bytes, bytes]]) -> dict[str, FileEntry]:
-    """Put certificates together to entries, whatever order the file's reader returned them in."""
+    """Group certificates into entries, in any order of the certificates.
+
+    Raises:
+        KeyStoreDamaged: A certificate's name is malformed.
+    """
     try:
         rows = sorted(((*_parsed(name), der) for name, der in names), key=lambda row: row[:2])
         chains: dict[str, list[bytes]] = {}
@@ -103,7 +121,7 @@ def _gathered(names: Iterator[tuple[bytes, bytes]]) -> dict[str, FileEntry]:
             chain.append(der)
             entries[alias] = FileEntry(kind, tuple(chain), created)
     except ValueError as error:
-        raise KeyStoreDamaged(f"the key store file holds a certificate of no known kind: {error}") from error
+        raise KeyStoreDamaged(f"the key store file holds a certificate of an unknown kind: {error}") from error
     return entries
 
 
@@ -115,14 +133,14 @@ def _parsed(name: bytes) -> tuple[int, int, Kind, int, str]:
 def _check_version(names: list[tuple[bytes, bytes]]) -> None:
     versions = [name.removeprefix(MARK) for name, _ in names if name.startswith(MARK)]
     if not versions:
-        raise KeyStoreDamaged("the file is not a CloudHSM key store: it is a PKCS #12 of another program")
+        raise KeyStoreDamaged("the file is not a CloudHSM key store: it is a PKCS #12 file of another program")
     if versions != [_VERSION]:
         version = versions[0].decode(errors="replace")
         raise KeyStoreDamaged(f"the key store file has format {version}, which is newer than this hsmbridge")
 
 
 def _marker() -> x509.Certificate:
-    """Return a certificate that certifies nothing, signed by a key that is thrown away."""
+    """Return a certificate that certifies nothing, signed by a discarded key."""
     key = Ed25519PrivateKey.generate()
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "hsmbridge key store (marker, certifies nothing)")])
     past = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)

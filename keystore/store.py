@@ -1,7 +1,7 @@
-"""The door: one loaded key store, a view of the HSM's keys by label joined with the certificates of a file.
+"""A loaded key store: the HSM's keys, found by label, together with the certificates of a file.
 
-The rules of ``setKeyEntry`` (an alias is taken only if it names something *else*), of ambiguity and of what ``store``
-makes persistent are those of the CloudHSM key store.
+The rules are those of the CloudHSM key store: ``setKeyEntry`` refuses an alias that names another object, an ambiguous
+alias is an error, and ``store`` makes new keys persistent.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 _PRIVATE, _PUBLIC = "PRIVATE_KEY", "PUBLIC_KEY"
 _ONE, _SEVERAL = Entry(is_key=True, is_certificate=False), Entry(is_key=False, is_certificate=False)
-"""What is in the HSM only: one key under its label, or several."""
+"""Entries of labels that are not in the file: with one key, and with several."""
 
 
 class KeyStore:
     """One key store, loaded for one session.
 
-    It is not for several threads at once. A refused change leaves it as it was (``KeyStoreEntry``).
+    It is not safe for use by several threads. A refused change (``KeyStoreEntry``) changes nothing.
     """
 
     def __init__(self, hsm: Hsm, session: Session, entries: dict[str, FileEntry], *, opened: bool = True) -> None:
@@ -42,10 +42,13 @@ class KeyStore:
 
     @classmethod
     def load(cls, hsm: Hsm, session: Session, file: bytes | None, password: str | None) -> Self:
-        """Open a file, or with ``None`` a new key store.
+        """Open a file, or create an empty key store if ``file`` is ``None``.
 
-        Without a password the file's form is checked and its entries stay unseen; such a key store cannot be saved.
-        Raises ``KeyStoreDamaged``, ``KeyStorePassword``.
+        Without a password only the format of the file is checked: its entries are unknown, and ``save`` refuses.
+
+        Raises:
+            KeyStoreDamaged: The file is not a CloudHSM key store, is truncated or has a newer format.
+            KeyStorePassword: The password is wrong, or the file was changed.
         """
         if file is None:
             return cls(hsm, session, {})
@@ -60,9 +63,9 @@ class KeyStore:
         return [*self._entries, *sorted(labels.keys() - self._entries.keys())]
 
     def entries(self) -> dict[str, Entry]:
-        """Describe every entry, as ``entry`` does, in the order of ``aliases``.
+        """Return every entry as ``entry`` does, in the order of ``aliases``.
 
-        One question to the HSM; a key is opened, and damage of its row found, when it is asked for.
+        This takes one query. It opens no key, so it does not find damaged rows.
         """
         labels = self._hsm.keys.labels(self._session)
         described = {}
@@ -78,7 +81,7 @@ class KeyStore:
         return described
 
     def entry(self, alias: str) -> Entry | None:
-        """Describe one entry; ``None`` where neither the file nor the HSM knows the alias."""
+        """Return one entry, or ``None`` if neither the file nor the HSM knows the alias."""
         held = self._entries.get(alias)
         if held is not None:
             return self._described(alias, held)
@@ -93,7 +96,11 @@ class KeyStore:
         return _of_key(held, len(self._candidates(alias)))
 
     def get_key(self, alias: str) -> KeyRecord | None:
-        """Return the key under this alias; ``None`` where there is none. Raises ``KeyAmbiguous``."""
+        """Return the key with this alias, or ``None``.
+
+        Raises:
+            KeyAmbiguous: Several keys have this alias.
+        """
         held = self._entries.get(alias)
         if held is not None and held.kind is Kind.TRUSTED:
             return None
@@ -103,10 +110,13 @@ class KeyStore:
         return candidates[0] if candidates else None
 
     def set_key(self, alias: str, handle: int, chain: Sequence[bytes]) -> None:
-        """Enter a key that is in the HSM; a private key needs the chain of its certificate.
+        """Add an entry for a key of the HSM; a private key needs its certificate chain.
 
-        A key without a label gets the alias as its label, and so does its public half. The key becomes persistent when
-        the key store is saved.
+        A key without a label gets the alias as its label, as does its public half. ``save`` makes the key persistent.
+
+        Raises:
+            KeyNotFound: The session cannot see a key with this handle.
+            KeyStoreEntry: The alias is empty or names another object, or the chain does not belong to the key.
         """
         record = self._hsm.keys.get(self._session, handle)
         _check_alias(alias)
@@ -123,10 +133,17 @@ class KeyStore:
     def import_key(
         self, alias: str, attributes: Mapping[str, Value], material: bytes, chain: Sequence[bytes]
     ) -> KeyRecord:
-        """Bring a software key into the HSM and enter it.
+        """Import a software key with the alias as its label, and add an entry for it.
 
-        ``attributes`` and ``material`` are those of ``Hsm.import_key``. The key is labelled with the alias. It is a
-        session key until the key store is saved, and extractable unless the HSM's settings say otherwise.
+        The key is a session key until ``save``. The HSM's settings decide the default of EXTRACTABLE.
+
+        Args:
+            attributes: As for ``Hsm.import_key``.
+            material: As for ``Hsm.import_key``.
+
+        Raises:
+            KeyStoreEntry: The alias is empty or names another object, or the chain does not belong to the key.
+            HsmError: The HSM refused the key.
         """
         _check_alias(alias)
         checked_chain(chain)
@@ -145,7 +162,11 @@ class KeyStore:
         return record
 
     def set_certificate(self, alias: str, certificate: bytes) -> None:
-        """Enter a trusted certificate (DER) under an alias that names nothing yet."""
+        """Add a trusted certificate (DER) under an unused alias.
+
+        Raises:
+            KeyStoreEntry: The alias is empty or in use, or the bytes are not a certificate.
+        """
         _check_alias(alias)
         if self.entry(alias) is not None:
             raise KeyStoreEntry(
@@ -155,17 +176,21 @@ class KeyStore:
         self._entries[alias] = FileEntry(Kind.TRUSTED, chain, _now())
 
     def delete(self, alias: str) -> None:
-        """Take an alias out of the file. Keys in the HSM stay, and so does the alias where it is the label of one."""
+        """Remove an alias from the file. Keys remain in the HSM, and with them the aliases that are their labels."""
         self._entries.pop(alias, None)
         self._links.pop(alias, None)
         self._to_persist.pop(alias, None)
 
     def find_certificate(self, certificate: bytes) -> str | None:
-        """Return the alias of the first entry whose own certificate (DER) this is."""
+        """Return the alias of the first entry with this certificate (DER), or ``None``."""
         return next((alias for alias, held in self._entries.items() if held.chain[0] == certificate), None)
 
     def save(self, password: str | None) -> bytes:
-        """Make the keys that were entered persistent and return the file. Raises ``KeyStorePassword``."""
+        """Make added keys persistent and return the encoded file.
+
+        Raises:
+            KeyStorePassword: The password is empty, or the key store was loaded without one.
+        """
         if not self._opened:
             raise KeyStorePassword("the key store was loaded without its password; saving it would lose its entries")
         file = key_store_file.write(self._entries, password)
@@ -176,9 +201,9 @@ class KeyStore:
         return file
 
     def _candidates(self, alias: str) -> list[KeyRecord]:
-        """Return the keys that the alias may mean: private and secret ones, else for a mere label public ones.
+        """Return the keys with this alias: private and secret keys, or public keys if there are no others.
 
-        The label decides. A key in the file whose label is another one is found through its certificate.
+        The label decides. A key with another label is found through its certificate in the file.
         """
         if alias in self._links:
             return self._by_handle(self._links[alias])
@@ -200,7 +225,11 @@ class KeyStore:
         return [record for record in halves if record.attributes["OBJECT_CLASS"] == _PRIVATE]
 
     def _check_free(self, alias: str, handle: int | None) -> None:
-        """Check that the alias names nothing but the key that is about to be entered."""
+        """Check that the alias is unused, or names the key with this handle.
+
+        Raises:
+            KeyStoreEntry: The alias names another key or a certificate.
+        """
         held = self._entries.get(alias)
         if held is not None and held.kind is Kind.TRUSTED:
             raise KeyStoreEntry(f"alias {alias} names a trusted certificate; delete it first")
@@ -217,7 +246,7 @@ class KeyStore:
         return [public for public in publics if not public.attributes.get("LABEL")]
 
     def _label(self, record: KeyRecord, alias: str) -> bool:
-        """Give a key without a label this one; return whether the key is labelled so now."""
+        """Set the label of a key that has none; return whether the key has this label now."""
         if not record.attributes.get("LABEL") and record.attributes.get("MODIFIABLE", True):
             self._hsm.keys.set_attributes(self._session, record.handle, {"LABEL": alias})
             return True
@@ -236,12 +265,12 @@ class KeyStore:
 
 
 def _of_key(held: FileEntry, candidates: int) -> Entry:
-    """Describe a key with its chain; an alias that means several keys is none of them."""
+    """Return the entry of a key with its chain; an alias of several keys is not a key."""
     return Entry(is_key=candidates < 2, is_certificate=False, chain=held.chain, created=held.created)
 
 
 def _usable(counts: Mapping[str, int]) -> int:
-    """Return how many private and secret keys there are, from how many keys there are of each class."""
+    """Return the number of private and secret keys, given the number of keys of each class."""
     return sum(count for object_class, count in counts.items() if object_class != _PUBLIC)
 
 
@@ -251,15 +280,19 @@ def _check_alias(alias: str) -> None:
 
 
 def _chain_for(record: KeyRecord, chain: Sequence[bytes]) -> tuple[bytes, ...]:
-    """Return the chain that is kept for this key, after checking that it is this key's."""
+    """Return the chain to store for this key, after checking that it belongs to the key.
+
+    Raises:
+        KeyStoreEntry: The key is public, or the chain is empty or belongs to another key.
+    """
     object_class = record.attributes["OBJECT_CLASS"]
     if object_class == _PUBLIC:
-        raise KeyStoreEntry("a public key is no entry of a key store; set its certificate")
+        raise KeyStoreEntry("a key store has no entries for public keys; set the certificate of the key")
     if object_class != _PRIVATE:
         return ()
     checked = checked_chain(chain)
     if not checked:
-        raise KeyStoreEntry("a private key is entered together with the chain of its certificate")
+        raise KeyStoreEntry("a private key needs its certificate chain")
     if record.public_key_info is not None and public_key_of(checked[0]) != record.public_key_info:
         raise KeyStoreEntry("the first certificate of the chain is for another key")
     return checked

@@ -1,4 +1,4 @@
-"""What subcommands share: the HSM, through its daemon or opened here, and passwords from the environment."""
+"""Access to the HSM for all subcommands: connections, logins, and passwords from the environment."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import click
 from bridge.carriers.client import Client, DaemonUnreachable
 
 ADMIN = "admin"
-"""Name of the user that ``hsm init`` makes, and of its role."""
+"""Name of the user that ``hsm init`` creates, and of its role."""
 CRYPTO_USER = "crypto-user"
 ROLES = click.Choice([CRYPTO_USER, ADMIN])
 
 
 @contextmanager
 def connected(home: Path) -> Iterator[Client]:
-    """Give a client of the daemon, or where none runs of the HSM opened in this process."""
+    """Yield a client of the daemon or, if no daemon runs, of the HSM opened in this process."""
     try:
         client = Client.connect(home)
     except DaemonUnreachable:
@@ -35,7 +35,7 @@ def connected(home: Path) -> Iterator[Client]:
 
 @contextmanager
 def as_admin(home: Path) -> Iterator[Client]:
-    """Give a client that is logged in as the admin."""
+    """Yield a client that is logged in as the admin."""
     password = secret("HSM_ADMIN_PASSWORD", "Password of admin")
     with connected(home) as client:
         client.call("LOGIN", ADMIN, password, ADMIN)
@@ -44,7 +44,7 @@ def as_admin(home: Path) -> Iterator[Client]:
 
 @contextmanager
 def as_user(home: Path) -> Iterator[Client]:
-    """Give a client that is logged in as the crypto user of ``HSM_USER``."""
+    """Yield a client that is logged in as the crypto user of ``HSM_USER``."""
     user = os.environ.get("HSM_USER") or _asked("HSM_USER", "Crypto user", hidden=False)
     password = secret("HSM_PASSWORD", f"Password of {user}")
     with connected(home) as client:
@@ -53,17 +53,25 @@ def as_user(home: Path) -> Iterator[Client]:
 
 
 def passphrase() -> bytes | None:
-    """Return the master key's passphrase, ``None`` where the environment has none."""
+    """Return the master key's passphrase, or ``None`` if the environment has none."""
     return _from_environment("HSM_PASSPHRASE")
 
 
 def secret(variable: str, question: str) -> bytes:
-    """Return a password in UTF-8 from the environment, else ask for it at the terminal."""
+    """Return a password in UTF-8 from the environment, or ask for it at the terminal.
+
+    Raises:
+        ClickException: The variable is not set, and standard input is not a terminal.
+    """
     return _from_environment(variable) or _asked(variable, question, hidden=True).encode()
 
 
 def new_password(name: str, file: str | None) -> bytes:
-    """Return a new password: the first line of ``file`` (``-`` is standard input), else asked for twice."""
+    """Return a new password: the first line of ``file`` (``-`` is standard input), or the answer to a prompt.
+
+    Raises:
+        ClickException: ``file`` is ``None``, and standard input is not a terminal.
+    """
     if file is not None:
         return first_line(file)
     if not sys.stdin.isatty():
@@ -75,7 +83,7 @@ def new_password(name: str, file: str | None) -> bytes:
 
 
 def first_line(file: str) -> bytes:
-    """Return the first line of a file, ``-`` for standard input, without its end."""
+    """Return the first line of a file (``-`` is standard input) without its line end."""
     with click.open_file(file, "rb") as stream:
         line: bytes = stream.readline()
     return line.rstrip(b"\r\n")

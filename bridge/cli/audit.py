@@ -1,4 +1,4 @@
-"""``hsm audit``: the admin looks at the audit log."""
+"""``hsm audit``: list, verify and export the audit log."""
 
 from __future__ import annotations
 
@@ -38,15 +38,16 @@ Entry = dict[str, Value]
 def audit() -> None:
     """List, verify and export the audit log, as the admin (HSM_ADMIN_PASSWORD).
 
-    Every login, every change of users and keys and every key that leaves is an entry, chained to the one before.
+    The log has an entry for each login, each change of users and keys, and each key that leaves the HSM. Each entry is
+    chained to the one before it.
     """
 
 
 @audit.command("list")
 @click.option("--first", type=click.IntRange(min=0), default=0, help="Begin with this sequence number.")
-@click.option("--limit", type=click.IntRange(min=0), default=0, help="Show so many entries at most; 0 is all.")
+@click.option("--limit", type=click.IntRange(min=0), default=0, help="Show at most this number of entries; 0 is all.")
 @click.option("--json", "form", flag_value="json", help="Print one JSON object a line, with every field.")
-@click.option("--text", "form", flag_value="text", help="Print the form that CloudHSM's audit log has.")
+@click.option("--text", "form", flag_value="text", help="Print the form of CloudHSM's audit log.")
 @click.pass_obj
 def list_entries(home: Path, first: int, limit: int, form: str | None) -> None:
     """List entries, the oldest first.
@@ -65,14 +66,14 @@ def list_entries(home: Path, first: int, limit: int, form: str | None) -> None:
 
 
 @audit.command()
-@click.option("--anchor", help="An anchor that an earlier verify printed, kept out of reach of this machine.")
+@click.option("--anchor", help="An anchor that an earlier verify printed, kept outside this machine.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: entries, reboot, anchor, findings.")
 @click.pass_context
 def verify(context: click.Context, anchor: str | None, as_json: bool) -> None:
-    """Verify that no entry was changed, removed, moved or added; exit code 1 where one was.
+    """Check that no entry was changed, removed, moved or added; exit code 1 if one was.
 
-    The anchor that it prints, kept elsewhere and given to a later verify, also finds that the whole state directory
-    was put back to an earlier state.
+    Keep the printed anchor elsewhere and give it to a later verify: it then also finds a state directory that was
+    restored to an earlier state.
 
     \b
     Example:
@@ -100,7 +101,7 @@ def verify(context: click.Context, anchor: str | None, as_json: bool) -> None:
 def export(home: Path, file: Path, form: str) -> None:
     """Write the log to FILE, which must not exist: one JSON object a line.
 
-    Each has the hashes of the chain, so that whoever has the file and an anchor can follow it without the HSM.
+    Each object has the hashes of the chain, so the file can be checked against an anchor without the HSM.
 
     \b
     Example:
@@ -116,7 +117,7 @@ def _new(file: Path) -> IO[str]:
 
 
 def _entries(client: Client, first: int, limit: int) -> Iterator[Entry]:
-    """Yield entries page by page; what is added meanwhile may come along."""
+    """Yield entries page by page; entries added in the meantime may be included."""
     shown = 0
     while page := tables.maps(client.call("AUDIT_LIST", first, limit and limit - shown)[0]):
         yield from page
@@ -141,7 +142,7 @@ def _row(entry: Entry) -> AuditRow:
 
 
 def _columns(entry: Entry) -> Entry:
-    """Return what the table shows of an entry."""
+    """Return the columns of an entry in the table."""
     from hsmcore.audit.events import response_text
 
     row = _row(entry)

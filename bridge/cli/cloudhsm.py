@@ -1,4 +1,4 @@
-"""CloudHSM's commands inside ``hsm``: every name that ``hsm`` does not use itself goes to ``bridge.cloudhsm_cli``."""
+"""CloudHSM's commands inside ``hsm``: ``bridge.cloudhsm_cli`` runs each command that ``hsm`` does not define."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bridge.cloudhsm_cli.completion import candidates
 
 
 def command(*path: str) -> click.Command:
-    """Return a command that hands its words to CloudHSM's command line, after these."""
+    """Return a command that passes its words to CloudHSM's command line after ``path``."""
 
     def run(context: click.Context) -> None:
         # Imported here, so that `hsm` starts without it.
@@ -29,33 +29,33 @@ def command(*path: str) -> click.Command:
 
 
 class _Words(Words):
-    """Words of CloudHSM's command line that come after a path."""
+    """A command of CloudHSM's command line under a path."""
 
     def __init__(self, path: tuple[str, ...], name: str, **parameters: Any) -> None:
         super().__init__(name, **parameters)
         self._path = path
 
     def candidates(self, before: Sequence[str], typed: str) -> list[str]:
-        """Return what the word that is being typed may become."""
+        """Return completions of the incomplete word ``typed``."""
         return candidates(PARSER, [*self._path, *before], typed)
 
 
 class Group(click.Group):
-    """A group with the commands of CloudHSM's group of that name, where it has none itself."""
+    """A group of commands, extended by those of CloudHSM's group with the same name."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command of either."""
+        """Return the group's own command of this name, or else CloudHSM's."""
         own = super().get_command(ctx, cmd_name)
         if own is not None or self.name is None or cmd_name not in PARSER.next_words((self.name,)):
             return own
         return command(self.name, cmd_name)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """List the own commands, then CloudHSM's."""
+        """List the group's own commands, then CloudHSM's."""
         others = PARSER.next_words((self.name,)) if self.name else []
         return list(dict.fromkeys([*self.commands, *others]))
 
 
 def whole_groups(taken: set[str]) -> list[click.Command]:
-    """Return a command for each first word of CloudHSM's that is not taken, and for the interactive mode."""
+    """Return a command for each of CloudHSM's groups that is not in ``taken``, and for the interactive mode."""
     return [command(word) for word in [*PARSER.next_words(()), "interactive"] if word not in taken]

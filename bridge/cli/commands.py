@@ -1,4 +1,4 @@
-"""The top of the command: its options, its list of subcommands, and how errors are told."""
+"""The command ``hsm`` itself: its options, its subcommands and its error messages."""
 
 from __future__ import annotations
 
@@ -25,15 +25,20 @@ _HINTS: dict[type[HsmError], str] = {
     PermissionDenied: "`hsm user` commands need the admin's password in HSM_ADMIN_PASSWORD",
     ForeignStorePassword: "the password of FILE is in HSM_FILE_PASSWORD or --password-file",
     KeyStorePassword: "the password of the CloudHSM key store is in HSM_KEYSTORE_PASSWORD or --keystore-password-file",
-    MasterKeyUnavailable: "give the passphrase that the HSM was made with in HSM_PASSPHRASE",
+    MasterKeyUnavailable: "set HSM_PASSPHRASE to the passphrase of `hsm init`",
 }
 
 
 class Commands(click.Group):
-    """Tells errors in one line, with what to do next: exit code 1, for a wrong command line 2; never a traceback."""
+    """Prints an error as one line with a remedy and no traceback: exit code 1, or 2 for a wrong command line."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the subcommand."""
+        """Run the subcommand.
+
+        Raises:
+            ClickException: The subcommand failed; the message has a remedy, if one is known.
+            BrokenPipeError: The reader of the output has closed it.
+        """
         try:
             return super().invoke(ctx)
         except HsmError as error:
@@ -45,7 +50,7 @@ class Commands(click.Group):
             raise click.ClickException(str(error)) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """List the subcommands in the order in which one meets them."""
+        """List the subcommands in the order in which a new user needs them."""
         return list(self.commands)
 
 
@@ -68,8 +73,8 @@ def hsm(context: click.Context, home: Path) -> None:
       hsm jarsigner -storetype CloudHSM -keystore certs.store -storepass changeit app.jar release
       hsm key list
 
-    keytool, jarsigner and java above are the JDK's own, run beside the HSM in one process. For a JVM of its own start
-    the daemon (hsm start) and add the provider's jar (hsm jar) to it.
+    hsm keytool, hsm jarsigner and hsm java run the JDK's own tools in one process with the HSM. To use a separate JVM,
+    start the daemon (hsm start) and add the provider's jar (hsm jar) to the JVM.
     """
     context.obj = home.absolute()
 
@@ -78,7 +83,7 @@ def hsm(context: click.Context, home: Path) -> None:
 @click.argument("names", metavar="[COMMAND]...", nargs=-1)
 @click.pass_context
 def show_help(context: click.Context, names: tuple[str, ...]) -> None:
-    """Show what a command does, with an example.
+    """Show the help of a command, with an example.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""``hsm start``, ``stop`` and ``status``, and the hidden command that is the daemon."""
+"""``hsm start``, ``stop`` and ``status``, and the hidden command that runs the daemon."""
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ from bridge.protocol.codec import Value
 from hsmcore.errors import HsmError, StateError
 
 _START_SECONDS = 60.0
-"""How long a daemon may take to open its HSM, in seconds."""
+"""Time limit for a daemon to open its HSM, in seconds."""
 _STOP_SECONDS = 15.0
-"""How long a daemon may take to end, in seconds; it lets answers under way finish for 5."""
+"""Time limit for a daemon to end, in seconds; it waits up to 5 seconds for running requests."""
 _READY = b"ready"
 _LEVELS = ("error", "warn", "info", "debug")
-"""As ``bridge.process.logs.LEVELS``, which this module does not load."""
+"""The same as ``bridge.process.logs.LEVELS``, which this module does not import."""
 _SECRETS = ("HSM_USER", "HSM_PASSWORD", "HSM_ADMIN_PASSWORD", "HSM_PASSPHRASE")
 
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that the daemon has, however it is started."""
+    """Add the options of the daemon to a command."""
     level = click.option(
         "--log-level", type=click.Choice(_LEVELS), default="info", show_default=True,
-        help="What the log has, of this or greater weight.",
+        help="Lowest level that is logged.",
     )  # fmt: skip
     port = click.option(
         "--metrics-port", type=click.IntRange(0, 65535),
-        help="Serve metrics for Prometheus and /healthz on this port of 127.0.0.1; 0 is any free one.",
+        help="Serve metrics for Prometheus and /healthz on this port of 127.0.0.1; 0 is any free port.",
     )  # fmt: skip
     return level(port(command))
 
 
 @click.command()
 @_options
-@click.option("--foreground", is_flag=True, help="Be the daemon, for systemd or a container; SIGTERM ends it.")
+@click.option("--foreground", is_flag=True, help="Run in the foreground, for systemd or a container; SIGTERM ends it.")
 @click.pass_obj
 def start(home: Path, log_level: str, metrics_port: int | None, foreground: bool) -> None:
-    """Start the daemon; return when it answers.
+    """Start the daemon, and return when it answers.
 
-    It serves the HSM to every JVM of this operating-system user, through a socket in the state directory.
+    The daemon serves the HSM to every JVM of this operating-system user, through a socket in the state directory.
 
     \b
     Example:
@@ -73,7 +73,7 @@ def start(home: Path, log_level: str, metrics_port: int | None, foreground: bool
     _spawn(home, log_level, metrics_port)
     running = _status(home)
     if running is None:
-        raise StateError(f"the daemon ended as soon as it had started; see {log_path(home)}")
+        raise StateError(f"the daemon ended directly after its start; see {log_path(home)}")
     click.echo(f"Started, pid {running['pid']}, socket {path}")
     if "metrics" in running:
         click.echo(f"Metrics: {running['metrics']}")
@@ -82,9 +82,9 @@ def start(home: Path, log_level: str, metrics_port: int | None, foreground: bool
 @click.command()
 @click.pass_obj
 def stop(home: Path) -> None:
-    """Stop the daemon; return when it has ended.
+    """Stop the daemon, and return when it has ended.
 
-    Token keys stay. Session keys end with it, as they do with the session.
+    Token keys remain. Session keys end with their sessions.
 
     \b
     Example:
@@ -95,7 +95,7 @@ def stop(home: Path) -> None:
         click.echo(f"No daemon runs for {home}")
         return
     pid = int(str(running["pid"]))
-    # A process is watched by descriptor: its number may be in use again, or stay with a parent that never asks for it.
+    # A descriptor, because the process number may be reused, or stay in use if the parent never collects the process.
     descriptor = os.pidfd_open(pid)
     try:
         signal.pidfd_send_signal(descriptor, signal.SIGTERM)
@@ -110,10 +110,10 @@ def stop(home: Path) -> None:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with all of it.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every field.")
 @click.pass_obj
 def status(home: Path, as_json: bool) -> None:
-    """Say whether the daemon runs; exit code 1 where it does not.
+    """Show the status of the daemon; exit code 1 if it does not run.
 
     \b
     Example:
@@ -136,11 +136,11 @@ def status(home: Path, as_json: bool) -> None:
 @click.option("--ready-fd", type=int, required=True)
 @click.pass_obj
 def serve(home: Path, log_level: str, metrics_port: int | None, ready_fd: int) -> None:
-    """Be the daemon: read the passphrase from standard input, tell through ``--ready-fd`` how it went."""
+    """Run the daemon: read the passphrase from standard input, and report success or the error to ``--ready-fd``."""
     given = sys.stdin.buffer.read()
 
     def ready() -> None:
-        # From here on nobody reads the streams that it was started with.
+        # From here on no process reads the original streams.
         with log_path(home).open("ab") as log:
             os.dup2(log.fileno(), sys.stdout.fileno())
             os.dup2(log.fileno(), sys.stderr.fileno())
@@ -167,7 +167,7 @@ def _serve(
 
 
 def _notify_systemd() -> None:
-    """Tell the service manager, where one asks, that the daemon answers (sd_notify(3))."""
+    """Notify the service manager, if there is one, that the daemon answers (sd_notify(3))."""
     address = os.environ.pop("NOTIFY_SOCKET", "")
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
@@ -181,12 +181,16 @@ def _status(home: Path) -> dict[str, Value] | None:
     except DaemonUnreachable:
         return None
     if not isinstance(answer, dict):
-        raise StateError("the daemon's answer is not understood; is it of another version?")
+        raise StateError("the daemon sent an unknown answer; is it of another version?")
     return answer
 
 
 def _spawn(home: Path, log_level: str, metrics_port: int | None) -> None:
-    """Start the daemon as a process of its own and wait until it is ready. Raises ``StateError`` with its reason."""
+    """Start the daemon as a separate process and wait until it is ready.
+
+    Raises:
+        StateError: The daemon did not start; the message is the daemon's.
+    """
     environment = {name: value for name, value in os.environ.items() if name not in _SECRETS}
     reader, writer = os.pipe()
     command = [sys.executable, "-m", "bridge", "--home", str(home), "daemon-run", "--ready-fd", str(writer)]
@@ -210,9 +214,13 @@ def _spawn(home: Path, log_level: str, metrics_port: int | None) -> None:
 
 
 def _handed_over(process: subprocess.Popen[bytes], told: io.FileIO) -> bytes:
-    """Hand the passphrase over and return what the daemon tells, nothing where it died without a word."""
+    """Send the passphrase and return the daemon's report, empty if it ended without one.
+
+    Raises:
+        StateError: The daemon was not ready in time and was killed.
+    """
     if process.stdin is not None:
-        # A daemon that has died already is told by the end of the other pipe.
+        # If the daemon has died already, the end of the other pipe shows it.
         with contextlib.suppress(BrokenPipeError), process.stdin as stream:
             stream.write(passphrase() or b"")
     if not select.select([told], [], [], _START_SECONDS)[0]:

@@ -1,4 +1,4 @@
-"""The work of ``hsm keystore export``: what goes into the file, each entry with a row of the report."""
+"""The implementation of ``hsm keystore export``: collects entries for the file, with a report row for each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keystore.foreign import OwnKey, Reason, Refused
 
 
 class Exporter:
-    """Gathers what is exported from a loaded key store (its handle); private and secret keys only on request."""
+    """Collects the entries of a loaded key store for export; private and secret keys only if ``with_keys``."""
 
     def __init__(self, client: Client, store: int, *, with_keys: bool) -> None:
         self._client = client
@@ -21,10 +21,14 @@ class Exporter:
         self._with_keys = with_keys
         self.keys: list[OwnKey] = []
         self.certificates: list[tuple[str, bytes]] = []
-        """Aliases and DER; an issuer in a chain is named for the key and its place, ``release (issuer 1)``."""
+        """Aliases and DER; the alias of an issuer has the alias of the key and a number: ``release (issuer 1)``."""
 
     def take_all(self, wanted: Sequence[str]) -> list[Row]:
-        """Take the entries under these aliases, without any all that there are. Raises ``KeyStoreEntry``."""
+        """Collect the entries with these aliases, or all entries if ``wanted`` is empty.
+
+        Raises:
+            KeyStoreEntry: The key store has no entry with one of the aliases.
+        """
         (aliases,) = self._client.call("STORE_ALIASES", self._store)
         known = [alias for alias in aliases if isinstance(alias, str)] if isinstance(aliases, list) else []
         unknown = [alias for alias in wanted if alias not in known]
@@ -34,7 +38,7 @@ class Exporter:
         return [row for row in rows if row is not None]
 
     def take(self, alias: str) -> Row | None:
-        """Take one entry; ``None`` where the alias is nothing to export, as the label of a key without certificates."""
+        """Collect one entry; ``None`` if it has nothing to export, such as a key without certificates."""
         (entry,) = self._client.call("STORE_ENTRY", self._store, alias)
         if not isinstance(entry, Mapping):
             return None
@@ -89,7 +93,7 @@ class Exporter:
 
 
 def certificates_of(entry: Mapping[str, Value]) -> list[bytes]:
-    """Return the chain of an entry as STORE_ENTRY describes it."""
+    """Return the certificate chain in a result of STORE_ENTRY."""
     chain = entry["chain"]
     return [der for der in chain if isinstance(der, bytes)] if isinstance(chain, list) else []
 
@@ -98,5 +102,5 @@ def _why(record: Mapping[str, Value]) -> str:
     if not record["EXTRACTABLE"]:
         return "the key is not extractable (EXTRACTABLE is false)"
     if record["WRAP_WITH_TRUSTED"]:
-        return "the key leaves the HSM wrapped by a trusted key only (WRAP_WITH_TRUSTED)"
-    return "this HSM gives out no keys in the clear; `hsm init --enable-clear-key-extraction` makes one that does"
+        return "the key can only be wrapped with a trusted key (WRAP_WITH_TRUSTED)"
+    return "this HSM extracts no keys in the clear; `hsm init --enable-clear-key-extraction` makes one that does"

@@ -1,4 +1,4 @@
-"""The work of ``hsm keystore import``: one entry after the other, each with a row of the report."""
+"""The implementation of ``hsm keystore import``: imports entries one by one, with a report row for each."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ from keystore.foreign.model import Opened
 
 @dataclass(slots=True)
 class Passwords:
-    """Passwords for keys: those that are known, each tried in turn, and a way to ask for more."""
+    """Passwords of keys: the known ones, tried in turn, and a function that asks for another one."""
 
     known: list[str] = field(repr=False)
     ask: Callable[[str], str] | None = None
-    """Asks for the password of the key under an alias; the answer may be empty."""
+    """Asks for the password of the key with an alias; the answer may be empty."""
 
     def open(self, found: Found) -> Opened:
-        """Open the key of an entry. Raises ``Refused``."""
+        """Open the key of an entry.
+
+        Raises:
+            Refused: No password opens the key, or the key is unreadable.
+        """
         for password in self.known:
             opened = _opened(found, password)
             if opened is not None:
@@ -48,10 +52,12 @@ def _opened(found: Found, password: str) -> Opened | None:
 
 
 class Importer:
-    """Takes entries into the HSM and, where there is one, into a loaded key store of it.
+    """Imports keys into the HSM, and certificates into a loaded key store.
 
-    ``store`` is the handle of the key store, ``None`` leaves certificates out. ``wishes`` are attributes for each key.
-    A dry run asks the HSM and changes nothing.
+    Args:
+        store: Handle of the loaded key store; ``None`` skips certificates.
+        wishes: Attributes for each new key.
+        dry_run: Query the HSM and change nothing.
     """
 
     def __init__(
@@ -64,10 +70,10 @@ class Importer:
         self._dry_run = dry_run
         self._seen: dict[str, str] = {}
         self.changed = False
-        """Whether the key store has got entries that are to be saved."""
+        """Whether the key store has unsaved entries."""
 
     def take(self, found: Found) -> Row:
-        """Take one entry. What is wrong with the entry is in the row; what is wrong with the HSM is raised."""
+        """Import one entry and return its row. The row reports a fault of the entry; a fault of the HSM is raised."""
         row = Row(found.alias, "certificate" if found.open is None else "key", certificates=len(found.chain))
         try:
             self._check_alias(found.alias)
@@ -87,8 +93,8 @@ class Importer:
         before = self._seen.get(alias.casefold())
         self._seen[alias.casefold()] = alias
         if before is not None:
-            other = "the same alias" if before == alias else f"{before!r}, which differs in upper and lower case only"
-            raise Refused(Reason.DUPLICATE, f"the file has an entry before with {other}; rename one of them")
+            other = "the same alias" if before == alias else f"{before!r}, which differs only in case"
+            raise Refused(Reason.DUPLICATE, f"the file has an earlier entry with {other}; rename one of them")
 
     def _take_certificate(self, found: Found, row: Row) -> None:
         check_chain(None, found.chain)
@@ -119,7 +125,7 @@ class Importer:
         row.result = IMPORTABLE if handle is None else THERE
         kept = list(entry["chain"]) if entry is not None and isinstance(entry["chain"], list) else []
         if handle is not None and kept and found.chain and kept != list(found.chain):
-            row.detail = "the key store has other certificates for it, which were left as they are"
+            row.detail = "the key store has other certificates for it, which were not changed"
             return
         if self._dry_run:
             return
@@ -141,7 +147,11 @@ class Importer:
         return _handle(maps([record])[0])
 
     def _present(self, alias: str, candidate: Candidate) -> int | None:
-        """Return the handle of this very key where the HSM has it under the alias. Raises ``Refused`` for another."""
+        """Return the handle of the key if the HSM has it already, or ``None``.
+
+        Raises:
+            Refused: The alias is another key's label.
+        """
         (found,) = self._client.call("FIND_KEYS", {"LABEL": alias}, 0)
         records = [record for record in maps(found) if record["OBJECT_CLASS"] != "PUBLIC_KEY"]
         if not records:
@@ -160,14 +170,12 @@ class Importer:
         try:
             result = self._client.call(check.operation, _handle(record), check.mechanism, None, check.data)[0]
         except KeyUseError as error:
-            raise Refused(
-                Reason.ALIAS_TAKEN, f"whether the key with this label is the same is not known: {error}"
-            ) from error
+            raise Refused(Reason.ALIAS_TAKEN, f"the key with this label cannot be compared: {error}") from error
         return result == check.result
 
 
 def _handle(record: Mapping[str, Value]) -> int:
     handle = record["HANDLE"]
     if not isinstance(handle, int):
-        raise HsmError("the HSM's answer is not understood; is the daemon of another version?")
+        raise HsmError("the HSM sent an unknown answer; is the daemon of another version?")
     return handle

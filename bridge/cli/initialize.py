@@ -13,22 +13,20 @@ from bridge.process.paths import socket_path
 
 
 @click.command("init")
-@click.option(
-    "--admin-password-file", metavar="FILE", help="Read the admin's password from here, - for standard input."
-)
-@click.option("--unactivated", is_flag=True, help="Make no admin and no crypto user: the HSM is to be activated.")
-@click.option("--non-extractable", is_flag=True, help="Make keys non-extractable unless asked otherwise.")
+@click.option("--admin-password-file", metavar="FILE", help="Read the admin's password from FILE; - is standard input.")
+@click.option("--unactivated", is_flag=True, help="Create no admin and no crypto user; activate the HSM later.")
+@click.option("--non-extractable", is_flag=True, help="Make new keys non-extractable by default.")
 @click.option(
     "--enable-clear-key-extraction", is_flag=True,
     help="Let the owner of an extractable key read it in the clear (getEncoded).",
 )  # fmt: skip
 @click.option(
     "--strict-limits", is_flag=True,
-    help="Refuse more data at once than CloudHSM takes, such as 16,000 bytes for AES-GCM.",
+    help="Refuse operations on more data than CloudHSM accepts, such as 16,000 bytes for AES-GCM.",
 )  # fmt: skip
 @click.option(
     "--strong-hashes", is_flag=True,
-    help="Refuse ECDSA signatures over a hash weaker than the key, as CloudHSM does from Client SDK 5.16 on.",
+    help="Refuse ECDSA signatures with a hash weaker than the key, as CloudHSM does from Client SDK 5.16 on.",
 )  # fmt: skip
 @click.pass_obj
 def initialize(
@@ -43,17 +41,17 @@ def initialize(
     """Make an HSM, its admin and a crypto user.
 
     \b
-    Nothing is asked; the environment says:
-      HSM_HOME                where the HSM is made
-      HSM_USER, HSM_PASSWORD  the crypto user to make, if any
-      HSM_ADMIN_PASSWORD      the admin's password; without one it is made up and shown once
-      HSM_PASSPHRASE          seals the master key; without one it is a plain file, for development
+    The command asks no questions; it reads these variables:
+      HSM_HOME                the state directory of the new HSM
+      HSM_USER, HSM_PASSWORD  the crypto user to create, if any
+      HSM_ADMIN_PASSWORD      the admin's password; without it one is generated and shown once
+      HSM_PASSPHRASE          seals the master key; without it the master key is a plain file, for development
 
     \b
     Example:
       HSM_HOME=$PWD/my-hsm HSM_USER=cu1 HSM_PASSWORD=a-good-password hsm init
     """
-    # Imported here so that a wrong command line is told at once.
+    # Imported here so that a wrong command line fails at once.
     from hsmcore import Hsm
     from hsmcore.settings import Settings
 
@@ -80,7 +78,7 @@ def initialize(
     if enable_clear_key_extraction:
         click.echo("  extraction    the owner of an extractable key can read it in the clear")
     if strict_limits:
-        click.echo("  limits        as strict as CloudHSM's on how much data an operation takes at once")
+        click.echo("  limits        CloudHSM's limits on the data of one operation")
     if strong_hashes:
         click.echo("  ECDSA         signs with hashes as strong as the key")
     _tell_master_key(home, sealed=sealed_by is not None)
@@ -89,7 +87,7 @@ def initialize(
 
 
 def _admin_password(file: str | None) -> tuple[bytes, str]:
-    """Return the admin's password and what is shown of it."""
+    """Return the admin's password and the text that is shown for it."""
     given = first_line(file) if file else os.environ.get("HSM_ADMIN_PASSWORD", "").encode()
     if given:
         return given, "the password you gave"
@@ -105,7 +103,7 @@ def _crypto_user() -> tuple[str, bytes]:
     if user:
         from hsmcore.users.accounts import check_password, normal_name
 
-        # Checked before anything is made, so that a refused name or password leaves nothing behind.
+        # Checked first, so that a refused name or password leaves no files behind.
         normal_name(user)
         check_password(password.encode())
     return user, password.encode()
@@ -113,14 +111,12 @@ def _crypto_user() -> tuple[str, bytes]:
 
 def _tell_master_key(home: Path, *, sealed: bool) -> None:
     if sealed:
-        click.echo(
-            "  master key    sealed under HSM_PASSPHRASE, which every command now needs; there is no way around it"
-        )
+        click.echo("  master key    sealed under HSM_PASSPHRASE, which every command now needs; nothing can replace it")
         return
     click.echo(f"  master key    {home / 'master.key'}")
     click.secho(
-        "WARNING: the master key is a plain file, the development default. Whoever can read it can open every key.\n"
-        "         For keys that matter make the HSM with HSM_PASSPHRASE set.",
+        "WARNING: the master key is a plain file, the development default. Anyone who can read it can open every key.\n"
+        "         For production keys, make the HSM with HSM_PASSPHRASE set.",
         fg="yellow",
         err=True,
     )

@@ -26,8 +26,8 @@ _COLUMNS = {
 def key() -> None:
     """List the keys of the crypto user (HSM_USER, HSM_PASSWORD); the other commands are CloudHSM's.
 
-    Those answer in JSON and log in with CLOUDHSM_ROLE and CLOUDHSM_PIN; docs/cli.md has them all. CloudHSM's list is
-    `cloudhsm-cli key list`.
+    CloudHSM's commands answer in JSON and log in with CLOUDHSM_ROLE and CLOUDHSM_PIN; docs/cli.md describes them.
+    CloudHSM's own list is `cloudhsm-cli key list`.
     """
 
 
@@ -36,7 +36,7 @@ def key() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list with every attribute.")
 @click.pass_obj
 def list_keys(home: Path, label: str | None, as_json: bool) -> None:
-    """List keys and what they are. Key material is never shown.
+    """List keys and their attributes, never key material.
 
     \b
     Example:

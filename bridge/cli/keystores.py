@@ -1,4 +1,4 @@
-"""``hsm keystore``: keys and certificates from and to the key stores of other programs."""
+"""``hsm keystore``: import from and export to key stores of other programs."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _PATH = click.Path(path_type=Path, dir_okay=False)
 _json = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 _file_password = click.option(
     "--password-file", metavar="FILE",
-    help="Read the password of FILE from here, - for standard input.  [env: HSM_FILE_PASSWORD; else asked for]",
+    help="Read the password of FILE from here; - is standard input.  [env: HSM_FILE_PASSWORD; default: ask]",
 )  # fmt: skip
 _store_password = click.option(
     "--keystore-password-file", metavar="FILE",
-    help="Read the password of the CloudHSM key store from here.  [env: HSM_KEYSTORE_PASSWORD; else asked for]",
+    help="Read the password of the CloudHSM key store from here.  [env: HSM_KEYSTORE_PASSWORD; default: ask]",
 )  # fmt: skip
 
 
 @click.group()
 def keystore() -> None:
-    """Move keys and certificates from and to key store files of other programs.
+    """Import and export keys and certificates of key store files of other programs.
 
-    These commands log in as the crypto user (HSM_USER, HSM_PASSWORD), through the daemon where one runs.
+    These commands log in as the crypto user (HSM_USER, HSM_PASSWORD), through the daemon if one runs.
 
     \b
     Example:
@@ -44,15 +44,15 @@ def keystore() -> None:
 @keystore.command("import")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option(
-    "--keystore", "store", type=_PATH, help="The CloudHSM key store file for the certificates; made if it is not there."
+    "--keystore", "store", type=_PATH, help="The CloudHSM key store file for the certificates; created if missing."
 )
-@click.option("--no-certificates", is_flag=True, help="Take the keys only; no key store file is needed.")
+@click.option("--no-certificates", is_flag=True, help="Import keys only; this needs no key store file.")
 @click.option("--dry-run", is_flag=True, help="Show what would happen and change nothing.")
-@click.option("--non-extractable", is_flag=True, help="Make the keys non-extractable.  [default: as the HSM was made]")
-@click.option("--key-password", is_flag=True, help="Ask for the password of each key that FILE's does not open.")
+@click.option("--non-extractable", is_flag=True, help="Make the keys non-extractable.  [default: the HSM's setting]")
+@click.option("--key-password", is_flag=True, help="Ask for each key password that differs from FILE's.")
 @click.option(
     "--key-password-file", metavar="FILE",
-    help="Passwords of keys, one a line, each tried on every key.  [env: HSM_KEY_PASSWORD, one password]",
+    help="Passwords of keys, one per line; each is tried on every key.  [env: HSM_KEY_PASSWORD, one password]",
 )  # fmt: skip
 @_file_password
 @_store_password
@@ -63,28 +63,28 @@ def import_store(
     key_password: bool, key_password_file: str | None, password_file: str | None, keystore_password_file: str | None,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Take the keys and certificates of a JKS, JCEKS, BKS, UBER or PKCS #12 file into the HSM.
+    """Import the keys and certificates of a JKS, JCEKS, BKS, UBER or PKCS #12 file into the HSM.
 
-    What FILE is, its content tells. A private or secret key becomes a token key whose label is the alias, as
-    KeyStore.setKeyEntry would make it; certificates and chains go to the CloudHSM key store file, under the same alias.
-    FILE is only read. An entry that cannot be taken does not stop the others, and the report says why. A run that was
-    interrupted is started again: what is there already is recognised by its public key or check value.
+    The command recognises the format of FILE and does not change FILE. A private or secret key becomes a token key with
+    its alias as the label and the attributes of KeyStore.setKeyEntry. Certificates and chains go into the CloudHSM key
+    store file under the same alias. The report has the reason for each refused entry; the other entries are imported.
+    You can repeat an interrupted run: it recognises imported keys by their public keys or check values.
 
     \b
     Exit code:
-      0  everything was taken, was there already, or was left out as asked
-      1  stopped: FILE, a password or the HSM was in the way; it may be run again
+      0  every entry was imported, was there already, or was skipped on request
+      1  stopped: FILE, a password or the HSM prevented it; you can repeat the command
       2  wrong command line
-      3  some entries were refused, the others taken
+      3  some entries were refused, the others imported
 
     \b
     Reasons in the report:
-      algorithm, size, curve   the HSM has no such keys (DSA, RSA-1024, ...)
-      key, certificate         damaged, not understood, or not belonging together
+      algorithm, size, curve   the HSM does not support the key (DSA, RSA-1024, ...)
+      key, certificate         damaged, in an unknown encoding, or not a matching pair
       key-password             the key has a password of its own: --key-password, --key-password-file
       alias                    empty, or longer than a label may be
-      alias-taken, duplicate   it names something else already; rename it in FILE (keytool -changealias)
-      hsm                      the HSM refused, the detail says why
+      alias-taken, duplicate   it already names another entry; rename it in FILE (keytool -changealias)
+      hsm                      the HSM refused the key; the detail has its reason
 
     \b
     Example:
@@ -97,7 +97,7 @@ def import_store(
     from keystore.foreign import format_of, read
 
     if (store is None) != no_certificates:
-        raise click.UsageError("give --keystore FILE for the certificates, or --no-certificates to leave them")
+        raise click.UsageError("give --keystore FILE for the certificates, or --no-certificates to skip them")
     _check_different(file, store)
     data = read_whole(file, storefiles.MAX_BYTES)
     known = format_of(data)
@@ -120,7 +120,7 @@ def import_store(
                     rows.append(importer.take(entry))
                     bar.advance()
         finally:
-            # Also after an interruption: the certificates of the keys that are in the HSM by now are not lost.
+            # Also after an interruption, so that imported keys keep their certificates.
             if importer.changed and loaded:
                 loaded.save()
     about = {"file": str(file), "format": found.format.value, "dry_run": dry_run}
@@ -136,14 +136,14 @@ def import_store(
 )  # fmt: skip
 @click.option(
     "--format", "form", type=click.Choice(["pkcs12", "pem"]),
-    help="What FILE becomes.  [default: pem where its name ends in .pem or .crt, else pkcs12]",
+    help="The format of FILE.  [default: pem if its name ends in .pem or .crt, otherwise pkcs12]",
 )  # fmt: skip
 @click.option("--alias", "wanted", multiple=True, help="Export this entry only; may be given several times.")
 @click.option(
     "--include-private-keys", is_flag=True,
-    help="Export private and secret keys too, from an HSM that gives them out. They are then outside of it for good.",
+    help="Export private and secret keys too, if the HSM permits it. It no longer protects the exported copies.",
 )  # fmt: skip
-@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @_file_password
 @_store_password
 @_json
@@ -155,17 +155,16 @@ def export_store(
 ) -> None:  # fmt: skip
     """Write the certificates of a CloudHSM key store to a PKCS #12 or PEM file.
 
-    With --include-private-keys the keys go with their chains into an encrypted PKCS #12, all into one file that keytool
-    opens; that takes an HSM made with `hsm init --enable-clear-key-extraction` and keys that are EXTRACTABLE. keytool
-    shows aliases of PKCS #12 files in lower case, and a generic secret as a key for HmacSHA256. FILE is readable for
-    its owner only.
+    With --include-private-keys, FILE is one encrypted PKCS #12 with all keys and their chains, which keytool can open.
+    This needs an HSM made with `hsm init --enable-clear-key-extraction`, and keys that are EXTRACTABLE. keytool shows
+    aliases of PKCS #12 files in lower case, and a generic secret as a key for HmacSHA256. Only the owner can read FILE.
 
     \b
     Exit code:
-      0  everything was exported
-      1  stopped, and FILE was not written: it is there already, or a password or the HSM was in the way
+      0  every entry was exported
+      1  stopped, and FILE was not written: it exists, or a password or the HSM prevented it
       2  wrong command line
-      3  some entries were refused, the others exported; the report says why
+      3  some entries were refused, the others exported; the report has the reasons
 
     \b
     Example:
@@ -181,7 +180,7 @@ def export_store(
         raise click.UsageError("keys are exported to PKCS #12 only; give --format pkcs12")
     _check_different(file, store)
     if file.exists() and not force:
-        raise click.ClickException(f"{file} is there already; --force replaces it")
+        raise click.ClickException(f"{file} exists; --force replaces it")
     with as_user(context.obj) as client:
         loaded = storefiles.load_store(client, store, keystore_password_file, reads_only=True)
         exporter = Exporter(client, loaded.handle, with_keys=include_private_keys)

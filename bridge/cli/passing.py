@@ -1,4 +1,4 @@
-"""A command whose words are another program's."""
+"""Commands that pass their words to another program."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from click.shell_completion import CompletionItem
 
 
 class Words(click.Command):
-    """A command whose words are all another program's, options and ``--`` included; ``hsm help`` shows its own help."""
+    """A command that passes all its words, also options and ``--``, to another program; ``hsm help`` shows its help."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep the words as they are."""
+        """Store the words without parsing them."""
         ctx.args = list(args)
         return ctx.args
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete a word to what it may be, else to the name of a file."""
+        """Complete a word from ``candidates``, or else to a file name."""
         found = [CompletionItem(word) for word in self.candidates(ctx.args, incomplete)]
         return found or [CompletionItem(incomplete, type="file")]
 
     def candidates(self, before: Sequence[str], typed: str) -> list[str]:
-        """Return what the word that is being typed may become; of other programs' words nothing is known."""
+        """Return completions of the incomplete word ``typed``; none by default."""
         return []

@@ -1,4 +1,4 @@
-"""The report of ``hsm keystore``: a row for each entry, as a table or as JSON."""
+"""The report of ``hsm keystore``, as a table or as JSON, with one row per entry."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bridge.cli import tables
 from bridge.protocol.codec import Value
 
 INCOMPLETE = 3
-"""Exit code where some entries were refused and the others were taken."""
+"""Exit code if some entries were refused and the others imported or exported."""
 
 IMPORTED, IMPORTABLE, THERE, LEFT_OUT = "imported", "importable", "already-there", "left-out"
 EXPORTED, REFUSED = "exported", "refused"
-"""What becomes of an entry; ``importable`` is what a dry run says for ``imported``."""
+"""Results of an entry; a dry run reports ``importable`` instead of ``imported``."""
 
 _TYPES: dict[Value, str] = {"DESEDE": "DESede", "GENERIC_SECRET": "generic secret"}
 
@@ -46,12 +46,12 @@ class Row:
 
 
 def type_name(key_type: Value, size: Value) -> str:
-    """Return how a report names a KEY_TYPE and a size in bits."""
+    """Return the name of a KEY_TYPE with its size in bits."""
     return f"{_TYPES.get(key_type, key_type)} {size}"
 
 
 def show(rows: Sequence[Row], about: Mapping[str, Value], *, as_json: bool) -> None:
-    """Print the report on the file that ``about`` tells of (``file``, ``format``, ``dry_run``)."""
+    """Print the report; ``about`` describes the file (``file``, ``format``, ``dry_run``)."""
     lines: list[dict[str, Value]] = [{name: getattr(row, name) for name in _COLUMNS} for row in rows]
     counts = Counter(row.result for row in rows)
     if as_json:
@@ -64,5 +64,5 @@ def show(rows: Sequence[Row], about: Mapping[str, Value], *, as_json: bool) -> N
 
 
 def exit_code(rows: Sequence[Row]) -> int:
-    """Return 0, or ``INCOMPLETE`` where an entry was refused."""
+    """Return 0, or ``INCOMPLETE`` if an entry was refused."""
     return INCOMPLETE if any(row.result == REFUSED for row in rows) else 0

@@ -28,12 +28,12 @@ MAX_BYTES = 32 * 1024 * 1024
 LONGEST = 120
 """Seconds that reading another program's key store may take."""
 SHORTEST = 6
-"""Characters in the password of a new file; keytool refuses shorter ones."""
+"""Length of the shortest password of a new file, in characters; keytool refuses shorter ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedStore:
-    """A CloudHSM key store that the HSM has loaded from a file, or has made for one."""
+    """A CloudHSM key store that the HSM has loaded from a file or created for one."""
 
     client: Client
     path: Path
@@ -49,7 +49,14 @@ class LoadedStore:
 
 
 def load_store(client: Client, path: Path, password_file: str | None, *, reads_only: bool) -> LoadedStore:
-    """Load the file, or where there is none a new key store, for whose file the password is asked unless only read."""
+    """Load a key store file, or create an empty key store if the file does not exist.
+
+    Args:
+        reads_only: Whether the key store is never saved, so that a new one needs no password.
+
+    Raises:
+        ClickException: The folder does not exist, or the daemon has another version.
+    """
     if not path.parent.is_dir():
         raise click.ClickException(f"{path.parent} is no folder; make it first")
     content = read_whole(path, MAX_BYTES) if path.exists() else None
@@ -58,12 +65,19 @@ def load_store(client: Client, path: Path, password_file: str | None, *, reads_o
         word = password(password_file, STORE_PASSWORD, f"the key store {path}", new=content is None)
     (handle,) = client.call("STORE_LOAD", content, word)
     if not isinstance(handle, int):
-        raise click.ClickException("the HSM's answer is not understood; is the daemon of another version?")
+        raise click.ClickException("the HSM sent an unknown answer; is the daemon of another version?")
     return LoadedStore(client, path, handle, word)
 
 
 def password(file: str | None, variable: str, what: str, *, new: bool = False) -> str:
-    """Return a password: from the file, else the environment, else the terminal, where a new one is asked for twice."""
+    """Return a password from the file, the environment or the terminal, in this order; ask for a new one twice.
+
+    Args:
+        what: Name of the protected object, for prompts and messages.
+
+    Raises:
+        ClickException: The password is not UTF-8, or a new one is too short.
+    """
     if file is not None:
         word = first_line(file)
     elif new and not os.environ.get(variable) and sys.stdin.isatty():
@@ -75,12 +89,12 @@ def password(file: str | None, variable: str, what: str, *, new: bool = False) -
     except UnicodeDecodeError as error:
         raise click.ClickException(f"the password of {what} is not text in UTF-8") from error
     if new and len(text) < SHORTEST:
-        raise click.ClickException(f"the password of {what} has at least {SHORTEST} characters, or keytool refuses it")
+        raise click.ClickException(f"the password of {what} needs at least {SHORTEST} characters for keytool")
     return text
 
 
 def key_passwords(file: str | None) -> list[str]:
-    """Return the passwords in the file, one a line, else the one of the environment."""
+    """Return the passwords in the file, one per line, or the one in the environment."""
     if file is None:
         word = os.environ.get(KEY_PASSWORD)
         return [word] if word else []
@@ -89,12 +103,16 @@ def key_passwords(file: str | None) -> list[str]:
 
 
 def ask_key_password(alias: str) -> str:
-    """Ask at the terminal; the answer may be empty."""
+    """Ask for the password of a key at the terminal; the answer may be empty.
+
+    Raises:
+        ClickException: Standard input is not a terminal.
+    """
     if not sys.stdin.isatty():
         raise click.ClickException(
-            f"key {alias!r} has a password of its own, and there is no terminal to ask at: use --key-password-file"
+            f"key {alias!r} has its own password, and standard input is not a terminal: use --key-password-file"
         )
-    question = f"Password of key {alias!r} (empty to leave it)"
+    question = f"Password of key {alias!r} (empty to skip it)"
     answer: str = click.prompt(question, default="", show_default=False, hide_input=True, err=True)
     return answer
 

@@ -1,4 +1,4 @@
-"""Lists, for people as a table and for programs as JSON."""
+"""Lists, as a table for people or as JSON for programs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import click
 from bridge.protocol.codec import Value
 
 _WIDTH_OF_A_PIPE = 240
-"""Columns assumed where no terminal says: so that lines in a pipe or a file are not cut."""
+"""Width of a table in a pipe or a file, in columns, so that lines are not cut."""
 
 
 def show(rows: Sequence[Mapping[str, Value]], columns: Mapping[str, str], *, as_json: bool) -> None:
-    """Print the rows: all fields as JSON (bytes in hexadecimal), or the columns (field, to heading) as a table."""
+    """Print the rows: all fields as JSON (bytes in hexadecimal), or ``columns`` (field to heading) as a table."""
     if as_json:
         click.echo(json.dumps(rows, default=bytes.hex, indent=2, sort_keys=True))
         return
@@ -43,5 +43,5 @@ def _shown(value: Value) -> str:
 
 
 def maps(value: Value) -> list[dict[str, Value]]:
-    """Return the maps of a list that came as a protocol value."""
+    """Return the maps in a list of protocol values."""
     return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []

@@ -1,4 +1,4 @@
-"""``hsm jar``, and the JDK's own ``java``, ``keytool`` and ``jarsigner`` with the provider already there."""
+"""``hsm jar``, and the JDK's own ``java``, ``keytool`` and ``jarsigner`` with the provider registered."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ def _launch(context: click.Context, tool: str) -> None:
 @click.command()
 @click.option(
     "--install", "folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
-    help="Put the jar into DIR/java and a configuration for this HSM's daemon into DIR/etc, unless one is there.",
+    help="Install the jar in DIR/java and, if missing, a configuration for this HSM's daemon in DIR/etc.",
 )  # fmt: skip
 @click.pass_obj
 def jar(home: Path, folder: Path | None) -> None:
-    """Print where the provider's jar is, for a JVM of its own.
+    """Print the path of the provider's jar, for a separate JVM.
 
-    Code written for CloudHSM expects it in /opt/cloudhsm: --install puts it there under the name it looks for, in place
-    of one that an earlier hsmbridge put there, and prints the files. It may be done again at any time.
+    Code written for CloudHSM expects the jar in /opt/cloudhsm. --install copies it there under the expected name,
+    replaces the jar of an earlier hsmbridge, and prints the installed files. You can repeat it at any time.
 
     \b
     Example:
       java -cp "$(hsm jar):app.jar" com.example.Main
       sudo env HSM_HOME=$HSM_HOME hsm jar --install /opt/cloudhsm
     """
-    # Imported here: it loads JPype, which most commands do without.
+    # Imported here because it loads JPype, which most commands do not need.
     from bridge.carriers.jvm import provider_jar
     from bridge.launcher.installation import install
 
@@ -47,10 +47,10 @@ def jar(home: Path, folder: Path | None) -> None:
 @click.command(cls=Words, add_help_option=False)
 @click.pass_context
 def keytool(context: click.Context) -> None:
-    """Run the JDK's keytool beside the HSM.
+    """Run the JDK's keytool in one process with the HSM.
 
-    An ordinary keytool command line. With -providerName CloudHSM a pair is generated inside the HSM; without, keytool
-    makes it in software and the key store imports it. Its exit code is passed on.
+    The words are an ordinary keytool command line. With -providerName CloudHSM the HSM generates a key pair; without
+    it, keytool generates the pair in software and the key store imports it. The exit code is keytool's.
 
     \b
     Example:
@@ -63,9 +63,9 @@ def keytool(context: click.Context) -> None:
 @click.command(cls=Words, add_help_option=False)
 @click.pass_context
 def jarsigner(context: click.Context) -> None:
-    """Run the JDK's jarsigner beside the HSM.
+    """Run the JDK's jarsigner in one process with the HSM.
 
-    An ordinary jarsigner command line. Its exit code is passed on.
+    The words are an ordinary jarsigner command line. The exit code is jarsigner's.
 
     \b
     Example:
@@ -78,10 +78,10 @@ def jarsigner(context: click.Context) -> None:
 @click.command(cls=Words, add_help_option=False)
 @click.pass_context
 def java(context: click.Context) -> None:
-    """Run a Java program beside the HSM.
+    """Run a Java program in one process with the HSM.
 
-    An ordinary java command line: options, then -jar FILE or a class, then its arguments. The provider is the last in
-    the list. The program's exit code is passed on.
+    The words are an ordinary java command line: options, then -jar FILE or a class, then its arguments. The provider is
+    the last in the JVM's list. The exit code is the program's.
 
     \b
     Example:

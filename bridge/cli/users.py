@@ -11,15 +11,15 @@ from bridge.cli import cloudhsm, tables
 from bridge.cli.access import CRYPTO_USER, ROLES, as_admin, as_user, connected, new_password
 
 _role = click.option("--role", type=ROLES, default=CRYPTO_USER, show_default=True, help="The user's role.")
-_file = click.option("--password-file", metavar="FILE", help="Read the password from here, - for standard input.")
+_file = click.option("--password-file", metavar="FILE", help="Read the password from FILE; - is standard input.")
 
 
 @click.group(cls=cloudhsm.Group)
 def user() -> None:
     """Create, list and delete users, change passwords; the other commands are CloudHSM's.
 
-    What changes a user logs in as the admin, with HSM_ADMIN_PASSWORD or the answer at the terminal. CloudHSM's answer
-    in JSON and log in with CLOUDHSM_ROLE and CLOUDHSM_PIN; docs/cli.md has them all.
+    Commands that change a user log in as the admin, with HSM_ADMIN_PASSWORD or a password from the terminal. CloudHSM's
+    commands answer in JSON and log in with CLOUDHSM_ROLE and CLOUDHSM_PIN; docs/cli.md describes them.
     """
 
 
@@ -31,7 +31,7 @@ def user() -> None:
 def create(home: Path, name: str, role: str, password_file: str | None) -> None:
     """Create a user.
 
-    The password is 8 to 32 characters. Where NAME is HSM_USER it is that of HSM_PASSWORD.
+    The password has 8 to 32 characters. If NAME is HSM_USER, it is HSM_PASSWORD.
 
     \b
     Example:
@@ -49,7 +49,7 @@ def create(home: Path, name: str, role: str, password_file: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list with every field.")
 @click.pass_obj
 def list_users(home: Path, as_json: bool) -> None:
-    """List the users. It takes no login.
+    """List the users, without a login.
 
     \b
     Example:
@@ -67,9 +67,10 @@ def list_users(home: Path, as_json: bool) -> None:
 @_file
 @click.pass_obj
 def change_password(home: Path, name: str, role: str, password_file: str | None) -> None:
-    """Give a user a new password; this also unlocks the user.
+    """Set a user's password, which also unlocks the user.
 
-    A crypto user who has no admin password changes their own: HSM_USER is NAME and HSM_PASSWORD the old password.
+    Without HSM_ADMIN_PASSWORD, a crypto user changes their own password: set HSM_USER to NAME and HSM_PASSWORD to the
+    old password.
 
     \b
     Example:

@@ -1,8 +1,8 @@
 """CloudHSM's command line, ``cloudhsm-cli``: one table of commands, one parser, two modes.
 
-``table`` says what a row is, ``commands`` holds the rows, ``parser`` turns words into a call of one of them, ``run``
-does the call and makes the one JSON object that answers it. ``interactive`` reads lines at a prompt, ``entry`` one
-command from the process's arguments.
+``table`` defines a row, ``commands`` holds the rows, ``parser`` turns words into a call of a row, and ``run`` executes
+the call and builds the JSON answer. ``interactive`` reads lines at a prompt, ``entry`` reads one command from the
+process's arguments.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The names and values of key attributes as CloudHSM's command line spells them: reading them, and the key object."""
+"""Key attributes in CloudHSM's command line: their names, their values, and the key object in JSON."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ KEY_TYPES = {
     "EC_EDWARDS": "ec",
     "ML_DSA": "ml-dsa",
 }
-"""Names of the core's key types; a new key of a name is of its first type, and all of them are found by it."""
+"""Names of the core's key types. Two types share a name: a new key gets the first type, a filter finds both."""
 CURVES = {oid: name for name, oid in CURVE_OIDS.items()} | {ED25519: "ed25519"}
 CURVE_CHOICES = ("prime256v1", *CURVES.values())
-"""The first is another name of secp256r1."""
+"""``prime256v1`` is another name of secp256r1."""
 
 _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
 
@@ -45,7 +45,7 @@ def _bytes(text: str) -> Value:
 
 
 def _id(text: str) -> Value:
-    """Read an ID: hexadecimal after 0x, else the text itself."""
+    """Return the bytes of an ID: hexadecimal after 0x, otherwise the text itself."""
     return _bytes(text) if text.startswith("0x") else text.encode()
 
 
@@ -56,7 +56,7 @@ def _number(text: str) -> Value:
 
 
 def _exponent(text: str) -> Value:
-    """Read a public exponent, in decimal or after 0x in hexadecimal, as big-endian bytes."""
+    """Return a public exponent, decimal or hexadecimal after 0x, as big-endian bytes."""
     if text.startswith("0x"):
         return _bytes(text)
     return _big_endian(int(str(_number(text))))
@@ -67,7 +67,7 @@ def _big_endian(number: int) -> bytes:
 
 
 def _of(names: Mapping[str, str]) -> Callable[[str], Value]:
-    """Return a reader of these names, the values of a map to what the core calls them."""
+    """Return a function that maps the name of a value to the core's name; ``names`` maps the other way."""
 
     def read(text: str) -> Value:
         for core, name in names.items():
@@ -79,7 +79,11 @@ def _of(names: Mapping[str, str]) -> Callable[[str], Value]:
 
 
 def curve(text: str) -> bytes:
-    """Return a curve's object identifier (DER). Raises ``ValueError``."""
+    """Return a curve's object identifier (DER).
+
+    Raises:
+        ValueError: The curve is unknown; the message lists the known ones.
+    """
     name = "secp256r1" if text == "prime256v1" else text
     oid = next((oid for oid, known in CURVES.items() if known == name), None)
     if oid is None:
@@ -101,14 +105,14 @@ def _curve_name(value: Value) -> object:
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """One attribute: its name here and in the core, how its value is read and shown; ``usage`` marks the booleans."""
+    """One attribute: its name here and in the core, and the functions that read and show its value."""
 
     name: str
     core: str
     read: Callable[[str], Value] = _boolean
     show: Callable[[Value], object] = _hex
     always: bool = True
-    """Whether every key object shows it; a boolean that the key does not have is false there."""
+    """Whether every key object shows the attribute; a boolean that the key lacks is shown as false."""
 
 
 ATTRIBUTES: tuple[Attribute, ...] = (
@@ -148,14 +152,18 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("curve", "EC_PARAMS", curve, _curve_name, always=False),
     Attribute("mldsa-algorithm", "PARAMETER_SET", str, always=False),
 )
-"""In the order in which a key object shows them."""
+"""All attributes, in the order of a key object."""
 
 NAMES = tuple(attribute.name for attribute in ATTRIBUTES)
 _BY_NAME = {attribute.name: attribute for attribute in ATTRIBUTES}
 
 
 def read(name: str, value: str) -> tuple[str, Value]:
-    """Return an attribute's name and value as the core has them. Raises ``Failure``."""
+    """Return the core's name and value of an attribute.
+
+    Raises:
+        Failure: The attribute is unknown, or the value is invalid.
+    """
     attribute = _BY_NAME.get(name)
     if attribute is None:
         raise Failure(f"invalid attribute '{name[:64]}'; there are {', '.join(NAMES)}")
@@ -166,7 +174,15 @@ def read(name: str, value: str) -> tuple[str, Value]:
 
 
 def read_pairs(words: Sequence[str], option: str, prefix: str = "") -> dict[str, Value]:
-    """Return the attributes of words ``name=value``, each once. Raises ``Failure``."""
+    """Return the attributes in words of the form ``NAME=VALUE``, by the core's names.
+
+    Args:
+        option: Name of the option, for error messages.
+        prefix: Prefix that each word must have, such as ``attr.``.
+
+    Raises:
+        Failure: A word has another form, or an attribute is unknown, invalid or repeated.
+    """
     values: dict[str, Value] = {}
     for word in words:
         name, equals, value = word.partition("=")
@@ -180,12 +196,12 @@ def read_pairs(words: Sequence[str], option: str, prefix: str = "") -> dict[str,
 
 
 def key_types(core: Value) -> list[Value]:
-    """Return the key types that have the name of this one: Ed25519 is a curve, as in the original, and no type."""
+    """Return the core's key types that share a name with this one: in CloudHSM Ed25519 is a curve of type ``ec``."""
     return [other for other, name in KEY_TYPES.items() if name == KEY_TYPES[str(core)]]
 
 
 def reference(handle: Value) -> str:
-    """Return a key reference: 0x and 16 hexadecimal digits."""
+    """Return the key reference of a handle: 0x and 16 hexadecimal digits."""
     return f"0x{handle:016x}" if isinstance(handle, int) else str(handle)
 
 

@@ -9,7 +9,11 @@ from hsmcore.errors import AuthenticationFailed
 
 
 def activate(context: Context, values: Values) -> Data:
-    """Set the first admin's password."""
+    """Set the first admin's password.
+
+    Raises:
+        Failure: A user is logged in, or the cluster is activated already.
+    """
     if context.role:
         raise Failure(f"{context.username} is logged in: the cluster is activated already")
     given = new_password(values.optional("password"))

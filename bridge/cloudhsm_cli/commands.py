@@ -14,26 +14,26 @@ _BOTH = (ADMIN, CRYPTO_USER)
 _ADMIN = (ADMIN,)
 _CRYPTO = (CRYPTO_USER,)
 
-_ONE_HSM = "this HSM stands alone: there is no other cluster to replicate to"
+_ONE_HSM = "this HSM has no other cluster to replicate to"
 _NO_TLS = "mutual TLS needs a TLS listener, which this HSM does not have"
-_NO_PREHASHED = "this HSM signs with Ed25519, and not with its prehashed form ed25519ph"
+_NO_PREHASHED = "this HSM signs with ed25519, but not with the prehashed ed25519ph"
 
-_CLUSTER = Option("cluster-id", "Id of the cluster to use; accepted, there is one HSM")
+_CLUSTER = Option("cluster-id", "Id of the cluster; accepted and ignored")
 _USERNAME = Option("username", "Name of the user: at most 31 letters, digits and underscores").needed()
 _ROLE = Option("role", "Role of the user", choices=(ADMIN, CRYPTO_USER)).needed()
-_PASSWORD = Option("password", "The password; asked for where it is not given", Kind.SECRET)
-_APPROVAL = Option("approval", "File with a signed token, where a quorum is needed", Kind.FILE)
+_PASSWORD = Option("password", "The password; asked for if it is not given", Kind.SECRET)
+_APPROVAL = Option("approval", "File with an approved quorum token, if the operation needs one", Kind.FILE)
 _KEY_SERVICES = ("key-usage", "key-management")
 _REPLICATE = (
     Option("source-cluster-id", "Cluster to copy from").needed(),
     Option("destination-cluster-id", "Cluster to copy to").needed(),
 )
 _FILTER = Option(
-    "filter", "The key: key-reference=0x… or attr.NAME=VALUE … where all must match", Kind.LIST
+    "filter", "The key: key-reference=0x…, or attr.NAME=VALUE … (all must match)", Kind.LIST
 ).needed()  # fmt: skip
 _KEY_FILTER = Option("key-filter", "The key, as in --filter of other commands", Kind.LIST).needed()
 _LABEL = Option("label", "Label of the key, at most 127 characters").needed()
-_SESSION = Option("session", "Make a key that ends with the session", Kind.FLAG)
+_SESSION = Option("session", "Make a session key, which ends with the session", Kind.FLAG)
 _SHARE = Option("share-crypto-users", "Crypto users to share the key with", Kind.LIST)
 _ATTRIBUTES = Option("attributes", "Attributes of the key, NAME=VALUE …", Kind.LIST)
 _SHARE_ROLE = Option("role", "Role of the user", choices=(CRYPTO_USER,)).needed()
@@ -48,7 +48,7 @@ def _row(
 
 def _quorum_values(kind: str) -> tuple[Option, ...]:
     return tuple(
-        Option(f"{verb}-{kind}-quorum-value", f"How many users approve to {verb} it", Kind.NUMBER, range=(0, 8))
+        Option(f"{verb}-{kind}-quorum-value", f"Number of approvals to {verb} the key", Kind.NUMBER, range=(0, 8))
         for verb in ("manage", "use")
     )
 
@@ -70,9 +70,9 @@ def _cluster() -> Iterator[Command]:
 
 
 def _users() -> Iterator[Command]:
-    config = Option("config", "Configuration file; accepted and not read", Kind.FILE)
+    config = Option("config", "Configuration file; accepted and ignored", Kind.FILE)
     login = (_USERNAME, _ROLE, _PASSWORD, config)
-    token = Option("token", "File to write the token to, which is then to be signed", Kind.FILE)
+    token = Option("token", "File to write the token to sign to", Kind.FILE)
     yield _row("login", "Log in", _ALL, users.login, *login)
     yield _row("login mfa-token-sign", "Log in with a second factor", _ALL, users.login_mfa, *login, token.needed())
     yield _row("logout", "Log out", _BOTH, users.logout)
@@ -80,24 +80,24 @@ def _users() -> Iterator[Command]:
     yield _row("user delete", "Delete a user", _ADMIN, users.delete, _USERNAME, _ROLE, _APPROVAL)
     yield _row("user list", "List the users", _ALL, users.list_users)
     deregister = (
-        Option("deregister-mfa", "Take the second factor away too", Kind.FLAG),
-        Option("deregister-quorum", "Take the key for approvals away too", Kind.FLAG),
+        Option("deregister-mfa", "Deregister the second factor too", Kind.FLAG),
+        Option("deregister-quorum", "Deregister the key for approvals too", Kind.FLAG),
     )
     yield _row(
-        "user change-password", "Set the own password, or as an admin anybody's; this unlocks the user", _BOTH,
+        "user change-password", "Set your password, or as an admin any user's; this unlocks the user", _BOTH,
         users.change_password, _USERNAME, _ROLE, _PASSWORD, _APPROVAL, *deregister,
     )  # fmt: skip
     yield _row(
-        "user change-mfa token-sign", "Register, exchange or deregister a second factor, and set the password", _BOTH,
-        users.change_mfa, _USERNAME, _ROLE, token, Option("deregister", "Take the second factor away", Kind.FLAG),
-        Option("change-password", "The new password; asked for where it is not given", Kind.SECRET),
-        Option("change-quorum", "Exchange the key for approvals too", Kind.FLAG), _APPROVAL,
+        "user change-mfa token-sign", "Register, replace or deregister a second factor, and set the password", _BOTH,
+        users.change_mfa, _USERNAME, _ROLE, token, Option("deregister", "Deregister the second factor", Kind.FLAG),
+        Option("change-password", "The new password; asked for if it is not given", Kind.SECRET),
+        Option("change-quorum", "Replace the key for approvals too", Kind.FLAG), _APPROVAL,
         one_of=(("token", "deregister"),),
     )  # fmt: skip
     yield _row(
-        "user change-quorum token-sign register", "Register the key with which the user logged in approves", _BOTH,
+        "user change-quorum token-sign register", "Register the public key for approvals of the logged-in user", _BOTH,
         users.register_quorum, Option("public-key", "File with the public key (PEM)", Kind.FILE).needed(),
-        Option("signed-token", "File with the signed registration token", Kind.FILE).needed(),
+        Option("signed-token", "Token file with the signed registration token", Kind.FILE).needed(),
     )  # fmt: skip
     yield _row(
         "user replicate", "Copy a user to another cluster", _ADMIN, None, _USERNAME, _ROLE, *_REPLICATE,
@@ -108,27 +108,27 @@ def _users() -> Iterator[Command]:
 def _quorum() -> Iterator[Command]:
     words = "quorum token-sign"
     services = ("user", "quorum", "cluster")
-    service = Option("service", "What is to be approved", choices=services).needed()
+    service = Option("service", "Service to approve", choices=services).needed()
     token = Option("token", "File to write the token to", Kind.FILE).needed()
-    asked = Option("service", "What the token is for", choices=(*services, "registration", *_KEY_SERVICES)).needed()
-    wanted = Option("filter", "The key, for a key service", Kind.LIST)
-    yield _row(f"{words} generate", "Write a token that approvers sign", _BOTH, quorum.generate, asked, token, wanted)
-    yield _row(f"{words} list", "List the tokens", _BOTH, quorum.list_tokens)
-    scope = Option("scope", "Whose tokens", choices=("user", "all")).needed()
-    yield _row(f"{words} delete", "Delete tokens", _ADMIN, quorum.delete, scope)
-    yield _row(f"{words} list-quorum-values", "Show how many approvals each service takes", _ALL, quorum.list_values)
-    value = Option("value", "How many approvals; 1 is no quorum", Kind.NUMBER, range=(0, 2**31 - 1)).needed()
+    asked = Option("service", "Service to approve", choices=(*services, "registration", *_KEY_SERVICES)).needed()
+    wanted = Option("filter", "The key, for a service of keys", Kind.LIST)
+    yield _row(f"{words} generate", "Write a quorum token to sign", _BOTH, quorum.generate, asked, token, wanted)
+    yield _row(f"{words} list", "List the quorum tokens", _BOTH, quorum.list_tokens)
+    scope = Option("scope", "Tokens of the user, or of all users", choices=("user", "all")).needed()
+    yield _row(f"{words} delete", "Delete quorum tokens", _ADMIN, quorum.delete, scope)
+    yield _row(f"{words} list-quorum-values", "Show the quorum value of each service", _ALL, quorum.list_values)
+    value = Option("value", "Approvals needed; 1 is no quorum", Kind.NUMBER, range=(0, 2**31 - 1)).needed()
     yield _row(
-        f"{words} set-quorum-value", "Set how many approvals a service takes", _ADMIN, quorum.set_value, service, value,
+        f"{words} set-quorum-value", "Set the quorum value of a service", _ADMIN, quorum.set_value, service, value,
         _APPROVAL,
     )  # fmt: skip
-    yield _row(f"{words} list-timeouts", "Show how many seconds a token lives", _ALL, quorum.list_timeouts)
+    yield _row(f"{words} list-timeouts", "Show the timeouts in seconds", _ALL, quorum.list_timeouts)
     times = (
-        Option("generated", "Seconds in which a token is to be approved", Kind.NUMBER, range=(0, 2**31 - 1)),
-        Option("approved", "Seconds in which it is then to be used", Kind.NUMBER, range=(0, 2**31 - 1)),
+        Option("generated", "Seconds in which a token can be approved", Kind.NUMBER, range=(0, 2**31 - 1)),
+        Option("approved", "Seconds in which it can then be used", Kind.NUMBER, range=(0, 2**31 - 1)),
     )
     yield _row(
-        f"{words} set-timeout", "Set how many seconds a token lives", _ADMIN, quorum.set_timeout, *times,
+        f"{words} set-timeout", "Set a timeout in seconds", _ADMIN, quorum.set_timeout, *times,
         one_of=(("generated", "approved"),),
     )  # fmt: skip
 
@@ -175,19 +175,19 @@ def _making() -> Iterator[Command]:
 
 
 def _keys() -> Iterator[Command]:
-    wanted = Option("filter", "Keys to list: key-reference=0x… or attr.NAME=VALUE …; all without", Kind.LIST)
-    items = Option("max-items", "Most keys to list", Kind.NUMBER, range=(1, 2**31), default=10)
-    token = Option("starting-token", "The next_token of the page before", Kind.NUMBER, range=(0, 2**31))
-    verbose = Option("verbose", "Show whole key objects; nothing more for admins", Kind.FLAG, short="v")
+    wanted = Option("filter", "Keys to list: key-reference=0x… or attr.NAME=VALUE …; without it all keys", Kind.LIST)
+    items = Option("max-items", "Largest number of keys to list", Kind.NUMBER, range=(1, 2**31), default=10)
+    token = Option("starting-token", "The next_token of the previous page", Kind.NUMBER, range=(0, 2**31))
+    verbose = Option("verbose", "Show complete key objects; no effect for admins", Kind.FLAG, short="v")
     yield _row(
-        "key list", "List the own keys, keys shared with the user, and all public keys", _BOTH, keys.list_keys, wanted,
+        "key list", "List your keys, keys shared with you, and all public keys", _BOTH, keys.list_keys, wanted,
         items, token, verbose,
     )  # fmt: skip
     yield _row("key delete", "Delete a key", _CRYPTO, keys.delete, _FILTER)
     name = Option("name", "Name of the attribute", choices=NAMES).needed()
-    value = Option("value", "Its new value").needed()
+    value = Option("value", "New value of the attribute").needed()
     yield _row(
-        "key set-attribute", "Change an attribute of a key; trusted is for admins, all others for the owner", _BOTH,
+        "key set-attribute", "Change an attribute of a key; an admin sets trusted, the owner all others", _BOTH,
         keys.set_attribute, _FILTER, name, value, _APPROVAL, note="no wrap-template and unwrap-template",
     )  # fmt: skip
     yield _row("key share", "Share a key", _CRYPTO, keys.share, _FILTER, _USERNAME, _SHARE_ROLE, _APPROVAL)
@@ -197,9 +197,9 @@ def _keys() -> Iterator[Command]:
     yield _row(
         "key replicate", "Copy a key to another cluster", _BOTH, None, _FILTER, *_REPLICATE, missing=_ONE_HSM
     )  # fmt: skip
-    encoding = Option("encoding", "Form", choices=("reference-pem", "pem", "ksp-key-reference")).needed()
+    encoding = Option("encoding", "File format", choices=("reference-pem", "pem", "ksp-key-reference")).needed()
     path = Option("path", "File to write", Kind.FILE).needed()
-    everything = Option("all", "Every pair; for ksp-key-reference", Kind.FLAG)
+    everything = Option("all", "All pairs; only with ksp-key-reference", Kind.FLAG)
     yield _row(
         "key generate-file", "Write a public key, or a reference to a private key, to a file", _CRYPTO,
         keys.generate_file, encoding, path, _FILTER, everything, note="ksp-key-reference is for Windows only",
@@ -212,16 +212,16 @@ def _wrapping() -> Iterator[Command]:
     iv = Option("iv", "The IV, hexadecimal").needed()
     hashed = (
         Option("hash-function", "The hash", choices=signing.HASHES).needed(),
-        Option("mgf", "The mask", choices=tuple(f"mgf1-{name}" for name in signing.HASHES)).needed(),
+        Option("mgf", "Mask generation function", choices=tuple(f"mgf1-{name}" for name in signing.HASHES)).needed(),
     )
     keys_given = (
-        Option("payload-filter", "The key to be wrapped, as in --filter of other commands", Kind.LIST).needed(),
-        Option("wrapping-filter", "The key to wrap it with", Kind.LIST).needed(),
+        Option("payload-filter", "The key to wrap, as in --filter of other commands", Kind.LIST).needed(),
+        Option("wrapping-filter", "The wrapping key", Kind.LIST).needed(),
     )
     after = (
         Option("path", "File to write the wrapped key to as well", Kind.FILE),
-        Option("wrapping-approval", "File with a signed token for the wrapping key", Kind.FILE),
-        Option("payload-approval", "File with a signed token for the key to be wrapped", Kind.FILE),
+        Option("wrapping-approval", "File with an approved quorum token for the wrapping key", Kind.FILE),
+        Option("payload-approval", "File with an approved quorum token for the key to wrap", Kind.FILE),
     )
     data = (Option("data", "The wrapped key, base64"), Option("data-path", "File with the wrapped key", Kind.FILE))
     kind = Option("key-type-class", "Type and class of the key", choices=tuple(wrapping.KEY_CLASSES)).needed()
@@ -241,13 +241,13 @@ def _wrapping() -> Iterator[Command]:
 
 def _signing() -> Iterator[Command]:
     data = (Option("data", "The data, base64"), Option("data-path", "File with the data", Kind.FILE))
-    kind = Option("data-type", "What the data is", choices=("raw", "digest"), default="raw")
-    mu = Option("data-type", "What the data is", choices=("raw", "external-mu"), default="raw")
+    kind = Option("data-type", "Kind of the data", choices=("raw", "digest"), default="raw")
+    mu = Option("data-type", "Kind of the data", choices=("raw", "external-mu"), default="raw")
     shake = Option("hash-function", "The hash", choices=("shake256",)).needed()
-    signature = (Option("signature", "The signature, base64"), Option("signature-path", "Its file", Kind.FILE))
+    signature = (Option("signature", "The signature, base64"), Option("signature-path", "Signature file", Kind.FILE))
     hashed = Option("hash-function", "The hash", choices=signing.HASHES).needed()
     pss = (
-        Option("mgf", "The mask", choices=tuple(f"mgf1-{name}" for name in signing.HASHES)).needed(),
+        Option("mgf", "Mask generation function", choices=tuple(f"mgf1-{name}" for name in signing.HASHES)).needed(),
         Option("salt-length", "Length of the salt in bytes", Kind.NUMBER, range=(0, 512)).needed(),
     )
     hash_512 = Option("hash-function", "The hash", choices=("sha512",)).needed()

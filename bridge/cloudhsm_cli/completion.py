@@ -1,4 +1,4 @@
-"""Completion: what may follow the words typed so far, for the interactive mode and for shells."""
+"""Completion of command lines, for the interactive mode and for shells."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from bridge.cloudhsm_cli.parser import Parser
 from bridge.cloudhsm_cli.table import Command, Kind, Option
 
 COMPLETE = "complete-words"
-"""The hidden command that the shells' completion calls with the words so far and the one that is being typed."""
+"""The hidden command that a shell calls with the words so far and the incomplete word."""
 BUILT_IN = ("interactive", "help", "completion")
 
-# Bash takes a word with an equals sign for three; a quote that is open is no part of what is completed.
+# Bash splits a word with an equals sign into three; an open quote does not belong to the completed word.
 _BASH = """_cloudhsm_cli() {
     local IFS=$'\\n' typed=${COMP_WORDS[COMP_CWORD]#[\\"\\']}
     [[ $typed == = ]] && typed=
@@ -57,16 +57,20 @@ SHELLS = tuple(_SCRIPTS)
 
 
 def script(words: Sequence[str]) -> str:
-    """Return the script that a shell evaluates, for ``cloudhsm-cli`` and ``hsm``. Raises ``Failure``."""
+    """Return the completion script of a shell, for ``cloudhsm-cli`` and ``hsm``.
+
+    Raises:
+        Failure: ``words`` is not the name of one known shell.
+    """
     if len(words) != 1 or words[0] not in _SCRIPTS:
         raise Failure(f"completion takes one of {', '.join(SHELLS)}")
     return _SCRIPTS[words[0]].rstrip("\n")
 
 
 def candidates(parser: Parser, before: Sequence[str], typed: str) -> list[str]:
-    """Return what the word that is being typed may become, after the words before it; files are the shell's.
+    """Return completions of the incomplete word ``typed`` after the words ``before``. The shell itself completes files.
 
-    A value that follows an equals sign may be a word of its own, and so may the sign.
+    An equals sign and the value after it may be separate words, as in Bash.
     """
     name, equals, value = typed.partition("=")
     if name.startswith("--") and equals:
@@ -91,7 +95,7 @@ def candidates(parser: Parser, before: Sequence[str], typed: str) -> list[str]:
 
 
 def _apart(words: Sequence[str]) -> Iterator[str]:
-    """Yield the words with each option and its value apart, and without equals signs between them."""
+    """Yield the words with each option separate from its value, and without the equals signs."""
     for word in words:
         name, equals, value = word.partition("=")
         if word.startswith("--") and equals:

@@ -1,4 +1,4 @@
-"""What a command works with: the HSM, who is logged in, and the terminal to ask at."""
+"""The context of a command: the HSM, the login, and prompts at the terminal."""
 
 from __future__ import annotations
 
@@ -27,11 +27,16 @@ class Context:
 
     @classmethod
     def at(cls, home: Path) -> Self:
-        """Use the HSM in a state directory: through its daemon, or opened here."""
+        """Return a context for the HSM in a state directory, through its daemon or opened in this process."""
         return cls(lambda: connected(home))
 
     def call(self, operation: str, *fields: Value) -> tuple[Value, ...]:
-        """Do one operation of the protocol. Raises ``HsmError``."""
+        """Call one operation of the protocol and return its results.
+
+        Raises:
+            HsmError: The HSM refused the operation.
+            DaemonUnreachable: The connection broke; the login is gone with it.
+        """
         if self._client is None:
             self._client = self._open.enter_context(self._connect())
         try:
@@ -41,22 +46,26 @@ class Context:
             raise
 
     def logged_in(self, username: str, role: str) -> None:
-        """Remember who has logged in."""
+        """Record the user of a successful login."""
         self.username, self.role = username.lower(), role
 
     def logged_out(self) -> None:
-        """Forget who was logged in."""
+        """Record that no user is logged in."""
         self.username = self.role = ""
 
     def close(self) -> None:
-        """Let the HSM go, and with it the login."""
+        """Close the connection, which ends the login."""
         self._open.close()
         self._open, self._client = ExitStack(), None
         self.logged_out()
 
 
 def ask(question: str) -> str:
-    """Return a line from the terminal, or from standard input where that is none. Raises ``Failure`` at its end."""
+    """Print a question to standard error and return one line of standard input.
+
+    Raises:
+        Failure: Standard input has ended.
+    """
     print(question, end="", flush=True, file=sys.stderr)
     line = sys.stdin.readline()
     if not line:
@@ -65,7 +74,11 @@ def ask(question: str) -> str:
 
 
 def ask_secret(question: str) -> str:
-    """As ``ask``, without showing what is typed."""
+    """Ask a question and return the answer, which a terminal does not show.
+
+    Raises:
+        Failure: Standard input has ended.
+    """
     if not sys.stdin.isatty():
         return ask(question)
     try:
@@ -75,12 +88,16 @@ def ask_secret(question: str) -> str:
 
 
 def password(given: str | None) -> bytes:
-    """Return a password: the one given, else the answer to a prompt."""
+    """Return the given password, or ask for it."""
     return (ask_secret("Enter password:") if given is None else given).encode("utf-8", "surrogateescape")
 
 
 def new_password(given: str | None) -> bytes:
-    """Return a new password: the one given, else what was typed twice. Raises ``Failure`` where that differs."""
+    """Return the given password, or ask for a new one twice.
+
+    Raises:
+        Failure: The two answers differ, or standard input has ended.
+    """
     if given is not None:
         return given.encode()
     first = ask_secret("Enter password:")

@@ -17,7 +17,7 @@ from bridge.server.handlers import server_version
 
 
 def run_words(words: Sequence[str], home: Path) -> int:
-    """Do what the words say and return the exit status: 0, 1 after an error, 130 after an interruption."""
+    """Run a command line and return the exit status: 0, 1 after an error, 130 after an interruption."""
     words = list(words) or ["help"]
     try:
         said = help_asked(words) or _built_in(words)
@@ -32,13 +32,13 @@ def run_words(words: Sequence[str], home: Path) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read the answer has gone; Python must not try once more when it closes the stream.
+        # The reader has closed the pipe; Python must not write to it again when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
 def _built_in(words: Sequence[str]) -> str | Answer | None:
-    """Return the answer to words that are neither a command of the table nor help."""
+    """Return the answer to ``--version``, ``completion`` and the hidden command; ``None`` for other words."""
     if words[0] in {"-V", "--version"}:
         return f"{PROGRAM} {server_version()}"
     if words[0] == "completion":

@@ -1,4 +1,4 @@
-"""Files that commands read and write; everything that the file system refuses is a ``Failure``."""
+"""Files that commands read and write. Errors of the file system become ``Failure``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bridge.cloudhsm_cli.errors import Failure
 from hsmcore import files
 
 MAX_BYTES = 32 * 1024 * 1024
-"""Longest file that is read as a whole, in bytes; it has to fit a frame of the protocol."""
+"""Size of the largest file that is read as a whole, in bytes; it must fit into a frame of the protocol."""
 
 
 @contextmanager
@@ -30,7 +30,11 @@ def read(path: str) -> bytes:
 
 
 def write(path: str, content: bytes) -> None:
-    """Write a file that only its owner can read, whole or not at all; one that is there is replaced."""
+    """Write a file of mode 0600, completely or not at all, and replace an existing one.
+
+    Raises:
+        Failure: The path is not a file, or cannot be written.
+    """
     with _file_errors(path):
         target = Path(path)
         if target.exists() and not target.is_file():
@@ -50,7 +54,11 @@ def _file_errors(path: str) -> Iterator[None]:
 
 
 def from_base64(text: str, option: str) -> bytes:
-    """Return the bytes of a base64 text. Raises ``Failure``."""
+    """Return the bytes of a base64 text.
+
+    Raises:
+        Failure: The text is not base64; the message names ``option``.
+    """
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
@@ -58,7 +66,11 @@ def from_base64(text: str, option: str) -> bytes:
 
 
 def from_hex(text: str, option: str) -> bytes:
-    """Return the bytes of hexadecimal digits, with or without 0x in front. Raises ``Failure``."""
+    """Return the bytes of hexadecimal digits, with or without 0x in front.
+
+    Raises:
+        Failure: The text is not hexadecimal; the message names ``option``.
+    """
     try:
         return bytes.fromhex(text.removeprefix("0x"))
     except ValueError as error:
@@ -66,7 +78,11 @@ def from_hex(text: str, option: str) -> bytes:
 
 
 def from_pem(content: bytes, label: str) -> bytes:
-    """Return the DER of a PEM block with this label (RFC 7468). Raises ``Failure``."""
+    """Return the DER of a PEM block with this label (RFC 7468).
+
+    Raises:
+        Failure: The content has no such block, or the block is not base64.
+    """
     head, tail = f"-----BEGIN {label}-----", f"-----END {label}-----"
     text = content.decode("ascii", "replace")
     start, end = text.find(head), text.find(tail)

@@ -1,4 +1,4 @@
-"""The interactive mode: lines at a prompt, or from standard input where that is no terminal."""
+"""The interactive mode: reads commands at a prompt, or from standard input if that is not a terminal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FILES = {f"--{option.name}" for command in COMMANDS for option in command.optio
 
 
 def interact(words: Sequence[str], home: Path) -> int:
-    """Do the commands that are typed until ``quit``; return the exit status of the program."""
+    """Run commands until ``quit`` or the end of input, and return the exit status of the program."""
     if words and (len(words) != 2 or words[0] not in {"--cluster-id", "--config"}):
         show(Answer(1, f"unexpected argument '{words[0][:80]}' found; interactive takes [--cluster-id <ID>]").text())
         return 1
@@ -48,7 +48,7 @@ def interact(words: Sequence[str], home: Path) -> int:
 
 
 def _read(next_line: Callable[[], str]) -> str:
-    """Return the next line with its end, nothing after the last one; Ctrl-C gives up a line."""
+    """Return the next line with its line end, empty at the end of input; Ctrl-C discards the current line."""
     while True:
         try:
             return next_line()
@@ -59,7 +59,7 @@ def _read(next_line: Callable[[], str]) -> str:
 
 
 def _do(context: Context, line: str) -> bool:
-    """Do a line; return whether it failed."""
+    """Run the command in a line, and return whether it failed."""
     try:
         words = shlex.split(line)
     except ValueError as error:
@@ -80,22 +80,22 @@ def _do(context: Context, line: str) -> bool:
 
 
 class _History(InMemoryHistory):
-    """Keeps no line that may hold a secret."""
+    """Stores no line that may contain a password."""
 
     def append_string(self, string: str) -> None:
-        """Keep a line."""
+        """Store a line, unless it has an option for a password."""
         if not any(secret in string for secret in _SECRETS):
             super().append_string(string)
 
 
 class _Words(Completer):
-    """Completes words by the command table, and paths after options that take a file."""
+    """Completes words from the command table, and paths after options that take a file."""
 
     def __init__(self) -> None:
         self._paths = PathCompleter(expanduser=True)
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        """Yield what the word before the cursor may become."""
+        """Yield completions of the word before the cursor."""
         before = document.text_before_cursor.split()
         typed = "" if document.text_before_cursor[-1:].isspace() or not before else before.pop()
         if before and before[-1] in _FILES:

@@ -1,4 +1,4 @@
-"""The ``key`` commands that make, import, list, change, share and delete keys."""
+"""The ``key`` commands: generate, import, list, change, share and delete keys."""
 
 from __future__ import annotations
 
@@ -16,19 +16,29 @@ from bridge.protocol.codec import Value
 from hsmcore.errors import HsmError
 
 MAX_QUORUM = 8
-"""Most approvals that a key takes (CloudHSM)."""
+"""Largest quorum value of a key (CloudHSM)."""
 NO_USES = dict.fromkeys(("ENCRYPT", "DECRYPT", "SIGN", "VERIFY", "WRAP", "UNWRAP", "DERIVE"), False)
 SECRET_USES = NO_USES | {"SIGN": True, "VERIFY": True}
-"""What a new key may be used for unless its maker says otherwise: nearly the opposite of the JCE provider's defaults.
+"""Default usages of a new secret key; they differ from the JCE provider's defaults.
 
-EXTRACTABLE is left to the HSM, which was made with a default for it.
+The HSM's settings decide the default of EXTRACTABLE.
 """
 
 
 def wishes(
     values: Values, option: str, label: str, uses: Mapping[str, Value], fixed: Mapping[str, Value]
 ) -> dict[str, Value]:
-    """Return the attributes of a new key: defaults, those of an option, and those that other options fix."""
+    """Return the template of a new key: defaults, attributes of an option, and attributes that other options fix.
+
+    Args:
+        option: Option with attributes in the form ``NAME=VALUE``.
+        label: Option with the label.
+        uses: Default usages.
+        fixed: Attributes that other options fix.
+
+    Raises:
+        Failure: The attributes contradict the other options.
+    """
     given = read_pairs(values.texts(option), option)
     for name, value in fixed.items():
         if given.setdefault(name, value) != value:
@@ -40,7 +50,7 @@ def wishes(
 
 
 def sharing(values: Values) -> dict[str, Value]:
-    """Return what the attributes of a new key say about its sharing."""
+    """Return the template's attribute for sharing the new key, if any."""
     users: list[Value] = [*values.texts("share-crypto-users")]
     return {"SHARED_USERS": users} if users else {}
 
@@ -48,10 +58,15 @@ def sharing(values: Values) -> dict[str, Value]:
 def with_quorum(
     context: Context, values: Values, make: Callable[[], tuple[Value, ...]], kind: str = "key"
 ) -> tuple[Value, ...]:
-    """Make a key, the last of what is returned, and set the quorum values of options; a key that cannot have them goes.
+    """Generate a key and set the quorum values of the options; if that fails, destroy the key.
 
-    ``kind`` is the word in the options' names. Raises ``Failure`` before anything is made where the values do not fit
-    the number of users.
+    Args:
+        make: Generates the key; the last result is the key's record.
+        kind: Word in the options' names: ``key`` or ``private-key``.
+
+    Raises:
+        Failure: A quorum value is larger than the number of users; no key was generated.
+        HsmError: The HSM refused the key or its quorum values.
     """
     manage, use = (values.number(f"{verb}-{kind}-quorum-value") for verb in ("manage", "use"))
     if max(manage, use) > min(MAX_QUORUM, 1 + len(values.texts("share-crypto-users"))):
@@ -168,14 +183,18 @@ def share(context: Context, values: Values) -> Data:
 
 
 def unshare(context: Context, values: Values) -> Data:
-    """Take a key from a crypto user."""
+    """End the sharing of a key with a crypto user."""
     approve(context, values)
     context.call("UNSHARE_KEY", _handle(context, values), values.text("username"))
     return {"message": "Key unshared successfully"}
 
 
 def generate_file(context: Context, values: Values) -> Data:
-    """Write a public key, or a reference to a private one, as PEM."""
+    """Write a public key, or a reference to a private key, as PEM.
+
+    Raises:
+        Failure: The encoding is for Windows only, or the key does not fit it.
+    """
     encoding = values.text("encoding")
     if encoding == "ksp-key-reference":
         raise Failure("the encoding ksp-key-reference is for Windows only")

@@ -1,4 +1,4 @@
-"""Help texts, and the reference in ``docs/cli.md``, both made from the command table."""
+"""Help texts and the reference in ``docs/cli.md``, generated from the command table."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ Usage: {PROGRAM} <COMMAND>
 HEAD = "## Commands"
 _BUILT_IN = {
     "interactive": "Read commands at a prompt",
-    "help": "Print help, of a command: help key list",
-    "completion": "Print a script for completion in the shell: completion bash|zsh|fish",
+    "help": "Print help for a command: help key list",
+    "completion": "Print a completion script: completion bash|zsh|fish",
 }
 
 
 def help_text(parser: Parser, path: tuple[str, ...], *, lenient: bool) -> str:
-    """Return help for a command or a group; ``lenient`` leaves out words that name nothing. Raises ``Failure``."""
+    """Return help for a command or a group; ``lenient`` ignores unknown words at the end of the path.
+
+    Raises:
+        Failure: The path names no command, and ``lenient`` is false.
+    """
     while path and not parser.below(path):
         if not lenient:
             raise Failure(f"unrecognized subcommand '{' '.join(path)[:80]}'")
@@ -60,7 +64,7 @@ def _command_help(command: Command) -> str:
 
 
 def usage(command: Command) -> str:
-    """Return the command as one types it, with what has to be given."""
+    """Return the command line with its required options."""
     needed = [option.usage() for option in command.options if option.required]
     choices = [
         "<" + " | ".join(option.usage() for option in command.options if option.name in group) + ">"
@@ -81,12 +85,12 @@ def _explained(option: Option) -> str:
 
 
 def reference(commands: Sequence[Command]) -> str:
-    """Return the part of ``docs/cli.md`` that is made from the table: from its heading ``HEAD`` on."""
+    """Return the generated part of ``docs/cli.md``, which begins with the heading ``HEAD``."""
     done = sum(not command.missing for command in commands)
     lines = [
         HEAD,
         "",
-        f"{done} of {len(commands)} commands work; the others answer with an error that says why.",
+        f"{done} of {len(commands)} commands work; each of the others answers with an error that gives the reason.",
         "",
         "| command | roles | status |",
         "| --- | --- | --- |",
@@ -104,7 +108,7 @@ def reference(commands: Sequence[Command]) -> str:
 
 
 def rewritten(page: str, commands: Sequence[Command]) -> str:
-    """Return the page with that part made anew; what stands above it is written by hand."""
+    """Return the page with its generated part replaced; the part above ``HEAD`` is written by hand."""
     return page[: page.index(HEAD)] + reference(commands)
 
 

@@ -1,8 +1,8 @@
-"""Words to a call of one row of the table. Nothing is done here; what is wrong with the words is a ``Failure``.
+"""Parses the words of a command line into a call of one row of the table, without running it.
 
-Options stand anywhere after the first word of the path: ``login --username u mfa-token-sign --token t``. How many words
-an option takes is the same in every command; what they mean is decided when the whole path is known. A value follows
-its option, or an equals sign: ``--label=-x`` is how a value begins with a dash.
+Options may follow any word of the path: ``login --username u mfa-token-sign --token t``. An option takes the same
+number of words in every command; their meaning is decided when the whole path is known. A value follows its option or
+an equals sign; a value that begins with a dash needs the equals sign: ``--label=-x``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Parser:
         self._commands = {command.words: command for command in commands}
 
     def below(self, path: tuple[str, ...]) -> list[Command]:
-        """Return the commands whose path begins so."""
+        """Return the commands whose path begins with ``path``."""
         return [command for words, command in self._commands.items() if words[: len(path)] == path]
 
     def next_words(self, path: tuple[str, ...]) -> list[str]:
@@ -46,7 +46,11 @@ class Parser:
         return len(words) > len(path) and words[: len(path)] == path
 
     def parse(self, words: Sequence[str]) -> Call:
-        """Return the call that the words are. Raises ``Failure``."""
+        """Parse the words of a command line.
+
+        Raises:
+            Failure: The words name no command, or options are unknown, missing, repeated or invalid.
+        """
         if any("\ud800" <= character <= "\udfff" for word in words for character in word):
             raise Failure("the command line is not UTF-8 text")
         scan = _Scan(self, list(words))
@@ -66,7 +70,7 @@ class Parser:
 
 @dataclass(slots=True)
 class _Scan:
-    """The words not yet read, and what was read of them."""
+    """The unread words, with the path and the values read so far."""
 
     parser: Parser
     words: list[str]
@@ -74,7 +78,11 @@ class _Scan:
     values: dict[str, str | int | bool | list[str]] = field(default_factory=dict)
 
     def step(self) -> None:
-        """Read the next word, and if it is an option its values."""
+        """Read the next word and, if it is an option, its values.
+
+        Raises:
+            Failure: The word is unknown here, or its value is missing or superfluous.
+        """
         word = self.words.pop(0)
         if not word.startswith("-") or word == "-":
             self._extend(word)
@@ -146,7 +154,11 @@ def _invalid(option: Option, value: str, possible: str) -> str:
 def _checked(
     command: Command, values: Mapping[str, str | int | bool | list[str]]
 ) -> dict[str, str | int | bool | list[str]]:
-    """Return the values with defaults. Raises ``Failure`` for one too many, or too few."""
+    """Return the values with defaults.
+
+    Raises:
+        Failure: A required option is missing, or two options of one group are given.
+    """
     read = {name: _read(command, name, value) for name, value in values.items()}
     absent = [option.usage() for option in command.options if option.required and not values.get(option.name)]
     for group in command.one_of:

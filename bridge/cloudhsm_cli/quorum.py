@@ -1,4 +1,4 @@
-"""The ``quorum`` commands, and the approvals that other commands take."""
+"""The ``quorum`` commands, and the approval files of other commands."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from bridge.protocol.codec import Value
 
 
 def approve(context: Context, values: Values, option: str = "approval") -> None:
-    """Hand over the approval file of an option, if it was given, for the operation that follows."""
+    """Send the approval file of an option, if it was given, for the next operation."""
     path = values.optional(option)
     if path is not None:
         context.call("QUORUM_APPROVE", files.read(path))
 
 
 def generate(context: Context, values: Values) -> Data:
-    """Write the file of a new token."""
+    """Write the file of a new quorum token."""
     words = values.texts("filter")
     key = one_key(context, words)["HANDLE"] if words else None
     (token,) = context.call("QUORUM_TOKEN", values.text("service"), key)
@@ -27,7 +27,7 @@ def generate(context: Context, values: Values) -> Data:
 
 
 def list_tokens(context: Context, values: Values) -> Data:
-    """List the tokens of all users."""
+    """List the quorum tokens of all users."""
     (tokens,) = context.call("QUORUM_LIST")
     return {
         "tokens": [_token(token) for token in tokens if isinstance(token, dict)] if isinstance(tokens, list) else []
@@ -46,30 +46,30 @@ def _token(token: dict[str, Value]) -> dict[str, object]:
 
 
 def delete(context: Context, values: Values) -> Data:
-    """Delete tokens."""
+    """Delete quorum tokens."""
     context.call("QUORUM_DELETE", values.text("scope"))
     return "Deletion of quorum token(s) successful"
 
 
 def list_values(context: Context, values: Values) -> Data:
-    """Show how many approvals each service takes."""
+    """Show the quorum values of all services."""
     return _numbers(context.call("QUORUM_VALUES"))
 
 
 def set_value(context: Context, values: Values) -> Data:
-    """Set how many approvals a service takes."""
+    """Set the quorum value of a service."""
     approve(context, values)
     context.call("QUORUM_SET_VALUE", values.text("service"), values.number("value"))
     return "Set quorum value successful"
 
 
 def list_timeouts(context: Context, values: Values) -> Data:
-    """Show how many seconds a token lives."""
+    """Show the timeouts of quorum tokens, in seconds."""
     return _numbers(context.call("QUORUM_TIMEOUTS"))
 
 
 def set_timeout(context: Context, values: Values) -> Data:
-    """Set how many seconds a token lives."""
+    """Set a timeout of quorum tokens, in seconds."""
     name = "generated" if values.given("generated") else "approved"
     context.call("QUORUM_SET_TIMEOUT", name, values.number(name))
     return "Set token timeout successful"

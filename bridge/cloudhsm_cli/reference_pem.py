@@ -1,7 +1,7 @@
-"""Fake PEM: a file in the form of a private key that holds the public half and only points at the key in the HSM.
+"""Reference PEM: a file in the form of a private key, with the public key and a reference to the key in the HSM.
 
-What stands for the private number is the key reference. The form is RSAPrivateKey (RFC 8017 A.1.2), whose other numbers
-are 1, or ECPrivateKey (RFC 5915), so that programs read the public half and find the key by it.
+The key reference takes the place of the private number. The structure is RSAPrivateKey (RFC 8017 A.1.2), whose other
+numbers are 1, or ECPrivateKey (RFC 5915), so that programs read the public key and find the private key by it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _PARAMETERS, _PUBLIC = 0xA0, 0xA1
 
 
 def reference_pem(key: Fields) -> bytes:
-    """Return the file for a private key."""
+    """Return the content of the file for a private key."""
     handle = key["HANDLE"]
     number = handle if isinstance(handle, int) else 0
     if key["KEY_TYPE"] == "RSA":

@@ -19,26 +19,29 @@ _TEXTS: dict[type[HsmError], str] = {
     KeyQuorumFailed: "Quorum Failed",
     UserNotFound: "Specified user does not exist",
 }
-"""CloudHSM's own words for some errors; scripts look for them."""
+"""CloudHSM's texts of some errors; scripts compare them."""
 
 
 def run(context: Context, words: Sequence[str], *, single: bool) -> Answer:
-    """Do a command. In single-command mode one that needs a login takes it from the environment."""
+    """Run a command; in single-command mode, take the login that it needs from the environment."""
     try:
-        call = PARSER.parse(words)
-        if call.command.missing:
-            raise Failure(call.command.missing)
-        if call.command.roles and not context.role:
-            _log_in(context, call, single=single)
-        if call.command.handler is None:
-            raise Failure(f"'{call.command.path}' does nothing by itself")
-        return Answer(0, call.command.handler(context, call.values))
+        return Answer(0, _data(context, PARSER.parse(words), single=single))
     except Failure as error:
         return Answer(1, str(error))
     except HsmError as error:
         return Answer(1, _TEXTS.get(type(error)) or str(error))
     except OSError as error:
         return Answer(1, str(error))
+
+
+def _data(context: Context, call: Call, *, single: bool) -> Data:
+    if call.command.missing:
+        raise Failure(call.command.missing)
+    if call.command.roles and not context.role:
+        _log_in(context, call, single=single)
+    if call.command.handler is None:
+        raise Failure(f"'{call.command.path}' does nothing by itself")
+    return call.command.handler(context, call.values)
 
 
 def _log_in(context: Context, call: Call, *, single: bool) -> None:

@@ -1,4 +1,4 @@
-"""Filters: from ``key-reference=0x…`` or ``attr.NAME=VALUE …`` to keys."""
+"""Filters of the form ``key-reference=0x…`` or ``attr.NAME=VALUE …``, and the keys that match them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ _DIGITS = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,19}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What keys are looked for: one by its handle, or those that have all these attribute values."""
+    """A search template: one key by its handle, or all keys with these attribute values."""
 
     handle: int | None = None
     attributes: dict[str, Value] = field(default_factory=dict)
 
 
 def read_filter(words: Sequence[str], option: str) -> Filter:
-    """Read the words of a filter; none match every key. Raises ``Failure``."""
+    """Return the filter that the words describe; no words match every key.
+
+    Raises:
+        Failure: The words are not a valid filter; the message names ``option``.
+    """
     references = [word for word in words if word.startswith(_REFERENCE)]
     if not references:
         attributes = read_pairs(words, option, "attr.")
@@ -43,14 +47,18 @@ def read_filter(words: Sequence[str], option: str) -> Filter:
 
 
 def keys(context: Context, wanted: Filter, first: int, limit: int) -> tuple[list[Fields], int]:
-    """Return the descriptions of a page of the keys that match, and how many match."""
+    """Return the descriptions of one page of matching keys, and the number of all matching keys."""
     page, count = context.call("LIST_KEYS", wanted.handle, wanted.attributes, first, limit)
     found: list[Fields] = [key for key in page if isinstance(key, dict)] if isinstance(page, list) else []
     return found, count if isinstance(count, int) else len(found)
 
 
 def one_key(context: Context, words: Sequence[str], option: str = "filter") -> Fields:
-    """Return the description of the one key that matches. Raises ``Failure`` where it is none or several."""
+    """Return the description of the only key that matches.
+
+    Raises:
+        Failure: No key or several keys match, or the key is damaged.
+    """
     found, count = keys(context, read_filter(words, option), 0, 1)
     if count != 1:
         raise Failure(f"Key selection criteria matched {count} keys. Refine selection criteria to select a single key.")
@@ -60,7 +68,11 @@ def one_key(context: Context, words: Sequence[str], option: str = "filter") -> F
 
 
 def described(context: Context, record: Value) -> Fields:
-    """Return the description of a key whose record the HSM has just answered."""
+    """Return the description of a key whose record the HSM has just returned.
+
+    Raises:
+        Failure: The key was destroyed in the meantime.
+    """
     handle = record["HANDLE"] if isinstance(record, dict) else None
     found, _ = keys(context, Filter(handle if isinstance(handle, int) else 0), 0, 1)
     if not found:

@@ -1,4 +1,4 @@
-"""The ``crypto`` commands: signatures. Data is hashed here, as CloudHSM's client does, and its digest signed there."""
+"""The ``crypto`` commands. They hash data here, as CloudHSM's client does, and the HSM signs the digest."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _DIGEST_INFO = {
     "sha384": "3041300d060960864801650304020205000430",
     "sha512": "3051300d060960864801650304020305000440",
 }
-"""What stands in front of the digest in a DER DigestInfo (RFC 8017 9.2, note 1), in hexadecimal."""
+"""Prefix of the digest in a DER DigestInfo (RFC 8017 9.2, note 1), in hexadecimal."""
 
 _ML_DSA = {"raw": "ML_DSA", "external-mu": "ML_DSA_MU"}
 _PART = 1 << 20
 _LONG = 64 << 20
-"""Bytes from which on a progress bar is shown at a terminal."""
+"""Size from which a terminal shows a progress bar, in bytes."""
 
 
 def sign_ecdsa(context: Context, values: Values) -> Data:
-    """Sign with ECDSA; the signature is r and s in a row."""
+    """Sign with ECDSA; the signature is r followed by s."""
     return _sign(context, values, f"ECDSA_P1363_{_hash(values)}", None, _digest(values))
 
 
@@ -76,7 +76,7 @@ def verify_ed25519(context: Context, values: Values) -> Data:
 
 
 def sign_ml_dsa(context: Context, values: Values) -> Data:
-    """Sign the data itself with ML-DSA, or the 64 bytes that stand for it (external mu)."""
+    """Sign data with ML-DSA, or its 64-byte representative (external mu)."""
     return _sign(context, values, _ML_DSA[values.text("data-type")], None, _data(values))
 
 
@@ -113,7 +113,11 @@ def _pss(values: Values) -> Value:
 
 
 def _digest(values: Values, *, info: bool = False) -> bytes:
-    """Return the digest to be signed; with ``info``, a digest that is given is a DER DigestInfo. Raises ``Failure``."""
+    """Return the digest to sign. With ``info``, the value of ``--data-type digest`` is a DER DigestInfo.
+
+    Raises:
+        Failure: A given digest has the wrong length or prefix.
+    """
     name = values.text("hash-function")
     if values.text("data-type") == "raw":
         return _hashed(values, name)

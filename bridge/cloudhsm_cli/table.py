@@ -1,4 +1,4 @@
-"""What a row of the command table is: a path of words, options, who may use it, and the function that does it."""
+"""A row of the command table: path, options, permitted roles and the function that runs the command."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ UNACTIVATED_ADMIN = "unactivated-admin"
 PROGRAM = "cloudhsm-cli"
 
 Data = Mapping[str, object] | str
-"""What stands under ``data`` in the answer to a command that succeeded."""
+"""Content of ``data`` in the answer to a successful command."""
 
 
 class Kind(Enum):
-    """What an option takes."""
+    """The kinds of values that options accept."""
 
     TEXT = auto()
     NUMBER = auto()
     FLAG = auto()
-    """Nothing."""
+    """No value."""
     LIST = auto()
     """Any number of words, up to the next option."""
     SECRET = auto()
-    """Text that is asked for where it is not given, and that no history keeps."""
+    """A password: asked for if it is not given, and kept in no history."""
     FILE = auto()
     """A path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option. ``choices``, where there are any, are all its values; ``range`` bounds a number, both included."""
+    """One option. ``choices`` are its permitted values, if any; ``range`` is inclusive and applies to numbers."""
 
     name: str
     help: str
@@ -48,7 +48,7 @@ class Option:
     short: str = ""
 
     def needed(self) -> Option:
-        """Return the option as one that must be given."""
+        """Return a copy of the option that is required."""
         return replace(self, required=True)
 
     def usage(self) -> str:
@@ -84,7 +84,7 @@ class Values:
         return value if isinstance(value, int) else default
 
     def texts(self, name: str) -> list[str]:
-        """Return the words of a list; one that was not given is empty."""
+        """Return the words of a list option; empty if it was not given."""
         value = self._values.get(name)
         return value if isinstance(value, list) else []
 
@@ -100,8 +100,10 @@ Handler = Callable[["Context", Values], Data]
 class Command:
     """One command.
 
-    ``roles`` may use it; none means that it needs no login. Of each group in ``one_of`` exactly one option is given.
-    ``missing`` says why this HSM does not have the command; it then has no ``handler``.
+    Attributes:
+        roles: Roles that may use it; an empty tuple means that the command needs no login.
+        one_of: Groups of option names; exactly one option of each group is required.
+        missing: Reason why this HSM lacks the command; the command then has no ``handler``.
     """
 
     path: str
@@ -115,9 +117,9 @@ class Command:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The words that name it."""
+        """The path as a tuple of words."""
         return tuple(self.path.split())
 
     def option(self, name: str) -> Option | None:
-        """Return the option of that name, or with that short name."""
+        """Return the option with this name or short name, or ``None``."""
         return next((option for option in self.options if name in {option.name, option.short}), None)

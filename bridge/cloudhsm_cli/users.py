@@ -1,4 +1,4 @@
-"""Logging in and out, and the ``user`` commands, with and without the second factor."""
+"""The ``login``, ``logout`` and ``user`` commands, with and without the second factor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _who(values: Values) -> dict[str, object]:
 
 
 def login(context: Context, values: Values) -> Data:
-    """Log in; who is logged in already logs out first."""
+    """Log in; refused while a user is logged in."""
     given = _login_password(context, values)
     context.call("LOGIN", values.text("username"), given, values.text("role"))
     context.logged_in(values.text("username"), values.text("role"))
@@ -26,7 +26,7 @@ def login(context: Context, values: Values) -> Data:
 
 
 def login_mfa(context: Context, values: Values) -> Data:
-    """Log in with a second factor: write a token, take it back signed."""
+    """Log in with a second factor: write a token file, ask for the signed one, and send it."""
     given = _login_password(context, values)
     username, role = values.text("username"), values.text("role")
     signed = _signed(values, context.call("LOGIN_TOKEN", username, role)[0])
@@ -42,7 +42,7 @@ def _login_password(context: Context, values: Values) -> bytes:
 
 
 def _signed(values: Values, token: Value) -> bytes:
-    """Write a token file, and return the signed one that the user names."""
+    """Write a token file, and return the content of the signed file that the user names."""
     path = values.text("token")
     files.write(path, token if isinstance(token, bytes) else b"")
     return files.read(ask(_SIGNED_PATH).strip() or path)
@@ -92,7 +92,7 @@ def _strategies(enabled: Value) -> list[dict[str, str]]:
 
 
 def change_password(context: Context, values: Values) -> Data:
-    """Set a password, and where asked for take the keys of MFA and quorum away."""
+    """Set a password, and on request deregister the keys of MFA and quorum."""
     given = new_password(values.optional("password"))
     approve(context, values)
     flags = values.flag("deregister-mfa"), values.flag("deregister-quorum")
@@ -101,7 +101,7 @@ def change_password(context: Context, values: Values) -> Data:
 
 
 def change_mfa(context: Context, values: Values) -> Data:
-    """Register, exchange or deregister a second factor; sets the password too."""
+    """Register, replace or deregister a second factor, and set the password."""
     username, role, change_quorum = values.text("username"), values.text("role"), values.flag("change-quorum")
     given = new_password(values.optional("change-password"))
     if values.flag("deregister"):
@@ -116,7 +116,7 @@ def change_mfa(context: Context, values: Values) -> Data:
 
 
 def register_quorum(context: Context, values: Values) -> Data:
-    """Register the key with which the user who is logged in approves."""
+    """Register the public key for approvals of the logged-in user."""
     key, signed = files.read(values.text("public-key")), files.read(values.text("signed-token"))
     context.call("QUORUM_REGISTER", key, signed)
     return {"username": context.username, "role": context.role}

@@ -26,12 +26,12 @@ KEY_CLASSES = {
     "rsa-private": ("PRIVATE_KEY", "RSA"),
 }
 _IV = 12
-"""Bytes of the IV that the HSM draws for AES-GCM; ``cloudhsm-aes-gcm`` has it in front of the wrapped key."""
+"""Bytes of the IV that the HSM generates for AES-GCM; ``cloudhsm-aes-gcm`` prepends it to the wrapped key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wrapping:
-    """One mechanism: its name here and in the HSM, and which options it has."""
+    """One wrapping mechanism: its name here and in the HSM, and the options it has."""
 
     name: str
     mechanism: str
@@ -40,11 +40,11 @@ class Wrapping:
     iv_in_front: bool = False
 
     def named(self, values: Values) -> str:
-        """Return the HSM's mechanism for the options of a call."""
+        """Return the name of the HSM's mechanism for the options of a call."""
         return f"{self.mechanism}_{values.text('hash-function').upper()}" if self.hashed else self.mechanism
 
     def parameters(self, values: Values) -> dict[str, Value]:
-        """Return the HSM's parameters for the options of a call."""
+        """Return the mechanism parameters for the options of a call."""
         found: dict[str, Value] = {}
         if self.hashed:
             found["mgf_hash"] = values.text("mgf").removeprefix("mgf1-").upper()
@@ -67,7 +67,7 @@ WRAPPINGS = (
 
 
 def wrap(row: Wrapping) -> Handler:
-    """Return the function that wraps by a mechanism."""
+    """Return the command that wraps with a mechanism."""
 
     def run(context: Context, values: Values) -> Data:
         payload = one_key(context, values.texts("payload-filter"), "payload-filter")
@@ -80,7 +80,7 @@ def wrap(row: Wrapping) -> Handler:
         content = wrapped if isinstance(wrapped, bytes) else b""
         iv = chosen["iv"] if isinstance(chosen, dict) else None
         if row.gcm and isinstance(iv, bytes):
-            # A shorter tag is the beginning of the whole one (SP 800-38D 7.1).
+            # A shorter tag is a prefix of the full tag (SP 800-38D 7.1).
             content = content[: len(content) - 16 + _tag_bytes(values)]
             content = iv + content if row.iv_in_front else content
         data: dict[str, object] = {
@@ -98,7 +98,7 @@ def wrap(row: Wrapping) -> Handler:
 
 
 def unwrap(row: Wrapping) -> Handler:
-    """Return the function that unwraps by a mechanism."""
+    """Return the command that unwraps with a mechanism."""
 
     def run(context: Context, values: Values) -> Data:
         given = values.optional("data")

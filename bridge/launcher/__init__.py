@@ -1,1 +1,1 @@
-"""``java``, ``keytool`` and ``jarsigner`` with the provider in place, and where the provider is installed."""
+"""``java``, ``keytool`` and ``jarsigner`` with the provider registered, and the installation of the provider."""

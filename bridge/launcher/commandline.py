@@ -11,12 +11,12 @@ from zipfile import BadZipFile, ZipFile
 
 
 class UsageError(ValueError):
-    """The command line is not one that can be run; the message says why."""
+    """The command line cannot be run; the message has the reason."""
 
 
 @dataclass(slots=True)
 class CommandLine:
-    """What to run: options for the JVM, the class path, the main class and its arguments."""
+    """A parsed command line: JVM options, class path, main class and its arguments."""
 
     options: list[str] = field(default_factory=list)
     class_path: list[str] = field(default_factory=list)
@@ -56,10 +56,13 @@ _SHORT = {
 
 
 def parse_java(words: Sequence[str]) -> CommandLine:
-    """Parse what follows ``java``: options, then ``-jar file`` or a main class, then its arguments.
+    """Parse the words after ``java``: options, then ``-jar file`` or a main class, then its arguments.
 
-    ``@file`` is read as java does, ``dir/*`` in the class path stands for its jars, ``$CLASSPATH`` is the default.
-    Raises ``UsageError``.
+    As in java, ``@file`` inserts the words of a file, ``dir/*`` in the class path stands for all jars in it, and
+    ``$CLASSPATH`` is the default class path.
+
+    Raises:
+        UsageError: The main class is missing, an option has no value or is unsupported, or a file cannot be read.
     """
     line = CommandLine()
     rest = _expanded(words, line)
@@ -85,7 +88,11 @@ def parse_java(words: Sequence[str]) -> CommandLine:
 
 
 def parse_tool(words: Sequence[str]) -> CommandLine:
-    """Parse what follows ``keytool`` or ``jarsigner``: ``-J`` in front of words for the JVM, the rest is the tool's."""
+    """Parse the words after ``keytool`` or ``jarsigner``: words with ``-J`` are for the JVM, the others for the tool.
+
+    Raises:
+        UsageError: A JVM option has no value or is unsupported.
+    """
     line = CommandLine(arguments=[word for word in words if not word.startswith("-J")])
     rest = iter([word[2:] for word in words if word.startswith("-J")])
     for word in rest:
@@ -97,7 +104,7 @@ def parse_tool(words: Sequence[str]) -> CommandLine:
 
 
 def split_class_path(text: str) -> list[str]:
-    """Return the entries, ``dir/*`` expanded to the jars in it and an empty one to the current folder."""
+    """Return the entries; ``dir/*`` becomes the jars in it, and an empty entry the current folder."""
     entries: list[str] = []
     for entry in text.split(os.pathsep):
         if entry == "*" or entry.endswith("/*"):
@@ -109,7 +116,11 @@ def split_class_path(text: str) -> list[str]:
 
 
 def main_class_of(jar: str) -> str:
-    """Return ``Main-Class`` of a jar's manifest. Raises ``UsageError``."""
+    """Return ``Main-Class`` of a jar's manifest.
+
+    Raises:
+        UsageError: The jar is unreadable or has no main class.
+    """
     try:
         with ZipFile(jar) as archive:
             manifest = archive.read("META-INF/MANIFEST.MF").decode()
@@ -124,7 +135,11 @@ def main_class_of(jar: str) -> str:
 
 
 def _option(word: str, rest: Iterator[str]) -> list[str]:
-    """Return a JVM option as JNI takes it: one word."""
+    """Return a JVM option in the form of JNI: one word.
+
+    Raises:
+        UsageError: The option is unsupported or has no value.
+    """
     if word in _REFUSED or word.partition("=")[0] in _REFUSED:
         raise UsageError(f"{word} cannot be used in-process; run it with the JDK's own java and a daemon (`hsm start`)")
     if word in _WITH_VALUE:
@@ -143,7 +158,11 @@ def _value(word: str, rest: Iterator[str]) -> str:
 
 
 def _expanded(words: Sequence[str], line: CommandLine) -> Iterator[str]:
-    """Yield the words, with each ``@file`` before the main class replaced by the words in it; ``@@`` is ``@``."""
+    """Yield the words, with each ``@file`` before the main class replaced by the words in it; ``@@`` is ``@``.
+
+    Raises:
+        UsageError: The file cannot be read.
+    """
     for word in words:
         if line.main_class or not word.startswith("@"):
             yield word

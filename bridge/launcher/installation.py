@@ -1,4 +1,4 @@
-"""The provider where code written for CloudHSM looks: ``java/cloudhsm-jce-<version>.jar``, ``etc/cloudhsm-jce.cfg``."""
+"""Installs the provider as CloudHSM does: ``java/cloudhsm-jce-<version>.jar`` and ``etc/cloudhsm-jce.cfg``."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from zipfile import BadZipFile, ZipFile
 from hsmcore.files import write_whole
 
 CLIENT_VERSION = "5.18.0"
-"""The version of AWS CloudHSM's Client SDK whose public API the jar has."""
+"""The version of AWS CloudHSM's Client SDK that the jar's public API matches."""
 _OURS = "Implementation-Title: hsmbridge"
 _PORT = 2223
 
 
 def install(folder: Path, jar: Path, socket: Path) -> list[Path]:
-    """Install the jar below ``folder``, and a configuration that leads to the daemon at ``socket`` if there is none.
+    """Install the jar below ``folder`` and, if it is missing, a configuration for the daemon at ``socket``.
 
-    The jar is the only one of its kind in ``folder/java``, so that ``java/*`` on a class path has one provider: those
-    that an earlier version installed go. Each file is whole at every moment. Returns the files that are now there.
-    Raises ``FileExistsError`` where another product's jar is, and ``OSError``.
+    Jars of earlier versions are removed, so that ``java/*`` on a class path has one provider. Each file is complete at
+    every moment. Returns the installed files.
+
+    Raises:
+        FileExistsError: ``folder/java`` has another product's jar.
+        OSError: A file cannot be written.
     """
     java = folder / "java"
     java.mkdir(parents=True, exist_ok=True)
@@ -27,7 +30,7 @@ def install(folder: Path, jar: Path, socket: Path) -> list[Path]:
     present = sorted(java.glob("cloudhsm*.jar"))
     for found in present:
         if not _is_ours(found):
-            raise FileExistsError(f"{found} is not of hsmbridge; move it away, or install into another directory")
+            raise FileExistsError(f"{found} is not from hsmbridge; move it away, or install into another directory")
     _put(target, jar.read_bytes())
     for old in present:
         if old != target:
@@ -48,7 +51,7 @@ def _is_ours(jar: Path) -> bool:
 
 
 def _configuration(socket: Path) -> dict[str, object]:
-    """Return the configuration in the shape that ``configure-jce`` writes; a socket's path stands for a host."""
+    """Return the configuration in the form that ``configure-jce`` writes, with the socket's path as the host."""
     server = {"hostname": str(socket), "port": _PORT, "enable": True}
     cluster = {"servers": [server], "options": {"disable_key_availability_check": True}}
     return {
@@ -58,7 +61,7 @@ def _configuration(socket: Path) -> dict[str, object]:
 
 
 def _put(path: Path, content: bytes) -> None:
-    """Write a file that anybody may read, unless it has this content already."""
+    """Write a file that everyone may read, unless it has this content already."""
     if path.is_file() and path.read_bytes() == content:
         return
     write_whole(path, content, mode=0o644)

@@ -1,8 +1,7 @@
-"""``hsm java``, ``hsm keytool`` and ``hsm jarsigner``: an ordinary command line, run in this process beside the HSM.
+"""``hsm java``, ``hsm keytool`` and ``hsm jarsigner``: run an ordinary command line in one process with the HSM.
 
-The provider is registered as the last one, so that nothing the JDK does by default changes. Credentials come from
-``HSM_USER`` and ``HSM_PASSWORD``, as with a stock JVM. Where a daemon has the state directory, the same JVM talks to it
-over the socket instead.
+The provider is registered last, so that the JDK's defaults stay as they are. Credentials come from ``HSM_USER`` and
+``HSM_PASSWORD``, as in a stock JVM. If a daemon has the state directory open, the JVM connects to its socket instead.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def launch(tool: str, words: Sequence[str], home: Path, *, passphrase: bytes | N
 
 
 def _run(tool: str, line: CommandLine, home: Path, passphrase: bytes | None) -> int:
-    # Imported here so that a wrong command line is told without loading the JVM's bridge.
+    # Imported here so that a wrong command line fails without loading JPype.
     from bridge.carriers import jvm
 
     with ExitStack() as stack:
@@ -58,7 +57,7 @@ def _run(tool: str, line: CommandLine, home: Path, passphrase: bytes | None) -> 
             no_core_dump()
             stack.callback(jvm.install(hsm).close)
         code = _register() or _tool(tool, line)
-        # Threads that the program left running are waited for while the HSM is still open, as java does.
+        # Waits for the program's remaining threads, as java does, while the HSM is still open.
         jvm.shutdown()
         return code
 
@@ -72,7 +71,7 @@ def _tool(tool: str, line: CommandLine) -> int:
 
 
 def _register() -> int:
-    """Register the provider; a wrong ``HSM_USER`` or ``HSM_PASSWORD`` comes out here."""
+    """Register the provider and return 0, or an exit code if ``HSM_USER`` or ``HSM_PASSWORD`` is wrong."""
     from bridge.carriers import jvm
 
     try:
@@ -84,7 +83,7 @@ def _register() -> int:
 
 
 def _stock(tool: str, words: Sequence[str]) -> int:
-    """Let the JDK's own launcher answer what only it can: versions and help."""
+    """Run the JDK's own launcher, for versions and help."""
     java_home = os.environ.get("JAVA_HOME")
     command = str(Path(java_home) / "bin" / tool) if java_home else tool
     return os.spawnvp(os.P_WAIT, command, [command, *words])

@@ -1,4 +1,4 @@
-"""What a process does so that the keys in its memory stay there (Linux; see docs/threat-model.md)."""
+"""Keeps the keys in a process's memory out of core files, swap and other processes (Linux; docs/threat-model.md)."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ _CAP_IPC_LOCK = 14
 
 
 def no_core_dump() -> None:
-    """Let no crash write this process's memory to a file."""
+    """Disable core dumps of this process."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def harden() -> list[str]:
-    """Harden a process that is the HSM and nothing else, and return what could not be done.
+    """Harden a process that runs only the HSM, and return a message for each measure that failed.
 
-    No core dumps; not dumpable, so that no process of the same user reads its memory, attaches to it or opens its files
-    under ``/proc``; memory locked, so that nothing of it is swapped out; new files private.
+    Disables core dumps. Makes the process not dumpable, so that no other process of the user can read its memory,
+    attach to it or open its files under ``/proc``. Locks its memory, so that none of it is swapped out. Makes new files
+    private.
     """
     os.umask(0o077)
     no_core_dump()
@@ -40,7 +41,7 @@ def harden() -> list[str]:
 
 
 def _may_lock() -> bool:
-    """Tell whether all memory may be locked: under a limit, a later allocation would fail instead."""
+    """Return whether the process may lock all its memory; under a limit, a later allocation would fail."""
     if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] == resource.RLIM_INFINITY:
         return True
     for line in Path("/proc/self/status").read_text("ascii").splitlines():

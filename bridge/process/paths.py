@@ -1,4 +1,4 @@
-"""Where things are in a state directory, as far as the ways in need to know."""
+"""Paths in a state directory that clients and the daemon need."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from hsmcore.errors import StateError
 
 _LONGEST = 107
-"""Longest path of a Unix socket on Linux, in bytes (``sockaddr_un.sun_path`` is 108 with its end mark)."""
+"""Longest path of a Unix socket on Linux, in bytes (``sockaddr_un.sun_path`` has 108 with the final NUL)."""
 
 
 def default_home() -> Path:
-    """Return ``$HSM_HOME``, else ``hsmbridge`` in the XDG data directory, where the Java side looks too."""
+    """Return ``$HSM_HOME``, or else ``hsmbridge`` in the XDG data directory, as the Java side does."""
     named = os.environ.get("HSM_HOME")
     if named:
         return Path(named)
@@ -21,7 +21,11 @@ def default_home() -> Path:
 
 
 def socket_path(home: Path) -> Path:
-    """Return the daemon's socket. Raises ``StateError`` where the path is too long for one."""
+    """Return the path of the daemon's socket.
+
+    Raises:
+        StateError: The path is too long for a socket.
+    """
     path = home.absolute() / "hsm.sock"
     length = len(os.fsencode(path))
     if length > _LONGEST:
@@ -30,5 +34,5 @@ def socket_path(home: Path) -> Path:
 
 
 def log_path(home: Path) -> Path:
-    """Return the daemon's log."""
+    """Return the path of the daemon's log."""
     return home / "hsm.log"
