@@ -10,7 +10,7 @@ from bridge.cloudhsm_cli.context import Context
 from bridge.cloudhsm_cli.errors import Failure
 from bridge.cloudhsm_cli.output import Answer
 from bridge.cloudhsm_cli.parser import Call
-from bridge.cloudhsm_cli.table import ADMIN, CRYPTO_USER
+from bridge.cloudhsm_cli.table import ADMIN, CRYPTO_USER, Data
 from hsmcore.errors import ApprovalRequired, HsmError, KeyQuorumFailed, UserNotFound
 
 _ROLE, _PIN = "CLOUDHSM_ROLE", "CLOUDHSM_PIN"
