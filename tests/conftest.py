@@ -1,4 +1,4 @@
-"""What tests count is printed at the end of the run, whether they ran in one process or side by side (pytest-xdist)."""
+"""Prints the counts of the tests at the end of a run, in one process or in several (pytest-xdist)."""
 
 from __future__ import annotations
 

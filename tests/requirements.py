@@ -1,4 +1,4 @@
-"""What a test needs beyond Python, make and a JDK: without it the test is skipped, or fails where all is required."""
+"""Requirements of tests beyond Python, make and a JDK: without them a test is skipped, or fails if all are required."""
 
 from __future__ import annotations
 

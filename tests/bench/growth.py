@@ -112,7 +112,7 @@ def _ratio(ours: list[float], others: list[float]) -> float:
 
 
 def _fill(home: Path, size: int) -> None:
-    """Make the keys, many in one transaction; the door makes them one by one, which takes minutes for the largest."""
+    """Store many keys in one transaction; the API stores them one by one, which takes minutes for the largest size."""
     with Hsm.open(home) as hsm:
         session = hsm.users.login("cu1", b"bench-password")
         for first in range(0, size, _BATCH):

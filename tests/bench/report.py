@@ -53,7 +53,7 @@ GOALS = (
     Goal("AES-256-CBC encrypt 1024 B", 2, SOCKET, SOFTHSM, 1.2),
     *(Goal(name, 8, IN_PROCESS, IN_PROCESS, 1, 2) for name in ("RSA-2048 sign", "P-256 sign", f"{_GCM} 1024 B")),
 )
-"""What is aimed at; a machine decides how much of it is reached."""
+"""Target ratios; the machine decides how many are reached."""
 
 
 def show(results: Results) -> None:

@@ -1,4 +1,4 @@
-"""What is measured: this provider over both carriers, what a user would pick instead, and the limit."""
+"""The measured subjects: this provider over both carriers, the alternatives of a user, and the ceiling."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IN_PROCESS, SOCKET, SOFTHSM, JDK, CEILING = "in-process", "Unix socket", "SunPKC
 _WARMING = 2
 """Windows that do not count: a JVM has compiled what it runs most only after thousands of rounds."""
 _CROWDED = ("RSA-2048 sign", "P-256 sign", "AES-256-GCM encrypt 1024 B", "HMAC-SHA256 1024 B")
-"""What is measured with a crowd of threads too."""
+"""Subjects that are also measured with many threads."""
 _PIN = "bench-pin-1"
 _SOFTHSM = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so")
 
@@ -30,7 +30,7 @@ Rates = dict[tuple[str, int], list[int]]
 
 @dataclass(frozen=True)
 class Plan:
-    """What every subject is asked to do."""
+    """Operations that every subject performs."""
 
     milliseconds: int
     windows: int

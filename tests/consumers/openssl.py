@@ -14,7 +14,7 @@ ALGORITHMS = {
     PSS: "RSA-PSS+SHA256:RSA+SHA256",
     ECDSA: "ECDSA+SHA256",
 }
-"""What ``-sigalgs`` and ``-client_sigalgs`` say for it."""
+"""Value of ``-sigalgs`` and ``-client_sigalgs``."""
 _GENERATION = {"rsa": ("rsa:2048",), "ec": ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")}
 
 

@@ -1,4 +1,4 @@
-"""What docs/consumers.md shows of Java is in the programs that the tests run."""
+"""The Java excerpts of docs/consumers.md are in the programs that the tests run."""
 
 from __future__ import annotations
 

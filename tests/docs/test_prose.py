@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-import io
 import re
-import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,12 +22,12 @@ _JAVADOC = re.compile(r"/\*\*(.*?)\*/", re.DOTALL)
 _JAVA_COMMENT = re.compile(r"/\*.*?\*/|(?m://.*$)", re.DOTALL)
 
 _NOT_YET = (
-    "bridge/",
-    "docs/",
+    "bridge/carriers/",
+    "bridge/protocol/",
+    "bridge/server/",
     "hsmcore/",
     "java/",
-    "keystore/",
-    "tests/",
+    "keystore/foreign/",
 )
 """Files under these prefixes are still to be rewritten; the list only shrinks."""
 
@@ -46,9 +44,17 @@ def _python_docstrings(source: str) -> Iterator[tuple[int, str]]:
 
 def _python_prose(source: str) -> Iterator[tuple[int, str]]:
     yield from _python_docstrings(source)
-    for word in tokenize.generate_tokens(io.StringIO(source).readline):
-        if word.type == tokenize.COMMENT:
-            yield word.start[0], word.string
+    block: list[str] = []
+    start = 0
+    for number, line in enumerate([*source.splitlines(), ""], 1):
+        _, mark, comment = line.partition("# ")
+        if mark and not block:
+            start = number
+        if mark:
+            block.append(comment)
+        elif block:
+            yield start, " ".join(block)
+            block = []
 
 
 def _java(pattern: re.Pattern[str], source: str) -> Iterator[tuple[int, str]]:

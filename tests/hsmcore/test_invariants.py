@@ -1,4 +1,4 @@
-"""What never happens: secrets in messages, logs and responses, IVs used twice, failures that change something."""
+"""No secrets in messages, logs and responses; no IV used twice; no change by a failed operation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an alias is, which key it means, and when it may be set."""
+"""Aliases: their validity, the keys that they name, and the rules for setting them."""
 
 from __future__ import annotations
 

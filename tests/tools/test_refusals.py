@@ -1,4 +1,4 @@
-"""What the tools say when something is wrong, and that nothing has changed then."""
+"""Error messages of the tools; a refused command has changed nothing."""
 
 from __future__ import annotations
 

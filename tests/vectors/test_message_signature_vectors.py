@@ -18,7 +18,7 @@ from tests.vectors import keys, nist
 
 _ED25519_PKCS8 = bytes.fromhex("302e020100300506032b657004220420")
 _ED25519_INFO = bytes.fromhex("302a300506032b6570032100")
-"""What stands before the 32 bytes of a private (RFC 8410 7) and a public key (RFC 8410 4)."""
+"""DER prefix of the 32 bytes of a private (RFC 8410 7) and a public key (RFC 8410 4)."""
 _ED25519_CASES = 1024
 _ML_DSA = {"ML-DSA-44": ("11", 2420), "ML-DSA-65": ("12", 3309), "ML-DSA-87": ("13", 4627)}
 """The last byte of the object identifier (RFC 9881 2), and bytes in a signature (FIPS 204 table 2)."""

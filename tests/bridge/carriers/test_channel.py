@@ -24,7 +24,7 @@ def carrier(core: Hsm) -> Iterator[InProcess]:
 
 
 class Java:
-    """What a Java thread does with its channel."""
+    """The operations of a Java thread on its channel."""
 
     def __init__(self, carrier: InProcess, size: int = 4096) -> None:
         self.buffer = bytearray(size)

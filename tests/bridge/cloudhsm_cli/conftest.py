@@ -20,7 +20,7 @@ ROLES = {"admin": "admin", "cu1": "crypto-user", "cu2": "crypto-user"}
 
 @dataclass(frozen=True)
 class Answer:
-    """What a process did: its exit status, what it printed, and the objects in it."""
+    """The result of a process: its exit status, its output, and the JSON objects in the output."""
 
     status: int
     text: str

@@ -44,7 +44,7 @@ _LINES = [
     ("hsm crypto sign ecdsa --hash-function sha3", "", "hsm crypto sign ecdsa --hash-function sha384"),
     ("hsm jarsigner onl", "", "hsm jarsigner only.pem"),
 ]
-"""What is typed before Tab and after it, and the words that come of it."""
+"""Input before and after Tab, and the resulting words."""
 _PRINTED = re.compile(r"((?:<[^>\r\n]*>)+)\r*\n")
 
 

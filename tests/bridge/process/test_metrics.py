@@ -1,4 +1,4 @@
-"""What watches an HSM: metrics, health and the daemon's log."""
+"""Monitoring of an HSM: metrics, health and the daemon's log."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def test_random_bodies(client: Client, row: Operation, body: bytes) -> None:
 @given(row=st.sampled_from(_HARMLESS), data=st.data())
 @_QUICK
 def test_nonsense_of_the_right_types(client: Client, row: Operation, data: st.DataObject) -> None:
-    """Whatever the fields say, the answer is a status of the table, never a defect, and the connection stays."""
+    """Any fields get a status of the table as their answer, never a defect, and the connection stays open."""
     words = st.one_of(st.text(max_size=8), st.sampled_from(["AES_GCM", "AES_KEY_GEN", "encrypt", "LABEL", "ENCRYPT"]))
     scalars = st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.binary(max_size=8), words)
     values: dict[type, st.SearchStrategy[object]] = {

@@ -101,7 +101,7 @@ _OWN: dict[str, tuple[Value, ...]] = {
     "MFA_REGISTER": (b"no file", b"no key", None, False),
     "MFA_DEREGISTER": (None, False),
 }
-"""What follows name and role in operations that everybody may do to themselves."""
+"""Fields after name and role in operations that every user may perform on their own account."""
 
 
 @pytest.fixture(scope="module", params=["local", "socket"])

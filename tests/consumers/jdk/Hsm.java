@@ -6,7 +6,7 @@ import java.security.KeyStore;
 import java.security.Provider;
 import java.security.Security;
 
-/** What each consumer does first: register the provider, open the key store. */
+/** Registers the provider and opens the key store, as each consumer does first. */
 final class Hsm {
     static final char[] STORE_PASSWORD = "changeit".toCharArray();
 

@@ -87,7 +87,7 @@ final class Bouncy {
         Files.write(folder.resolve(prefix + "answer.tsr"), timeStamp(clock));
     }
 
-    /** What is particular about a certificate. */
+    /** Adds the extensions of one certificate. */
     private interface Extensions {
         void addTo(X509v3CertificateBuilder builder) throws IOException;
     }

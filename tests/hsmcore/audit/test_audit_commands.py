@@ -37,7 +37,7 @@ Line = tuple[str, str, int, int]
 
 
 class Tail:
-    """What is new in the log: opcode, user name, user type, response."""
+    """New entries of the log: opcode, user name, user type, response."""
 
     def __init__(self, hsm: Hsm) -> None:
         self._hsm = hsm

@@ -1,4 +1,4 @@
-"""What an operation costs does not grow with the number of keys: counted in SQL statements and in keys held."""
+"""The cost of an operation does not grow with the number of keys, in SQL statements and in keys held."""
 
 from __future__ import annotations
 

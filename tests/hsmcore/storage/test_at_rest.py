@@ -1,4 +1,4 @@
-"""What is on disk: nothing in clear, for nobody else to read, each row bound to its place, the master key sealed."""
+"""Data on disk: encrypted, private to its owner, each row bound to its place, the master key sealed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the cells of the misuse matrix are about: the services by the kind of their keys, and keys that are wrong."""
+"""The subjects of the misuse matrix: the services by the kind of their keys, and wrong keys."""
 
 from __future__ import annotations
 

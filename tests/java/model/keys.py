@@ -1,4 +1,4 @@
-"""What the model knows of keys, and how the JDK's own providers judge them."""
+"""The model's knowledge of keys, and the judgement of the JDK's own providers."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def _outcome(call: Callable[[], Any]) -> tuple[str | None, Any]:
 
 
 class Life(RuleBasedStateMachine):
-    """What the rules share. ``agree`` does a call and compares how it ends."""
+    """State shared by the rules. ``agree`` makes a call and compares its outcome."""
 
     template: tempfile.TemporaryDirectory[str] | None = None
     steps: ClassVar[Counter[str]] = Counter()
