@@ -61,7 +61,7 @@ class Exporter:
     def _check_alias(self, alias: str) -> None:
         taken = [key.alias for key in self.keys] + [other for other, _ in self.certificates]
         if alias.casefold() in map(str.casefold, taken):
-            raise Refused(Reason.DUPLICATE, "another alias differs in upper and lower case only, which PKCS #12 folds")
+            raise Refused(Reason.DUPLICATE, "another alias differs only in case, which PKCS #12 ignores")
 
     def _take_certificates(self, alias: str, chain: Sequence[bytes]) -> None:
         self.certificates.append((alias, chain[0]))

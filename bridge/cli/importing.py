@@ -56,17 +56,17 @@ class Importer:
 
     Args:
         store: Handle of the loaded key store; ``None`` skips certificates.
-        wishes: Attributes for each new key.
+        template: Attributes for each new key.
         dry_run: Query the HSM and change nothing.
     """
 
     def __init__(
-        self, client: Client, store: int | None, passwords: Passwords, wishes: Mapping[str, bool], *, dry_run: bool
+        self, client: Client, store: int | None, passwords: Passwords, template: Mapping[str, bool], *, dry_run: bool
     ) -> None:
         self._client = client
         self._store = store
         self._passwords = passwords
-        self._wishes = wishes
+        self._template = template
         self._dry_run = dry_run
         self._seen: dict[str, str] = {}
         self.changed = False
@@ -116,7 +116,7 @@ class Importer:
     def _take_key(self, found: Found, row: Row) -> None:
         opened = self._passwords.open(found)
         row.kind = "private key" if opened.object_class == "PRIVATE_KEY" else "secret key"
-        candidate = judge(found.alias, opened, found.chain, self._wishes)
+        candidate = judge(found.alias, opened, found.chain, self._template)
         row.type = type_name(candidate.attributes["KEY_TYPE"], candidate.size)
         entry = None if self._store is None else self._entry(self._store, found.alias)
         if entry is not None and entry["is_certificate"]:

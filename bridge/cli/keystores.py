@@ -92,7 +92,7 @@ def import_store(
       HSM_FILE_PASSWORD=changeit HSM_KEYSTORE_PASSWORD=changeit hsm keystore import old.p12 --keystore certs.store
       hsm keystore import old.jceks --keystore certs.store --non-extractable --key-password --json
     """
-    # Imported here, as below: libraries that no other command needs.
+    # Imported here, as below, because no other command needs these libraries.
     from bridge.cli.importing import Importer, Passwords
     from keystore.foreign import format_of, read
 
@@ -105,14 +105,14 @@ def import_store(
     with storefiles.time_limit():
         found = read(data, password, storefiles.read_foreign)
     passwords = Passwords([password, *storefiles.key_passwords(key_password_file)])
-    wishes = {"EXTRACTABLE": False} if non_extractable else {}
+    template = {"EXTRACTABLE": False} if non_extractable else {}
     rows: list[Row] = []
     with as_user(context.obj) as client:
         loaded = (
             None if store is None else storefiles.load_store(client, store, keystore_password_file, reads_only=dry_run)
         )
         handle = None if loaded is None else loaded.handle
-        importer = Importer(client, handle, passwords, wishes, dry_run=dry_run)
+        importer = Importer(client, handle, passwords, template, dry_run=dry_run)
         try:
             with progress("Checking" if dry_run else "Importing", len(found.entries)) as bar:
                 passwords.ask = storefiles.asking(bar) if key_password else None

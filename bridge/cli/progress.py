@@ -1,4 +1,4 @@
-"""A progress bar on standard error, where that is a terminal."""
+"""A progress bar on standard error, if that is a terminal."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Bar:
         self._task = None if progress is None else progress.add_task(what, total=total)
 
     def advance(self, count: int = 1) -> None:
-        """Show that so much more is done."""
+        """Show that another ``count`` steps are done."""
         if self._progress is not None and self._task is not None:
             self._progress.advance(self._task, count)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Hide the bar while a question stands on the terminal."""
+        """Hide the bar while the program asks a question at the terminal."""
         if self._progress is not None:
             self._progress.stop()
         try:
@@ -37,7 +37,7 @@ class Bar:
 
 @contextmanager
 def progress(what: str, total: int, *, at_least: int = 1) -> Iterator[Bar]:
-    """Give a bar that counts up to ``total``, hidden where that is below ``at_least``."""
+    """Yield a bar that counts up to ``total``; it is hidden if ``total`` is below ``at_least``."""
     if total < at_least or not sys.stderr.isatty():
         yield Bar(None)
         return

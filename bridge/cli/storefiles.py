@@ -1,4 +1,4 @@
-"""What the commands of ``hsm keystore`` share: key store files, their passwords, and Java's key stores."""
+"""Key store files, their passwords and Java's key stores, for the ``hsm keystore`` commands."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 FILE_PASSWORD, STORE_PASSWORD, KEY_PASSWORD = "HSM_FILE_PASSWORD", "HSM_KEYSTORE_PASSWORD", "HSM_KEY_PASSWORD"
 MAX_BYTES = 32 * 1024 * 1024
-"""Longest key store file that is read, in bytes."""
+"""Size of the largest key store file that is read, in bytes."""
 LONGEST = 120
-"""Seconds that reading another program's key store may take."""
+"""Time limit for reading another program's key store, in seconds."""
 SHORTEST = 6
 """Length of the shortest password of a new file, in characters; keytool refuses shorter ones."""
 
@@ -58,7 +58,7 @@ def load_store(client: Client, path: Path, password_file: str | None, *, reads_o
         ClickException: The folder does not exist, or the daemon has another version.
     """
     if not path.parent.is_dir():
-        raise click.ClickException(f"{path.parent} is no folder; make it first")
+        raise click.ClickException(f"{path.parent} is not a folder; create it first")
     content = read_whole(path, MAX_BYTES) if path.exists() else None
     word = None
     if content is not None or not reads_only:
@@ -128,7 +128,7 @@ def asking(bar: Bar) -> Callable[[str], str]:
 
 
 def read_foreign(kind: str, file: bytes, password: str) -> list[Found]:
-    """Read a file with the JDK's key store, in a JVM of this process that the first call starts. A ``JavaReader``."""
+    """Read a file with the JDK's key store (a ``JavaReader``). The first call starts a JVM in this process."""
     from bridge.carriers import jvm
 
     _start_jvm()
@@ -136,7 +136,7 @@ def read_foreign(kind: str, file: bytes, password: str) -> list[Found]:
 
 
 def write_foreign(entries: Iterable[JavaEntry], password: str) -> bytes:
-    """Write a PKCS #12 with the JDK's key store, likewise. A ``JavaWriter``."""
+    """Write a PKCS #12 with the JDK's key store (a ``JavaWriter``). The first call starts a JVM in this process."""
     from bridge.carriers import jvm
 
     _start_jvm()
@@ -155,9 +155,9 @@ def _start_jvm() -> None:
 
 @contextmanager
 def time_limit() -> Iterator[None]:
-    """End this process with exit code 1 where the body takes longer than ``LONGEST``.
+    """End this process with exit code 1 if the body takes longer than ``LONGEST``.
 
-    A file may ask OpenSSL for any number of iterations, which neither returns before nor lets Python interrupt it.
+    A file can make OpenSSL compute any number of iterations, and Python cannot interrupt OpenSSL.
     """
     faulthandler.dump_traceback_later(LONGEST, exit=True)
     try:

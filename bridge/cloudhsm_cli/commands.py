@@ -133,15 +133,15 @@ def _quorum() -> Iterator[Command]:
     )  # fmt: skip
 
 
-def _making() -> Iterator[Command]:
+def _new_keys() -> Iterator[Command]:
     length = Option("key-length-bytes", "Length of the key in bytes", Kind.NUMBER, range=(1, 800)).needed()
-    making = (_SESSION, _ATTRIBUTES, _SHARE, *_quorum_values("key"))
+    for_new = (_SESSION, _ATTRIBUTES, _SHARE, *_quorum_values("key"))
     yield _row(
-        "key generate-symmetric aes", "Generate an AES key", _CRYPTO, keys.generate_aes, _LABEL, length, *making
+        "key generate-symmetric aes", "Generate an AES key", _CRYPTO, keys.generate_aes, _LABEL, length, *for_new
     )  # fmt: skip
     yield _row(
         "key generate-symmetric generic-secret", "Generate a key of type generic-secret", _CRYPTO,
-        keys.generate_generic, _LABEL, length, *making,
+        keys.generate_generic, _LABEL, length, *for_new,
     )  # fmt: skip
     pair = (
         Option("public-label", "Label of the public key").needed(),
@@ -271,6 +271,6 @@ def _signing() -> Iterator[Command]:
 
 
 COMMANDS: tuple[Command, ...] = tuple(
-    command for rows in (_cluster, _users, _quorum, _making, _keys, _wrapping, _signing) for command in rows()
+    command for rows in (_cluster, _users, _quorum, _new_keys, _keys, _wrapping, _signing) for command in rows()
 )
 PARSER = Parser(COMMANDS)

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class Failure(Exception):
-    """A command cannot be done; the message is what stands under ``data`` in the answer."""
+    """A command failed; the message becomes ``data`` of the answer."""

@@ -25,7 +25,7 @@ The HSM's settings decide the default of EXTRACTABLE.
 """
 
 
-def wishes(
+def template(
     values: Values, option: str, label: str, uses: Mapping[str, Value], fixed: Mapping[str, Value]
 ) -> dict[str, Value]:
     """Return the template of a new key: defaults, attributes of an option, and attributes that other options fix.
@@ -96,7 +96,7 @@ def generate_generic(context: Context, values: Values) -> Data:
 
 def _generate_secret(context: Context, values: Values, mechanism: str) -> Data:
     size = {"SIZE": values.number("key-length-bytes") * 8}
-    attributes = wishes(values, "attributes", "label", SECRET_USES, size) | sharing(values)
+    attributes = template(values, "attributes", "label", SECRET_USES, size) | sharing(values)
     (record,) = with_quorum(context, values, lambda: context.call("GENERATE_KEY", mechanism, attributes))
     return {"key": key_object(described(context, record))}
 
@@ -127,8 +127,8 @@ def generate_ml_dsa(context: Context, values: Values) -> Data:
 
 
 def _generate_pair(context: Context, values: Values, mechanism: str, fixed: Mapping[str, Value]) -> Data:
-    public = wishes(values, "public-attributes", "public-label", NO_USES, fixed)
-    private = wishes(values, "private-attributes", "private-label", NO_USES, {}) | sharing(values)
+    public = template(values, "public-attributes", "public-label", NO_USES, fixed)
+    private = template(values, "private-attributes", "private-label", NO_USES, {}) | sharing(values)
     halves = with_quorum(
         context, values, lambda: context.call("GENERATE_KEY_PAIR", mechanism, public, private), "private-key"
     )
@@ -141,7 +141,7 @@ def import_pem(context: Context, values: Values) -> Data:
     key_type = {"ec-public": "EC", "rsa-public": "RSA"}[values.text("key-type-class")]
     material = files.from_pem(files.read(values.text("path")), "PUBLIC KEY")
     kind = {"OBJECT_CLASS": "PUBLIC_KEY", "KEY_TYPE": key_type}
-    attributes = wishes(values, "attributes", "label", NO_USES, kind)
+    attributes = template(values, "attributes", "label", NO_USES, kind)
     (record,) = context.call("IMPORT_KEY", attributes, material)
     return {"key": key_object(described(context, record)), "message": "Successfully imported key"}
 

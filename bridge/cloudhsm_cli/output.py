@@ -1,4 +1,4 @@
-"""Text that the program prints: the answers to commands, and help."""
+"""The printed output of the program: answers to commands, and help."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HELP = ("-h", "--help")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a command prints: error code 0 and data, or 1 and a message."""
+    """The printed answer of a command: error code 0 and data, or 1 and a message."""
 
     error_code: int
     data: Data
@@ -29,7 +29,7 @@ class Answer:
 
 
 def help_asked(words: Sequence[str]) -> str | Answer | None:
-    """Return the help that the words ask for, or ``None`` where they are a command."""
+    """Return the help that the words request, or ``None`` if they are a command."""
     if words and words[0] == "help":
         return attempted(lambda: manual.help_text(PARSER, tuple(words[1:]), lenient=False))
     if set(words) & set(_HELP):
@@ -39,7 +39,7 @@ def help_asked(words: Sequence[str]) -> str | Answer | None:
 
 
 def attempted(make: Callable[[], str]) -> str | Answer:
-    """Return the text that a function makes, or the answer that tells its ``Failure``."""
+    """Return the result of a function, or an error answer with the message of its ``Failure``."""
     try:
         return make()
     except Failure as error:
@@ -47,6 +47,6 @@ def attempted(make: Callable[[], str]) -> str | Answer:
 
 
 def show(text: str) -> None:
-    """Print a text; what the terminal's encoding does not have is escaped."""
+    """Print a text; characters that the terminal's encoding lacks are escaped."""
     encoding = sys.stdout.encoding or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)

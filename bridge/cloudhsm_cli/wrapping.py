@@ -10,7 +10,7 @@ from bridge.cloudhsm_cli import files
 from bridge.cloudhsm_cli.attributes import key_object, reference
 from bridge.cloudhsm_cli.context import Context
 from bridge.cloudhsm_cli.errors import Failure
-from bridge.cloudhsm_cli.keys import NO_USES, SECRET_USES, sharing, wishes, with_quorum
+from bridge.cloudhsm_cli.keys import NO_USES, SECRET_USES, sharing, template, with_quorum
 from bridge.cloudhsm_cli.quorum import approve
 from bridge.cloudhsm_cli.selecting import described, one_key
 from bridge.cloudhsm_cli.table import Data, Handler, Values
@@ -111,7 +111,7 @@ def unwrap(row: Wrapping) -> Handler:
         key_class, key_type = KEY_CLASSES[values.text("key-type-class")]
         uses = SECRET_USES if key_class == "SECRET_KEY" and key_type != "DESEDE" else NO_USES
         kind: dict[str, Value] = {"OBJECT_CLASS": key_class, "KEY_TYPE": key_type}
-        attributes = wishes(values, "attributes", "label", uses, kind) | sharing(values)
+        attributes = template(values, "attributes", "label", uses, kind) | sharing(values)
         unwrapping = one_key(context, values.texts("filter"))
         approve(context, values)
         make: Callable[[], tuple[Value, ...]] = lambda: context.call(  # noqa: E731

@@ -1,4 +1,4 @@
-"""The daemon's log: one JSON object a line, times in UTC, in a file of mode 0600 that is rotated."""
+"""The daemon's log: one JSON object per line, with times in UTC, in a rotated file of mode 0600."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
-"""Names of CloudHSM's levels; its ``trace`` is not told apart from ``debug``."""
+"""Names of CloudHSM's levels; ``debug`` includes its ``trace``."""
 LARGEST = 10 * 1024 * 1024
-"""Size of a log file that is not exceeded, in bytes (10 MiB)."""
+"""Largest size of a log file, in bytes (10 MiB)."""
 KEPT = 5
-"""Older files that are kept beside it."""
+"""Number of older files that are kept."""
 
 
 class _PrivateFile(RotatingFileHandler):
-    """Makes its files with mode 0600, whatever the mask."""
+    """Creates its files with mode 0600, regardless of the umask."""
 
     def _open(self) -> io.TextIOWrapper:
         descriptor = os.open(self.baseFilename, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -30,7 +30,7 @@ class _PrivateFile(RotatingFileHandler):
 
 @contextmanager
 def logging_to(path: Path, level: str = "info") -> Iterator[None]:
-    """Send what all loggers say at this level or above to the file."""
+    """Write the messages of all loggers, from this level up, to the file."""
     handler = _PrivateFile(path, maxBytes=LARGEST, backupCount=KEPT)
     handler.setFormatter(_Json())
     logger = logging.getLogger()

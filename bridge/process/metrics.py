@@ -1,7 +1,7 @@
 """Metrics for Prometheus, and a health check, over HTTP on the loopback interface.
 
-``/metrics`` has CloudHSM's metric names where they have a meaning here, and the HSM's own beside them; ``/healthz``
-answers 200 or 503 and says why. Both are counted together when they are asked for.
+``/metrics`` has those of CloudHSM's metrics that have a meaning here, and the HSM's own. ``/healthz`` answers 200, or
+503 with the reasons. Both read the HSM's statistics for each request.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 _SECONDS = 5
-"""How long a peer may take over a request, in seconds."""
+"""Time limit for a peer to send its request, in seconds."""
 
 _log = logging.getLogger("hsmbridge.metrics")
 
 
 class HsmCollector(Collector):
-    """Turns an HSM's statistics into metrics."""
+    """Converts an HSM's statistics to metrics."""
 
     def __init__(self, hsm: Hsm) -> None:
         self._hsm = hsm
 
     def collect(self) -> Iterable[Metric]:
-        """Return the metrics of this moment."""
+        """Return the current metrics."""
         statistics = self._hsm.statistics()
         yield from _of_cloudhsm(statistics)
         yield from _gauges(statistics)
@@ -54,12 +54,12 @@ def _of_cloudhsm(numbers: Statistics) -> Iterator[Metric]:
     held = {kind: sum(n for key, n in numbers.keys.items() if key[0] == kind) for kind in ("session", "token")}
     users = sum(numbers.users.values())
     for name, meaning, value in (
-        ("HsmUnhealthy", "1 where something is wrong with the HSM", int(bool(numbers.troubles))),
+        ("HsmUnhealthy", "1 on a fault of the HSM", int(bool(numbers.troubles))),
         ("HsmKeysSessionOccupied", "session keys", held["session"]),
         ("HsmKeysTokenOccupied", "token keys", held["token"]),
         ("HsmSessionCount", "sessions", sum(numbers.sessions.values())),
-        ("HsmUsersAvailable", "users that there is room for", max(MAX_USERS - users, 0)),
-        ("HsmUsersMax", "users that there is room for in all", MAX_USERS),
+        ("HsmUsersAvailable", "users that can still be created", max(MAX_USERS - users, 0)),
+        ("HsmUsersMax", "largest number of users", MAX_USERS),
     ):
         yield GaugeMetricFamily(name, meaning, value=value)
 
@@ -74,11 +74,11 @@ def _gauges(numbers: Statistics) -> Iterator[Metric]:
     users = GaugeMetricFamily("hsmbridge_users", "users", labels=("role", "locked"))
     for (role, locked), count in sorted(numbers.users.items()):
         users.add_metric((role, str(locked).lower()), count)
-    cached = GaugeMetricFamily("hsmbridge_cached", "what is kept to be quick", labels=("kind",))
+    cached = GaugeMetricFamily("hsmbridge_cached", "entries of the caches", labels=("kind",))
     for kind, count in sorted(numbers.cached.items()):
         cached.add_metric((kind,), count)
     yield from (keys, sessions, users, cached)
-    yield GaugeMetricFamily("hsmbridge_multipart_operations", "unfinished operations", value=numbers.multipart)
+    yield GaugeMetricFamily("hsmbridge_multipart_operations", "multi-part operations", value=numbers.multipart)
     yield GaugeMetricFamily("hsmbridge_audit_entries", "entries of the audit log", value=numbers.audit_entries)
 
 
@@ -99,9 +99,13 @@ def _of_uses(numbers: Statistics) -> Iterator[Metric]:
 
 @contextmanager
 def served(hsm: Hsm, port: int | None) -> Iterator[int | None]:
-    """Serve metrics and health on a port of the loopback interface, 0 for a free one, and give the port.
+    """Serve metrics and health on a port of the loopback interface, and yield the port.
 
-    ``None`` serves nothing. Raises ``OSError`` where the port is taken.
+    Args:
+        port: 0 picks a free port; ``None`` serves nothing.
+
+    Raises:
+        OSError: The port is in use.
     """
     if port is None:
         yield None
@@ -123,7 +127,7 @@ def _application(hsm: Hsm) -> WSGIApplication:
     metrics: WSGIApplication = make_wsgi_app(registry)
 
     def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        # Without this header the server tells its version and Python's.
+        # Without this header the server sends its version and Python's.
         start = _with_header(start, ("Server", "hsmbridge"))
         if environ["PATH_INFO"] == "/metrics":
             return metrics(environ, start)
@@ -143,12 +147,12 @@ def _with_header(start: StartResponse, header: tuple[str, str]) -> StartResponse
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """Answers each request in a thread of its own."""
+    """Answers each request in its own thread."""
 
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Log a peer that was too slow or has gone."""
+        """Log a peer that was too slow or has disconnected."""
         _log.debug("a request was not answered", exc_info=True)
 
 

@@ -1,7 +1,7 @@
 """Key stores of other programs: JKS, JCEKS, BKS, UBER and PKCS #12, read and written as bytes.
 
-``read`` tells what a file is by its content. ``judge`` tells what a key becomes in the HSM, or why it cannot. The
-caller hands in functions that read and write with Java's own key stores.
+``read`` recognises a file by its content. ``judge`` converts a key to a new key of the HSM, or refuses it with a
+reason. The caller provides functions that read and write with Java's own key stores.
 """
 
 from __future__ import annotations

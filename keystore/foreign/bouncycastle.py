@@ -13,13 +13,13 @@ from jks import util
 from hsmcore.errors import ForeignKeyPassword, ForeignKeyUnreadable, ForeignStoreDamaged, ForeignStorePassword
 from keystore.foreign.model import Found, Open, Opened, private_key, secret_key
 
-# What it logs is also raised, and reported as the file's damage.
+# It also raises the errors that it logs, and they are reported as damage of the file.
 logging.getLogger("javaobj").propagate = False
 logging.getLogger("javaobj").addHandler(logging.NullHandler())
 
 
 class _JavaText:
-    """Reads texts as ``DataInput.readUTF`` does, which pyjks takes for UTF-8."""
+    """Reads texts as ``DataInput.readUTF`` does; pyjks assumes UTF-8."""
 
     @classmethod
     def _read_utf(cls, data: bytes, position: int, kind: str = "text") -> tuple[str, int]:
@@ -34,7 +34,7 @@ class _JavaText:
         return text, position + 2 + size
 
 
-# pyjks has no annotations, so that its classes are made known as values.
+# pyjks has no annotations, so mypy accepts its classes only as values.
 _BksStore: Any = type("_BksStore", (_JavaText, jks.BksKeyStore), {})
 _UberStore: Any = type("_UberStore", (_JavaText, jks.UberKeyStore), {})
 
@@ -57,7 +57,7 @@ def read_uber(data: bytes, password: str) -> list[Found]:
         ForeignStorePassword: The password is wrong, or the file was changed.
     """
     try:
-        import twofish  # noqa: F401 - the one look that tells whether pyjks can open the file
+        import twofish  # noqa: F401 - without it pyjks cannot open the file
     except ImportError as error:
         raise ForeignStoreDamaged(
             f"UBER files cannot be read with this Python: the package twofish does not load ({error});"
@@ -72,7 +72,7 @@ def _loaded(kind: Any, data: bytes, password: str) -> Any:
     except (util.KeystoreSignatureException, util.DecryptionFailureException) as error:
         raise ForeignStorePassword("the password is wrong, or the file was changed") from error
     except Exception as error:
-        # pyjks and javaobj let whatever happens inside them through when the bytes are not as they expect.
+        # pyjks and javaobj raise any kind of error for unexpected bytes.
         raise ForeignStoreDamaged(f"the file is damaged: {error}") from error
 
 
@@ -97,7 +97,7 @@ def _opener(entry: Any) -> Open:
         except (util.UnexpectedAlgorithmException, util.UnexpectedJavaTypeException) as error:
             raise ForeignKeyUnreadable(str(error)) from error
         except Exception as error:
-            # Only JKS has a check value; elsewhere a wrong password shows as anything that goes wrong afterwards.
+            # Only JKS has a check value; in other formats a wrong password causes any kind of error later.
             raise ForeignKeyPassword("the password does not open the key") from error
         return _FORMS.get(type(entry), _bks_key)(entry)
 
@@ -113,7 +113,7 @@ def _sun_secret(entry: Any) -> Opened:
 
 
 def _bks_opaque(entry: Any) -> Opened:
-    raise ForeignKeyUnreadable("the key was protected by the program that put it into the file, in a way of its own")
+    raise ForeignKeyUnreadable("the program that wrote the file protected the key in its own way")
 
 
 def _bks_key(entry: Any) -> Opened:
@@ -121,7 +121,7 @@ def _bks_key(entry: Any) -> Opened:
         return _sun_private(entry)
     if entry.type == jks.bks.KEY_TYPE_SECRET:
         return _sun_secret(entry)
-    raise ForeignKeyUnreadable("the entry is a public key, which a key store of the HSM does not hold")
+    raise ForeignKeyUnreadable("the entry is a public key, which a CloudHSM key store cannot hold")
 
 
 _FORMS: dict[type, Callable[[Any], Opened]] = {

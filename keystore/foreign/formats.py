@@ -1,4 +1,4 @@
-"""Which format a file has, told by its content, and the reader for it."""
+"""Formats of key store files, recognised by content, and their readers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A key store that was read: its format and its entries."""
+    """The format and the entries of a key store file."""
 
     format: Format
     entries: list[Found]
@@ -38,7 +38,7 @@ def _read_bks(data: bytes, password: str) -> list[Found]:
     try:
         return bouncycastle.read_bks(data, password)
     except (ForeignStorePassword, ForeignStoreDamaged):
-        # One UBER file in fifty begins like a BKS of version 1.
+        # One UBER file in fifty begins like a BKS file of version 1.
         if data[3] == 1:
             with suppress(ForeignStorePassword, ForeignStoreDamaged):
                 return bouncycastle.read_uber(data, password)
@@ -52,35 +52,39 @@ def _read_uber(data: bytes, password: str) -> list[Found]:
 
 
 _JAVA = {Format.JKS: "CaseExactJKS", Format.JCEKS: "JCEKS"}
-"""Java's names for its key store types; the one called JKS does not find aliases with upper-case letters."""
+"""Java's names of key store types; its type JKS does not find aliases with upper-case letters."""
 _BOUNCY_CASTLE: dict[Format, Callable[[bytes, str], list[Found]]] = {Format.BKS: _read_bks, Format.UBER: _read_uber}
 
 _SALT = 20
-"""Bytes in the salt of Bouncy Castle's BKS and UBER files."""
+"""Length of the salt in Bouncy Castle's BKS and UBER files, in bytes."""
 
 
 def format_of(data: bytes) -> Format:
-    """Tell the format by the first bytes. Raises ``ForeignStoreDamaged``."""
+    """Return the format of a file, recognised by its first bytes.
+
+    Raises:
+        ForeignStoreDamaged: The format is unknown.
+    """
     for magic, known in ((b"\xfe\xed\xfe\xed", Format.JKS), (b"\xce\xce\xce\xce", Format.JCEKS)):
         if data.startswith(magic):
             return known
     version, salt = int.from_bytes(data[:4], "big"), int.from_bytes(data[4:8], "big")
     if len(data) > 8 + _SALT and version in (1, 2) and salt == _SALT:
-        # UBER has version 1, as BKS had before 2012; there the next byte is the kind of an entry, here it is encrypted.
+        # UBER has version 1, as BKS before 2012. The next byte is the kind of an entry in BKS, and encrypted in UBER.
         first, encrypted = data[12 + salt : 13 + salt], len(data) - 12 - salt
         return Format.UBER if version == 1 and first > b"\x04" and encrypted % 16 == 0 else Format.BKS
     if data[:1] == b"\x30" and len(data) > 16:
         return Format.PKCS12
-    raise ForeignStoreDamaged("the file is no key store of a known format: JKS, JCEKS, BKS, UBER or PKCS #12")
+    raise ForeignStoreDamaged("the file is not a key store of a known format: JKS, JCEKS, BKS, UBER or PKCS #12")
 
 
 def read(data: bytes, password: str, java: JavaReader) -> Store:
-    """Read a key store of any of the formats; its keys stay closed.
+    """Read a key store of any format, without opening its keys.
 
     Args:
         data: The file.
         password: The password of the file.
-        java: Reads the formats that Java has a key store for.
+        java: Reads the formats of Java's own key stores.
 
     Raises:
         ForeignStoreDamaged: The file is damaged, of no known format or not supported, or is a CloudHSM key store.
@@ -89,9 +93,7 @@ def read(data: bytes, password: str, java: JavaReader) -> Store:
     known = format_of(data)
     store = Store(known, _entries(known, data, password, java))
     if any(found.alias.startswith(MARK.decode()) for found in store.entries):
-        raise ForeignStoreDamaged(
-            "the file is a CloudHSM key store: its keys are in an HSM, so that it needs no import"
-        )
+        raise ForeignStoreDamaged("the file is a CloudHSM key store: its keys are in an HSM already")
     return store
 
 
@@ -102,7 +104,7 @@ def _entries(known: Format, data: bytes, password: str, java: JavaReader) -> lis
         return java(_JAVA[known], data, password)
     if find_spec("jks") is None:
         raise ForeignStoreDamaged(
-            f"{known} files are read with pyjks, which is not installed: pip install 'hsmbridge[migration]'"
-            " (it takes a C compiler and Python's headers)"
+            f"{known} files need pyjks, which is not installed: pip install 'hsmbridge[migration]'"
+            " (this needs a C compiler and Python's headers)"
         )
     return _BOUNCY_CASTLE[known](data, password)

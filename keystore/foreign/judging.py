@@ -1,4 +1,4 @@
-"""What a key of another program becomes in the HSM, or why it cannot: known before anything is asked of the HSM."""
+"""Converts keys of other programs to new keys of the HSM, or refuses them, without a request to the HSM."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _TYPES: dict[type, str] = {
 """KEY_TYPE by the class of an opened private key."""
 
 _SECRET_TYPES = {"AES": "AES", "RIJNDAEL": "AES", "DESEDE": "DESEDE", "TRIPLEDES": "DESEDE"}
-"""KEY_TYPE by JCA name; every other secret key is a generic secret, as in ``setKeyEntry``."""
+"""KEY_TYPE by JCA name; any other secret key becomes a generic secret, as in ``setKeyEntry``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """An operation with a secret key and what it gives, which tells two keys apart (its check value)."""
+    """An operation with a secret key and its result, by which two keys are compared (a check value)."""
 
     operation: str
     mechanism: str
@@ -48,7 +48,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A key that the HSM takes: attributes and material of an IMPORT_KEY, and by what it is known again."""
+    """A key that the HSM accepts: attributes and material for IMPORT_KEY, and data to recognise the key later."""
 
     attributes: Mapping[str, Value]
     material: bytes = field(repr=False)
@@ -58,11 +58,15 @@ class Candidate:
     check: Check | None = None
 
 
-def judge(alias: str, key: Opened, chain: Sequence[bytes], wishes: Mapping[str, Value]) -> Candidate:
-    """Return the token key that this key becomes, with the attributes that its owner wishes. Raises ``Refused``."""
+def judge(alias: str, key: Opened, chain: Sequence[bytes], template: Mapping[str, Value]) -> Candidate:
+    """Return the token key for a key of another program, with the attributes of ``template``.
+
+    Raises:
+        Refused: The HSM does not support the key, or the alias or the chain is invalid.
+    """
     key_type = _private_type(key.material) if key.object_class == PRIVATE else _secret_type(key.algorithm)
     attributes = {
-        "OBJECT_CLASS": key.object_class, "KEY_TYPE": key_type, "LABEL": alias, "TOKEN": True, **wishes,
+        "OBJECT_CLASS": key.object_class, "KEY_TYPE": key_type, "LABEL": alias, "TOKEN": True, **template,
     }  # fmt: skip
     try:
         new = generation.read(attributes, key.material, Settings())
@@ -78,7 +82,11 @@ def judge(alias: str, key: Opened, chain: Sequence[bytes], wishes: Mapping[str, 
 
 
 def check_chain(public_key_info: bytes | None, chain: Sequence[bytes]) -> None:
-    """Check that certificates parse and that the first is the key's, where there is a key. Raises ``Refused``."""
+    """Check that the certificates are valid X.509, and that the first belongs to the public key, if one is given.
+
+    Raises:
+        Refused: A certificate is damaged or belongs to another key.
+    """
     try:
         checked_chain(chain)
     except KeyStoreEntry as error:
@@ -92,7 +100,11 @@ def _secret_type(algorithm: str) -> str:
 
 
 def _private_type(pkcs8: bytes) -> str:
-    """Return the KEY_TYPE of a PKCS #8 key. Raises ``Refused`` for one that the HSM has not."""
+    """Return the KEY_TYPE of a PKCS #8 key.
+
+    Raises:
+        Refused: The key is damaged, or the HSM does not support its algorithm or curve.
+    """
     kinds = "RSA, EC, Ed25519 and ML-DSA keys are"
     try:
         # `generation.read` validates the key.
@@ -101,7 +113,7 @@ def _private_type(pkcs8: bytes) -> str:
         reason = Reason.CURVE if "urve" in str(error) else Reason.ALGORITHM
         raise Refused(reason, f"the key is not supported ({error}); {kinds}") from error
     except (ValueError, TypeError) as error:
-        raise Refused(Reason.KEY, "the key is damaged: it is no PKCS #8 private key") from error
+        raise Refused(Reason.KEY, "the key is damaged: it is not a PKCS #8 private key") from error
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name not in CURVES:
         raise Refused(Reason.CURVE, f"the curve {key.curve.name} is not supported; {', '.join(CURVES)} are")
     name = next((name for kind, name in _TYPES.items() if isinstance(key, kind)), None)
@@ -117,5 +129,5 @@ def _check(key_type: str, raw: bytes) -> Check:
         return Check("SIGN", "HMAC_SHA256", b"", code.finalize())
     algorithm, mechanism = (AES(raw), "AES_ECB") if key_type == "AES" else (TripleDES(raw), "DESEDE_ECB")
     block = bytes(algorithm.block_size // 8)
-    encryptor = Cipher(algorithm, modes.ECB()).encryptor()  # noqa: S305 - what a check value is
+    encryptor = Cipher(algorithm, modes.ECB()).encryptor()  # noqa: S305 - defines a check value
     return Check("ENCRYPT", mechanism, block, encryptor.update(block))

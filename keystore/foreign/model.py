@@ -1,4 +1,4 @@
-"""What another program's key store consists of, and why a part of it cannot go into the HSM."""
+"""Entries of another program's key store, and the reasons for refusing them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Opened:
     """A key in the clear.
 
     ``object_class`` is PRIVATE_KEY, with PKCS #8 (DER) as ``material``, or SECRET_KEY, with the raw key. ``algorithm``
-    is the name that JCA has for a secret key's, empty for a private key, which says it itself.
+    is the JCA name of a secret key's algorithm; it is empty for a private key, whose PKCS #8 has it.
     """
 
     object_class: str
@@ -33,12 +33,17 @@ def secret_key(algorithm: str, raw: bytes) -> Opened:
 
 
 Open = Callable[[str], Opened]
-"""Opens a key with its password. Raises ``ForeignKeyPassword``, ``ForeignKeyUnreadable``."""
+"""Opens a key with its password.
+
+Raises:
+    ForeignKeyPassword: The password does not open the key.
+    ForeignKeyUnreadable: The key is damaged, or of an unknown kind.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One entry: a key with the chain of its certificate (which may be missing), or without a key a certificate.
+    """One entry: a key with its certificate chain, which may be empty, or a certificate alone.
 
     ``chain`` holds DER certificates, the entry's own first.
     """
@@ -49,18 +54,20 @@ class Found:
 
 
 JavaReader = Callable[[str, bytes, str], list[Found]]
-"""Reads a file (key store type of Java, bytes, password) and leaves its keys closed.
+"""Reads a file (Java's key store type, content, password) without opening its keys.
 
-Raises ``ForeignStoreDamaged``, ``ForeignStorePassword``.
+Raises:
+    ForeignStoreDamaged: The file is damaged or not supported.
+    ForeignStorePassword: The password is wrong, or the file was changed.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class JavaEntry:
-    """An entry that Java is to write.
+    """An entry for Java to write.
 
     It has a private key (``protected``, an EncryptedPrivateKeyInfo in DER) with its chain, a secret key (``secret``,
-    raw, of JCA's ``algorithm``), or a certificate only. ``chain`` holds DER certificates, the entry's own first.
+    raw, with the JCA name ``algorithm``), or only a certificate. ``chain`` holds DER certificates, the entry's own first.
     """
 
     alias: str
@@ -71,38 +78,42 @@ class JavaEntry:
 
 
 JavaWriter = Callable[[Iterable[JavaEntry], str], bytes]
-"""Writes a PKCS #12 file under a password. Raises ``KeyStoreEntry``."""
+"""Writes a PKCS #12 file under a password.
+
+Raises:
+    KeyStoreEntry: Java refuses an entry.
+"""
 
 
 class Reason(StrEnum):
-    """Why an entry cannot be taken; the values are stable."""
+    """Reasons for refusing an entry; the values are stable."""
 
     ALGORITHM = "algorithm"
-    """The HSM has no keys of this algorithm (DSA, Ed448, ...)."""
+    """The HSM does not support the algorithm (DSA, Ed448, ...)."""
     SIZE = "size"
-    """Nor of this size (RSA of 1024 bits)."""
+    """The HSM does not support the size (RSA with 1024 bits)."""
     CURVE = "curve"
-    """Nor on this curve."""
+    """The HSM does not support the curve."""
     KEY = "key"
-    """The key is damaged, inconsistent, or in a form that is not understood."""
+    """The key is damaged, inconsistent, or in an unknown encoding."""
     KEY_PASSWORD = "key-password"
-    """No password that was given opens the key."""
+    """No given password opens the key."""
     ALIAS = "alias"
     """The alias cannot be a label: it is empty or too long."""
     ALIAS_TAKEN = "alias-taken"
-    """The alias names another key or certificate already."""
+    """The alias already names another key or certificate."""
     DUPLICATE = "duplicate"
-    """The file has the alias twice, or twice but for upper and lower case."""
+    """The file has the alias twice, perhaps in different case."""
     CERTIFICATE = "certificate"
-    """A certificate is damaged, or is not this key's, or a key has none where it needs one."""
+    """A certificate is damaged or belongs to another key, or a required certificate is missing."""
     NOT_EXTRACTABLE = "not-extractable"
-    """The HSM does not give the key out."""
+    """The HSM does not permit the key to be extracted."""
     HSM = "hsm"
-    """The HSM refused for a reason of its own, which the detail tells."""
+    """The HSM refused the key; the detail has its reason."""
 
 
 class Refused(Exception):
-    """An entry cannot be taken; ``args`` are the ``Reason`` and a sentence."""
+    """An entry was refused; ``args`` are the ``Reason`` and a sentence."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(reason, detail)

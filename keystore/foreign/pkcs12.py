@@ -1,8 +1,8 @@
 """PKCS #12 files, read twice: by Java's key store, and by OpenSSL through ``cryptography``.
 
-Java reads any number of private and secret keys, but passes over certificates that no key and no trust mark names,
-folds the case of aliases, and knows neither all algorithms that OpenSSL encrypts with nor passwords outside of ASCII.
-OpenSSL reads all certificates with their names, but one private key only and no secret keys.
+Java reads any number of private and secret keys. It ignores certificates without a key or an attribute of trust, folds
+the case of aliases, and lacks some of OpenSSL's encryption algorithms and non-ASCII passwords. OpenSSL reads all
+certificates with their names, but only one private key and no secret keys.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from keystore.foreign.model import Found, JavaReader, Open, Opened, private_key
 
 
 def read(data: bytes, password: str, java: JavaReader) -> list[Found]:
-    """Return the entries that Java or OpenSSL finds.
+    """Return the entries that Java or OpenSSL reads.
 
     Raises:
-        ForeignStoreDamaged: Neither reads the file, and Java does not blame the password.
+        ForeignStoreDamaged: Neither can read the file, and Java reports another cause than the password.
         ForeignStorePassword: Neither opens the file with the password.
     """
     failure: HsmError | None = None
@@ -37,7 +37,7 @@ def read(data: bytes, password: str, java: JavaReader) -> list[Found]:
     try:
         entries = java("PKCS12", data, password)
     except (ForeignStoreDamaged, ForeignStorePassword) as error:
-        # Java bounds the iterations that a file asks for; OpenSSL would work for hours.
+        # Java limits the iterations of a file; OpenSSL would compute for hours.
         if "iteration count too large" in str(error):
             raise
         failure = error
@@ -50,9 +50,9 @@ def read(data: bytes, password: str, java: JavaReader) -> list[Found]:
 
 
 def _bundle(data: bytes, password: str) -> pkcs12.PKCS12KeyAndCertificates | None:
-    """Return what OpenSSL reads; ``None`` also where the first key has a password of its own."""
+    """Return the content that OpenSSL reads; ``None`` if it fails, or if the first key has its own password."""
     with warnings.catch_warnings():
-        # `cryptography` warns of each file in BER, as Bouncy Castle writes them.
+        # `cryptography` warns about files in BER, such as Bouncy Castle's.
         warnings.simplefilter("ignore", UserWarning)
         try:
             return pkcs12.load_pkcs12(data, password.encode())
@@ -76,7 +76,7 @@ def _opener(data: bytes, password: str) -> Open:
 
 
 def _completed(entries: Sequence[Found], bundle: pkcs12.PKCS12KeyAndCertificates, open_key: Open) -> Iterator[Found]:
-    """Yield Java's entries under the names in the file, then those that only OpenSSL has found."""
+    """Yield Java's entries under their names in the file, then entries that only OpenSSL reads."""
     own = None if bundle.cert is None else bundle.cert.certificate
     certificates = [*([] if bundle.cert is None else [bundle.cert]), *bundle.additional_certs]
     named = [(one.certificate.public_bytes(Encoding.DER), one.friendly_name or b"") for one in certificates]
@@ -92,7 +92,7 @@ def _completed(entries: Sequence[Found], bundle: pkcs12.PKCS12KeyAndCertificates
         missing = missing and not first
         used.update(entry.chain)
         aliases.add(alias.casefold())
-        # The first key is OpenSSL's to open, which knows more algorithms. One without certificate may be another.
+        # OpenSSL opens the first key, because it has more algorithms. A key without a certificate may be another one.
         yield replace(entry, alias=alias, open=open_key if first and chain else entry.open)
     free = (str(number) for number in range(1, len(entries) + len(named) + 2))
     unnamed = (number for number in free if number not in aliases)

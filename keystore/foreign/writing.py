@@ -1,4 +1,4 @@
-"""Files that an export writes: PEM (RFC 7468), and PKCS #12 (RFC 7292) with any number of keys."""
+"""Writes exports: PEM (RFC 7468), and PKCS #12 (RFC 7292) with any number of keys."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from keystore import file as key_store_file
 from keystore.foreign.model import JavaEntry, JavaWriter
 
 _ALGORITHMS = {"AES": "AES", "DESEDE": "DESede", "GENERIC_SECRET": "HmacSHA256"}
-"""JCA's algorithm of a secret key, by KEY_TYPE."""
+"""JCA name of a secret key's algorithm, by KEY_TYPE."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnKey:
-    """A key to write, with ``material`` as ``Hsm.clear_value`` returns it; a private one has its chain (DER)."""
+    """A key to write: its ``material`` in the clear, PKCS #8 or raw, and for a private key its chain (DER)."""
 
     alias: str
     key_type: str
@@ -46,9 +46,12 @@ def write_pem(certificates: Sequence[tuple[str, bytes]]) -> bytes:
 def write_pkcs12(
     keys: Sequence[OwnKey], certificates: Sequence[tuple[str, bytes]], password: str, java: JavaWriter
 ) -> bytes:
-    """Return an encrypted PKCS #12 that Java reads: the keys, and the certificates (alias, DER) as trusted ones.
+    """Return an encrypted PKCS #12 that Java can read, with keys, and certificates (alias, DER) as trusted ones.
 
-    Java writes a file that has keys, with aliases in lower case. Raises ``KeyStoreEntry`` where Java refuses a chain.
+    Java itself writes a file with keys, and changes aliases to lower case.
+
+    Raises:
+        KeyStoreEntry: Java refuses a chain.
     """
     if keys:
         return java(_entries(keys, certificates, password), password)
@@ -69,6 +72,6 @@ def _entries(keys: Sequence[OwnKey], certificates: Sequence[tuple[str, bytes]], 
 
 
 def _protected(pkcs8: bytes, password: str) -> bytes:
-    """Encrypt a private key here, since Java 17 cannot encode every algorithm that the HSM has."""
+    """Return an encrypted private key; Java 17 cannot encode every algorithm of the HSM."""
     key = load_der_private_key(pkcs8, None, unsafe_skip_rsa_key_validation=True)
     return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, BestAvailableEncryption(password.encode()))
