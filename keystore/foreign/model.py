@@ -67,7 +67,7 @@ class JavaEntry:
     """An entry for Java to write.
 
     It has a private key (``protected``, an EncryptedPrivateKeyInfo in DER) with its chain, a secret key (``secret``,
-    raw, with the JCA name ``algorithm``), or only a certificate. ``chain`` holds DER certificates, the entry's own first.
+    raw, with the JCA name ``algorithm``), or only a certificate. ``chain`` has DER certificates, the entry's own first.
     """
 
     alias: str
