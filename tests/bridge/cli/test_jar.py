@@ -66,7 +66,7 @@ def test_it_leaves_another_products_jar(site: Site, tmp_path: Path) -> None:
     before = files(tmp_path)
     done = site.hsm("jar", "--install", str(tmp_path))
     assert done.returncode == 1
-    assert f"{foreign} is not of hsmbridge" in done.stderr
+    assert f"{foreign} is not from hsmbridge" in done.stderr
     assert files(tmp_path) == before
 
 

@@ -222,7 +222,7 @@ _STOPS: list[tuple[list[str], dict[str, str], int, str]] = [
     (["--keystore", "{store}"], {"HSM_FILE_PASSWORD": ""}, 1, "HSM_FILE_PASSWORD is not set"),
     (["--keystore", "{store}"], {"HSM_KEYSTORE_PASSWORD": "short"}, 1, "at least 6 characters"),
     (["--keystore", "{store}"], {"HSM_PASSWORD": "wrong-password"}, 1, "HSM_PASSWORD"),
-    (["--keystore", "{store}/none/certs.store"], {}, 1, "make it first"),
+    (["--keystore", "{store}/none/certs.store"], {}, 1, "create it first"),
     (["--keystore", "{file}"], {}, 2, "same file"),
     ([], {}, 2, "--no-certificates"),
     (["--keystore", "{store}", "--no-certificates"], {}, 2, "--no-certificates"),
