@@ -1,474 +1,320 @@
-"""What can go wrong, by whose fault, each kind with the stable code of ``bridge/PROTOCOL.md``.
+"""The errors of the HSM, grouped by what is at fault, each with its stable code of ``bridge/PROTOCOL.md``.
 
-::
-
-    HsmError
-    ├── RequestError            the caller's message is not a request
-    │   ├── MalformedRequest, UnsupportedVersion, FrameTooLarge, UnknownOperation, NotRepeated
-    ├── AccessError             the caller may not do this
-    │   ├── Unauthenticated, AuthenticationFailed (UserUnknown), AccountLocked, PermissionDenied
-    │   ├── MfaRequired
-    ├── KeyUseError               the key does not do this
-    │   ├── KeyNotFound, KeyAmbiguous, KeyTypeInconsistent, KeyFunctionNotPermitted
-    │   ├── AttributeInvalid, KeySizeInvalid, KeyMaterialInvalid, KeyUnextractable, KeyNotWrappable, SharingInvalid
-    ├── MechanismError          the operation cannot be done so
-    │   ├── MechanismInvalid, MechanismParameterInvalid, DataLengthInvalid
-    │   ├── PaddingInvalid, TagMismatch, OperationNotFound, OperationLimit
-    │   ├── WrappedKeyInvalid, TemplateInconsistent
-    ├── UserError               the user cannot be made, changed or deleted so
-    │   ├── UserExists, UserNotFound, UserNameInvalid, PasswordInvalid, UserBusy, UserOwnsKeys
-    │   ├── UserLimit, MfaNotEnabled, MfaSharesKey, PublicKeyInvalid
-    ├── TokenError              the token or its signature is not right
-    │   ├── TokenFileInvalid, TokenUnknown, TokenSignatureInvalid
-    ├── QuorumError             approvals are missing, or the quorum cannot be so
-    │   ├── ApprovalRequired, KeyQuorumFailed, QuorumValueInvalid, QuorumAdmins
-    │   ├── QuorumTokenRefused, QuorumTokenLimit, ApproverInvalid
-    ├── StateError              the HSM's own state is in the way
-    │   ├── StoreFull, StoreDamaged, StateVersion, StateLocked, StateMissing, MasterKeyUnavailable
-    ├── AuditError              the audit log cannot be looked at so
-    │   ├── AuditAnchorInvalid
-    └── KeyStoreError           the key store file is in the way
-        ├── KeyStorePassword, KeyStoreDamaged, KeyStoreEntry, KeyStoreNotLoaded
-        └── ForeignStoreDamaged, ForeignStorePassword, ForeignKeyPassword, ForeignKeyUnreadable
-
-The message says what was wrong, with what value, and what to do. It never holds a secret.
+A message names the fault and the value, and says what to do. It never holds a secret.
 """
 
 from __future__ import annotations
 
 
 class HsmError(Exception):
-    """Any error of the HSM that a caller could act on; ``code`` is stable across versions."""
+    """An error of the HSM that a caller can act on. Its ``code`` is stable across versions."""
 
     code = 9
 
+    def __init_subclass__(cls, *, code: int | None = None) -> None:
+        """Set the code of an error; a class without one groups others."""
+        if code is not None:
+            cls.code = code
+
 
 class RequestError(HsmError):
-    """The message is not a request this HSM understands."""
+    """The message is not a valid request."""
 
 
-class MalformedRequest(RequestError):
+class MalformedRequest(RequestError, code=1):
     """The fields do not decode, or do not fit the operation."""
 
-    code = 1
 
-
-class UnsupportedVersion(RequestError):
+class UnsupportedVersion(RequestError, code=2):
     """Client and HSM have no protocol version in common."""
 
-    code = 2
 
-
-class FrameTooLarge(RequestError):
+class FrameTooLarge(RequestError, code=3):
     """The frame is longer than the protocol allows."""
 
-    code = 3
 
-
-class UnknownOperation(RequestError):
+class UnknownOperation(RequestError, code=4):
     """The operation number is not in the table."""
 
-    code = 4
 
-
-class NotRepeated(RequestError):
-    """A use cannot be repeated by its number, now or at all; the whole request says why, or succeeds."""
-
-    code = 5
+class NotRepeated(RequestError, code=5):
+    """A REPEAT cannot be answered. The client sends the whole request, which succeeds or says why not."""
 
 
 class AccessError(HsmError):
-    """This caller may not do this."""
+    """The caller may not do this."""
 
 
-class Unauthenticated(AccessError):
+class Unauthenticated(AccessError, code=10):
     """There is no session, or it has ended."""
 
-    code = 10
 
-
-class AuthenticationFailed(AccessError):
-    """User name, role or password is wrong; which one is not said."""
-
-    code = 11
+class AuthenticationFailed(AccessError, code=11):
+    """User name, role or password is wrong. The message does not say which."""
 
 
 class UserUnknown(AuthenticationFailed):
-    """There is no such user; callers see ``AuthenticationFailed``, and only the audit log tells the two apart."""
+    """The user does not exist. Callers see ``AuthenticationFailed``; only the audit log tells the two apart."""
 
 
-class AccountLocked(AccessError):
-    """Too many wrong passwords; an admin unlocks the account by setting a new password."""
-
-    code = 12
+class AccountLocked(AccessError, code=12):
+    """The password was wrong too often. An admin unlocks the account by setting a new password."""
 
 
-class PermissionDenied(AccessError):
+class PermissionDenied(AccessError, code=14):
     """The role, or the ownership of the key, does not allow this."""
 
-    code = 14
 
-
-class MfaRequired(AccessError):
-    """The user logs in with a second factor, which was not given."""
-
-    code = 81
+class MfaRequired(AccessError, code=81):
+    """The user has a second factor, and the login came without it."""
 
 
 class KeyUseError(HsmError):
-    """The key, or what was asked of it, is not right."""
+    """The key is missing, or does not allow the request."""
 
 
-class KeyNotFound(KeyUseError):
-    """This user sees no key with that handle."""
-
-    code = 20
+class KeyNotFound(KeyUseError, code=20):
+    """The session sees no key with that handle."""
 
 
-class KeyAmbiguous(KeyUseError):
+class KeyAmbiguous(KeyUseError, code=21):
     """Several keys match where exactly one is needed."""
 
-    code = 21
 
-
-class KeyTypeInconsistent(KeyUseError):
+class KeyTypeInconsistent(KeyUseError, code=22):
     """The key's class or type does not fit the mechanism (PKCS #11 CKR_KEY_TYPE_INCONSISTENT)."""
 
-    code = 22
 
-
-class KeyFunctionNotPermitted(KeyUseError):
+class KeyFunctionNotPermitted(KeyUseError, code=23):
     """The key's attributes forbid the operation (PKCS #11 CKR_KEY_FUNCTION_NOT_PERMITTED)."""
 
-    code = 23
 
-
-class AttributeInvalid(KeyUseError):
+class AttributeInvalid(KeyUseError, code=30):
     """The attribute is unknown, read-only, forbidden here, or of the wrong type."""
 
-    code = 30
 
-
-class KeySizeInvalid(KeyUseError):
+class KeySizeInvalid(KeyUseError, code=31):
     """The key size or curve is not supported."""
 
-    code = 31
 
-
-class KeyMaterialInvalid(KeyUseError):
+class KeyMaterialInvalid(KeyUseError, code=32):
     """The imported bytes are not a key of that class and type."""
 
-    code = 32
+
+class KeyUnextractable(KeyUseError, code=33):
+    """The key cannot be wrapped: its EXTRACTABLE is false (PKCS #11 CKR_KEY_UNEXTRACTABLE)."""
 
 
-class KeyUnextractable(KeyUseError):
-    """The key does not leave the HSM: its EXTRACTABLE is false (PKCS #11 CKR_KEY_UNEXTRACTABLE)."""
-
-    code = 33
-
-
-class KeyNotWrappable(KeyUseError):
-    """This wrapping key, or any, does not wrap the key (PKCS #11 CKR_KEY_NOT_WRAPPABLE).
+class KeyNotWrappable(KeyUseError, code=34):
+    """The wrapping key, or any, cannot wrap the key (PKCS #11 CKR_KEY_NOT_WRAPPABLE).
 
     It is a public key, it needs a trusted wrapping key, or it does not match the wrapping key's WRAP_TEMPLATE.
     """
 
-    code = 34
 
-
-class SharingInvalid(KeyUseError):
-    """The key cannot be shared, or not with that user, or is not shared with the user it should be taken from."""
-
-    code = 100
+class SharingInvalid(KeyUseError, code=100):
+    """The key cannot be shared, or not with that user, or is not shared with the user to remove."""
 
 
 class MechanismError(HsmError):
     """The operation cannot be done in this way."""
 
 
-class MechanismInvalid(MechanismError):
+class MechanismInvalid(MechanismError, code=40):
     """The mechanism is unknown, or has no such operation."""
 
-    code = 40
 
-
-class MechanismParameterInvalid(MechanismError):
+class MechanismParameterInvalid(MechanismError, code=41):
     """A mechanism parameter is missing or wrong."""
 
-    code = 41
 
-
-class DataLengthInvalid(MechanismError):
+class DataLengthInvalid(MechanismError, code=42):
     """The data is too long, too short, or not a multiple of the block."""
 
-    code = 42
+
+class PaddingInvalid(MechanismError, code=43):
+    """The ciphertext does not decrypt. The message does not say why."""
 
 
-class PaddingInvalid(MechanismError):
-    """The ciphertext does not decrypt; why is not said."""
-
-    code = 43
+class TagMismatch(MechanismError, code=44):
+    """The authentication tag does not match. Nothing was decrypted."""
 
 
-class TagMismatch(MechanismError):
-    """The authentication tag does not match; nothing was decrypted."""
-
-    code = 44
-
-
-class OperationNotFound(MechanismError):
+class OperationNotFound(MechanismError, code=45):
     """The multi-part operation was finished, aborted, or has expired."""
 
-    code = 45
 
-
-class OperationLimit(MechanismError):
+class OperationLimit(MechanismError, code=46):
     """The session has too many unfinished multi-part operations."""
 
-    code = 46
+
+class WrappedKeyInvalid(MechanismError, code=47):
+    """The bytes do not unwrap to a key of the requested class and type. The message does not say why."""
 
 
-class WrappedKeyInvalid(MechanismError):
-    """The bytes do not unwrap to a key of the class and type that was asked for; why is not said."""
-
-    code = 47
-
-
-class TemplateInconsistent(MechanismError):
-    """What the caller asked for contradicts the unwrapping key's UNWRAP_TEMPLATE."""
-
-    code = 48
+class TemplateInconsistent(MechanismError, code=48):
+    """The template for the new key contradicts the unwrapping key's UNWRAP_TEMPLATE."""
 
 
 class UserError(HsmError):
     """The user cannot be created, changed or deleted in this way."""
 
 
-class UserExists(UserError):
+class UserExists(UserError, code=50):
     """A user of that name and role exists."""
 
-    code = 50
 
-
-class UserNotFound(UserError):
+class UserNotFound(UserError, code=51):
     """No user of that name and role exists."""
 
-    code = 51
 
-
-class UserNameInvalid(UserError):
+class UserNameInvalid(UserError, code=52):
     """The user name breaks a rule (1 to 31 characters, letters, digits, underscore)."""
 
-    code = 52
 
-
-class PasswordInvalid(UserError):
+class PasswordInvalid(UserError, code=53):
     """The password breaks a rule (8 to 32 characters, no colon)."""
 
-    code = 53
 
-
-class UserBusy(UserError):
+class UserBusy(UserError, code=54):
     """The user is logged in."""
 
-    code = 54
 
-
-class UserOwnsKeys(UserError):
+class UserOwnsKeys(UserError, code=55):
     """The user still owns keys."""
 
-    code = 55
+
+class UserLimit(UserError, code=80):
+    """The HSM has the maximum number of users."""
 
 
-class UserLimit(UserError):
-    """The HSM has as many users as it may have."""
-
-    code = 80
-
-
-class MfaNotEnabled(UserError):
+class MfaNotEnabled(UserError, code=82):
     """The user has no second factor."""
 
-    code = 82
+
+class MfaSharesKey(UserError, code=83):
+    """The user has registered a different key; MFA and quorum share one."""
 
 
-class MfaSharesKey(UserError):
-    """MFA and quorum share one key, and this is another."""
-
-    code = 83
-
-
-class PublicKeyInvalid(UserError):
-    """The public key is no PEM, not RSA with 2048 bits, or already another user's."""
-
-    code = 84
+class PublicKeyInvalid(UserError, code=84):
+    """The public key is not PEM, not RSA with 2048 bits, or registered for another user."""
 
 
 class TokenError(HsmError):
-    """A token that a user signs, or what was made of it, is not right."""
+    """A token file, or a signature in it, is wrong."""
 
 
-class TokenFileInvalid(TokenError):
-    """The bytes are no token file of version 2.0."""
-
-    code = 85
+class TokenFileInvalid(TokenError, code=85):
+    """The bytes are not a token file of version 2.0."""
 
 
-class TokenUnknown(TokenError):
-    """The token was used, has expired or was deleted, or was given out for something else."""
-
-    code = 86
+class TokenUnknown(TokenError, code=86):
+    """The token was used, has expired or was deleted, or was issued for another purpose."""
 
 
-class TokenSignatureInvalid(TokenError):
-    """The token was not signed with that key."""
-
-    code = 87
+class TokenSignatureInvalid(TokenError, code=87):
+    """The token's signature is not of that key."""
 
 
 class QuorumError(HsmError):
-    """Approvals are missing, or the quorum cannot be made so."""
+    """Approvals are missing, or a quorum value is not possible."""
 
 
-class ApprovalRequired(QuorumError):
-    """The operation takes an approved quorum token, and the session has none for it."""
-
-    code = 88
+class ApprovalRequired(QuorumError, code=88):
+    """The operation takes an approved quorum token, and the session has none."""
 
 
-class KeyQuorumFailed(QuorumError):
-    """The key takes an approved quorum token, and the session has none for it."""
-
-    code = 89
+class KeyQuorumFailed(QuorumError, code=89):
+    """The key takes an approved quorum token, and the session has none."""
 
 
-class QuorumValueInvalid(QuorumError):
-    """The quorum value or timeout is out of range, or fits neither the other values nor the approvers there are."""
-
-    code = 90
+class QuorumValueInvalid(QuorumError, code=90):
+    """The quorum value or timeout is out of range, or does not fit the other values or the approvers."""
 
 
-class QuorumAdmins(QuorumError):
-    """Fewer registered admins would remain than a quorum value asks for; lower the value first."""
-
-    code = 91
+class QuorumAdmins(QuorumError, code=91):
+    """Fewer registered admins would remain than a quorum value requires. Lower the value first."""
 
 
-class QuorumTokenRefused(QuorumError):
+class QuorumTokenRefused(QuorumError, code=92):
     """The user has an active token for that service, or the service takes no approval."""
 
-    code = 92
+
+class QuorumTokenLimit(QuorumError, code=93):
+    """The HSM holds the maximum number of quorum tokens."""
 
 
-class QuorumTokenLimit(QuorumError):
-    """The HSM holds as many quorum tokens as it may."""
-
-    code = 93
-
-
-class ApproverInvalid(QuorumError):
-    """The approver does not exist, has no registered key, or does not approve this service."""
-
-    code = 94
+class ApproverInvalid(QuorumError, code=94):
+    """The approver does not exist, has no registered key, or cannot approve this token."""
 
 
 class StateError(HsmError):
-    """The HSM's state directory is in the way."""
+    """The HSM's state directory cannot be used."""
 
 
-class StoreFull(StateError):
-    """The disk is full or read-only; nothing was changed."""
-
-    code = 60
+class StoreFull(StateError, code=60):
+    """The disk is full or read-only. Nothing was changed."""
 
 
-class StoreDamaged(StateError):
+class StoreDamaged(StateError, code=61):
     """A row does not open, or the database is damaged."""
 
-    code = 61
 
-
-class StateVersion(StateError):
+class StateVersion(StateError, code=62):
     """The state directory was written by a newer version."""
 
-    code = 62
 
-
-class StateLocked(StateError):
+class StateLocked(StateError, code=63):
     """Another process has the state directory open."""
 
-    code = 63
+
+class StateMissing(StateError, code=64):
+    """The state directory has no HSM."""
 
 
-class StateMissing(StateError):
-    """There is no HSM in the state directory."""
-
-    code = 64
-
-
-class MasterKeyUnavailable(StateError):
+class MasterKeyUnavailable(StateError, code=65):
     """The passphrase is wrong, or the key file is missing or readable by others."""
-
-    code = 65
 
 
 class AuditError(HsmError):
-    """The audit log cannot be looked at in this way."""
+    """The audit log cannot be verified in this way."""
 
 
-class AuditAnchorInvalid(AuditError):
-    """The text is no anchor of an audit log."""
-
-    code = 110
+class AuditAnchorInvalid(AuditError, code=110):
+    """The text is not an anchor of an audit log."""
 
 
 class KeyStoreError(HsmError):
-    """The key store file, or an entry of it, is in the way."""
+    """The key store file, or an entry of it, cannot be used."""
 
 
-class KeyStorePassword(KeyStoreError):
+class KeyStorePassword(KeyStoreError, code=70):
     """The key store's password is wrong."""
 
-    code = 70
 
-
-class KeyStoreDamaged(KeyStoreError):
+class KeyStoreDamaged(KeyStoreError, code=71):
     """The bytes are not a CloudHSM key store file."""
 
-    code = 71
+
+class KeyStoreEntry(KeyStoreError, code=72):
+    """The entry is refused. The key store is unchanged."""
 
 
-class KeyStoreEntry(KeyStoreError):
-    """The entry is refused; the key store is as it was."""
-
-    code = 72
-
-
-class KeyStoreNotLoaded(KeyStoreError):
+class KeyStoreNotLoaded(KeyStoreError, code=73):
     """No key store is loaded under that handle."""
 
-    code = 73
+
+class ForeignStoreDamaged(KeyStoreError, code=74):
+    """The bytes are not a readable key store: of an unknown format, truncated or changed."""
 
 
-class ForeignStoreDamaged(KeyStoreError):
-    """The bytes are no key store that can be read: of no known format, cut, or changed."""
-
-    code = 74
-
-
-class ForeignStorePassword(KeyStoreError):
+class ForeignStorePassword(KeyStoreError, code=75):
     """The password of another program's key store is wrong, or its bytes were changed."""
 
-    code = 75
 
-
-class ForeignKeyPassword(KeyStoreError):
+class ForeignKeyPassword(KeyStoreError, code=76):
     """The password does not open this key of another program's key store."""
 
-    code = 76
 
-
-class ForeignKeyUnreadable(KeyStoreError):
-    """This key of another program's key store is in a form that is not understood."""
-
-    code = 77
+class ForeignKeyUnreadable(KeyStoreError, code=77):
+    """The form of this key in another program's key store is unknown."""

@@ -22,11 +22,10 @@ from hsmcore.errors import (
     SharingInvalid,
 )
 from hsmcore.keys.records import NOT_SHARED, Entry, KeyRecord, Sharing
-from hsmcore.quorum.tokens import MAX_VALUE
 from hsmcore.sessions.session import Session, ended
 from hsmcore.tables.attributes import PRIVATE, PUBLIC, SECRET, Value
 from hsmcore.tables.mechanisms import DIGEST_BYTES, MECHANISMS, Mechanism, Operation
-from hsmcore.tables.quorum_services import KEY_SERVICES, SERVICES
+from hsmcore.tables.quorum_services import KEY_SERVICES, MAX_APPROVALS, SERVICES
 from hsmcore.tables.roles import ADMIN, CRYPTO_USER
 
 _CLASSES = {
@@ -154,8 +153,8 @@ def require_may_set_quorum(session: Session, entry: Entry, manage: int, use: int
         problem = "a public key takes no approval"
     elif any(approvals_needed(entry, service) for service in KEY_SERVICES):
         problem = "the values of this key are set and stay so"
-    elif not (0 <= manage <= MAX_VALUE and 0 <= use <= MAX_VALUE):
-        problem = f"a value is 0 to {MAX_VALUE}"
+    elif not (0 <= manage <= MAX_APPROVALS and 0 <= use <= MAX_APPROVALS):
+        problem = f"a value is 0 to {MAX_APPROVALS}"
     elif max(manage, use) > users:
         problem = (
             f"{max(manage, use)} is more than the {users} users of this key, the owner and those it is shared with"

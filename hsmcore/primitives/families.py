@@ -1,4 +1,4 @@
-"""The table from a mechanism's family and an operation to the function that does it."""
+"""The table of functions by mechanism family and operation."""
 
 from __future__ import annotations
 
@@ -6,23 +6,26 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from hsmcore.errors import MechanismInvalid
-from hsmcore.primitives import asymmetric, derivation, macs, message_signatures, symmetric, wrapping
+from hsmcore.primitives import derivation, ecdsa, eddsa, macs, ml_dsa, rsa, symmetric, wrapping
 from hsmcore.primitives.keyforms import OpenedKey
 from hsmcore.primitives.parameters import Parameters
 from hsmcore.tables.mechanisms import Mechanism, Operation
 
 Run = Callable[..., Any]
-"""An operation with its key bound: parameters and data (VERIFY: and signature; DERIVE: a length) in, the result out."""
+"""An operation with its key bound. Takes parameters and data, and returns the result.
+
+VERIFY also takes a signature; DERIVE takes a length instead of data.
+"""
 
 
 class Stream(Protocol):
     """A multi-part operation."""
 
     def update(self, data: bytes) -> bytes:
-        """Take more data and return the output that is ready."""
+        """Process more data and return the output that is ready."""
 
     def finish(self, data: bytes) -> bytes:
-        """Take the last data and return the rest of the output."""
+        """Process the last data and return the rest of the output."""
 
 
 Begin = Callable[[Parameters], tuple[Stream, dict[str, object] | None]]
@@ -30,7 +33,7 @@ Begin = Callable[[Parameters], tuple[Stream, dict[str, object] | None]]
 _E, _D, _S, _V = Operation.ENCRYPT, Operation.DECRYPT, Operation.SIGN, Operation.VERIFY
 _W, _U = Operation.WRAP, Operation.UNWRAP
 
-# Each function takes the key form that its mechanisms' key types have; the policy has compared them before.
+# Each function takes the type of key object that its mechanisms' key types have; the policy has compared them before.
 _OPERATIONS: dict[tuple[str, Operation], Callable[[Mechanism, Any], Run]] = {
     ("block_cipher", _E): symmetric.block_encryptor,
     ("block_cipher", _D): symmetric.block_decryptor,
@@ -43,25 +46,27 @@ _OPERATIONS: dict[tuple[str, Operation], Callable[[Mechanism, Any], Run]] = {
     ("aes_key_wrap", _U): wrapping.aes_unwrapper,
     ("mac", _S): macs.signer,
     ("mac", _V): macs.verifier,
-    ("rsa_pkcs1", _E): asymmetric.pkcs1_encryptor,
-    ("rsa_pkcs1", _D): asymmetric.pkcs1_decryptor,
-    ("rsa_pkcs1", _W): asymmetric.pkcs1_encryptor,
-    ("rsa_pkcs1", _U): asymmetric.pkcs1_decryptor,
-    ("rsa_raw", _E): asymmetric.raw_encryptor,
-    ("rsa_oaep", _E): asymmetric.oaep_encryptor,
-    ("rsa_oaep", _D): asymmetric.oaep_decryptor,
-    ("rsa_oaep", _W): asymmetric.oaep_encryptor,
-    ("rsa_oaep", _U): asymmetric.oaep_decryptor,
+    ("rsa_pkcs1", _E): rsa.pkcs1_encryptor,
+    ("rsa_pkcs1", _D): rsa.pkcs1_decryptor,
+    ("rsa_pkcs1", _W): rsa.pkcs1_encryptor,
+    ("rsa_pkcs1", _U): rsa.pkcs1_decryptor,
+    ("rsa_raw", _E): rsa.raw_encryptor,
+    ("rsa_oaep", _E): rsa.oaep_encryptor,
+    ("rsa_oaep", _D): rsa.oaep_decryptor,
+    ("rsa_oaep", _W): rsa.oaep_encryptor,
+    ("rsa_oaep", _U): rsa.oaep_decryptor,
     ("rsa_aes_key_wrap", _W): wrapping.rsa_aes_wrapper,
     ("rsa_aes_key_wrap", _U): wrapping.rsa_aes_unwrapper,
-    ("rsa_pkcs1_signature", _S): asymmetric.pkcs1_signer,
-    ("rsa_pkcs1_signature", _V): asymmetric.pkcs1_verifier,
-    ("rsa_pss_signature", _S): asymmetric.pss_signer,
-    ("rsa_pss_signature", _V): asymmetric.pss_verifier,
-    ("ecdsa", _S): asymmetric.ecdsa_signer,
-    ("ecdsa", _V): asymmetric.ecdsa_verifier,
-    ("message_signature", _S): message_signatures.signer,
-    ("message_signature", _V): message_signatures.verifier,
+    ("rsa_pkcs1_signature", _S): rsa.pkcs1_signer,
+    ("rsa_pkcs1_signature", _V): rsa.pkcs1_verifier,
+    ("rsa_pss_signature", _S): rsa.pss_signer,
+    ("rsa_pss_signature", _V): rsa.pss_verifier,
+    ("ecdsa", _S): ecdsa.signer,
+    ("ecdsa", _V): ecdsa.verifier,
+    ("eddsa", _S): eddsa.signer,
+    ("eddsa", _V): eddsa.verifier,
+    ("ml_dsa", _S): ml_dsa.signer,
+    ("ml_dsa", _V): ml_dsa.verifier,
     ("cmac_kdf", Operation.DERIVE): derivation.cmac_kdf,
     ("ecdh_x963", Operation.DERIVE): derivation.ecdh_x963,
 }
@@ -75,12 +80,26 @@ _STREAMS: dict[tuple[str, Operation], Callable[[Mechanism, Any], Begin]] = {
 
 
 def operation(row: Mechanism, kind: Operation, key: OpenedKey) -> Run:
-    """Bind a key to a mechanism's operation."""
-    return _OPERATIONS[row.family, kind](row, key)
+    """Bind a key to a mechanism's operation.
+
+    Raises:
+        LookupError: The table of operations lacks a row for the mechanism's family.
+    """
+    bind = _OPERATIONS.get((row.family, kind))
+    if bind is None:
+        raise LookupError(
+            f"the table _OPERATIONS of hsmcore.primitives.families has no row ({row.family!r}, {kind.value}), "
+            f"which mechanism {row.name} needs; add one"
+        )
+    return bind(row, key)
 
 
 def stream(row: Mechanism, kind: Operation, key: OpenedKey) -> Begin:
-    """Bind a key to a mechanism's multi-part operation. Raises ``MechanismInvalid`` where there is none."""
+    """Bind a key to a mechanism's multi-part operation.
+
+    Raises:
+        MechanismInvalid: The mechanism does not do this in parts.
+    """
     bind = _STREAMS.get((row.family, kind))
     if bind is None:
         raise MechanismInvalid(f"mechanism {row.name} does not {kind.value.lower()} in parts")

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from hsmcore.errors import DataLengthInvalid, MechanismParameterInvalid, PaddingInvalid
-from hsmcore.primitives.asymmetric import oaep_decryptor, oaep_encryptor
 from hsmcore.primitives.parameters import Parameters, bytes_parameter
+from hsmcore.primitives.rsa import oaep_decryptor, oaep_encryptor
 from hsmcore.tables.mechanisms import KEY_WRAP_IV, Mechanism
 
 Wrap = Callable[[Parameters, bytes], tuple[bytes, None]]

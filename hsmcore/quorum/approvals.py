@@ -24,12 +24,12 @@ from hsmcore.keys import policy
 from hsmcore.keys.keyring import KeyRing
 from hsmcore.keys.records import Entry
 from hsmcore.primitives.proofs import proves
-from hsmcore.quorum.tokens import MAX_TIMEOUT, MAX_VALUE, NO_QUORUM, QuorumRules, Token, Tokens
+from hsmcore.quorum.tokens import MAX_TIMEOUT, NO_QUORUM, QuorumRules, Token, Tokens
 from hsmcore.sessions.session import Session
 from hsmcore.storage.database import Store
 from hsmcore.storage.rows import UserRow
 from hsmcore.storage.sealing import Vault
-from hsmcore.tables.quorum_services import SERVICES
+from hsmcore.tables.quorum_services import MAX_APPROVALS, SERVICES
 from hsmcore.tables.roles import ADMIN
 from hsmcore.users import token_files
 from hsmcore.users.accounts import Accounts
@@ -202,8 +202,8 @@ class Approvals:
         if service not in self.rules.values:
             raise MalformedRequest(f"a quorum value is of one of {', '.join(self.rules.values)}, not {service[:32]!r}")
         with self._lock:
-            if not NO_QUORUM <= value <= MAX_VALUE:
-                raise QuorumValueInvalid(f"a quorum value is {NO_QUORUM} to {MAX_VALUE}, not {value}")
+            if not NO_QUORUM <= value <= MAX_APPROVALS:
+                raise QuorumValueInvalid(f"a quorum value is {NO_QUORUM} to {MAX_APPROVALS}, not {value}")
             admins = self._users.approvers(ADMIN)
             if value > max(admins, NO_QUORUM):
                 raise QuorumValueInvalid(f"a quorum of {value} takes {value} registered admins; there are {admins}")

@@ -33,7 +33,6 @@ REGISTRATION = "registration"
 """Not a service that takes approvals: its token serves to register an approver's key."""
 NO_QUORUM = 1
 """The value of an admin service that takes no approval."""
-MAX_VALUE = 8
 MAX_TOKENS = 1024
 """Tokens that an HSM holds (CloudHSM's quota)."""
 DEFAULT_TIMEOUT = 600

@@ -1,7 +1,7 @@
-"""The mechanism table: what the HSM can do, one row a mechanism, as data.
+"""The mechanism table: the algorithms of the HSM as data, one row a mechanism.
 
-Every other list of algorithms is made from this one. The Java provider registers its services before any HSM answers,
-from a resource that ``python -m hsmcore.mechanisms`` prints when the jar is built. This module imports nothing but the
+Every other list of algorithms comes from this one. The Java provider registers its services before any HSM answers,
+from a resource that ``python -m hsmcore.tables.mechanisms`` prints when the jar is built. This module imports only the
 standard library, so that a build can run it before anything is installed.
 """
 
@@ -182,7 +182,7 @@ def _message_signatures() -> Iterator[Mechanism]:
     )
     yield Mechanism("EC_EDWARDS_KEY_PAIR_GEN", edwards, _GENERATES, "key_pair", services=pair)
     signature = Service("Signature", "Ed25519", ("EdDSA",), {"key": "EdDSA"})
-    yield Mechanism("EDDSA", edwards, _SIGNS, "message_signature", services=(signature,))
+    yield Mechanism("EDDSA", edwards, _SIGNS, "eddsa", services=(signature,))
     factory = {"type": KeyType.ML_DSA.value, "key": "ML-DSA"}
     made = [Service("KeyPairGenerator", "ML-DSA", properties={"set": ML_DSA_DEFAULT, "named": ",".join(ML_DSA_SETS)})]
     made += [Service("KeyPairGenerator", name, properties={"set": name, "named": name}) for name in ML_DSA_SETS]
@@ -190,9 +190,9 @@ def _message_signatures() -> Iterator[Mechanism]:
     yield Mechanism("ML_DSA_KEY_PAIR_GEN", lattice, _GENERATES, "key_pair", services=tuple(made))
     signatures = [Service("Signature", "ML-DSA", properties={"key": "ML-DSA"})]
     signatures += [Service("Signature", name, properties={"key": "ML-DSA", "set": name}) for name in ML_DSA_SETS]
-    yield Mechanism("ML_DSA", lattice, _SIGNS, "message_signature", services=tuple(signatures))
+    yield Mechanism("ML_DSA", lattice, _SIGNS, "ml_dsa", services=tuple(signatures))
     external = Service("Signature", "ML-DSA-EXTERNAL-MU", properties={"key": "ML-DSA"})
-    yield Mechanism("ML_DSA_MU", lattice, _SIGNS, "message_signature", mode="MU", services=(external,))
+    yield Mechanism("ML_DSA_MU", lattice, _SIGNS, "ml_dsa", mode="MU", services=(external,))
 
 
 def _block_ciphers() -> Iterator[Mechanism]:

@@ -31,3 +31,6 @@ SERVICES: Mapping[str, Service] = {
 }
 
 KEY_SERVICES = tuple(name for name, service in SERVICES.items() if service.attribute)
+
+MAX_APPROVALS = 8
+"""The largest quorum value."""

@@ -1,36 +1,27 @@
-"""RSA encryption and signatures (RFC 8017), ECDSA (FIPS 186-5).
+"""RSA encryption and signatures (RFC 8017).
 
-Signatures are made of a digest that the caller computed, or of the data itself where the mechanism names no hash.
+A signer takes a digest that the caller computed, or the data itself where the mechanism names no hash.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, lru_cache
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import (
-    NoDigestInfo,
-    Prehashed,
-    decode_dss_signature,
-    encode_dss_signature,
-)
-from cryptography.hazmat.primitives.hashes import SHAKE256, HashAlgorithm
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import NoDigestInfo, Prehashed
+from cryptography.hazmat.primitives.hashes import HashAlgorithm
 
 from hsmcore.errors import DataLengthInvalid, MechanismParameterInvalid, PaddingInvalid
 from hsmcore.primitives.parameters import Parameters, bytes_parameter, chosen_hash, hash_named, number_parameter
+from hsmcore.primitives.signatures import Sign, Verify, holds, wrong_digest
 from hsmcore.tables.mechanisms import Mechanism
 
 Encrypt = Callable[[Parameters, bytes], tuple[bytes, None]]
 Decrypt = Callable[[Parameters, bytes], bytes]
-Sign = Callable[[Parameters, bytes], bytes]
-Verify = Callable[[Parameters, bytes, bytes], bool]
 
 PKCS1_OVERHEAD = 11
 """Bytes of a block that PKCS #1 v1.5 padding needs at least (RFC 8017 7.2.1, 9.2)."""
-MAX_RAW_DIGEST = 64
-"""Bytes that a signature of a digest as given takes, as the JDK's NONEwithECDSA."""
 
 
 def pkcs1_encryptor(row: Mechanism, key: rsa.RSAPublicKey) -> Encrypt:
@@ -120,7 +111,7 @@ def pkcs1_signer(row: Mechanism, key: rsa.RSAPrivateKey) -> Sign:
 
     def run(parameters: Parameters, data: bytes) -> bytes:
         if len(data) != size:
-            raise _wrong_digest(row, data, size)
+            raise wrong_digest(row, data, size)
         return sign(data, scheme, prehashed)
 
     return run
@@ -142,7 +133,7 @@ def pkcs1_verifier(row: Mechanism, key: rsa.RSAPublicKey) -> Verify:
 
     def run(parameters: Parameters, data: bytes, signature: bytes) -> bool:
         if len(data) != size:
-            raise _wrong_digest(row, data, size)
+            raise wrong_digest(row, data, size)
         return holds(lambda: key.verify(signature, data, scheme, prehashed))
 
     return run
@@ -175,7 +166,7 @@ def _pss(row: Mechanism, parameters: Parameters, data: bytes, bits: int) -> tupl
     algorithm = chosen_hash(parameters, row.hash)
     size = algorithm.digest_size
     if len(data) != size:
-        raise _wrong_digest(row, data, size)
+        raise wrong_digest(row, data, size)
     salt = number_parameter(parameters, "salt_length")
     salt = size if salt is None else salt
     longest = (bits + 6) // 8 - size - 2
@@ -184,93 +175,9 @@ def _pss(row: Mechanism, parameters: Parameters, data: bytes, bits: int) -> tupl
     return padding.PSS(padding.MGF1(algorithm), salt), Prehashed(algorithm)
 
 
-def ecdsa_signer(row: Mechanism, key: ec.EllipticCurvePrivateKey) -> Sign:
-    """ECDSA (FIPS 186-5 6.4): a DER sequence of r and s, or for P1363 both in a row, each as long as the order."""
-    sign, width = key.sign, (key.key_size + 7) // 8
-    scheme, size = (_ecdsa(row.hash), hash_named(row.hash).digest_size) if row.hash else (None, 0)
-    raw = row.mode == "P1363"
-
-    def run(parameters: Parameters, data: bytes) -> bytes:
-        if scheme is None:
-            digest = _raw_digest(row, data)
-            signature = sign(digest, _ecdsa_of(len(digest)))
-        else:
-            if len(data) != size:
-                raise _wrong_digest(row, data, size)
-            signature = sign(data, scheme)
-        return der_to_p1363(signature, width) if raw else signature
-
-    return run
-
-
-def ecdsa_verifier(row: Mechanism, key: ec.EllipticCurvePublicKey) -> Verify:
-    """ECDSA verification; a signature of the wrong form does not hold."""
-    width = (key.key_size + 7) // 8
-    size = hash_named(row.hash).digest_size if row.hash else 0
-    raw = row.mode == "P1363"
-
-    def run(parameters: Parameters, data: bytes, signature: bytes) -> bool:
-        if size and len(data) != size:
-            raise _wrong_digest(row, data, size)
-        digest = data if size else _raw_digest(row, data)
-        if raw and len(signature) != 2 * width:
-            return False
-        encoded = p1363_to_der(signature) if raw else signature
-        return holds(lambda: key.verify(encoded, digest, _ecdsa(row.hash) if size else _ecdsa_of(len(digest))))
-
-    return run
-
-
-@cache
-def _ecdsa(digest: str) -> ec.ECDSA:
-    return ec.ECDSA(Prehashed(hash_named(digest)))
-
-
-@lru_cache(maxsize=MAX_RAW_DIGEST)
-def _ecdsa_of(length: int) -> ec.ECDSA:
-    """Return the scheme for a digest of that many bytes, of whatever hash.
-
-    An extendable-output function stands in for the hash: of a prehashed digest only the length is looked at, and the
-    library takes its leftmost bits as the standard says (FIPS 186-5 6.4.1).
-    """
-    return ec.ECDSA(Prehashed(SHAKE256(length)))
-
-
-def _raw_digest(row: Mechanism, data: bytes) -> bytes:
-    """Return the digest as given; an empty one is the number 0, as a zero byte is."""
-    if len(data) > MAX_RAW_DIGEST:
-        raise DataLengthInvalid(f"{row.name} takes a digest of at most {MAX_RAW_DIGEST} bytes, not {len(data)}")
-    return data or b"\0"
-
-
-def der_to_p1363(signature: bytes, width: int) -> bytes:
-    """Return r and s in a row, each in ``width`` bytes (IEEE 1363 E.3.1)."""
-    r, s = decode_dss_signature(signature)
-    return r.to_bytes(width, "big") + s.to_bytes(width, "big")
-
-
-def p1363_to_der(signature: bytes) -> bytes:
-    """Return r and s, given in a row, as a DER sequence (RFC 3279 2.2.3)."""
-    width = len(signature) // 2
-    return encode_dss_signature(int.from_bytes(signature[:width], "big"), int.from_bytes(signature[width:], "big"))
-
-
-def _wrong_digest(row: Mechanism, data: bytes, size: int) -> DataLengthInvalid:
-    return DataLengthInvalid(f"{row.name} takes a digest of {size} bytes, not {len(data)}")
-
-
 def _recovered(key: rsa.RSAPublicKey, signature: bytes) -> bytes | None:
     """Return the data inside a PKCS #1 v1.5 signature, which is as public as the signature."""
     try:
         return key.recover_data_from_signature(signature, padding.PKCS1v15(), None)
     except InvalidSignature:
         return None
-
-
-def holds(check: Callable[[], None]) -> bool:
-    """Tell whether a verification passes."""
-    try:
-        check()
-    except InvalidSignature:
-        return False
-    return True

@@ -1,4 +1,4 @@
-"""Signatures of messages that no digest stands for: Ed25519 (RFC 8032 5.1) and ML-DSA (FIPS 204, empty context)."""
+"""ML-DSA (FIPS 204) with an empty context: signatures of the message itself, or of its representative µ."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 from hsmcore.errors import DataLengthInvalid
-from hsmcore.primitives.asymmetric import Sign, Verify, holds
 from hsmcore.primitives.parameters import Parameters
+from hsmcore.primitives.signatures import Sign, Verify, holds
 from hsmcore.tables.mechanisms import Mechanism
 
 MU = 64
-"""Bytes in a message representative that the caller computed (FIPS 204 6.2)."""
+"""Bytes of a message representative that the caller computed (FIPS 204 6.2)."""
 
 
 def signer(row: Mechanism, key: Any) -> Sign:
-    """Sign the message, or with the mode ``MU`` its representative."""
+    """Sign a message, or with the mode ``MU`` its representative."""
     sign: Callable[[bytes], bytes] = key.sign_mu if row.mode == "MU" else key.sign
 
     def run(parameters: Parameters, data: bytes) -> bytes:
@@ -26,7 +26,7 @@ def signer(row: Mechanism, key: Any) -> Sign:
 
 
 def verifier(row: Mechanism, key: Any) -> Verify:
-    """Verify; a signature of the wrong form does not hold."""
+    """Verify a signature; a malformed one is wrong."""
     verify = key.verify_mu if row.mode == "MU" else key.verify
 
     def run(parameters: Parameters, data: bytes, signature: bytes) -> bool:

@@ -1,0 +1,91 @@
+"""ECDSA (FIPS 186-5 6.4).
+
+A signer takes a digest that the caller computed; the mechanism's hash fixes its length.
+"""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHAKE256
+
+from hsmcore.errors import DataLengthInvalid
+from hsmcore.primitives.parameters import Parameters, hash_named
+from hsmcore.primitives.signatures import Sign, Verify, holds, wrong_digest
+from hsmcore.tables.mechanisms import Mechanism
+
+MAX_RAW_DIGEST = 64
+"""Maximum bytes of a digest where the mechanism names no hash, as in the JDK's NONEwithECDSA."""
+
+
+def signer(row: Mechanism, key: ec.EllipticCurvePrivateKey) -> Sign:
+    """ECDSA (FIPS 186-5 6.4): a DER sequence of r and s, or for P1363 both in a row, each as long as the order."""
+    sign, width = key.sign, (key.key_size + 7) // 8
+    scheme, size = (_scheme(row.hash), hash_named(row.hash).digest_size) if row.hash else (None, 0)
+    raw = row.mode == "P1363"
+
+    def run(parameters: Parameters, data: bytes) -> bytes:
+        if scheme is None:
+            digest = _raw_digest(row, data)
+            signature = sign(digest, _scheme_of_length(len(digest)))
+        else:
+            if len(data) != size:
+                raise wrong_digest(row, data, size)
+            signature = sign(data, scheme)
+        return der_to_p1363(signature, width) if raw else signature
+
+    return run
+
+
+def verifier(row: Mechanism, key: ec.EllipticCurvePublicKey) -> Verify:
+    """ECDSA verification; a signature of the wrong form does not hold."""
+    width = (key.key_size + 7) // 8
+    size = hash_named(row.hash).digest_size if row.hash else 0
+    raw = row.mode == "P1363"
+
+    def run(parameters: Parameters, data: bytes, signature: bytes) -> bool:
+        if size and len(data) != size:
+            raise wrong_digest(row, data, size)
+        digest = data if size else _raw_digest(row, data)
+        if raw and len(signature) != 2 * width:
+            return False
+        encoded = p1363_to_der(signature) if raw else signature
+        return holds(lambda: key.verify(encoded, digest, _scheme(row.hash) if size else _scheme_of_length(len(digest))))
+
+    return run
+
+
+@cache
+def _scheme(digest: str) -> ec.ECDSA:
+    return ec.ECDSA(Prehashed(hash_named(digest)))
+
+
+@lru_cache(maxsize=MAX_RAW_DIGEST)
+def _scheme_of_length(length: int) -> ec.ECDSA:
+    """Return the scheme for a digest of that many bytes, of whatever hash.
+
+    An extendable-output function stands in for the hash: of a prehashed digest only the length is looked at, and the
+    library takes its leftmost bits as the standard says (FIPS 186-5 6.4.1).
+    """
+    return ec.ECDSA(Prehashed(SHAKE256(length)))
+
+
+def _raw_digest(row: Mechanism, data: bytes) -> bytes:
+    """Return the digest as given; an empty one is the number 0, as a zero byte is."""
+    if len(data) > MAX_RAW_DIGEST:
+        raise DataLengthInvalid(f"{row.name} takes a digest of at most {MAX_RAW_DIGEST} bytes, not {len(data)}")
+    return data or b"\0"
+
+
+def der_to_p1363(signature: bytes, width: int) -> bytes:
+    """Return r and s in a row, each in ``width`` bytes (IEEE 1363 E.3.1)."""
+    r, s = decode_dss_signature(signature)
+    return r.to_bytes(width, "big") + s.to_bytes(width, "big")
+
+
+def p1363_to_der(signature: bytes) -> bytes:
+    """Return r and s, given in a row, as a DER sequence (RFC 3279 2.2.3)."""
+    width = len(signature) // 2
+    return encode_dss_signature(int.from_bytes(signature[:width], "big"), int.from_bytes(signature[width:], "big"))
