@@ -30,6 +30,11 @@ def entries_of(file: Path | bytes, password: str = PASSWORD) -> list[Found]:
     return read(file if isinstance(file, bytes) else file.read_bytes(), password, jvm.read_key_store).entries
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _running_jvm(hsm_jvm: None) -> None:
+    """Start this process's JVM before any test of the folder reads a key store."""
+
+
 def jks_of(certificates: Mapping[str, bytes]) -> bytes:
     """Return a JKS file, made in this process's JVM, whose aliases keep their case."""
     store = JClass("java.security.KeyStore").getInstance("CaseExactJKS")
