@@ -70,7 +70,7 @@ class Importer:
         self._dry_run = dry_run
         self._seen: dict[str, str] = {}
         self.changed = False
-        """Whether the key store has unsaved entries."""
+        """True once the key store has unsaved entries."""
 
     def take(self, found: Found) -> Row:
         """Import one entry and return its row. The row reports a fault of the entry; a fault of the HSM is raised."""

@@ -112,7 +112,7 @@ class Attribute:
     read: Callable[[str], Value] = _boolean
     show: Callable[[Value], object] = _hex
     always: bool = True
-    """Whether every key object shows the attribute; a boolean that the key lacks is shown as false."""
+    """True if every key object shows the attribute; a boolean that the key lacks is shown as false."""
 
 
 ATTRIBUTES: tuple[Attribute, ...] = (

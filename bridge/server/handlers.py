@@ -96,7 +96,7 @@ class Connections(Protocol):
 
 
 class Handlers:
-    """The operations that are more than a call of the door; each method is named in ``bridge.protocol.operations``."""
+    """Operations that convert fields or track connections; ``bridge.protocol.operations`` names each method."""
 
     def __init__(self, hsm: Hsm, connections: Connections) -> None:
         self._hsm = hsm

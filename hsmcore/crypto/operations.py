@@ -36,7 +36,7 @@ _USAGE = "key-usage"
 _SECRET_TYPES = frozenset(TYPES[SECRET])
 """The types of keys of which a use takes microseconds."""
 _MANAGES = (Operation.WRAP, Operation.UNWRAP)
-"""What is no use of a key but its management; ``hsmcore.crypto.wrapping`` asks for that approval."""
+"""Operations that manage a key; ``hsmcore.crypto.wrapping`` asks for their approval."""
 
 _ROWS = {
     Operation.ENCRYPT: "crypto.encrypt",

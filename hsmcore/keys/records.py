@@ -12,7 +12,7 @@ from hsmcore.tables.attributes import Value
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """What may be known about a key: never its secret material.
+    """Public data of a key; never its secret material.
 
     ``public_key_info`` is the SubjectPublicKeyInfo (RFC 5280, DER) of both halves of a pair.
     """
