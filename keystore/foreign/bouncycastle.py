@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jks
@@ -13,9 +12,9 @@ from jks import util
 from hsmcore.errors import ForeignKeyPassword, ForeignKeyUnreadable, ForeignStoreDamaged, ForeignStorePassword
 from keystore.foreign.model import Found, Open, Opened, private_key, secret_key
 
-# It also raises the errors that it logs, and they are reported as damage of the file.
-logging.getLogger("javaobj").propagate = False
-logging.getLogger("javaobj").addHandler(logging.NullHandler())
+MAX_ROUNDS = 1_000_000
+"""Highest iteration count of a file. Bouncy Castle writes 1024 to 2047; pyjks computes a million in seconds."""
+_VERSION_BYTES = 4
 
 
 class _JavaText:
@@ -67,6 +66,8 @@ def read_uber(data: bytes, password: str) -> list[Found]:
 
 
 def _loaded(kind: Any, data: bytes, password: str) -> Any:
+    if _rounds(data[_VERSION_BYTES:]) > MAX_ROUNDS:
+        raise ForeignStoreDamaged(f"the file asks for more than {MAX_ROUNDS} iterations")
     try:
         return kind.loads(data, password, try_decrypt_keys=False)
     except (util.KeystoreSignatureException, util.DecryptionFailureException) as error:
@@ -74,6 +75,12 @@ def _loaded(kind: Any, data: bytes, password: str) -> Any:
     except Exception as error:
         # pyjks and javaobj raise any kind of error for unexpected bytes.
         raise ForeignStoreDamaged(f"the file is damaged: {error}") from error
+
+
+def _rounds(data: bytes) -> int:
+    """Return the iteration count after a salt with its length, as BKS and UBER files have them; 0 where data ends."""
+    salt = int.from_bytes(data[:4], "big")
+    return int.from_bytes(data[4 + salt : 8 + salt], "big")
 
 
 def _entries(store: Any) -> Iterator[Found]:
@@ -85,47 +92,30 @@ def _entries(store: Any) -> Iterator[Found]:
 
 
 def _chain(entry: Any) -> Iterator[bytes]:
-    # Neither a secret key of a JCEKS file has the attribute, nor any entry of pyjks before it is decrypted.
+    # No secret key has the attribute, and a sealed one has it once it is decrypted.
     for certificate in vars(entry).get("cert_chain") or ():
         yield bytes(certificate.cert if isinstance(certificate, jks.TrustedCertEntry) else certificate[1])
 
 
 def _opener(entry: Any) -> Open:
     def opened(password: str) -> Opened:
+        if isinstance(entry, jks.BksSecretKeyEntry):
+            raise ForeignKeyUnreadable("the program that wrote the file protected the key in its own way")
+        if isinstance(entry, jks.BksSealedKeyEntry) and _rounds(vars(entry)["_encrypted"] or b"") > MAX_ROUNDS:
+            raise ForeignKeyUnreadable(f"the key asks for more than {MAX_ROUNDS} iterations")
         try:
             entry.decrypt(password)
-        except (util.UnexpectedAlgorithmException, util.UnexpectedJavaTypeException) as error:
-            raise ForeignKeyUnreadable(str(error)) from error
         except Exception as error:
-            # Only JKS has a check value; in other formats a wrong password causes any kind of error later.
+            # A wrong password causes any kind of error later.
             raise ForeignKeyPassword("the password does not open the key") from error
-        return _FORMS.get(type(entry), _bks_key)(entry)
+        return _key(entry)
 
     return opened
 
 
-def _sun_private(entry: Any) -> Opened:
-    return private_key(bytes(entry.pkey_pkcs8))
-
-
-def _sun_secret(entry: Any) -> Opened:
-    return secret_key(str(entry.algorithm), bytes(entry.key))
-
-
-def _bks_opaque(entry: Any) -> Opened:
-    raise ForeignKeyUnreadable("the program that wrote the file protected the key in its own way")
-
-
-def _bks_key(entry: Any) -> Opened:
+def _key(entry: Any) -> Opened:
     if entry.type == jks.bks.KEY_TYPE_PRIVATE:
-        return _sun_private(entry)
+        return private_key(bytes(entry.pkey_pkcs8))
     if entry.type == jks.bks.KEY_TYPE_SECRET:
-        return _sun_secret(entry)
+        return secret_key(str(entry.algorithm), bytes(entry.key))
     raise ForeignKeyUnreadable("the entry is a public key, which a CloudHSM key store cannot hold")
-
-
-_FORMS: dict[type, Callable[[Any], Opened]] = {
-    jks.PrivateKeyEntry: _sun_private,
-    jks.SecretKeyEntry: _sun_secret,
-    jks.BksSecretKeyEntry: _bks_opaque,
-}

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.carriers import jvm
-from hsmcore.errors import ForeignKeyPassword, ForeignStoreDamaged, ForeignStorePassword, HsmError
+from hsmcore.errors import ForeignKeyPassword, ForeignKeyUnreadable, ForeignStoreDamaged, ForeignStorePassword, HsmError
 from keystore.foreign import Found, OwnKey, format_of, write_pkcs12
 from tests.keystore.foreign.conftest import PASSWORD, entries_of, jks_of, needs_pyjks, run
 
@@ -174,24 +174,45 @@ def test_damaged_bytes_never_become_another_error(stores: Path, data: st.DataObj
             assert entry.open is None or entry.open(PASSWORD)
 
 
-def bks_of(alias: bytes, certificate: bytes) -> bytes:
-    """Return a BKS file of version 2 with one certificate, whose alias stands there in these bytes."""
-    needs_pyjks("bks")
+def authentic_bks(entries: bytes) -> bytes:
+    """Return a BKS file of version 2 with these entries."""
     from jks import rfc7292
 
     salt, rounds = bytes(20), 1
-    entry = b"".join((b"\x01", struct.pack(">H", len(alias)), alias, bytes(8), bytes(4), b"\0\5X.509",
-                      struct.pack(">I", len(certificate)), certificate, b"\0"))  # fmt: skip
     key = rfc7292.derive_key(hashlib.sha1, rfc7292.PURPOSE_MAC_MATERIAL, PASSWORD, salt, rounds, 20)
     head = struct.pack(">II", 2, len(salt)) + salt + struct.pack(">I", rounds)
-    return head + entry + hmac.digest(key, entry, "sha1")
+    return head + entries + hmac.digest(key, entries, "sha1")
 
 
 def test_text_as_java_writes_it() -> None:
     """Java writes a character outside of the basic plane as two halves of three bytes each, and NUL as two bytes."""
+    needs_pyjks("bks")
     certificate = found(DATA / "bc.p12")["root-ca"].chain[0]
     halves = b"".join(bytes([0xED, 0x80 | half >> 6 & 0x3F, 0x80 | half & 0x3F]) for half in (0xD83D, 0xDD11))
-    assert list(found(bks_of(b"key " + halves, certificate))) == ["key \U0001f511"]
+    alias = b"key " + halves
+    entry = b"".join((b"\x01", struct.pack(">H", len(alias)), alias, bytes(8), bytes(4), b"\0\5X.509",
+                      struct.pack(">I", len(certificate)), certificate, b"\0"))  # fmt: skip
+    assert list(found(authentic_bks(entry))) == ["key \U0001f511"]
+
+
+@pytest.mark.parametrize("name", ["v1.bks", "v2.bks", "bc.uber"])
+def test_iterations_of_bouncy_castle_are_bounded(name: str) -> None:
+    needs_pyjks(name)
+    data = bytearray((DATA / name).read_bytes())
+    data[28:32] = b"\x7f\xff\xff\xff"
+    with pytest.raises(ForeignStoreDamaged, match=r"iterations|twofish does not load"):
+        found(bytes(data))
+
+
+def test_iterations_of_a_sealed_key_are_bounded() -> None:
+    """The key's count stands in a file that is authentic otherwise."""
+    needs_pyjks("bks")
+    salt = bytes(20)
+    sealed = struct.pack(">I", len(salt)) + salt + struct.pack(">I", 2**31 - 1) + bytes(64)
+    entry = b"".join((b"\x04", b"\0\3key", bytes(8), bytes(4), struct.pack(">I", len(sealed)), sealed, b"\0"))
+    key = found(authentic_bks(entry))["key"]
+    with pytest.raises(ForeignKeyUnreadable, match="iterations"):
+        opened(key)
 
 
 def test_certificates_that_no_key_needs_and_java_passes_over(tmp_path: Path) -> None:
