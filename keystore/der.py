@@ -51,16 +51,24 @@ def outermost(data: bytes) -> tuple[int, int]:
     return tag, end
 
 
-def each(data: bytes, tag: int) -> Iterator[bytes]:
+def each(data: bytes, tag: int, most: int) -> Iterator[bytes]:
     """Return the contents of the values in a SEQUENCE, each with the tag."""
-    return each_in(Reader(data).take(SEQUENCE), tag)
+    return each_in(Reader(data).take(SEQUENCE), tag, most)
 
 
-def each_in(content: bytes, tag: int) -> Iterator[bytes]:
-    """Return the contents of consecutive values, each with the tag."""
+def each_in(content: bytes, tag: int, most: int) -> Iterator[bytes]:
+    """Return the contents of consecutive values, each with the tag.
+
+    Raises:
+        Malformed: There are more than ``most`` values.
+    """
     reader = Reader(content)
-    while reader.more():
+    for _ in range(most):
+        if not reader.more():
+            return
         yield reader.take(tag)
+    if reader.more():
+        raise Malformed(f"it has more than {most:,} values in a sequence")
 
 
 def oid(dotted: str) -> bytes:

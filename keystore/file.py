@@ -31,7 +31,7 @@ from hsmcore.errors import KeyStoreDamaged, KeyStoreEntry
 from keystore import other_programs
 from keystore.certificates import parsed
 from keystore.entries import Entry, Kind
-from keystore.pkcs12 import Bag, read
+from keystore.pkcs12 import MAX_BAGS, MAX_BYTES, Bag, read
 
 MARK = b"hsmbridge-keystore/"
 """Prefix of the name of the certificate that marks the format."""
@@ -62,8 +62,10 @@ def encode(entries: Mapping[str, Entry], password: str | None) -> bytes:
         password: ``None`` and the empty password leave the certificates unencrypted.
 
     Raises:
-        KeyStoreEntry: A chain contains bytes that are not a certificate.
+        KeyStoreEntry: A chain contains bytes that are not a certificate, or there are too many certificates.
     """
+    if sum(len(entry.chain) for entry in entries.values()) >= MAX_BAGS:
+        raise KeyStoreEntry(f"a key store file has fewer than {MAX_BAGS:,} certificates")
     certificates = [pkcs12.PKCS12Certificate(_marker(), (_MARK + _VERSION).encode()), *_named(entries)]
     return pkcs12.serialize_java_truststore(certificates, protection(password) if password else NoEncryption())
 
@@ -89,8 +91,8 @@ def decode(file: bytes, password: str | None) -> Decoded:
             certificates that are not encrypted.
 
     Raises:
-        KeyStoreDamaged: The file is not a PKCS #12 in DER, is damaged, has a newer format or asks for too many
-            iterations.
+        KeyStoreDamaged: The file is not a PKCS #12 in DER, is damaged or too large, has a newer format, or asks for
+            too many iterations.
         KeyStorePassword: The password is wrong, or the file was changed.
     """
     contents = read(file, password)
@@ -109,6 +111,8 @@ def decode(file: bytes, password: str | None) -> Decoded:
                 )
     except ValueError as error:
         raise KeyStoreDamaged(f"the key store file holds a certificate of an unknown kind: {error}") from error
+    if sum(len(der) for entry in entries.values() for der in entry.chain) > MAX_BYTES:
+        raise KeyStoreDamaged(f"the certificate chains in the key store file are longer than {MAX_BYTES:,} bytes")
     if not contents.opened:
         loses = "the key store was loaded without its password; saving it would lose its entries"
     return Decoded(entries, loses)

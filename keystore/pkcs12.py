@@ -21,6 +21,11 @@ from keystore.der import INTEGER, OCTETS, OID, SEQUENCE, SET
 
 MAX_ROUNDS = 100_000
 """Most iterations of key derivation for one whole file: at most a fifth of a second. The JDK writes 20,000."""
+MAX_BYTES = 32 * 1024 * 1024
+"""Longest file, in bytes."""
+MAX_BAGS = 20_000
+"""Most certificates and keys in a file. Reading takes them about a second."""
+_MAX_PARTS, _MAX_ATTRIBUTES = 100, 100
 
 _DATA, _ENCRYPTED = der.oid("1.2.840.113549.1.7.1"), der.oid("1.2.840.113549.1.7.6")
 _KEY, _SHROUDED, _CERTIFICATE, _SECRET = (der.oid(f"1.2.840.113549.1.12.10.1.{bag}") for bag in (1, 2, 3, 5))
@@ -76,10 +81,12 @@ def read(file: bytes, password: str | None) -> Contents:
         password: ``None`` opens a file under the empty password, and reads the unencrypted parts of other files.
 
     Raises:
-        KeyStoreDamaged: The file is not a PKCS #12 in DER, is damaged, asks for too many iterations, or is protected in
-            an unsupported way.
+        KeyStoreDamaged: The file is not a PKCS #12 in DER, is damaged or too large, asks for too many iterations, or is
+            protected in an unsupported way.
         KeyStorePassword: The password is wrong, or the file was changed.
     """
+    if len(file) > MAX_BYTES:
+        raise KeyStoreDamaged(f"the key store file is longer than {MAX_BYTES:,} bytes")
     try:
         safe, mac = _outer(file)
         return _opened(safe, mac, password)
@@ -109,29 +116,35 @@ def _opened(safe: bytes, mac: bytes | None, password: str | None) -> Contents:
     """Authenticate and decrypt the parts of a file.
 
     Raises:
-        KeyStoreDamaged: A part is protected in an unsupported way.
+        KeyStoreDamaged: A part is protected in an unsupported way, or there are too many certificates.
         KeyStorePassword: The password is wrong, or the file was changed.
     """
     rounds = _Rounds()
     if mac is None and password:
-        raise KeyStorePassword("the key store file has no password, so that anybody could change it; give an empty one")
+        raise KeyStorePassword(
+            "the key store file has no authentication code, so that a password cannot show that nobody changed it;"
+            " an empty one opens the file if it is not encrypted"
+        )
     fits = mac is None or _authentic(safe, mac, password or "", rounds)
     if not fits and password is not None:
         raise KeyStorePassword("the key store's password is wrong, or the file was changed")
+    decrypts = fits and not (mac is None and password is None)
     bags: list[Bag] = []
-    opened = fits
-    for part in der.each(safe, SEQUENCE):
+    opened = True
+    for part in der.each(safe, SEQUENCE, _MAX_PARTS):
         info = der.Reader(part)
         kind = info.take(OID)
         if kind == _DATA:
             bags.extend(_bags(_explicit_octets(info)))
         elif kind != _ENCRYPTED:
             raise KeyStoreDamaged("a part of the key store file is not protected by a password")
-        elif fits:
+        elif decrypts:
             bags.extend(_bags(_decrypted(info, password or "", rounds)))
         else:
             opened = False
-    return Contents(bags, opened)
+        if len(bags) > MAX_BAGS:
+            raise KeyStoreDamaged(f"the key store file has more than {MAX_BAGS:,} certificates and keys")
+    return Contents(bags, opened and fits)
 
 
 class _Rounds:
@@ -237,7 +250,7 @@ def _pbes2(parameters: der.Reader, password: str, rounds: _Rounds) -> tuple[byte
 
 
 def _bags(contents: bytes) -> Iterator[Bag]:
-    for encoded in der.each(contents, SEQUENCE):
+    for encoded in der.each(contents, SEQUENCE, MAX_BAGS):
         bag = der.Reader(encoded)
         kind, value = bag.take(OID), bag.take(der.EXPLICIT_0)
         if kind in (_KEY, _SHROUDED, _SECRET):
@@ -250,7 +263,7 @@ def _bags(contents: bytes) -> Iterator[Bag]:
 
 def _bag(certificate: bytes | None, bag: der.Reader) -> Bag:
     attributes: dict[bytes, der.Reader] = {}
-    for encoded in der.each_in(bag.take(SET) if bag.more() else b"", SEQUENCE):
+    for encoded in der.each_in(bag.take(SET) if bag.more() else b"", SEQUENCE, _MAX_ATTRIBUTES):
         attribute = der.Reader(encoded)
         kind = attribute.take(OID)
         attributes[kind] = der.Reader(attribute.take(SET))
