@@ -23,8 +23,8 @@ MAX_ROUNDS = 100_000
 """Most iterations of key derivation for one whole file: at most a fifth of a second. The JDK writes 20,000."""
 MAX_BYTES = 32 * 1024 * 1024
 """Longest file, in bytes."""
-MAX_BAGS = 20_000
-"""Most certificates and keys in a file. Reading takes them about a second."""
+MAX_BAGS = 10_000
+"""Most certificates and keys in a file. Reading and writing so many takes about a second."""
 _MAX_PARTS, _MAX_ATTRIBUTES = 100, 100
 
 _DATA, _ENCRYPTED = der.oid("1.2.840.113549.1.7.1"), der.oid("1.2.840.113549.1.7.6")

@@ -199,11 +199,11 @@ def test_the_number_of_certificates_is_bounded(root: bytes) -> None:
     most = own_pkcs12.MAX_BAGS
     entries = {f"alias {number}": Entry(Kind.TRUSTED, (root,), 1) for number in range(most - 1)}
     assert len(key_store_file.decode(key_store_file.encode(entries, None), None).entries) == most - 1
-    with pytest.raises(KeyStoreEntry, match="fewer than 20,000 certificates"):
+    with pytest.raises(KeyStoreEntry, match="fewer than 10,000 certificates"):
         key_store_file.encode(entries | {"more": Entry(Kind.TRUSTED, (root,), 1)}, None)
     bag = pkcs12.PKCS12Certificate(x509.load_der_x509_certificate(root), b"one")
     file = pkcs12.serialize_java_truststore([bag] * (most + 1), key_store_file.protection(PASSWORD))
-    with pytest.raises(KeyStoreDamaged, match="more than 20,000 values"):
+    with pytest.raises(KeyStoreDamaged, match="more than 10,000 values"):
         key_store_file.decode(file, PASSWORD)
 
 
