@@ -300,10 +300,6 @@ class KeyStoreEntry(KeyStoreError, code=72):
     """The entry is refused. The key store is unchanged."""
 
 
-class KeyStoreNotLoaded(KeyStoreError, code=73):
-    """No key store is loaded under that handle."""
-
-
 class ForeignStoreDamaged(KeyStoreError, code=74):
     """The bytes are not a readable key store: of an unknown format, truncated or changed."""
 

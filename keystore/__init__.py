@@ -1,11 +1,11 @@
-"""The CloudHSM key store: keys in the HSM, found by their labels, and certificates in a local file.
+"""The CloudHSM key store: keys are in the HSM under their label, certificates in a local file.
 
-``KeyStore`` is the public API. A key store file holds certificates and never key material.
+``KeyStore`` has the rules; ``keystore.file`` decodes and encodes files, which hold certificates and no key material.
 """
 
 from __future__ import annotations
 
-from keystore.entries import Entry
+from keystore.entries import Entered, Entry
 from keystore.store import KeyStore
 
-__all__ = ["Entry", "KeyStore"]
+__all__ = ["Entered", "Entry", "KeyStore"]

@@ -11,6 +11,19 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hsmcore.errors import KeyStoreEntry
 
 
+def parsed(der: bytes) -> x509.Certificate:
+    """Return the certificate (DER).
+
+    Raises:
+        ValueError: The bytes are not an X.509 certificate.
+    """
+    try:
+        return x509.load_der_x509_certificate(der)
+    except x509.InvalidVersion as error:
+        # The other errors of malformed certificates are ValueErrors.
+        raise ValueError(str(error)) from error
+
+
 def checked_chain(chain: Iterable[bytes]) -> tuple[bytes, ...]:
     """Return the DER certificates unchanged, after checking that each can be parsed.
 
@@ -20,7 +33,7 @@ def checked_chain(chain: Iterable[bytes]) -> tuple[bytes, ...]:
     checked = tuple(chain)
     for position, der in enumerate(checked):
         try:
-            x509.load_der_x509_certificate(der)
+            parsed(der)
         except ValueError as error:
             raise KeyStoreEntry(f"certificate {position} of the chain is not an X.509 certificate: {error}") from error
     return checked
@@ -29,7 +42,7 @@ def checked_chain(chain: Iterable[bytes]) -> tuple[bytes, ...]:
 def public_key_of(certificate: bytes) -> bytes | None:
     """Return the SubjectPublicKeyInfo (DER) in the HSM's encoding, or ``None`` for a key of an unsupported kind."""
     try:
-        public_key = x509.load_der_x509_certificate(certificate).public_key()
+        public_key = parsed(certificate).public_key()
     except (ValueError, UnsupportedAlgorithm):
         return None
     return public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -6,47 +6,72 @@ because readers of PKCS #12 fold case and drop characters outside the basic plan
 ``hsmbridge-keystore/1``, marks the format and its version, and permits a file without entries.
 
 The certificates carry Java's attribute for trusted certificates, so that ``keytool -storetype PKCS12`` lists them. The
-password encrypts them with AES-256-CBC (PBES2) and authenticates them with HMAC-SHA-256. The file never contains key
-material.
+password encrypts them with AES-256-CBC (PBES2) and authenticates them with HMAC-SHA-256. Without a password they are
+not encrypted, and the empty password authenticates them. The file never contains key material.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, KeySerializationEncryption, PrivateFormat, pkcs12
+from cryptography.hazmat.primitives.serialization import (
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+    pkcs12,
+)
 
-from hsmcore.errors import KeyStoreDamaged, KeyStorePassword
-from keystore.entries import FileEntry, Kind
+from hsmcore.errors import KeyStoreDamaged, KeyStoreEntry
+from keystore import other_programs
+from keystore.certificates import parsed
+from keystore.entries import Entry, Kind
+from keystore.pkcs12 import MAX_BAGS, MAX_BYTES, Bag, read
 
 MARK = b"hsmbridge-keystore/"
 """Prefix of the name of the certificate that marks the format."""
-_VERSION = b"1"
+_MARK, _VERSION = MARK.decode(), "1"
+_LATEST = 2**53
+"""Latest creation date, in milliseconds since 1970."""
 ROUNDS = 10_000
 """PBKDF2 rounds for the encryption, as in the JDK's own PKCS #12 files since 2020 (JDK-8076190)."""
-_PKCS7_DATA = bytes.fromhex("06092a864886f70d010701")
-"""``contentType`` of a password-protected PKCS #12 (RFC 7292, section 4), in DER."""
 
 
-def write(entries: Mapping[str, FileEntry], password: str | None) -> bytes:
-    """Return the encoded file.
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The entries of a file.
+
+    Attributes:
+        loses: Why a client must not save the entries; ``None`` if it may.
+    """
+
+    entries: dict[str, Entry]
+    loses: str | None = None
+
+
+def encode(entries: Mapping[str, Entry], password: str | None) -> bytes:
+    """Return the encoded file. It does not contain entries without a certificate.
+
+    Args:
+        entries: The entries by alias, in the order that the file keeps.
+        password: ``None`` and the empty password leave the certificates unencrypted.
 
     Raises:
-        KeyStorePassword: The password is missing or empty.
+        KeyStoreEntry: A chain contains bytes that are not a certificate, or there are too many certificates.
     """
-    if not password:
-        raise KeyStorePassword("a key store file needs a password of at least one character")
-    certificates = [pkcs12.PKCS12Certificate(_marker(), MARK + _VERSION), *_named(entries)]
-    return pkcs12.serialize_java_truststore(certificates, protection(password))
+    if sum(len(entry.chain) for entry in entries.values()) >= MAX_BAGS:
+        raise KeyStoreEntry(f"a key store file has fewer than {MAX_BAGS:,} certificates")
+    certificates = [pkcs12.PKCS12Certificate(_marker(), (_MARK + _VERSION).encode()), *_named(entries)]
+    return pkcs12.serialize_java_truststore(certificates, protection(password) if password else NoEncryption())
 
 
 def protection(password: str) -> KeySerializationEncryption:
-    """Return the encryption settings of a PKCS #12 under a password."""
+    """Return the encryption settings of a PKCS #12 under a password of at least one character."""
     return (
         PrivateFormat.PKCS12.encryption_builder()
         .kdf_rounds(ROUNDS)
@@ -56,87 +81,94 @@ def protection(password: str) -> KeySerializationEncryption:
     )
 
 
-def read(file: bytes, password: str) -> dict[str, FileEntry]:
+def decode(file: bytes, password: str | None) -> Decoded:
     """Return the entries of an encoded file, in their order, by alias.
 
+    A PKCS #12 of another program has the entries that the JDK's own key store shows.
+
+    Args:
+        password: ``None`` opens a file without a password. For another file it checks the format, and returns only the
+            certificates that are not encrypted.
+
     Raises:
-        KeyStoreDamaged: The file is not a CloudHSM key store, is truncated or has a newer format.
+        KeyStoreDamaged: The file is not a PKCS #12 in DER, is damaged or too large, has a newer format, or asks for
+            too many iterations.
         KeyStorePassword: The password is wrong, or the file was changed.
     """
-    check_form(file)
+    contents = read(file, password)
+    versions = [bag.name.removeprefix(_MARK) for bag in contents.bags if bag.name.startswith(_MARK)]
+    loses = None
     try:
-        bags = pkcs12.load_pkcs12(file, password.encode()).additional_certs
+        if versions:
+            _check_version(versions)
+            entries = _gathered(bag for bag in contents.bags if not bag.name.startswith(_MARK))
+        else:
+            entries, left = other_programs.entries(contents.bags)
+            if left:
+                loses = (
+                    f"the PKCS #12 file has {left} keys or untrusted certificates that a CloudHSM key store does not"
+                    " contain, so that saving would lose them; `hsm keystore import` imports the keys of such a file"
+                )
     except ValueError as error:
-        # The authentication code fails alike for a wrong password and for changed bytes.
-        raise KeyStorePassword("the key store's password is wrong, or the file was changed") from error
-    names = [(bag.friendly_name or b"", bag.certificate.public_bytes(Encoding.DER)) for bag in bags]
-    _check_version(names)
-    return _gathered((name, der) for name, der in names if not name.startswith(MARK))
+        raise KeyStoreDamaged(f"the key store file holds a certificate of an unknown kind: {error}") from error
+    if sum(len(der) for entry in entries.values() for der in entry.chain) > MAX_BYTES:
+        raise KeyStoreDamaged(f"the certificate chains in the key store file are longer than {MAX_BYTES:,} bytes")
+    if not contents.opened:
+        loses = "the key store was loaded without its password; saving it would lose its entries"
+    return Decoded(entries, loses)
 
 
-def check_form(file: bytes) -> None:
-    """Check without a password that the bytes are one complete PKCS #12.
+def _named(entries: Mapping[str, Entry]) -> Iterator[pkcs12.PKCS12Certificate]:
+    """Return the certificates with their names.
 
     Raises:
-        KeyStoreDamaged: They are not, or more bytes follow.
+        KeyStoreEntry: A chain contains bytes that are not a certificate.
     """
-    length, content = _outer_length(file)
-    version_and_type = b"\x02\x01\x03\x30"
-    is_pkcs12 = file[content : content + 4] == version_and_type and _PKCS7_DATA in file[content : content + 24]
-    if not is_pkcs12:
-        raise KeyStoreDamaged("the file is not a CloudHSM key store: it is not a PKCS #12 file")
-    if len(file) != content + length:
-        raise KeyStoreDamaged(f"the key store file is damaged: {content + length} bytes expected, {len(file)} found")
-
-
-def _outer_length(file: bytes) -> tuple[int, int]:
-    """Return the length and the offset of the outermost sequence's content, in bytes (X.690, 8.1.3)."""
-    if len(file) < 6 or file[0] != 0x30:
-        return 0, 0
-    if file[1] < 0x80:
-        return file[1], 2
-    count = file[1] & 0x7F
-    return int.from_bytes(file[2 : 2 + count], "big"), 2 + count
-
-
-def _named(entries: Mapping[str, FileEntry]) -> Iterator[pkcs12.PKCS12Certificate]:
     for number, (alias, entry) in enumerate(entries.items()):
         for position, der in enumerate(entry.chain):
             name = f"{entry.kind}/{number}/{position}/{entry.created}/{quote(alias, safe='')}"
-            yield pkcs12.PKCS12Certificate(x509.load_der_x509_certificate(der), name.encode())
+            try:
+                certificate = parsed(der)
+            except ValueError as error:
+                raise KeyStoreEntry(
+                    f"certificate {position} of {alias} is not an X.509 certificate: {error}"
+                ) from error
+            yield pkcs12.PKCS12Certificate(certificate, name.encode())
 
 
-def _gathered(names: Iterator[tuple[bytes, bytes]]) -> dict[str, FileEntry]:
-    """Group certificates into entries, in any order of the certificates.
-
-    Raises:
-        KeyStoreDamaged: A certificate's name is malformed.
-    """
-    try:
-        rows = sorted(((*_parsed(name), der) for name, der in names), key=lambda row: row[:2])
-        chains: dict[str, list[bytes]] = {}
-        entries: dict[str, FileEntry] = {}
-        for _, _, kind, created, alias, der in rows:
-            chain = chains.setdefault(alias, [])
-            chain.append(der)
-            entries[alias] = FileEntry(kind, tuple(chain), created)
-    except ValueError as error:
-        raise KeyStoreDamaged(f"the key store file holds a certificate of an unknown kind: {error}") from error
+def _gathered(bags: Iterable[Bag]) -> dict[str, Entry]:
+    """Group certificates into entries, in any order of the certificates."""
+    rows = sorted(((*_name_parts(bag.name), bag.certificate or b"") for bag in bags), key=lambda row: row[:2])
+    chains: dict[str, list[bytes]] = {}
+    entries: dict[str, Entry] = {}
+    for _, _, kind, created, alias, der in rows:
+        parsed(der)
+        chain = chains.setdefault(alias, [])
+        chain.append(der)
+        entries[alias] = Entry(kind, tuple(chain), created)
     return entries
 
 
-def _parsed(name: bytes) -> tuple[int, int, Kind, int, str]:
-    kind, number, position, created, alias = name.decode().split("/")
+def _name_parts(name: str) -> tuple[int, int, Kind, int, str]:
+    """Return number, position, kind, creation date and alias.
+
+    Raises:
+        ValueError: The name is malformed.
+    """
+    kind, number, position, created, alias = name.split("/")
+    if not -_LATEST <= int(created) <= _LATEST:
+        raise ValueError(f"creation date {created[:20]}")
     return int(number), int(position), Kind(kind), int(created), unquote(alias, errors="strict")
 
 
-def _check_version(names: list[tuple[bytes, bytes]]) -> None:
-    versions = [name.removeprefix(MARK) for name, _ in names if name.startswith(MARK)]
-    if not versions:
-        raise KeyStoreDamaged("the file is not a CloudHSM key store: it is a PKCS #12 file of another program")
+def _check_version(versions: list[str]) -> None:
+    """Check the names of the certificates that mark the format.
+
+    Raises:
+        KeyStoreDamaged: The format is not that of this version.
+    """
     if versions != [_VERSION]:
-        version = versions[0].decode(errors="replace")
-        raise KeyStoreDamaged(f"the key store file has format {version}, which is newer than this hsmbridge")
+        raise KeyStoreDamaged(f"the key store file has format {versions[0]}, which is newer than this hsmbridge")
 
 
 def _marker() -> x509.Certificate:

@@ -1,19 +1,19 @@
-"""A loaded key store: the HSM's keys, found by label, together with the certificates of a file.
+"""Rules of the CloudHSM key store: the keys that an alias names, and the entries that an alias may get.
 
-The rules are those of the CloudHSM key store: ``setKeyEntry`` refuses an alias that names another object, an ambiguous
-alias is an error, and ``store`` makes new keys persistent.
+An alias is the label of a key. A client keeps the entries of a key store, which are public, and passes the entry of an
+alias with each question; this package stores nothing. The rules are those of the CloudHSM key store: ``setKeyEntry``
+refuses an alias that names another object, an ambiguous alias is an error, and ``store`` makes new keys persistent.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from hsmcore.errors import HsmError, KeyAmbiguous, KeyNotFound, KeyStoreEntry, KeyStorePassword
-from keystore import file as key_store_file
+from hsmcore.errors import HsmError, KeyAmbiguous, KeyNotFound, KeyStoreEntry
 from keystore.certificates import checked_chain, public_key_of
-from keystore.entries import Entry, FileEntry, Kind
+from keystore.entries import Entered, Entry, Kind
 
 if TYPE_CHECKING:
     from hsmcore.hsm import Hsm
@@ -22,97 +22,61 @@ if TYPE_CHECKING:
     from hsmcore.tables.attributes import Value
 
 _PRIVATE, _PUBLIC = "PRIVATE_KEY", "PUBLIC_KEY"
-_ONE, _SEVERAL = Entry(is_key=True, is_certificate=False), Entry(is_key=False, is_certificate=False)
-"""Entries of labels that are not in the file: with one key, and with several."""
 
 
 class KeyStore:
-    """One key store, loaded for one session.
+    """The key store of one session. It has no state of its own, and a refused change changes nothing.
 
-    It is not safe for use by several threads. A refused change (``KeyStoreEntry``) changes nothing.
+    The argument ``entry`` of each method is the client's entry with that alias, ``None`` if it has none.
     """
 
-    def __init__(self, hsm: Hsm, session: Session, entries: dict[str, FileEntry], *, opened: bool = True) -> None:
+    def __init__(self, hsm: Hsm, session: Session) -> None:
         self._hsm = hsm
         self._session = session
-        self._entries = entries
-        self._opened = opened
-        self._links: dict[str, int] = {}
-        self._to_persist: dict[str, list[int]] = {}
 
-    @classmethod
-    def load(cls, hsm: Hsm, session: Session, file: bytes | None, password: str | None) -> Self:
-        """Open a file, or create an empty key store if ``file`` is ``None``.
+    def listing(self, entries: Mapping[str, Entry]) -> dict[str, bool]:
+        """Return by alias whether it names one key: for the entries, in their order, then for other labels in the HSM.
 
-        Without a password only the format of the file is checked: its entries are unknown, and ``save`` refuses.
-
-        Raises:
-            KeyStoreDamaged: The file is not a CloudHSM key store, is truncated or has a newer format.
-            KeyStorePassword: The password is wrong, or the file was changed.
-        """
-        if file is None:
-            return cls(hsm, session, {})
-        if password is None:
-            key_store_file.check_form(file)
-            return cls(hsm, session, {}, opened=False)
-        return cls(hsm, session, key_store_file.read(file, password))
-
-    def aliases(self) -> list[str]:
-        """List the file's aliases in their order, then the labels of keys in the HSM, each once."""
-        labels = self._hsm.keys.labels(self._session)
-        return [*self._entries, *sorted(labels.keys() - self._entries.keys())]
-
-    def entries(self) -> dict[str, Entry]:
-        """Return every entry as ``entry`` does, in the order of ``aliases``.
-
-        This takes one query. It opens no key, so it does not find damaged rows.
+        This takes one query for all labels. It opens no key, so it does not find damaged rows.
         """
         labels = self._hsm.keys.labels(self._session)
-        described = {}
-        for alias, held in self._entries.items():
-            if held.kind is Kind.TRUSTED or alias in self._links or not _usable(labels.get(alias, {})):
-                described[alias] = self._described(alias, held)
-            else:
-                described[alias] = _of_key(held, _usable(labels[alias]))
-        for alias in sorted(labels.keys() - self._entries.keys()):
+        named = {}
+        for alias, entry in entries.items():
+            by_label = entry.kind is Kind.KEY and entry.key is None and _usable(labels.get(alias, {}))
+            named[alias] = by_label < 2 if by_label else bool(self.is_key(alias, entry))
+        for alias in sorted(labels.keys() - entries.keys()):
             counts = labels[alias]
-            found = _usable(counts) or counts[_PUBLIC]
-            described[alias] = _ONE if found == 1 else _SEVERAL
-        return described
+            named[alias] = (_usable(counts) or counts[_PUBLIC]) == 1
+        return named
 
-    def entry(self, alias: str) -> Entry | None:
-        """Return one entry, or ``None`` if neither the file nor the HSM knows the alias."""
-        held = self._entries.get(alias)
-        if held is not None:
-            return self._described(alias, held)
-        candidates = self._candidates(alias)
-        if not candidates:
-            return None
-        return _ONE if len(candidates) == 1 else _SEVERAL
+    def is_key(self, alias: str, entry: Entry | None) -> bool | None:
+        """Return whether the alias names one key, or ``None`` if neither the client nor the HSM knows it.
 
-    def _described(self, alias: str, held: FileEntry) -> Entry:
-        if held.kind is Kind.TRUSTED:
-            return Entry(is_key=False, is_certificate=True, chain=held.chain, created=held.created)
-        return _of_key(held, len(self._candidates(alias)))
+        The chain of a destroyed key remains a key entry. An alias of several keys is not a key, so that callers that
+        need one key do not ask for it.
+        """
+        if entry is not None and entry.kind is Kind.TRUSTED:
+            return False
+        found = len(self._candidates(alias, entry))
+        return None if entry is None and not found else found < 2
 
-    def get_key(self, alias: str) -> KeyRecord | None:
+    def get_key(self, alias: str, entry: Entry | None) -> KeyRecord | None:
         """Return the key with this alias, or ``None``.
 
         Raises:
             KeyAmbiguous: Several keys have this alias.
         """
-        held = self._entries.get(alias)
-        if held is not None and held.kind is Kind.TRUSTED:
+        if entry is not None and entry.kind is Kind.TRUSTED:
             return None
-        candidates = self._candidates(alias)
+        candidates = self._candidates(alias, entry)
         if len(candidates) > 1:
             raise KeyAmbiguous(f"KeyStore should return only one key for the provided alias {alias}")
         return candidates[0] if candidates else None
 
-    def set_key(self, alias: str, handle: int, chain: Sequence[bytes]) -> None:
-        """Add an entry for a key of the HSM; a private key needs its certificate chain.
+    def set_key(self, alias: str, entry: Entry | None, handle: int, chain: Sequence[bytes]) -> Entered:
+        """Return a new entry for a key of the HSM; a private key needs its certificate chain (DER).
 
-        A key without a label gets the alias as its label, as does its public half. ``save`` makes the key persistent.
+        A key without a label gets the alias as its label, as does its public half.
 
         Raises:
             KeyNotFound: The session cannot see a key with this handle.
@@ -121,25 +85,27 @@ class KeyStore:
         record = self._hsm.keys.get(self._session, handle)
         _check_alias(alias)
         checked = _chain_for(record, chain)
-        self._check_free(alias, handle)
+        self._check_free(alias, entry, handle)
         public_halves = self._unlabelled_public_halves(record)
-        if not self._label(record, alias):
-            self._links[alias] = handle
+        labelled = self._label(record, alias)
         for public in public_halves:
             self._label(public, alias)
-        self._to_persist[alias] = [handle, *(public.handle for public in public_halves)]
-        self._enter(alias, checked)
+        halves = (record, *public_halves)
+        kept = Entry(Kind.KEY, checked, _now(), None if labelled else handle) if checked or not labelled else None
+        persistent = all(half.attributes["TOKEN"] for half in halves)
+        return Entered(kept, () if persistent else tuple(half.handle for half in halves))
 
     def import_key(
-        self, alias: str, attributes: Mapping[str, Value], material: bytes, chain: Sequence[bytes]
-    ) -> KeyRecord:
-        """Import a software key with the alias as its label, and add an entry for it.
+        self, alias: str, entry: Entry | None, attributes: Mapping[str, Value], material: bytes, chain: Sequence[bytes]
+    ) -> tuple[KeyRecord, Entered]:
+        """Import a software key as a session key with the alias as its label, and return it with a new entry.
 
-        The key is a session key until ``save``. The HSM's settings decide the default of EXTRACTABLE.
+        The HSM's settings decide the default of EXTRACTABLE.
 
         Args:
-            attributes: As for ``Hsm.import_key``.
-            material: As for ``Hsm.import_key``.
+            attributes: As for ``hsm.keys.import_``.
+            material: As for ``hsm.keys.import_``.
+            chain: As for ``set_key``.
 
         Raises:
             KeyStoreEntry: The alias is empty or names another object, or the chain does not belong to the key.
@@ -147,7 +113,7 @@ class KeyStore:
         """
         _check_alias(alias)
         checked_chain(chain)
-        self._check_free(alias, None)
+        self._check_free(alias, entry, None)
         defaults = {"EXTRACTABLE": self._hsm.settings.extractable_default}
         record = self._hsm.keys.import_(
             self._session, {**defaults, **attributes, "LABEL": alias, "TOKEN": False}, material
@@ -157,60 +123,53 @@ class KeyStore:
         except HsmError:
             self._hsm.keys.destroy(self._session, record.handle)
             raise
-        self._to_persist[alias] = [record.handle]
-        self._enter(alias, checked)
-        return record
+        return record, Entered(Entry(Kind.KEY, checked, _now()) if checked else None, (record.handle,))
 
-    def set_certificate(self, alias: str, certificate: bytes) -> None:
-        """Add a trusted certificate (DER) under an unused alias.
+    def set_certificate(self, alias: str, entry: Entry | None, certificate: bytes) -> Entry:
+        """Return a new entry for a trusted certificate (DER) under an unused alias.
 
         Raises:
             KeyStoreEntry: The alias is empty or in use, or the bytes are not a certificate.
         """
         _check_alias(alias)
-        if self.entry(alias) is not None:
+        if entry is not None or self.is_key(alias, entry) is not None:
             raise KeyStoreEntry(
                 f"alias {alias} already names a key or a certificate; delete it first, or set the key with its chain"
             )
-        chain = checked_chain([certificate])
-        self._entries[alias] = FileEntry(Kind.TRUSTED, chain, _now())
+        return Entry(Kind.TRUSTED, checked_chain([certificate]), _now())
 
-    def delete(self, alias: str) -> None:
-        """Remove an alias from the file. Keys remain in the HSM, and with them the aliases that are their labels."""
-        self._entries.pop(alias, None)
-        self._links.pop(alias, None)
-        self._to_persist.pop(alias, None)
+    def persist(self, keys: Mapping[str, Sequence[int]]) -> None:
+        """Make the keys of new entries persistent.
 
-    def find_certificate(self, certificate: bytes) -> str | None:
-        """Return the alias of the first entry with this certificate (DER), or ``None``."""
-        return next((alias for alias, held in self._entries.items() if held.chain[0] == certificate), None)
-
-    def save(self, password: str | None) -> bytes:
-        """Make added keys persistent and return the encoded file.
+        Args:
+            keys: ``Entered.to_persist`` by alias.
 
         Raises:
-            KeyStorePassword: The password is empty, or the key store was loaded without one.
+            KeyStoreEntry: A key does not exist any more; nothing was changed.
         """
-        if not self._opened:
-            raise KeyStorePassword("the key store was loaded without its password; saving it would lose its entries")
-        file = key_store_file.write(self._entries, password)
-        for handles in self._to_persist.values():
-            for handle in handles:
-                self._persist(handle)
-        self._to_persist.clear()
-        return file
+        records = []
+        for alias, handles in keys.items():
+            found = [record for handle in handles for record in self._by_handle(handle)]
+            if [record.handle for record in found[:1]] != list(handles[:1]):
+                raise KeyStoreEntry(
+                    f"the key of alias {alias} is not in the HSM any more: a session key ends with its session;"
+                    " set the entry again, or delete it"
+                )
+            records += [record for record in found if not record.attributes["TOKEN"]]
+        for record in records:
+            self._hsm.keys.set_attributes(self._session, record.handle, {"TOKEN": True})
 
-    def _candidates(self, alias: str) -> list[KeyRecord]:
+    def _candidates(self, alias: str, entry: Entry | None) -> list[KeyRecord]:
         """Return the keys with this alias: private and secret keys, or public keys if there are no others.
 
-        The label decides. A key with another label is found through its certificate in the file.
+        The label decides. The key of an entry with another label is found by its handle or through its certificate.
         """
-        if alias in self._links:
-            return self._by_handle(self._links[alias])
+        if entry is not None and entry.key is not None:
+            return self._by_handle(entry.key)
         labelled = self._hsm.keys.find(self._session, {"LABEL": alias}) if alias else []
         usable = [record for record in labelled if record.attributes["OBJECT_CLASS"] != _PUBLIC]
-        if alias in self._entries:
-            return usable or self._certified(self._entries[alias])
+        if entry is not None:
+            return usable or self._certified(entry)
         return usable or labelled
 
     def _by_handle(self, handle: int) -> list[KeyRecord]:
@@ -219,21 +178,20 @@ class KeyStore:
         except KeyNotFound:
             return []
 
-    def _certified(self, held: FileEntry) -> list[KeyRecord]:
-        public_key = public_key_of(held.chain[0])
+    def _certified(self, entry: Entry) -> list[KeyRecord]:
+        public_key = public_key_of(entry.chain[0]) if entry.chain else None
         halves = self._hsm.keys.find_pair(self._session, public_key) if public_key else []
         return [record for record in halves if record.attributes["OBJECT_CLASS"] == _PRIVATE]
 
-    def _check_free(self, alias: str, handle: int | None) -> None:
+    def _check_free(self, alias: str, entry: Entry | None, handle: int | None) -> None:
         """Check that the alias is unused, or names the key with this handle.
 
         Raises:
             KeyStoreEntry: The alias names another key or a certificate.
         """
-        held = self._entries.get(alias)
-        if held is not None and held.kind is Kind.TRUSTED:
+        if entry is not None and entry.kind is Kind.TRUSTED:
             raise KeyStoreEntry(f"alias {alias} names a trusted certificate; delete it first")
-        candidates = self._candidates(alias)
+        candidates = self._candidates(alias, entry)
         taken = [record for record in candidates if record.attributes["OBJECT_CLASS"] != _PUBLIC]
         if any(record.handle != handle for record in taken):
             raise KeyStoreEntry(f"alias {alias} names another key in the HSM, which is not overwritten")
@@ -251,22 +209,6 @@ class KeyStore:
             self._hsm.keys.set_attributes(self._session, record.handle, {"LABEL": alias})
             return True
         return record.attributes.get("LABEL") == alias
-
-    def _enter(self, alias: str, chain: tuple[bytes, ...]) -> None:
-        if chain:
-            self._entries[alias] = FileEntry(Kind.KEY, chain, _now())
-        else:
-            self._entries.pop(alias, None)
-
-    def _persist(self, handle: int) -> None:
-        for record in self._by_handle(handle):
-            if not record.attributes["TOKEN"]:
-                self._hsm.keys.set_attributes(self._session, handle, {"TOKEN": True})
-
-
-def _of_key(held: FileEntry, candidates: int) -> Entry:
-    """Return the entry of a key with its chain; an alias of several keys is not a key."""
-    return Entry(is_key=candidates < 2, is_certificate=False, chain=held.chain, created=held.created)
 
 
 def _usable(counts: Mapping[str, int]) -> int:

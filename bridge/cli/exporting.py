@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from bridge.carriers.client import Client
 from bridge.cli.reports import EXPORTED, REFUSED, Row, type_name
-from bridge.cli.tables import maps
+from bridge.cli.storefiles import LoadedStore
 from bridge.protocol.codec import Value
 from hsmcore.errors import KeyStoreEntry, KeyUseError
 from keystore.foreign import OwnKey, Reason, Refused
@@ -15,7 +15,7 @@ from keystore.foreign import OwnKey, Reason, Refused
 class Exporter:
     """Collects the entries of a loaded key store for export; private and secret keys only if ``with_keys``."""
 
-    def __init__(self, client: Client, store: int, *, with_keys: bool) -> None:
+    def __init__(self, client: Client, store: LoadedStore, *, with_keys: bool) -> None:
         self._client = client
         self._store = store
         self._with_keys = with_keys
@@ -29,8 +29,7 @@ class Exporter:
         Raises:
             KeyStoreEntry: The key store has no entry with one of the aliases.
         """
-        (aliases,) = self._client.call("STORE_ALIASES", self._store)
-        known = [alias for alias in aliases if isinstance(alias, str)] if isinstance(aliases, list) else []
+        known = self._store.aliases()
         unknown = [alias for alias in wanted if alias not in known]
         if unknown:
             raise KeyStoreEntry(f"the key store has no entry {unknown[0]!r}")
@@ -39,15 +38,12 @@ class Exporter:
 
     def take(self, alias: str) -> Row | None:
         """Collect one entry; ``None`` if it has nothing to export, such as a key without certificates."""
-        (entry,) = self._client.call("STORE_ENTRY", self._store, alias)
-        if not isinstance(entry, Mapping):
-            return None
-        chain = certificates_of(entry)
-        row = Row(alias, "certificate" if entry["is_certificate"] else "key", certificates=len(chain), result=EXPORTED)
+        chain, is_certificate = self._store.chain(alias), self._store.is_certificate(alias)
+        row = Row(alias, "certificate" if is_certificate else "key", certificates=len(chain), result=EXPORTED)
         try:
             if self._with_keys:
                 self._check_alias(alias)
-                if not entry["is_certificate"]:
+                if not is_certificate:
                     return self._take_key(alias, chain, row)
         except Refused as refused:
             row.result, row.reason, row.detail = REFUSED, refused.reason, refused.detail
@@ -86,16 +82,9 @@ class Exporter:
 
     def _record(self, alias: str) -> Mapping[str, Value] | None:
         try:
-            (record,) = self._client.call("STORE_GET_KEY", self._store, alias)
+            return self._store.key(alias)
         except KeyUseError as error:
             raise Refused(Reason.HSM, str(error)) from error
-        return next(iter(maps([record])), None)
-
-
-def certificates_of(entry: Mapping[str, Value]) -> list[bytes]:
-    """Return the certificate chain in a result of STORE_ENTRY."""
-    chain = entry["chain"]
-    return [der for der in chain if isinstance(der, bytes)] if isinstance(chain, list) else []
 
 
 def _why(record: Mapping[str, Value]) -> str:

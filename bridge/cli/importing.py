@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from bridge.carriers.client import Client
 from bridge.cli.reports import IMPORTABLE, IMPORTED, LEFT_OUT, REFUSED, THERE, Row, type_name
+from bridge.cli.storefiles import LoadedStore
 from bridge.cli.tables import maps
 from bridge.protocol.codec import Value
 from hsmcore.errors import ForeignKeyPassword, ForeignKeyUnreadable, HsmError, KeyStoreError, KeyUseError, RequestError
@@ -55,13 +56,19 @@ class Importer:
     """Imports keys into the HSM, and certificates into a loaded key store.
 
     Args:
-        store: Handle of the loaded key store; ``None`` skips certificates.
+        store: The loaded key store; ``None`` skips certificates.
         template: Attributes for each new key.
         dry_run: Query the HSM and change nothing.
     """
 
     def __init__(
-        self, client: Client, store: int | None, passwords: Passwords, template: Mapping[str, bool], *, dry_run: bool
+        self,
+        client: Client,
+        store: LoadedStore | None,
+        passwords: Passwords,
+        template: Mapping[str, bool],
+        *,
+        dry_run: bool,
     ) -> None:
         self._client = client
         self._store = store
@@ -101,15 +108,14 @@ class Importer:
         if self._store is None:
             row.result = LEFT_OUT
             return
-        entry = self._entry(self._store, found.alias)
-        if entry is not None:
-            if entry["is_certificate"] and entry["chain"] == list(found.chain):
+        if self._store.knows(found.alias):
+            if self._store.is_certificate(found.alias) and self._store.chain(found.alias) == list(found.chain):
                 row.result = THERE
                 return
             raise Refused(Reason.ALIAS_TAKEN, "the alias names a key, or another certificate, in the key store")
         row.result = IMPORTABLE
         if not self._dry_run:
-            self._client.call("STORE_SET_CERTIFICATE", self._store, found.alias, found.chain[0])
+            self._store.set_certificate(found.alias, found.chain[0])
             self.changed = True
             row.result = IMPORTED
 
@@ -118,12 +124,11 @@ class Importer:
         row.kind = "private key" if opened.object_class == "PRIVATE_KEY" else "secret key"
         candidate = judge(found.alias, opened, found.chain, self._template)
         row.type = type_name(candidate.attributes["KEY_TYPE"], candidate.size)
-        entry = None if self._store is None else self._entry(self._store, found.alias)
-        if entry is not None and entry["is_certificate"]:
+        if self._store is not None and self._store.is_certificate(found.alias):
             raise Refused(Reason.ALIAS_TAKEN, "the alias names a trusted certificate in the key store")
         handle = self._present(found.alias, candidate)
         row.result = IMPORTABLE if handle is None else THERE
-        kept = list(entry["chain"]) if entry is not None and isinstance(entry["chain"], list) else []
+        kept = [] if self._store is None else self._store.chain(found.alias)
         if handle is not None and kept and found.chain and kept != list(found.chain):
             row.detail = "the key store has other certificates for it, which were not changed"
             return
@@ -133,14 +138,10 @@ class Importer:
             handle = self._imported(candidate)
             row.result = IMPORTED
         if self._store is not None and found.chain and kept != list(found.chain):
-            self._client.call("STORE_SET_KEY", self._store, found.alias, handle, list(found.chain))
+            self._store.set_key(found.alias, handle, found.chain)
             self.changed = True
         elif not found.chain and candidate.public_key_info is not None:
             row.detail = "the file has no certificate for it"
-
-    def _entry(self, store: int, alias: str) -> Mapping[str, Value] | None:
-        (entry,) = self._client.call("STORE_ENTRY", store, alias)
-        return entry if isinstance(entry, Mapping) else None
 
     def _imported(self, candidate: Candidate) -> int:
         (record,) = self._client.call("IMPORT_KEY", dict(candidate.attributes), candidate.material)

@@ -111,8 +111,7 @@ def import_store(
         loaded = (
             None if store is None else storefiles.load_store(client, store, keystore_password_file, reads_only=dry_run)
         )
-        handle = None if loaded is None else loaded.handle
-        importer = Importer(client, handle, passwords, template, dry_run=dry_run)
+        importer = Importer(client, loaded, passwords, template, dry_run=dry_run)
         try:
             with progress("Checking" if dry_run else "Importing", len(found.entries)) as bar:
                 passwords.ask = storefiles.asking(bar) if key_password else None
@@ -183,7 +182,7 @@ def export_store(
         raise click.ClickException(f"{file} exists; --force replaces it")
     with as_user(context.obj) as client:
         loaded = storefiles.load_store(client, store, keystore_password_file, reads_only=True)
-        exporter = Exporter(client, loaded.handle, with_keys=include_private_keys)
+        exporter = Exporter(client, loaded, with_keys=include_private_keys)
         rows = exporter.take_all(wanted)
     if exporter.keys or exporter.certificates:
         if as_pem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from bridge.carriers.client import Client
 from bridge.cli.access import first_line, new_password, secret
 from bridge.cli.progress import Bar
 from bridge.process.hardening import no_core_dump
+from bridge.protocol.codec import Value
 from hsmcore.files import PRIVATE, read_whole, write_whole
 
 if TYPE_CHECKING:
@@ -31,21 +32,82 @@ SHORTEST = 6
 """Length of the shortest password of a new file, in characters; keytool refuses shorter ones."""
 
 
-@dataclass(frozen=True, slots=True)
+Entries = dict[str, Mapping[str, Value]]
+"""Entries of a key store by alias, as the protocol has them."""
+
+
+@dataclass(slots=True)
 class LoadedStore:
-    """A CloudHSM key store that the HSM has loaded from a file or created for one."""
+    """A CloudHSM key store, loaded from a file or created for one."""
 
     client: Client
     path: Path
-    handle: int
     password: str | None = field(repr=False)
+    entries: Entries = field(default_factory=dict)
+    loses: str | None = None
+    """Why the file must not be written over."""
+    _to_persist: dict[str, Value] = field(default_factory=dict)
+
+    def aliases(self) -> list[str]:
+        """Return the file's aliases, then the labels of keys in the HSM."""
+        keys = {alias: entry for alias, entry in self.entries.items() if entry["kind"] == "key"}
+        (alike,) = self.client.call("STORE_LIST", keys)
+        rows = alike if isinstance(alike, list) else []
+        listed = [alias for row in rows if isinstance(row, list) for alias in _texts(row[1])]
+        return list(dict.fromkeys([*self.entries, *listed]))
+
+    def chain(self, alias: str) -> list[bytes]:
+        """Return the certificates (DER) under an alias."""
+        chain = self.entries.get(alias, {}).get("chain")
+        return [der for der in chain if isinstance(der, bytes)] if isinstance(chain, list) else []
+
+    def is_certificate(self, alias: str) -> bool:
+        """Tell whether the alias is a trusted certificate."""
+        return self.entries.get(alias, {}).get("kind") == "trusted"
+
+    def knows(self, alias: str) -> bool:
+        """Tell whether the file has the alias, or the HSM a key with this label."""
+        return alias in self.entries or self.client.call("STORE_IS_KEY", alias, None) != (None,)
+
+    def key(self, alias: str) -> Mapping[str, Value] | None:
+        """Return the record of the key under an alias."""
+        (record,) = self.client.call("STORE_GET_KEY", alias, self.entries.get(alias))
+        return record if isinstance(record, Mapping) else None
+
+    def set_certificate(self, alias: str, certificate: bytes) -> None:
+        """Enter a trusted certificate (DER)."""
+        (entry,) = self.client.call("STORE_SET_CERTIFICATE", alias, self.entries.get(alias), certificate)
+        self._enter(alias, entry)
+
+    def set_key(self, alias: str, handle: int, chain: Sequence[bytes]) -> None:
+        """Enter a key that is in the HSM with its certificates (DER)."""
+        entry, handles = self.client.call("STORE_SET_KEY", alias, self.entries.get(alias), handle, list(chain))
+        self._enter(alias, entry)
+        self._to_persist[alias] = handles
 
     def save(self) -> None:
-        """Write the file."""
-        (content,) = self.client.call("STORE_SAVE", self.handle, self.password)
+        """Make new keys persistent and write the file.
+
+        Raises:
+            ClickException: Saving would lose entries of the loaded file.
+        """
+        if self.loses is not None:
+            raise click.ClickException(f"{self.path}: {self.loses}")
+        (content,) = self.client.call("STORE_ENCODE", self.entries, self.password)
+        self.client.call("STORE_PERSIST", self._to_persist)
         if isinstance(content, bytes):
             mode = self.path.stat().st_mode & 0o777 if self.path.exists() else PRIVATE
             write_whole(self.path, content, mode=mode)
+
+    def _enter(self, alias: str, entry: Value) -> None:
+        if isinstance(entry, Mapping):
+            self.entries[alias] = entry
+        else:
+            self.entries.pop(alias, None)
+
+
+def _texts(values: Value) -> list[str]:
+    return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
 
 
 def load_store(client: Client, path: Path, password_file: str | None, *, reads_only: bool) -> LoadedStore:
@@ -55,7 +117,7 @@ def load_store(client: Client, path: Path, password_file: str | None, *, reads_o
         reads_only: Whether the key store is never saved, so that a new one needs no password.
 
     Raises:
-        ClickException: The folder does not exist, or the daemon has another version.
+        ClickException: The folder does not exist, the daemon has another version, or saving would lose entries.
     """
     if not path.parent.is_dir():
         raise click.ClickException(f"{path.parent} is not a folder; create it first")
@@ -63,10 +125,16 @@ def load_store(client: Client, path: Path, password_file: str | None, *, reads_o
     word = None
     if content is not None or not reads_only:
         word = password(password_file, STORE_PASSWORD, f"the key store {path}", new=content is None)
-    (handle,) = client.call("STORE_LOAD", content, word)
-    if not isinstance(handle, int):
-        raise click.ClickException("the HSM sent an unknown answer; is the daemon of another version?")
-    return LoadedStore(client, path, handle, word)
+    store = LoadedStore(client, path, word)
+    if content is not None:
+        entries, loses = client.call("STORE_DECODE", content, word)
+        if not isinstance(entries, Mapping):
+            raise click.ClickException("the HSM sent an unknown answer; is the daemon of another version?")
+        store.entries = {alias: entry for alias, entry in entries.items() if isinstance(entry, Mapping)}
+        store.loses = str(loses) if loses is not None else None
+    if store.loses is not None and not reads_only:
+        raise click.ClickException(f"{path}: {store.loses}")
+    return store
 
 
 def password(file: str | None, variable: str, what: str, *, new: bool = False) -> str:

@@ -96,7 +96,7 @@ _USER, _ROLE, _PASSWORD = _text("user"), _text("role"), _bytes("password")
 _NEW_PASSWORD, _CHANGE_QUORUM = Field("password", (_NONE, bytes)), _boolean("change quorum")
 _SERVICE = _text("service")
 _TOKEN_FILE, _PUBLIC_KEY = _bytes("token file"), _bytes("public key")
-_STORE, _ALIAS = _integer("key store"), _text("alias")
+_ALIAS, _ENTRY, _ENTRIES = _text("alias"), Field("entry", (_NONE, dict)), _map("entries")
 _STORE_PASSWORD = Field("password", (_NONE, str))
 _CERTIFICATE, _CHAIN = _bytes("certificate"), Field("chain", (list,))
 
@@ -164,24 +164,23 @@ OPERATIONS: tuple[Operation, ...] = (
         Result.NOTHING,
     ),
     Operation(53, "USER_LIST", (), "list_users", Result.VALUE, needs_session=False),
-    Operation(70, "STORE_LOAD", (Field("file", (_NONE, bytes)), _STORE_PASSWORD), "store_load", Result.VALUE),
-    Operation(71, "STORE_ALIASES", (_STORE,), "store_aliases", Result.VALUE),
-    Operation(72, "STORE_ENTRY", (_STORE, _ALIAS), "store_entry", Result.VALUE),
-    Operation(73, "STORE_GET_KEY", (_STORE, _ALIAS), "store_get_key", Result.VALUE),
-    Operation(74, "STORE_SET_KEY", (_STORE, _ALIAS, _HANDLE, _CHAIN), "store_set_key", Result.NOTHING),
-    Operation(75, "STORE_SET_CERTIFICATE", (_STORE, _ALIAS, _CERTIFICATE), "store_set_certificate", Result.NOTHING),
-    Operation(76, "STORE_DELETE", (_STORE, _ALIAS), "store_delete", Result.NOTHING),
-    Operation(77, "STORE_FIND_CERTIFICATE", (_STORE, _CERTIFICATE), "store_find_certificate", Result.VALUE),
-    Operation(78, "STORE_SAVE", (_STORE, _STORE_PASSWORD), "store_save", Result.BYTES),
-    Operation(79, "STORE_CLOSE", (_STORE,), "store_close", Result.NOTHING),
     Operation(
-        80,
-        "STORE_IMPORT_KEY",
-        (_STORE, _ALIAS, _ATTRIBUTES, _bytes("material"), _CHAIN),
-        "store_import_key",
-        Result.VALUE,
+        70, "STORE_DECODE", (_bytes("file"), _STORE_PASSWORD), "store_decode", Result.VALUES, needs_session=False
     ),
-    Operation(81, "STORE_ENTRIES", (_STORE,), "store_entries", Result.VALUE),
+    Operation(71, "STORE_ENCODE", (_ENTRIES, _STORE_PASSWORD), "store_encode", Result.BYTES, needs_session=False),
+    Operation(72, "STORE_LIST", (_ENTRIES,), "store_list", Result.VALUE),
+    Operation(73, "STORE_IS_KEY", (_ALIAS, _ENTRY), "store_is_key", Result.VALUE),
+    Operation(74, "STORE_GET_KEY", (_ALIAS, _ENTRY), "store_get_key", Result.VALUE),
+    Operation(75, "STORE_SET_KEY", (_ALIAS, _ENTRY, _HANDLE, _CHAIN), "store_set_key", Result.VALUES),
+    Operation(
+        76,
+        "STORE_IMPORT_KEY",
+        (_ALIAS, _ENTRY, _ATTRIBUTES, _bytes("material"), _CHAIN),
+        "store_import_key",
+        Result.VALUES,
+    ),
+    Operation(77, "STORE_SET_CERTIFICATE", (_ALIAS, _ENTRY, _CERTIFICATE), "store_set_certificate", Result.VALUE),
+    Operation(78, "STORE_PERSIST", (_map("keys"),), "store_persist", Result.NOTHING),
     Operation(100, "ACTIVATE", (_PASSWORD,), "users.activate", Result.NOTHING),
     Operation(101, "LOGIN_TOKEN", (_USER, _ROLE), "login_token", Result.BYTES, needs_session=False),
     Operation(102, "LOGIN_MFA", (_USER, _PASSWORD, _ROLE, _TOKEN_FILE), "login_mfa", Result.VALUE, needs_session=False),

@@ -114,7 +114,6 @@ class Dispatcher:
 
     def _end(self, token: int, end: Callable[[Session], None]) -> None:
         self._connections.pop(token, None)
-        self._stores.forget(token)
         try:
             end(self._hsm.users.session(token))
         except Unauthenticated:

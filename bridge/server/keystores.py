@@ -1,162 +1,127 @@
-"""Key stores that clients have loaded: a handle each, kept until closed or until their session ends."""
+"""Key store operations: entries between the protocol's maps and ``keystore``. Nothing is kept between requests."""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from itertools import groupby
 from operator import itemgetter
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from bridge.protocol.codec import Value
 from bridge.server.handlers import Fields, flat
-from hsmcore.errors import KeyStoreNotLoaded, MalformedRequest
-from keystore import Entry, KeyStore
+from hsmcore.errors import MalformedRequest
+from keystore import Entered, Entry, KeyStore
+from keystore import file as key_store_file
+from keystore.entries import Kind
 
 if TYPE_CHECKING:
     from hsmcore.hsm import Hsm
     from hsmcore.sessions.session import Session
 
-MAX_STORES = 1000
-"""Key stores that one session has loaded at a time; the one that was quiet longest goes when there would be more.
-
-A program in Java has no way to close one: it loads another and forgets the first.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    """A key store and the lock that lets one request at a time at it."""
-
-    store: KeyStore
-    lock: Lock = field(default_factory=Lock)
-
 
 class Stores:
-    """The loaded key stores of all sessions; each ``store_`` method is named in ``bridge.protocol.operations``."""
+    """The handlers; each ``store_`` method is named in ``bridge.protocol.operations``."""
 
     def __init__(self, hsm: Hsm) -> None:
         self._hsm = hsm
-        self._loaded: dict[int, dict[int, _Loaded]] = {}
-        self._lock = Lock()
 
-    def forget(self, token: int) -> None:
-        """Drop every key store of a session that has ended."""
-        with self._lock:
-            self._loaded.pop(token, None)
+    def store_decode(self, connection: object, file: bytes, password: str | None) -> tuple[Fields, str | None]:
+        """Return the entries of a key store file, and why they must not be saved."""
+        decoded = key_store_file.decode(file, password)
+        return {alias: _fields(entry) for alias, entry in decoded.entries.items()}, decoded.loses
 
-    def store_load(self, session: Session, file: bytes | None, password: str | None) -> int:
-        """Open a key store file, or a new key store, and return its handle (63 random bits)."""
-        self._hsm.users.authorise(session, "key_store")
-        loaded = _Loaded(KeyStore.load(self._hsm, session, file, password))
-        handle = secrets.randbits(63) or 1
-        with self._lock:
-            stores = self._loaded.setdefault(session.token, {})
-            while len(stores) >= MAX_STORES:
-                del stores[next(iter(stores))]
-            stores[handle] = loaded
-        return handle
+    def store_encode(self, connection: object, entries: Fields, password: str | None) -> bytes:
+        """Return the key store file with these entries."""
+        return key_store_file.encode(_entries(entries), password)
 
-    def store_close(self, session: Session, handle: int) -> None:
-        """Drop a key store; what was not saved of it is lost."""
-        self._hsm.users.authorise(session, "key_store")
-        with self._lock:
-            if self._loaded.get(session.token, {}).pop(handle, None) is None:
-                raise _not_loaded()
+    def store_list(self, session: Session, entries: Fields) -> list[Value]:
+        """Tell which aliases are keys, run-length encoded as [is key, aliases]."""
+        told = self._of(session).listing(_entries(entries))
+        return [[is_key, [alias for alias, _ in alike]] for is_key, alike in groupby(told.items(), key=itemgetter(1))]
 
-    def store_aliases(self, session: Session, handle: int) -> list[str]:
-        """List the aliases."""
-        with self._open(session, handle) as store:
-            return list(store.aliases())
+    def store_is_key(self, session: Session, alias: str, entry: Fields | None) -> bool | None:
+        """Tell whether an alias is a key."""
+        return self._of(session).is_key(alias, _entry(entry))
 
-    def store_entries(self, session: Session, handle: int) -> list[Value]:
-        """Describe every entry: what is alike in a row is described once, and what is false, empty or unknown not."""
-        with self._open(session, handle) as store:
-            entries = store.entries()
-        return [
-            [{name: field for name, field in _fields(entry).items() if field}, [alias for alias, _ in alike]]
-            for entry, alike in groupby(entries.items(), key=itemgetter(1))
-        ]
-
-    def store_entry(self, session: Session, handle: int, alias: str) -> Fields | None:
-        """Describe one entry."""
-        with self._open(session, handle) as store:
-            entry = store.entry(alias)
-        return None if entry is None else _fields(entry)
-
-    def store_get_key(self, session: Session, handle: int, alias: str) -> Fields | None:
-        """Return the record of the key under this alias."""
-        with self._open(session, handle) as store:
-            record = store.get_key(alias)
+    def store_get_key(self, session: Session, alias: str, entry: Fields | None) -> Fields | None:
+        """Return the record of the key under an alias."""
+        record = self._of(session).get_key(alias, _entry(entry))
         return None if record is None else record.fields()
 
-    def store_set_key(self, session: Session, handle: int, alias: str, key: int, chain: list[Value]) -> None:
+    def store_set_key(
+        self, session: Session, alias: str, entry: Fields | None, key: int, chain: list[Value]
+    ) -> tuple[Fields | None, list[Value]]:
         """Enter a key that is in the HSM."""
-        with self._open(session, handle) as store:
-            store.set_key(alias, key, certificates(chain))
+        return _entered(self._of(session).set_key(alias, _entry(entry), key, _certificates(chain)))
 
     def store_import_key(
-        self, session: Session, handle: int, alias: str, attributes: Fields, material: bytes, chain: list[Value]
-    ) -> Fields:
+        self,
+        session: Session,
+        alias: str,
+        entry: Fields | None,
+        attributes: Fields,
+        material: bytes,
+        chain: list[Value],
+    ) -> tuple[Fields, Fields | None, list[Value]]:
         """Import a key and enter it."""
-        with self._open(session, handle) as store:
-            return store.import_key(alias, flat(attributes), material, certificates(chain)).fields()
+        store = self._of(session)
+        record, entered = store.import_key(alias, _entry(entry), flat(attributes), material, _certificates(chain))
+        return record.fields(), *_entered(entered)
 
-    def store_set_certificate(self, session: Session, handle: int, alias: str, certificate: bytes) -> None:
-        """Enter a certificate."""
-        with self._open(session, handle) as store:
-            store.set_certificate(alias, certificate)
+    def store_set_certificate(self, session: Session, alias: str, entry: Fields | None, certificate: bytes) -> Fields:
+        """Return the entry of a trusted certificate."""
+        return _fields(self._of(session).set_certificate(alias, _entry(entry), certificate))
 
-    def store_delete(self, session: Session, handle: int, alias: str) -> None:
-        """Delete an entry."""
-        with self._open(session, handle) as store:
-            store.delete(alias)
+    def store_persist(self, session: Session, keys: Fields) -> None:
+        """Make keys that were entered persistent."""
+        self._of(session).persist({alias: _handles(value) for alias, value in keys.items()})
 
-    def store_find_certificate(self, session: Session, handle: int, certificate: bytes) -> str | None:
-        """Return the alias of a certificate."""
-        with self._open(session, handle) as store:
-            return store.find_certificate(certificate)
-
-    def store_save(self, session: Session, handle: int, password: str | None) -> bytes:
-        """Return the key store as a file."""
-        with self._open(session, handle) as store:
-            return store.save(password)
-
-    @contextmanager
-    def _open(self, session: Session, handle: int) -> Iterator[KeyStore]:
+    def _of(self, session: Session) -> KeyStore:
         self._hsm.users.authorise(session, "key_store")
-        with self._lock:
-            stores = self._loaded.get(session.token, {})
-            loaded = stores.pop(handle, None)
-            if loaded is None:
-                raise _not_loaded()
-            stores[handle] = loaded
-        with loaded.lock:
-            yield loaded.store
+        return KeyStore(self._hsm, session)
 
 
 def _fields(entry: Entry) -> Fields:
-    chain: list[Value] = list(entry.chain)
-    return {
-        "is_key": entry.is_key,
-        "is_certificate": entry.is_certificate,
-        "chain": chain,
-        "created": entry.created,
-    }
+    return {"kind": str(entry.kind), "chain": list(entry.chain), "created": entry.created, "key": entry.key}
 
 
-def certificates(chain: Sequence[Value]) -> tuple[bytes, ...]:
-    """Return the chain; raise ``MalformedRequest`` where an element is not bytes."""
+def _entered(entered: Entered) -> tuple[Fields | None, list[Value]]:
+    return None if entered.entry is None else _fields(entered.entry), list(entered.to_persist)
+
+
+def _entries(fields: Fields) -> dict[str, Entry]:
+    entries = {alias: _entry(entry) for alias, entry in fields.items() if isinstance(entry, dict)}
+    if len(entries) < len(fields):
+        raise MalformedRequest("entries are maps")
+    return {alias: entry for alias, entry in entries.items() if entry is not None}
+
+
+def _entry(fields: Mapping[str, Value] | None) -> Entry | None:
+    """Return the entry that a client gives back. Raises ``MalformedRequest``."""
+    if fields is None:
+        return None
+    kind, chain, created, key = (fields.get(name) for name in ("kind", "chain", "created", "key"))
+    if (
+        not isinstance(kind, str)
+        or kind not in set(Kind)
+        or not isinstance(chain, list)
+        or type(created) is not int
+        or not (key is None or type(key) is int)
+        or (kind == Kind.TRUSTED and len(chain) != 1)
+    ):
+        raise MalformedRequest("an entry has kind, chain, created and key")
+    return Entry(Kind(kind), _certificates(chain), created, key)
+
+
+def _certificates(chain: list[Value]) -> tuple[bytes, ...]:
     checked = tuple(der for der in chain if isinstance(der, bytes))
     if len(checked) != len(chain):
         raise MalformedRequest("a certificate chain is a list of bytes")
     return checked
 
 
-def _not_loaded() -> KeyStoreNotLoaded:
-    return KeyStoreNotLoaded(
-        "no key store is loaded under that handle; load it again, it ends with its session or when it was quiet longest"
-    )
+def _handles(value: Value) -> list[int]:
+    handles = [handle for handle in value if type(handle) is int] if isinstance(value, list) else []
+    if not isinstance(value, list) or len(handles) < len(value):
+        raise MalformedRequest("the keys of an alias are a list of handles")
+    return handles

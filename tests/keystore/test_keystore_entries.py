@@ -10,8 +10,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from hsmcore.errors import KeyAmbiguous, KeyNotFound, KeyStoreEntry, KeyStorePassword
+from hsmcore.errors import KeyAmbiguous, KeyNotFound, KeyStoreEntry
 from hsmcore.keys.records import KeyRecord
+from keystore import file as key_store_file
+from keystore.entries import Kind
 from tests.keystore.bench import Bench
 
 Certify = Callable[[KeyRecord], bytes]
@@ -20,13 +22,8 @@ Certify = Callable[[KeyRecord], bytes]
 def test_new_store_is_empty(bench: Bench) -> None:
     store = bench.store()
     assert store.aliases() == []
-    assert store.entry("nothing") is None
+    assert store.is_key("nothing") is None
     assert store.get_key("nothing") is None
-    assert store.find_certificate(b"nothing") is None
-
-
-def test_new_store_with_password(bench: Bench) -> None:
-    assert bench.store(None, "changeit").aliases() == []
 
 
 def test_aliases_are_file_entries_then_labels(bench: Bench, certify: Certify, root: bytes) -> None:
@@ -47,18 +44,14 @@ def test_alias_keeps_its_case(bench: Bench, certify: Certify) -> None:
 
 def test_key_without_entry_in_the_file(bench: Bench) -> None:
     key = bench.secret("only-in-hsm")
-    entry = bench.store().entry("only-in-hsm")
-    assert entry is not None
-    assert (entry.is_key, entry.is_certificate, entry.chain, entry.created) == (True, False, (), None)
+    assert bench.store().is_key("only-in-hsm") is True
     assert bench.store().get_key("only-in-hsm") == key
 
 
 def test_label_of_a_public_key(bench: Bench) -> None:
     bench.pair("x:Public", "x:Private")
     store = bench.store()
-    entry = store.entry("x:Public")
-    assert entry is not None
-    assert entry.chain == ()
+    assert store.is_key("x:Public") is True
     found = store.get_key("x:Public")
     assert found is not None
     assert found.attributes["OBJECT_CLASS"] == "PUBLIC_KEY"
@@ -68,9 +61,7 @@ def test_pair_with_one_label_is_not_ambiguous(bench: Bench) -> None:
     key = bench.pair("both", "both")
     store = bench.store()
     assert store.get_key("both") == key
-    entry = store.entry("both")
-    assert entry is not None
-    assert entry.is_key
+    assert store.is_key("both") is True
     assert store.aliases() == ["both"]
 
 
@@ -79,9 +70,7 @@ def test_label_of_several_keys(bench: Bench) -> None:
     bench.secret("twice")
     store = bench.store()
     assert store.aliases() == ["twice"]
-    entry = store.entry("twice")
-    assert entry is not None
-    assert not entry.is_key
+    assert store.is_key("twice") is False
     with pytest.raises(
         KeyAmbiguous, match=re.escape("KeyStore should return only one key for the provided alias twice")
     ):
@@ -94,13 +83,10 @@ def test_set_key_that_has_the_label(bench: Bench, certify: Certify, root: bytes)
     leaf = certify(key)
     before = int(time.time() * 1000)
     store.set_key("x:Private", key.handle, [leaf, root])
-    entry = store.entry("x:Private")
-    assert entry is not None
-    assert (entry.is_key, entry.is_certificate, entry.chain) == (True, False, (leaf, root))
-    assert entry.created is not None
+    entry = store.entries["x:Private"]
+    assert (entry.kind, entry.chain, entry.key) == (Kind.KEY, (leaf, root), None)
     assert before <= entry.created <= time.time() * 1000
-    assert store.find_certificate(leaf) == "x:Private"
-    assert store.find_certificate(root) is None
+    assert store.is_key("x:Private") is True
 
 
 def test_set_key_again_with_longer_chain(bench: Bench, certify: Certify, root: bytes) -> None:
@@ -110,9 +96,7 @@ def test_set_key_again_with_longer_chain(bench: Bench, certify: Certify, root: b
     store = bench.store(store.save("changeit"), "changeit")
     signed = certify(key)
     store.set_key("renewed", key.handle, [signed, root])
-    entry = store.entry("renewed")
-    assert entry is not None
-    assert entry.chain == (signed, root)
+    assert store.chain("renewed") == (signed, root)
 
 
 def test_set_key_that_another_key_has(bench: Bench, certify: Certify) -> None:
@@ -121,7 +105,7 @@ def test_set_key_that_another_key_has(bench: Bench, certify: Certify) -> None:
     store = bench.store()
     with pytest.raises(KeyStoreEntry, match="taken"):
         store.set_key("taken", key.handle, [certify(key)])
-    assert store.find_certificate(certify(key)) is None
+    assert store.entries == {}
     assert not bench.record(key.handle).attributes.get("LABEL")
 
 
@@ -144,9 +128,7 @@ def test_set_key_with_another_keys_certificate(bench: Bench, certify: Certify) -
     store = bench.store()
     with pytest.raises(KeyStoreEntry, match="another key"):
         store.set_key("mine", key.handle, [certify(other)])
-    entry = store.entry("mine")
-    assert entry is not None
-    assert entry.chain == ()
+    assert store.entries == {}
 
 
 def test_set_key_with_broken_certificate(bench: Bench, certify: Certify) -> None:
@@ -216,9 +198,8 @@ def test_import_secret_key(bench: Bench) -> None:
     assert record.attributes["LABEL"] == "aes"
     assert record.attributes["TOKEN"] is False
     assert record.attributes["EXTRACTABLE"] is True
-    entry = store.entry("aes")
-    assert entry is not None
-    assert (entry.is_key, entry.chain) == (True, ())
+    assert store.is_key("aes") is True
+    assert store.entries == {}
     store.save("changeit")
     bench.relogin()
     found = bench.store().get_key("aes")
@@ -234,10 +215,9 @@ def test_import_private_key(bench: Bench, authority: ec.EllipticCurvePrivateKey,
     file = store.save("changeit")
     bench.relogin()
     store = bench.store(file, "changeit")
-    key, entry = store.get_key("ca"), store.entry("ca")
+    key = store.get_key("ca")
     assert key is not None
-    assert entry is not None
-    assert entry.chain == (root,)
+    assert store.chain("ca") == (root,)
     assert bench.hsm.crypto.sign(bench.session, key.handle, "ECDSA_SHA256", None, bytes(32))
 
 
@@ -249,7 +229,7 @@ def test_import_with_foreign_certificate_leaves_no_key(
     foreign = certify(bench.pair())
     with pytest.raises(KeyStoreEntry, match="another key"):
         bench.store().import_key("ca", attributes, material, [foreign])
-    assert bench.store().entry("ca") is None
+    assert bench.store().is_key("ca") is None
 
 
 def test_import_does_not_overwrite(bench: Bench) -> None:
@@ -263,11 +243,9 @@ def test_import_does_not_overwrite(bench: Bench) -> None:
 def test_certificate_entry(bench: Bench, root: bytes) -> None:
     store = bench.store()
     store.set_certificate("root", root)
-    entry = store.entry("root")
-    assert entry is not None
-    assert (entry.is_key, entry.is_certificate, entry.chain) == (False, True, (root,))
+    assert (store.entries["root"].kind, store.chain("root")) == (Kind.TRUSTED, (root,))
+    assert store.is_key("root") is False
     assert store.get_key("root") is None
-    assert store.find_certificate(root) == "root"
 
 
 @pytest.mark.parametrize("taken", ["certificate", "key"])
@@ -287,9 +265,7 @@ def test_delete_leaves_the_hsms_keys(bench: Bench, certify: Certify, root: bytes
     for alias in ("key", "root", "never there"):
         store.delete(alias)
     assert store.aliases() == ["key"]
-    entry = store.entry("key")
-    assert entry is not None
-    assert entry.chain == ()
+    assert store.chain("key") == ()
     assert bench.record(key.handle)
 
 
@@ -298,11 +274,9 @@ def test_chain_whose_key_was_destroyed(bench: Bench, certify: Certify) -> None:
     store = bench.store()
     store.set_key("gone", key.handle, [certify(key)])
     bench.hsm.keys.destroy(bench.session, key.handle)
-    entry = store.entry("gone")
-    assert entry is not None
-    assert entry.chain
+    assert store.chain("gone")
+    assert store.is_key("gone") is True
     assert store.get_key("gone") is None
-    assert store.save("changeit")
 
 
 def test_empty_alias(bench: Bench, root: bytes) -> None:
@@ -310,14 +284,30 @@ def test_empty_alias(bench: Bench, root: bytes) -> None:
         bench.store().set_certificate("", root)
 
 
-@pytest.mark.parametrize("password", [None, ""])
-def test_save_needs_a_password(bench: Bench, certify: Certify, password: str | None) -> None:
-    key = bench.pair(None, "kept")
+def test_a_session_key_that_is_gone_is_not_saved_silently(bench: Bench, certify: Certify) -> None:
+    lost, kept = bench.pair(None, "lost"), bench.pair(None, "kept")
     store = bench.store()
-    store.set_key("kept", key.handle, [certify(key)])
-    with pytest.raises(KeyStorePassword):
-        store.save(password)
-    assert bench.record(key.handle).attributes["TOKEN"] is False
+    for key in (kept, lost):
+        store.set_key(str(key.attributes["LABEL"]), key.handle, [certify(key)])
+    bench.hsm.keys.destroy(bench.session, lost.handle)
+    with pytest.raises(KeyStoreEntry, match="key of alias lost"):
+        store.save("changeit")
+    assert bench.record(kept.handle).attributes["TOKEN"] is False
+    store.delete("lost")
+    store.save("changeit")
+    assert bench.record(kept.handle).attributes["TOKEN"] is True
+
+
+def test_a_public_half_that_is_gone_does_not_keep_its_key_from_being_saved(bench: Bench, certify: Certify) -> None:
+    key = bench.pair()
+    assert key.public_key_info is not None
+    store = bench.store()
+    store.set_key("named", key.handle, [certify(key)])
+    for half in bench.hsm.keys.find_pair(bench.session, key.public_key_info):
+        if half.attributes["OBJECT_CLASS"] == "PUBLIC_KEY":
+            bench.hsm.keys.destroy(bench.session, half.handle)
+    store.save("changeit")
+    assert bench.record(key.handle).attributes["TOKEN"] is True
 
 
 def test_all_entries_at_once_are_those_one_by_one(bench: Bench, certify: Certify, root: bytes) -> None:
@@ -337,6 +327,6 @@ def test_all_entries_at_once_are_those_one_by_one(bench: Bench, certify: Certify
     # A label in the HSM that the file has too, and one of two keys beside a chain.
     bench.secret("root")
     bench.secret("pair")
-    for opened in (store, bench.store(store.save("changeit"), "changeit")):
-        assert list(opened.entries()) == opened.aliases()
-        assert opened.entries() == {alias: opened.entry(alias) for alias in opened.aliases()}
+    for opened in (store, bench.store(key_store_file.encode(store.entries, "changeit"), "changeit")):
+        assert opened.listing() == {alias: opened.is_key(alias) for alias in opened.aliases()}
+        assert set(opened.listing().values()) == {True, False}

@@ -8,18 +8,22 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
+from cryptography.hazmat.primitives.serialization import pkcs12
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hsmcore.errors import KeyStoreDamaged, KeyStoreError, KeyStorePassword
 from hsmcore.keys.records import KeyRecord
 from keystore import file as key_store_file
-from keystore.entries import FileEntry, Kind
+from keystore.entries import Entry, Kind
 from tests.keystore.bench import Bench
 
 Certify = Callable[[KeyRecord], bytes]
 PASSWORD = "pass wörd"
+
+
+def _trusted(certificate: bytes) -> Entry:
+    return Entry(Kind.TRUSTED, (certificate,), 1)
 
 
 def test_round_trip(bench: Bench, certify: Certify, root: bytes) -> None:
@@ -31,7 +35,7 @@ def test_round_trip(bench: Bench, certify: Certify, root: bytes) -> None:
     again = bench.store(store.save(PASSWORD), PASSWORD)
     assert again.aliases() == ["b", "a", "root"]
     for alias in again.aliases():
-        assert again.entry(alias) == store.entry(alias)
+        assert again.entries[alias] == store.entries[alias]
 
 
 def test_empty_store(bench: Bench) -> None:
@@ -43,13 +47,24 @@ def test_wrong_password(bench: Bench) -> None:
         bench.store(bench.store().save(PASSWORD), "wrong")
 
 
-def test_without_password_only_the_form_is_checked(bench: Bench, root: bytes) -> None:
-    store = bench.store()
-    store.set_certificate("root", root)
-    unopened = bench.store(store.save(PASSWORD), None)
-    assert unopened.aliases() == []
-    with pytest.raises(KeyStorePassword, match="lose"):
-        unopened.save(PASSWORD)
+def test_without_password_only_the_form_is_checked(root: bytes) -> None:
+    decoded = key_store_file.decode(key_store_file.encode({"root": _trusted(root)}, PASSWORD), None)
+    assert decoded.entries == {}
+    assert "without its password" in str(decoded.loses)
+
+
+@pytest.mark.parametrize("written", [None, ""])
+@pytest.mark.parametrize("read", [None, ""])
+def test_no_password_and_the_empty_one_are_the_same(root: bytes, written: str | None, read: str | None) -> None:
+    entries = {"root": _trusted(root)}
+    file = key_store_file.encode(entries, written)
+    assert key_store_file.decode(file, read) == key_store_file.Decoded(entries)
+    with pytest.raises(KeyStorePassword):
+        key_store_file.decode(file, "another")
+    changed = file.replace(b"Root", b"Toor", 1)
+    assert changed != file
+    with pytest.raises(KeyStorePassword):
+        key_store_file.decode(changed, "")
 
 
 @pytest.mark.parametrize(
@@ -67,33 +82,39 @@ def test_every_truncation(bench: Bench, root: bytes) -> None:
     file = store.save(PASSWORD)
     for length in range(len(file)):
         with pytest.raises(KeyStoreDamaged):
-            key_store_file.read(file[:length], PASSWORD)
+            key_store_file.decode(file[:length], PASSWORD)
     with pytest.raises(KeyStoreDamaged):
-        key_store_file.read(file + b"\0", PASSWORD)
+        key_store_file.decode(file + b"\0", PASSWORD)
 
 
 @pytest.mark.filterwarnings("ignore:PKCS#12 bundle")
 def test_changed_bytes(root: bytes) -> None:
-    entries = {"root": FileEntry(Kind.TRUSTED, (root,), 1)}
-    file = key_store_file.write(entries, PASSWORD)
+    entries = {"root": _trusted(root)}
+    file = key_store_file.encode(entries, PASSWORD)
     refused = 0
     for position in range(len(file)):
         changed = bytearray(file)
         changed[position] ^= 0x41
         try:
             # What the authentication code does not cover holds nothing of an entry.
-            assert key_store_file.read(bytes(changed), PASSWORD) == entries
+            assert key_store_file.decode(bytes(changed), PASSWORD).entries == entries
         except KeyStoreError:
             refused += 1
     assert refused > 0.97 * len(file)
 
 
-def test_pkcs12_of_another_program(root: bytes) -> None:
-    certificate = pkcs12.PKCS12Certificate(x509.load_der_x509_certificate(root), b"theirs")
-    foreign = pkcs12.serialize_java_truststore([certificate], BestAvailableEncryption(PASSWORD.encode()))
-    key_store_file.check_form(foreign)
-    with pytest.raises(KeyStoreDamaged, match="another program"):
-        key_store_file.read(foreign, PASSWORD)
+def test_an_entry_without_certificates_and_a_link_are_in_no_file(root: bytes) -> None:
+    entries = {"secret": Entry(Kind.KEY, (), 1, key=7), "pair": Entry(Kind.KEY, (root,), 1, key=8)}
+    decoded = key_store_file.decode(key_store_file.encode(entries, PASSWORD), PASSWORD)
+    assert decoded.entries == {"pair": Entry(Kind.KEY, (root,), 1)}
+
+
+def test_a_newer_format_is_refused(root: bytes) -> None:
+    mark = key_store_file.MARK + b"2"
+    certificate = pkcs12.PKCS12Certificate(x509.load_der_x509_certificate(root), mark)
+    newer = pkcs12.serialize_java_truststore([certificate], key_store_file.protection(PASSWORD))
+    with pytest.raises(KeyStoreDamaged, match="format 2, which is newer"):
+        key_store_file.decode(newer, PASSWORD)
 
 
 def test_no_key_material_in_the_file(bench: Bench) -> None:
@@ -119,5 +140,5 @@ def test_the_jdk_reads_the_file(bench: Bench, root: bytes, tmp_path: Path) -> No
 
 @given(alias=st.text(st.characters(exclude_categories=["Cs"]), min_size=1), created=st.integers(0, 2**53))
 def test_any_alias(root: bytes, alias: str, created: int) -> None:
-    entries = {alias: FileEntry(Kind.TRUSTED, (root,), created)}
-    assert key_store_file.read(key_store_file.write(entries, PASSWORD), PASSWORD) == entries
+    entries = {alias: Entry(Kind.TRUSTED, (root,), created)}
+    assert key_store_file.decode(key_store_file.encode(entries, PASSWORD), PASSWORD).entries == entries

@@ -13,7 +13,6 @@ from bridge.protocol.codec import Value
 from bridge.protocol.operations import OPERATIONS
 from bridge.protocol.repeat import REPEAT
 from bridge.pytest_plugin import USER
-from bridge.server.keystores import MAX_STORES
 from hsmcore import errors
 from tests.bridge.conftest import FRIEND, PASSWORD, Carrier
 
@@ -226,39 +225,62 @@ def test_a_crypto_user_administers_nobody(client: Client) -> None:
         client.call("USER_DELETE", USER, "crypto-user")
 
 
-def test_key_stores_end_with_close_and_with_the_session(carrier: Carrier) -> None:
+def test_the_client_has_the_entries_of_a_key_store(carrier: Carrier) -> None:
     with carrier.user() as client:
-        (store,) = client.call("STORE_LOAD", None, None)
-        assert client.call("STORE_ENTRY", store, "nothing") == (None,)
-        assert client.call("STORE_GET_KEY", store, "nothing") == (None,)
         (record,) = client.call("GENERATE_KEY", "AES_KEY_GEN", _AES | {"LABEL": "in store"})
-        assert client.call("STORE_GET_KEY", store, "in store") == (record,)
-        with pytest.raises(errors.MalformedRequest):
-            client.call("STORE_SET_KEY", store, "in store", _handle(record), [1])
-        (file,) = client.call("STORE_SAVE", store, "store-pass")
-        (second,) = client.call("STORE_LOAD", file, "store-pass")
-        assert client.call("STORE_ALIASES", second) == client.call("STORE_ALIASES", store)
+        handle = _handle(record)
+        assert client.call("STORE_IS_KEY", "nothing", None) == (None,)
+        assert client.call("STORE_GET_KEY", "nothing", None) == (None,)
+        assert client.call("STORE_GET_KEY", "in store", None) == (record,)
+        entry, handles = client.call("STORE_SET_KEY", "another", None, handle, [])
+        assert entry == {"kind": "key", "chain": [], "created": entry["created"], "key": handle}
+        assert client.call("STORE_GET_KEY", "another", entry) == (record,)
+        assert client.call("STORE_LIST", {"another": entry}) == ([[True, ["another", "in store"]]],)
+        client.call("STORE_PERSIST", {"another": handles})
+        assert client.call("GET_KEY", handle)[0]["TOKEN"] is True
+        client.call("DESTROY_KEY", handle)
+        with pytest.raises(errors.KeyStoreEntry, match="alias another"):
+            client.call("STORE_PERSIST", {"another": handles})
+
+
+def test_a_key_store_file_takes_no_login(carrier: Carrier) -> None:
+    with carrier.client() as client:
+        (file,) = client.call("STORE_ENCODE", {}, "store-pass")
+        assert client.call("STORE_DECODE", file, "store-pass") == ({}, None)
         with pytest.raises(errors.KeyStorePassword):
-            client.call("STORE_LOAD", file, "wrong-pass")
+            client.call("STORE_DECODE", file, "wrong-pass")
         with pytest.raises(errors.KeyStoreDamaged):
-            client.call("STORE_LOAD", b"no key store", "store-pass")
-        assert client.call("STORE_CLOSE", store) == ()
-        for name, fields in (("STORE_ALIASES", ()), ("STORE_CLOSE", ()), ("STORE_SAVE", ("store-pass",))):
-            with pytest.raises(errors.KeyStoreNotLoaded):
-                client.call(name, store, *fields)
-        with carrier.user() as other, pytest.raises(errors.KeyStoreNotLoaded):
-            other.call("STORE_ALIASES", second)
-        client.call("DESTROY_KEY", _handle(record))
+            client.call("STORE_DECODE", b"no key store", "store-pass")
+        for name, fields in (("STORE_LIST", ({},)), ("STORE_IS_KEY", ("x", None)), ("STORE_PERSIST", ({},))):
+            with pytest.raises(errors.Unauthenticated):
+                client.call(name, *fields)
 
 
-def test_of_too_many_key_stores_the_one_that_was_quiet_longest_goes(client: Client) -> None:
-    used, forgotten, *_ = (client.call("STORE_LOAD", None, None)[0] for _ in range(MAX_STORES))
-    client.call("STORE_ENTRY", used, "nothing")
-    (last,) = client.call("STORE_LOAD", None, None)
-    with pytest.raises(errors.KeyStoreNotLoaded):
-        client.call("STORE_ENTRY", forgotten, "nothing")
-    for store in (used, last):
-        assert client.call("STORE_ENTRY", store, "nothing") == (None,)
+_ENTRY: dict[str, Value] = {"kind": "trusted", "chain": [b"x"], "created": 1, "key": None}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        1, {}, _ENTRY | {"kind": "other"}, _ENTRY | {"kind": 1}, _ENTRY | {"chain": []}, _ENTRY | {"chain": [1]},
+        _ENTRY | {"chain": None}, _ENTRY | {"created": None}, _ENTRY | {"created": True}, _ENTRY | {"key": "1"},
+    ],
+)  # fmt: skip
+def test_an_entry_that_is_none_is_a_malformed_request(client: Client, entry: Value) -> None:
+    with pytest.raises(errors.MalformedRequest):
+        client.call("STORE_ENCODE", {"alias": entry}, None)
+    with pytest.raises(errors.MalformedRequest):
+        client.call("STORE_GET_KEY", "alias", entry)
+
+
+def test_what_is_no_certificate_or_handle_is_refused(client: Client) -> None:
+    with pytest.raises(errors.KeyStoreEntry, match="certificate 0 of alias"):
+        client.call("STORE_ENCODE", {"alias": _ENTRY}, None)
+    for handles in (1, ["1"], None):
+        with pytest.raises(errors.MalformedRequest):
+            client.call("STORE_PERSIST", {"alias": handles})
+    with pytest.raises(errors.MalformedRequest):
+        client.call("STORE_SET_KEY", "alias", None, 1, [1])
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_536, 1_000_000])

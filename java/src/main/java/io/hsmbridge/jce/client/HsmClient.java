@@ -51,7 +51,7 @@ public final class HsmClient {
         log.write(Log.Level.INFO, "uses " + carrier.describe());
     }
 
-    /** Returns a number that differs after each request of this client that may change a key or a key store. */
+    /** Returns a number that differs after each request of this client that may change a key. */
     public long changes() {
         return changes.get();
     }
@@ -118,6 +118,20 @@ public final class HsmClient {
             changes.incrementAndGet();
         }
         return results(operation, request(operation, fields));
+    }
+
+    /**
+     * Sends a request that takes no login and returns its results.
+     *
+     * @throws HsmException if the HSM refuses
+     * @throws ProviderException if the HSM is not there
+     */
+    public List<Object> callWithoutLogin(int operation, Object... fields) throws HsmException {
+        try {
+            return results(operation, send(operation, 0, fields));
+        } catch (IOException e) {
+            throw lost(e);
+        }
     }
 
     private Carrier.Response request(int operation, Object[] fields) throws HsmException {

@@ -1,6 +1,15 @@
 package io.hsmbridge.jce.keys;
 
+import com.amazonaws.cloudhsm.jce.provider.CloudHsmEcPrivateKey;
+import com.amazonaws.cloudhsm.jce.provider.CloudHsmEcPublicKey;
+import com.amazonaws.cloudhsm.jce.provider.CloudHsmEdPrivateKey;
+import com.amazonaws.cloudhsm.jce.provider.CloudHsmEdPublicKey;
+import com.amazonaws.cloudhsm.jce.provider.CloudHsmImportedEcPrivateKey;
+import com.amazonaws.cloudhsm.jce.provider.CloudHsmMlDsaPrivateKey;
+import com.amazonaws.cloudhsm.jce.provider.CloudHsmMlDsaPublicKey;
 import com.amazonaws.cloudhsm.jce.provider.CloudHsmRsaPrivateCrtKey;
+import com.amazonaws.cloudhsm.jce.provider.CloudHsmRsaPublicKey;
+import com.amazonaws.cloudhsm.jce.provider.CloudHsmSecretKey;
 import io.hsmbridge.jce.client.HsmClient;
 import java.security.GeneralSecurityException;
 import java.security.KeyFactory;
@@ -31,22 +40,22 @@ public final class Keys {
         String type = (String) map.get("KEY_TYPE");
         String secret = SECRET_ALGORITHMS.get(type);
         if (secret != null) {
-            return new SecretHsmKey(client, map, secret);
+            return new CloudHsmSecretKey(client, map, secret);
         }
         boolean isPrivate = "PRIVATE_KEY".equals(map.get("OBJECT_CLASS"));
         if (type.equals("ML_DSA")) {
-            return isPrivate ? new MlDsaPrivateHsmKey(client, map) : new MlDsaPublicHsmKey(client, map);
+            return isPrivate ? new CloudHsmMlDsaPrivateKey(client, map) : new CloudHsmMlDsaPublicKey(client, map);
         }
         PublicKey half = parse(type.equals("EC_EDWARDS") ? "Ed25519" : type, (byte[]) map.get("PUBLIC_KEY_INFO"));
         if (half instanceof RSAPublicKey) {
             RSAPublicKey rsa = (RSAPublicKey) half;
-            return isPrivate ? new CloudHsmRsaPrivateCrtKey(client, map, rsa) : new RsaPublicHsmKey(client, map, rsa);
+            return isPrivate ? new CloudHsmRsaPrivateCrtKey(client, map, rsa) : new CloudHsmRsaPublicKey(client, map, rsa);
         }
         if (half instanceof EdECPublicKey) {
-            return isPrivate ? new EdPrivateHsmKey(client, map) : new EdPublicHsmKey(client, map, (EdECPublicKey) half);
+            return isPrivate ? new CloudHsmEdPrivateKey(client, map) : new CloudHsmEdPublicKey(client, map, (EdECPublicKey) half);
         }
         ECPublicKey ec = (ECPublicKey) half;
-        return isPrivate ? new EcPrivateHsmKey(client, map, ec) : new EcPublicHsmKey(client, map, ec);
+        return isPrivate ? new CloudHsmEcPrivateKey(client, map, ec) : new CloudHsmEcPublicKey(client, map, ec);
     }
 
     /**
@@ -76,14 +85,14 @@ public final class Keys {
     public static HsmKey imported(HsmClient client, Object record) {
         Map<?, ?> map = (Map<?, ?>) record;
         if ("EC".equals(map.get("KEY_TYPE")) && "PRIVATE_KEY".equals(map.get("OBJECT_CLASS"))) {
-            return new ImportedEcPrivateKey(client, map, (ECPublicKey) parse("EC", (byte[]) map.get("PUBLIC_KEY_INFO")));
+            return new CloudHsmImportedEcPrivateKey(client, map, (ECPublicKey) parse("EC", (byte[]) map.get("PUBLIC_KEY_INFO")));
         }
         return of(client, record);
     }
 
     /** Returns a secret key under the name it was asked for, such as HmacSHA256. */
-    public static SecretHsmKey secret(HsmClient client, Object record, String algorithm) {
-        return new SecretHsmKey(client, (Map<?, ?>) record, algorithm);
+    public static CloudHsmSecretKey secret(HsmClient client, Object record, String algorithm) {
+        return new CloudHsmSecretKey(client, (Map<?, ?>) record, algorithm);
     }
 
     private static PublicKey parse(String type, byte[] encoded) {

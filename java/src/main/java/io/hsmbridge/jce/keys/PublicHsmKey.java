@@ -13,7 +13,7 @@ public abstract class PublicHsmKey extends HsmKey implements PublicKey {
     private final int hash;
 
     /** Makes the object of a record; {@code hash} is that of the software key that it equals. */
-    PublicHsmKey(HsmClient client, Map<?, ?> record, String algorithm, int hash) {
+    protected PublicHsmKey(HsmClient client, Map<?, ?> record, String algorithm, int hash) {
         super(client, record, algorithm);
         encoded = (byte[]) record.get("PUBLIC_KEY_INFO");
         this.hash = hash;

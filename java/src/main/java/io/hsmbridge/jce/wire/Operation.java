@@ -25,31 +25,28 @@ public final class Operation {
     public static final int UPDATE = 41;
     public static final int FINISH = 42;
     public static final int ABORT = 43;
-    public static final int STORE_LOAD = 70;
-    public static final int STORE_ENTRY = 72;
-    public static final int STORE_GET_KEY = 73;
-    public static final int STORE_SET_KEY = 74;
-    public static final int STORE_SET_CERTIFICATE = 75;
-    public static final int STORE_DELETE = 76;
-    public static final int STORE_FIND_CERTIFICATE = 77;
-    public static final int STORE_SAVE = 78;
-    public static final int STORE_CLOSE = 79;
-    public static final int STORE_IMPORT_KEY = 80;
-    public static final int STORE_ENTRIES = 81;
+    public static final int STORE_DECODE = 70;
+    public static final int STORE_ENCODE = 71;
+    public static final int STORE_LIST = 72;
+    public static final int STORE_IS_KEY = 73;
+    public static final int STORE_GET_KEY = 74;
+    public static final int STORE_SET_KEY = 75;
+    public static final int STORE_IMPORT_KEY = 76;
+    public static final int STORE_SET_CERTIFICATE = 77;
+    public static final int STORE_PERSIST = 78;
 
     private Operation() {}
 
-    /** Returns whether an operation leaves keys and key stores as they are. */
+    /** Returns whether an operation leaves keys as they are. */
     public static boolean onlyReads(int operation) {
         return (operation >= ENCRYPT && operation <= ABORT) || operation == FIND_KEYS || operation == GET_KEY
-                || operation == CLEAR_VALUE || operation == WRAP_KEY || operation == STORE_ENTRY
-                || operation == STORE_ENTRIES || operation == STORE_GET_KEY || operation == STORE_FIND_CERTIFICATE
-                || operation == STORE_CLOSE;
+                || operation == CLEAR_VALUE || operation == WRAP_KEY
+                || (operation >= STORE_DECODE && operation <= STORE_GET_KEY) || operation == STORE_SET_CERTIFICATE;
     }
 
     /** Returns whether a request may be sent again when nobody knows whether it arrived: done twice it is done once. */
     public static boolean isSafeToRepeat(int operation) {
         boolean isMultiPart = operation >= BEGIN && operation <= ABORT;
-        return onlyReads(operation) && !isMultiPart && operation != STORE_CLOSE;
+        return onlyReads(operation) && !isMultiPart;
     }
 }

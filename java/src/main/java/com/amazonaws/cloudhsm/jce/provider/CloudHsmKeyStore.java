@@ -1,22 +1,15 @@
 package com.amazonaws.cloudhsm.jce.provider;
 
-import com.amazonaws.cloudhsm.jce.jni.exception.AddAttributeException;
-import com.amazonaws.cloudhsm.jce.provider.attributes.KeyAttribute;
-import com.amazonaws.cloudhsm.jce.provider.attributes.KeyAttributesMap;
-import com.amazonaws.cloudhsm.jce.provider.attributes.KeyReferenceSpec;
-import com.amazonaws.cloudhsm.jce.provider.attributes.KeyType;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
 import io.hsmbridge.jce.keys.HsmKey;
 import io.hsmbridge.jce.keys.Keys;
-import io.hsmbridge.jce.spi.Attributes;
 import io.hsmbridge.jce.wire.Operation;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
-import java.security.InvalidAlgorithmParameterException;
 import java.security.Key;
 import java.security.KeyStoreException;
 import java.security.KeyStoreSpi;
@@ -26,7 +19,6 @@ import java.security.UnrecoverableKeyException;
 import java.security.cert.Certificate;
 import java.security.cert.CertificateException;
 import java.security.cert.CertificateFactory;
-import java.security.spec.ECPoint;
 import java.security.spec.InvalidKeySpecException;
 import java.security.spec.KeySpec;
 import java.util.ArrayList;
@@ -35,28 +27,35 @@ import java.util.Date;
 import java.util.Enumeration;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import javax.crypto.SecretKey;
 
-/** The CloudHSM key store: keys are in the HSM by label; the file, whose bytes are only carried here, has certificates. */
+/**
+ * The CloudHSM key store: keys are in the HSM by label, certificates in a file.
+ *
+ * <p>This object has the file's entries, which are public; the HSM keeps nothing of it. Only questions about labels and
+ * keys take a login. Safe for use by many threads.
+ */
 public final class CloudHsmKeyStore extends KeyStoreSpi {
     /** How long a listing answers for its aliases, in nanoseconds. */
     private static final long LISTING_AGE = 2_000_000_000L;
 
     private final HsmClient client;
-    private Long store;
-    private Listing listing;
+    private volatile StoredEntries entries;
+    private volatile Listing listing;
 
     /**
-     * All entries, asked for with the aliases: keytool goes through every alias and asks five questions about each.
+     * Which aliases are keys, asked for with the aliases: keytool goes through every alias and asks several questions.
      *
-     * <p>What it says holds for two seconds and until this provider changes something; what it does not have is asked for.
+     * <p>It holds for two seconds and until this provider changes something; other aliases are asked for one by one.
      *
      * @param counted whether it was asked for to count it; then it is also what the next question for the aliases gets
      */
-    private record Listing(Map<String, Map<?, ?>> entries, long changes, long time, boolean counted) {
+    private record Listing(Map<String, Boolean> keys, long changes, long time, boolean counted) {
         boolean holds(HsmClient client) {
             return changes == client.changes() && System.nanoTime() - time < LISTING_AGE;
         }
@@ -69,73 +68,57 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
 
     @Override
     public void engineLoad(InputStream stream, char[] password) throws IOException {
-        byte[] file = stream == null ? null : stream.readAllBytes();
+        byte[] file = stream == null ? new byte[0] : stream.readAllBytes();
+        StoredEntries loaded = file.length == 0 ? new StoredEntries() : decode(file, password);
+        synchronized (this) {
+            entries = loaded;
+            listing = null;
+        }
+    }
+
+    private StoredEntries decode(byte[] file, char[] password) throws IOException {
         try {
-            Object loaded = client.call(Operation.STORE_LOAD, file == null || file.length == 0 ? null : file,
-                    password == null ? null : new String(password)).get(0);
-            store = (Long) loaded;
+            List<Object> decoded = client.callWithoutLogin(Operation.STORE_DECODE, file, text(password));
+            return new StoredEntries((Map<?, ?>) decoded.get(0), (String) decoded.get(1));
         } catch (HsmException e) {
             throw Errors.keyStoreFile(e);
         }
     }
 
     @Override
-    public void engineStore(OutputStream stream, char[] password) throws IOException {
+    public synchronized void engineStore(OutputStream stream, char[] password) throws IOException {
         Objects.requireNonNull(stream, "no stream to store to");
+        if (entries.loses() != null) {
+            throw new IOException(entries.loses());
+        }
         try {
-            stream.write(client.bytes(Operation.STORE_SAVE, store, password == null ? null : new String(password)));
+            byte[] file = (byte[]) client.callWithoutLogin(Operation.STORE_ENCODE, entries.all(), text(password)).get(0);
+            Map<String, Object> toPersist = entries.toPersist();
+            if (!toPersist.isEmpty()) {
+                client.call(Operation.STORE_PERSIST, toPersist);
+            }
+            stream.write(file);
+            entries.persisted();
         } catch (HsmException e) {
             throw Errors.keyStoreFile(e);
         }
     }
 
+    private static String text(char[] password) {
+        return password == null ? null : new String(password);
+    }
+
     boolean isLoaded() {
-        return store != null;
+        return entries != null;
     }
 
     /** Returns the keys that a map of attributes or a reference describes, at most {@code limit}, 0 for all. */
     List<Key> find(KeySpec spec, int limit) throws InvalidKeySpecException {
-        try {
-            if (spec instanceof KeyReferenceSpec) {
-                long reference = ((KeyReferenceSpec) spec).getKeyReference();
-                return List.of(Keys.of(client, client.call(Operation.GET_KEY, reference).get(0)));
-            }
-            if (spec instanceof KeyAttributesMap) {
-                return find((KeyAttributesMap) spec, limit);
-            }
-        } catch (HsmException e) {
-            if (e.code() == Errors.KEY_NOT_FOUND) {
-                return List.of();
-            }
-            throw Errors.invalidKeySpec(e);
-        } catch (InvalidAlgorithmParameterException | AddAttributeException e) {
-            throw new InvalidKeySpecException(e.getMessage(), e);
-        }
-        throw new InvalidKeySpecException("Keys are found by a KeyAttributesMap or a KeyReferenceSpec, not "
-                + (spec == null ? "null" : spec.getClass().getName()));
+        return KeySearch.find(client, spec, limit);
     }
 
-    /** The HSM finds by attributes; a public point is none, and is looked for among the EC keys that it finds. */
-    private List<Key> find(KeyAttributesMap attributes, int limit)
-            throws HsmException, InvalidAlgorithmParameterException, AddAttributeException {
-        KeyAttributesMap asked = new KeyAttributesMap();
-        asked.putAll(attributes);
-        ECPoint point = null;
-        if (attributes.get(KeyAttribute.EC_POINT) instanceof ECPoint) {
-            point = (ECPoint) asked.remove(KeyAttribute.EC_POINT);
-            if (asked.get(KeyAttribute.KEY_TYPE) == null) {
-                asked.put(KeyAttribute.KEY_TYPE, KeyType.EC);
-            }
-        }
-        List<Key> keys = new ArrayList<>();
-        long most = point == null ? limit : 0;
-        for (Object record : (List<?>) client.call(Operation.FIND_KEYS, Attributes.toFields(asked), most).get(0)) {
-            HsmKey key = Keys.of(client, record);
-            if (point == null || key.hasPoint(point)) {
-                keys.add(key);
-            }
-        }
-        return keys;
+    private static String required(String alias) {
+        return Objects.requireNonNull(alias, "an alias is needed");
     }
 
     private Object ask(int operation, Object... fields) {
@@ -146,26 +129,25 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
         }
     }
 
-    private static String required(String alias) {
-        return Objects.requireNonNull(alias, "an alias is needed");
-    }
-
-    private Map<?, ?> entry(String alias) {
-        required(alias);
+    /** Returns whether the alias is one key; null if neither this key store nor the HSM knows it. */
+    private Boolean isKey(String alias) {
         Listing last = listing;
         if (last != null && last.holds(client)) {
-            Map<?, ?> listed = last.entries().get(alias);
+            Boolean listed = last.keys().get(alias);
             if (listed != null) {
                 return listed;
             }
         }
-        return (Map<?, ?>) ask(Operation.STORE_ENTRY, store, alias);
+        return (Boolean) ask(Operation.STORE_IS_KEY, alias, entries.get(alias));
     }
 
     @Override
     public Key engineGetKey(String alias, char[] password) throws UnrecoverableKeyException {
+        if (entries.isTrusted(required(alias))) {
+            return null;
+        }
         try {
-            Object record = client.call(Operation.STORE_GET_KEY, store, required(alias)).get(0);
+            Object record = client.call(Operation.STORE_GET_KEY, alias, entries.get(alias)).get(0);
             return record == null ? null : Keys.of(client, record);
         } catch (HsmException e) {
             throw Errors.unrecoverable(e);
@@ -174,19 +156,14 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
 
     @Override
     public Certificate[] engineGetCertificateChain(String alias) {
-        Map<?, ?> entry = entry(alias);
-        List<?> chain = chain(entry);
-        return chain.isEmpty() || Boolean.TRUE.equals(entry.get("is_certificate")) ? null : parse(chain);
+        List<?> chain = entries.chain(required(alias));
+        return chain.isEmpty() || entries.isTrusted(alias) ? null : parse(chain);
     }
 
     @Override
     public Certificate engineGetCertificate(String alias) {
-        List<?> chain = chain(entry(alias));
+        List<?> chain = entries.chain(required(alias));
         return chain.isEmpty() ? null : parse(chain.subList(0, 1))[0];
-    }
-
-    private static List<?> chain(Map<?, ?> entry) {
-        return entry == null || entry.get("chain") == null ? List.of() : (List<?>) entry.get("chain");
     }
 
     private static Certificate[] parse(List<?> chain) {
@@ -204,24 +181,32 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
 
     @Override
     public Date engineGetCreationDate(String alias) {
-        Map<?, ?> entry = entry(alias);
-        return entry == null || entry.get("created") == null ? null : new Date((Long) entry.get("created"));
+        Map<?, ?> entry = entries.get(required(alias));
+        return entry == null ? null : new Date((Long) entry.get("created"));
     }
 
     @Override
-    public void engineSetKeyEntry(String alias, Key key, char[] password, Certificate[] chain) throws KeyStoreException {
+    public synchronized void engineSetKeyEntry(String alias, Key key, char[] password, Certificate[] chain)
+            throws KeyStoreException {
+        Object held = entries.get(required(alias));
         try {
             if (key instanceof HsmKey && ((HsmKey) key).belongsTo(client)) {
-                client.call(Operation.STORE_SET_KEY, store, required(alias), ((HsmKey) key).handle(), encode(chain));
+                long handle = ((HsmKey) key).handle();
+                enter(alias, client.call(Operation.STORE_SET_KEY, alias, held, handle, encode(chain)));
             } else {
-                importKey(alias, key, chain);
+                importKey(alias, held, key, chain);
             }
         } catch (HsmException e) {
             throw Errors.keyStore(e);
         }
     }
 
-    private void importKey(String alias, Key key, Certificate[] chain) throws KeyStoreException, HsmException {
+    /** Enters the last two results of an operation: the entry and the handles of keys to make persistent. */
+    private void enter(String alias, List<Object> results) {
+        entries.enter(alias, results.get(results.size() - 2), (List<?>) results.get(results.size() - 1));
+    }
+
+    private void importKey(String alias, Object held, Key key, Certificate[] chain) throws KeyStoreException, HsmException {
         if (!(key instanceof PrivateKey || key instanceof SecretKey)) {
             throw new KeyStoreException("A private or a secret key is entered, not "
                     + (key == null ? "null" : key.getClass().getName()));
@@ -234,10 +219,10 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
         Map<String, Object> attributes = new HashMap<>();
         attributes.put("OBJECT_CLASS", isPrivate ? "PRIVATE_KEY" : "SECRET_KEY");
         attributes.put("KEY_TYPE", typeOf(key.getAlgorithm(), isPrivate));
-        client.call(Operation.STORE_IMPORT_KEY, store, required(alias), attributes, material, encode(chain));
+        enter(alias, client.call(Operation.STORE_IMPORT_KEY, alias, held, attributes, material, encode(chain)));
     }
 
-    /** Secret bytes for an algorithm that the HSM has no type for are a generic secret, private keys are refused. */
+    /** Makes a generic secret of secret bytes for an algorithm that the HSM has no type for; refuses private keys. */
     private static String typeOf(String algorithm, boolean isPrivate) throws KeyStoreException {
         try {
             return Keys.type(algorithm, !isPrivate);
@@ -267,12 +252,15 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
     }
 
     @Override
-    public void engineSetCertificateEntry(String alias, Certificate certificate) throws KeyStoreException {
+    public synchronized void engineSetCertificateEntry(String alias, Certificate certificate) throws KeyStoreException {
         if (certificate == null) {
             throw new KeyStoreException("The certificate is null");
         }
+        Object held = entries.get(required(alias));
         try {
-            client.call(Operation.STORE_SET_CERTIFICATE, store, required(alias), certificate.getEncoded());
+            byte[] encoded = certificate.getEncoded();
+            Object entry = client.call(Operation.STORE_SET_CERTIFICATE, alias, held, encoded).get(0);
+            entries.enter(alias, entry, List.of());
         } catch (HsmException e) {
             throw Errors.keyStore(e);
         } catch (CertificateException e) {
@@ -281,64 +269,63 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
     }
 
     @Override
-    public void engineDeleteEntry(String alias) throws KeyStoreException {
-        try {
-            client.call(Operation.STORE_DELETE, store, required(alias));
-        } catch (HsmException e) {
-            throw Errors.keyStore(e);
-        }
+    public synchronized void engineDeleteEntry(String alias) {
+        entries.delete(required(alias));
+        listing = null;
     }
 
-    private Listing list(boolean counted) {
+    private Set<String> aliases(boolean counted) {
+        Listing now = listing;
+        if (counted || now == null || !now.counted() || !now.holds(client)) {
+            now = list();
+        }
+        listing = new Listing(now.keys(), now.changes(), now.time(), counted);
+        Set<String> aliases = new LinkedHashSet<>(entries.aliases());
+        aliases.addAll(now.keys().keySet());
+        return aliases;
+    }
+
+    private Listing list() {
         long changes = client.changes();
-        Map<String, Map<?, ?>> entries = new LinkedHashMap<>();
-        for (Object alike : (List<?>) ask(Operation.STORE_ENTRIES, store)) {
-            Map<?, ?> entry = (Map<?, ?>) ((List<?>) alike).get(0);
+        Map<String, Boolean> keys = new LinkedHashMap<>();
+        for (Object alike : (List<?>) ask(Operation.STORE_LIST, entries.ofKeys())) {
+            Boolean isKey = (Boolean) ((List<?>) alike).get(0);
             for (Object alias : (List<?>) ((List<?>) alike).get(1)) {
-                entries.put((String) alias, entry);
+                keys.put((String) alias, isKey);
             }
         }
-        return new Listing(entries, changes, System.nanoTime(), counted);
+        return new Listing(keys, changes, System.nanoTime(), false);
     }
 
     @Override
     public Enumeration<String> engineAliases() {
-        Listing last = listing;
-        Listing now = last != null && last.counted() && last.holds(client)
-                ? new Listing(last.entries(), last.changes(), last.time(), false)
-                : list(false);
-        listing = now;
-        return Collections.enumeration(now.entries().keySet());
+        return Collections.enumeration(aliases(false));
     }
 
     @Override
     public int engineSize() {
-        Listing now = list(true);
-        listing = now;
-        return now.entries().size();
+        return aliases(true).size();
     }
 
     @Override
     public boolean engineContainsAlias(String alias) {
-        return entry(alias) != null;
+        return entries.get(required(alias)) != null || isKey(alias) != null;
     }
 
     @Override
     public boolean engineIsKeyEntry(String alias) {
-        Map<?, ?> entry = entry(alias);
-        return entry != null && Boolean.TRUE.equals(entry.get("is_key"));
+        return !entries.isTrusted(required(alias)) && Boolean.TRUE.equals(isKey(alias));
     }
 
     @Override
     public boolean engineIsCertificateEntry(String alias) {
-        Map<?, ?> entry = entry(alias);
-        return entry != null && Boolean.TRUE.equals(entry.get("is_certificate"));
+        return entries.isTrusted(required(alias));
     }
 
     @Override
     public String engineGetCertificateAlias(Certificate certificate) {
         try {
-            return (String) ask(Operation.STORE_FIND_CERTIFICATE, store, certificate.getEncoded());
+            return entries.aliasOf(certificate.getEncoded());
         } catch (CertificateException e) {
             return null;
         }

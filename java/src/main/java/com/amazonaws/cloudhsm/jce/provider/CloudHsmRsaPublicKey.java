@@ -1,18 +1,20 @@
-package io.hsmbridge.jce.keys;
+package com.amazonaws.cloudhsm.jce.provider;
 
 import io.hsmbridge.jce.client.HsmClient;
-import java.security.interfaces.RSAPublicKey;
+import io.hsmbridge.jce.keys.PublicHsmKey;
 import java.math.BigInteger;
+import java.security.interfaces.RSAPublicKey;
 import java.security.spec.AlgorithmParameterSpec;
 import java.util.Map;
 
 /** An RSA public key in the HSM. */
-public final class RsaPublicHsmKey extends PublicHsmKey implements RSAPublicKey {
+public final class CloudHsmRsaPublicKey extends PublicHsmKey implements RSAPublicKey {
     private static final long serialVersionUID = 1L;
 
     private final RSAPublicKey half;
 
-    RsaPublicHsmKey(HsmClient client, Map<?, ?> record, RSAPublicKey half) {
+    /** Makes the object of a key record. */
+    public CloudHsmRsaPublicKey(HsmClient client, Map<?, ?> record, RSAPublicKey half) {
         super(client, record, "RSA", half.hashCode());
         this.half = half;
     }

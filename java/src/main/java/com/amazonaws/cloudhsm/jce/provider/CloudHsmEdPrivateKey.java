@@ -1,16 +1,18 @@
-package io.hsmbridge.jce.keys;
+package com.amazonaws.cloudhsm.jce.provider;
 
 import io.hsmbridge.jce.client.HsmClient;
+import io.hsmbridge.jce.keys.HsmKey;
 import java.security.interfaces.EdECPrivateKey;
 import java.security.spec.NamedParameterSpec;
 import java.util.Map;
 import java.util.Optional;
 
 /** An Ed25519 private key in the HSM. It is an EdECPrivateKey without bytes, since jarsigner asks for its curve. */
-public final class EdPrivateHsmKey extends HsmKey implements EdECPrivateKey {
+public final class CloudHsmEdPrivateKey extends HsmKey implements EdECPrivateKey {
     private static final long serialVersionUID = 1L;
 
-    EdPrivateHsmKey(HsmClient client, Map<?, ?> record) {
+    /** Makes the object of a key record. */
+    public CloudHsmEdPrivateKey(HsmClient client, Map<?, ?> record) {
         super(client, record, "EdDSA");
     }
 

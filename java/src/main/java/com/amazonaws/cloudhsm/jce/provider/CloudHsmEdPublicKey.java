@@ -1,18 +1,20 @@
-package io.hsmbridge.jce.keys;
+package com.amazonaws.cloudhsm.jce.provider;
 
 import io.hsmbridge.jce.client.HsmClient;
+import io.hsmbridge.jce.keys.PublicHsmKey;
 import java.security.interfaces.EdECPublicKey;
 import java.security.spec.EdECPoint;
 import java.security.spec.NamedParameterSpec;
 import java.util.Map;
 
 /** An Ed25519 public key in the HSM. */
-public final class EdPublicHsmKey extends PublicHsmKey implements EdECPublicKey {
+public final class CloudHsmEdPublicKey extends PublicHsmKey implements EdECPublicKey {
     private static final long serialVersionUID = 1L;
 
     private final EdECPublicKey half;
 
-    EdPublicHsmKey(HsmClient client, Map<?, ?> record, EdECPublicKey half) {
+    /** Makes the object of a key record. */
+    public CloudHsmEdPublicKey(HsmClient client, Map<?, ?> record, EdECPublicKey half) {
         super(client, record, "EdDSA", half.hashCode());
         this.half = half;
     }

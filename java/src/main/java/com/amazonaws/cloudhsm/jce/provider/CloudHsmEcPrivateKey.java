@@ -1,6 +1,7 @@
-package io.hsmbridge.jce.keys;
+package com.amazonaws.cloudhsm.jce.provider;
 
 import io.hsmbridge.jce.client.HsmClient;
+import io.hsmbridge.jce.keys.HsmKey;
 import java.security.PrivateKey;
 import java.security.interfaces.ECKey;
 import java.security.interfaces.ECPublicKey;
@@ -9,12 +10,13 @@ import java.security.spec.ECPoint;
 import java.util.Map;
 
 /** An EC private key in the HSM. It is no ECPrivateKey: SunEC would take it for its own, and fail when it signs. */
-class EcPrivateHsmKey extends HsmKey implements PrivateKey, ECKey {
+public class CloudHsmEcPrivateKey extends HsmKey implements PrivateKey, ECKey {
     private static final long serialVersionUID = 1L;
 
     private final transient ECPublicKey half;
 
-    EcPrivateHsmKey(HsmClient client, Map<?, ?> record, ECPublicKey half) {
+    /** Makes the object of a key record. */
+    public CloudHsmEcPrivateKey(HsmClient client, Map<?, ?> record, ECPublicKey half) {
         super(client, record, "EC");
         this.half = half;
     }

@@ -1,18 +1,20 @@
-package io.hsmbridge.jce.keys;
+package com.amazonaws.cloudhsm.jce.provider;
 
 import io.hsmbridge.jce.client.HsmClient;
+import io.hsmbridge.jce.keys.PublicHsmKey;
 import java.security.interfaces.ECPublicKey;
 import java.security.spec.ECParameterSpec;
 import java.security.spec.ECPoint;
 import java.util.Map;
 
 /** An EC public key in the HSM. */
-public final class EcPublicHsmKey extends PublicHsmKey implements ECPublicKey {
+public final class CloudHsmEcPublicKey extends PublicHsmKey implements ECPublicKey {
     private static final long serialVersionUID = 1L;
 
     private final ECPublicKey half;
 
-    EcPublicHsmKey(HsmClient client, Map<?, ?> record, ECPublicKey half) {
+    /** Makes the object of a key record. */
+    public CloudHsmEcPublicKey(HsmClient client, Map<?, ?> record, ECPublicKey half) {
         super(client, record, "EC", half.hashCode());
         this.half = half;
     }

@@ -1,4 +1,4 @@
-package io.hsmbridge.jce.keys;
+package com.amazonaws.cloudhsm.jce.provider;
 
 import io.hsmbridge.jce.client.HsmClient;
 import java.math.BigInteger;
@@ -10,10 +10,11 @@ import java.util.Map;
  * An EC private key as the key factory returns it, whose callers cast it to {@link ECPrivateKey}. Its private value is
  * null unless the HSM lets the key's material out in the clear, so a signature must be asked of this provider by name.
  */
-final class ImportedEcPrivateKey extends EcPrivateHsmKey implements ECPrivateKey {
+public final class CloudHsmImportedEcPrivateKey extends CloudHsmEcPrivateKey implements ECPrivateKey {
     private static final long serialVersionUID = 1L;
 
-    ImportedEcPrivateKey(HsmClient client, Map<?, ?> record, ECPublicKey half) {
+    /** Makes the object of a key record. */
+    public CloudHsmImportedEcPrivateKey(HsmClient client, Map<?, ?> record, ECPublicKey half) {
         super(client, record, half);
     }
 

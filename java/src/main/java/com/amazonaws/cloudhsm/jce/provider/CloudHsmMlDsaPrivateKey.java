@@ -1,14 +1,16 @@
-package io.hsmbridge.jce.keys;
+package com.amazonaws.cloudhsm.jce.provider;
 
 import io.hsmbridge.jce.client.HsmClient;
+import io.hsmbridge.jce.keys.HsmKey;
 import java.security.PrivateKey;
 import java.util.Map;
 
 /** An ML-DSA private key in the HSM. */
-public final class MlDsaPrivateHsmKey extends HsmKey implements PrivateKey {
+public final class CloudHsmMlDsaPrivateKey extends HsmKey implements PrivateKey {
     private static final long serialVersionUID = 1L;
 
-    MlDsaPrivateHsmKey(HsmClient client, Map<?, ?> record) {
+    /** Makes the object of a key record. */
+    public CloudHsmMlDsaPrivateKey(HsmClient client, Map<?, ?> record) {
         super(client, record, "ML-DSA");
     }
 

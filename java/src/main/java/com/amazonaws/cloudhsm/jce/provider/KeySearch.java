@@ -1,0 +1,71 @@
+package com.amazonaws.cloudhsm.jce.provider;
+
+import com.amazonaws.cloudhsm.jce.jni.exception.AddAttributeException;
+import com.amazonaws.cloudhsm.jce.provider.attributes.KeyAttribute;
+import com.amazonaws.cloudhsm.jce.provider.attributes.KeyAttributesMap;
+import com.amazonaws.cloudhsm.jce.provider.attributes.KeyReferenceSpec;
+import com.amazonaws.cloudhsm.jce.provider.attributes.KeyType;
+import io.hsmbridge.jce.client.Errors;
+import io.hsmbridge.jce.client.HsmClient;
+import io.hsmbridge.jce.client.HsmException;
+import io.hsmbridge.jce.keys.HsmKey;
+import io.hsmbridge.jce.keys.Keys;
+import io.hsmbridge.jce.spi.Attributes;
+import io.hsmbridge.jce.wire.Operation;
+import java.security.InvalidAlgorithmParameterException;
+import java.security.Key;
+import java.security.spec.ECPoint;
+import java.security.spec.InvalidKeySpecException;
+import java.security.spec.KeySpec;
+import java.util.ArrayList;
+import java.util.List;
+
+/** Searches for keys by attributes and by reference. */
+final class KeySearch {
+    private KeySearch() {}
+
+    /** Returns the keys that a map of attributes or a reference describes, at most {@code limit}, 0 for all. */
+    static List<Key> find(HsmClient client, KeySpec spec, int limit) throws InvalidKeySpecException {
+        try {
+            if (spec instanceof KeyReferenceSpec) {
+                long reference = ((KeyReferenceSpec) spec).getKeyReference();
+                return List.of(Keys.of(client, client.call(Operation.GET_KEY, reference).get(0)));
+            }
+            if (spec instanceof KeyAttributesMap) {
+                return find(client, (KeyAttributesMap) spec, limit);
+            }
+        } catch (HsmException e) {
+            if (e.code() == Errors.KEY_NOT_FOUND) {
+                return List.of();
+            }
+            throw Errors.invalidKeySpec(e);
+        } catch (InvalidAlgorithmParameterException | AddAttributeException e) {
+            throw new InvalidKeySpecException(e.getMessage(), e);
+        }
+        throw new InvalidKeySpecException("Keys are found by a KeyAttributesMap or a KeyReferenceSpec, not "
+                + (spec == null ? "null" : spec.getClass().getName()));
+    }
+
+    /** Searches for an EC point here, among the EC keys that the HSM finds: the HSM does not search by it. */
+    private static List<Key> find(HsmClient client, KeyAttributesMap attributes, int limit)
+            throws HsmException, InvalidAlgorithmParameterException, AddAttributeException {
+        KeyAttributesMap asked = new KeyAttributesMap();
+        asked.putAll(attributes);
+        ECPoint point = null;
+        if (attributes.get(KeyAttribute.EC_POINT) instanceof ECPoint) {
+            point = (ECPoint) asked.remove(KeyAttribute.EC_POINT);
+            if (asked.get(KeyAttribute.KEY_TYPE) == null) {
+                asked.put(KeyAttribute.KEY_TYPE, KeyType.EC);
+            }
+        }
+        List<Key> keys = new ArrayList<>();
+        long most = point == null ? limit : 0;
+        for (Object record : (List<?>) client.call(Operation.FIND_KEYS, Attributes.toFields(asked), most).get(0)) {
+            HsmKey key = Keys.of(client, record);
+            if (point == null || key.hasPoint(point)) {
+                keys.add(key);
+            }
+        }
+        return keys;
+    }
+}
