@@ -21,7 +21,11 @@ _HOMES = {"Hsm": "hsmcore.hsm", "Settings": "hsmcore.settings"}
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name on first access (PEP 562)."""
+    """Load a public name on first access (PEP 562).
+
+    Raises:
+        AttributeError: The package has no such name.
+    """
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

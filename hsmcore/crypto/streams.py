@@ -12,15 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
 
-from hsmcore.errors import OperationLimit, OperationNotFound
+from hsmcore.errors import OperationLimit, OperationNotFound, Unauthenticated
 from hsmcore.primitives import Stream
 from hsmcore.sessions import permissions
-from hsmcore.sessions.session import Session, ended
+from hsmcore.sessions.session import NO_SESSION, Session
 
 MAX_OPERATIONS = 1000
 """Maximum number of unfinished operations in one session (CloudHSM's session pool)."""
 MAX_AGE = 15 * 60
 """Seconds after its last message until an operation expires."""
+_UNKNOWN = "there is no such operation; it was finished or aborted, or has expired"
 
 
 @dataclass(slots=True, eq=False)
@@ -60,7 +61,7 @@ class MultiPartOperations:
         """
         with self._lock:
             if not session.alive:
-                raise ended()
+                raise Unauthenticated(NO_SESSION)
             operations = self._operations.setdefault(session.token, {})
             self._expire(operations)
             if len(operations) >= MAX_OPERATIONS:
@@ -83,7 +84,7 @@ class MultiPartOperations:
             self._operations[session.token][handle] = operation
         with operation.guard:
             if operation.finished:
-                raise _unknown()
+                raise OperationNotFound(_UNKNOWN)
             return operation.stream.update(data)
 
     def finish(self, session: Session, handle: int, data: bytes) -> bytes:
@@ -125,14 +126,14 @@ class MultiPartOperations:
 
     def _take(self, session: Session, handle: int) -> _Unfinished:
         if not session.alive:
-            raise ended()
+            raise Unauthenticated(NO_SESSION)
         operations = self._operations.get(session.token, {})
         self._expire(operations)
         operation = operations.pop(handle, None)
         if operation is None:
             # A session with an operation was authorised to begin it, so only a session without one is checked.
             permissions.require(session, "crypto.begin")
-            raise _unknown()
+            raise OperationNotFound(_UNKNOWN)
         return operation
 
     def _expire(self, operations: dict[int, _Unfinished]) -> None:
@@ -142,7 +143,3 @@ class MultiPartOperations:
             if operations[handle].last >= oldest:
                 return
             del operations[handle]
-
-
-def _unknown() -> OperationNotFound:
-    return OperationNotFound("there is no such operation; it was finished or aborted, or has expired")

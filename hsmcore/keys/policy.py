@@ -18,9 +18,10 @@ from hsmcore.errors import (
     PermissionDenied,
     QuorumValueInvalid,
     SharingInvalid,
+    Unauthenticated,
 )
 from hsmcore.keys.records import NOT_SHARED, KeyEntry, KeyRecord, Sharing
-from hsmcore.sessions.session import Session, ended
+from hsmcore.sessions.session import NO_SESSION, Session
 from hsmcore.tables.attributes import PRIVATE, PUBLIC, SECRET, Value
 from hsmcore.tables.mechanisms import DIGEST_BYTES, MECHANISMS, Mechanism, Operation
 from hsmcore.tables.quorum_services import KEY_SERVICES, MAX_APPROVALS, SERVICES
@@ -44,7 +45,7 @@ def require_alive(session: Session) -> None:
         Unauthenticated: It has.
     """
     if not session.alive:
-        raise ended()
+        raise Unauthenticated(NO_SESSION)
 
 
 def sees(session: Session, entry: KeyEntry) -> bool:

@@ -32,7 +32,7 @@ def signer(row: Mechanism, key: ec.EllipticCurvePrivateKey) -> Sign:
             signature = sign(digest, _scheme_of_length(len(digest)))
         else:
             if len(data) != size:
-                raise wrong_digest(row, data, size)
+                raise DataLengthInvalid(wrong_digest(row, data, size))
             signature = sign(data, scheme)
         return der_to_p1363(signature, width) if raw else signature
 
@@ -47,7 +47,7 @@ def verifier(row: Mechanism, key: ec.EllipticCurvePublicKey) -> Verify:
 
     def run(parameters: Parameters, data: bytes, signature: bytes) -> bool:
         if size and len(data) != size:
-            raise wrong_digest(row, data, size)
+            raise DataLengthInvalid(wrong_digest(row, data, size))
         digest = data if size else _raw_digest(row, data)
         if raw and len(signature) != 2 * width:
             return False
@@ -73,7 +73,11 @@ def _scheme_of_length(length: int) -> ec.ECDSA:
 
 
 def _raw_digest(row: Mechanism, data: bytes) -> bytes:
-    """Return the digest; an empty one becomes a zero byte, which is the same number."""
+    """Return the digest; an empty one becomes a zero byte, which is the same number.
+
+    Raises:
+        DataLengthInvalid: The digest is too long.
+    """
     if len(data) > MAX_RAW_DIGEST:
         raise DataLengthInvalid(f"{row.name} takes a digest of at most {MAX_RAW_DIGEST} bytes, not {len(data)}")
     return data or b"\0"

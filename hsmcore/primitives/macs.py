@@ -32,7 +32,11 @@ class MacStream:
 
 
 def _keyed(row: Mechanism, key: bytes) -> HMAC | CMAC:
-    """Return the keyed state, which each MAC copies."""
+    """Return the keyed state, which each MAC copies.
+
+    Raises:
+        KeyFunctionNotPermitted: The key is too long for an HMAC.
+    """
     if not row.hash:
         return CMAC(AES(key))
     if len(key) > MAX_HMAC_KEY:

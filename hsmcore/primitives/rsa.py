@@ -110,7 +110,7 @@ def pkcs1_signer(row: Mechanism, key: rsa.RSAPrivateKey) -> Sign:
 
     def run(parameters: Parameters, data: bytes) -> bytes:
         if len(data) != size:
-            raise wrong_digest(row, data, size)
+            raise DataLengthInvalid(wrong_digest(row, data, size))
         return sign(data, scheme, prehashed)
 
     return run
@@ -132,7 +132,7 @@ def pkcs1_verifier(row: Mechanism, key: rsa.RSAPublicKey) -> Verify:
 
     def run(parameters: Parameters, data: bytes, signature: bytes) -> bool:
         if len(data) != size:
-            raise wrong_digest(row, data, size)
+            raise DataLengthInvalid(wrong_digest(row, data, size))
         return holds(lambda: key.verify(signature, data, scheme, prehashed))
 
     return run
@@ -161,11 +161,16 @@ def pss_verifier(row: Mechanism, key: rsa.RSAPublicKey) -> Verify:
 
 
 def _pss(row: Mechanism, parameters: Parameters, data: bytes, bits: int) -> tuple[padding.PSS, Prehashed]:
-    """Return the scheme; the default ``salt_length`` is the length of the digest (RFC 8017 9.1)."""
+    """Return the scheme; the default ``salt_length`` is the length of the digest (RFC 8017 9.1).
+
+    Raises:
+        DataLengthInvalid: The digest has another length.
+        MechanismParameterInvalid: ``salt_length`` is too long.
+    """
     algorithm = chosen_hash(parameters, row.hash)
     size = algorithm.digest_size
     if len(data) != size:
-        raise wrong_digest(row, data, size)
+        raise DataLengthInvalid(wrong_digest(row, data, size))
     salt = number_parameter(parameters, "salt_length")
     salt = size if salt is None else salt
     longest = (bits + 6) // 8 - size - 2

@@ -83,7 +83,11 @@ def gcm_decryptor(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes], b
 
 
 def _gcm_short(key: bytes, iv: bytes, data: bytes, tag: bytes, aad: bytes | None) -> bytes:
-    """Decrypt with a truncated tag."""
+    """Decrypt with a truncated tag.
+
+    Raises:
+        TagMismatch: The tag does not match.
+    """
     decryptor = Cipher(AES(key), modes.GCM(iv, tag, min_tag_length=len(tag))).decryptor()
     decryptor.authenticate_additional_data(aad or b"")
     plain = decryptor.update(data)

@@ -67,7 +67,11 @@ def aes_unwrapper(row: Mechanism, key: bytes) -> Unwrap:
 
 
 def _check_iv(row: Mechanism, parameters: Parameters) -> None:
-    """Check that the parameter ``iv`` is absent or RFC 3394's; ZERO_PAD has a fixed one (RFC 5649 3)."""
+    """Check that the parameter ``iv`` is absent or RFC 3394's; ZERO_PAD has a fixed one (RFC 5649 3).
+
+    Raises:
+        MechanismParameterInvalid: It is another one, or the mechanism takes none.
+    """
     iv = bytes_parameter(parameters, "iv")
     if iv is None:
         return

@@ -133,7 +133,12 @@ class Approvals:
             return required, count
 
     def _signed(self, token: QuorumToken, approval: Approval) -> tuple[str, bytes]:
-        """Return the approver's name and the key that signed the token."""
+        """Return the approver's name and the key that signed the token.
+
+        Raises:
+            ApproverInvalid: The user cannot approve the token.
+            TokenSignatureInvalid: The signature is not of the user's key.
+        """
         row = self._approver(token, approval)
         if row.quorum_key is None:
             raise ApproverInvalid(f"the {row.role} {row.username!r} has registered no key for quorum")
@@ -231,8 +236,7 @@ class Approvals:
                 raise QuorumValueInvalid(f"a quorum value is {NO_QUORUM} to {MAX_APPROVALS}, not {value}")
             admins = self._accounts.approvers(ADMIN)
             if value > max(admins, NO_QUORUM):
-                raise QuorumValueInvalid(f"a quorum value of {value} needs {value} registered admins; there are
-                {admins}")
+                raise QuorumValueInvalid(f"the value {value} needs {value} registered admins; there are {admins}")
             values = {**self.rules.values, service: value}
             if values["user"] > values["quorum"]:
                 raise QuorumValueInvalid(

@@ -21,7 +21,6 @@ from threading import RLock
 from hsmcore.errors import (
     ApprovalRequired,
     KeyQuorumFailed,
-    QuorumError,
     QuorumTokenLimit,
     QuorumTokenRefused,
     StoreDamaged,
@@ -40,6 +39,7 @@ DEFAULT_TIMEOUT = 600
 """Default of both timeouts, in seconds."""
 MAX_TIMEOUT = 24 * 60 * 60
 
+_UNKNOWN = "this session has no such token: it was used or deleted, has expired, or is of another session"
 _BLOCK = struct.Struct(">HHIQ16s36sI8x")
 """A token's raw data, whose hash approvers sign, 80 bytes: kind (1 admin service, 2 key service), service, token id,
 key handle or 0, random bytes, requester padded with zeros, time of creation in seconds since 1970."""
@@ -143,7 +143,7 @@ class QuorumToken:
         """
         after = TRANSITIONS[event].get(self.state)
         if after is None:
-            raise unknown()
+            raise TokenUnknown(_UNKNOWN)
         self.state = after
 
 
@@ -203,7 +203,7 @@ class QuorumTokens:
             self.alive()
             token = self._tokens.get(digest)
             if token is None or token.session is not session or token.state not in _TIMEOUT:
-                raise unknown()
+                raise TokenUnknown(_UNKNOWN)
             return token
 
     def approve(self, token: QuorumToken, timeout: float) -> None:
@@ -244,8 +244,12 @@ class QuorumTokens:
                 and enough(token)
             )  # fmt: skip
             token = next(found, None)
+            if token is None and key is None:
+                raise ApprovalRequired(
+                    f"Quorum approval is required for this operation: an approved token of the service {service}"
+                )
             if token is None:
-                raise _missing(service, key)
+                raise KeyQuorumFailed(f"Quorum Failed: key {key} takes an approved token of the service {service}")
             token.happens(Event.USE)
         try:
             yield
@@ -289,16 +293,3 @@ class QuorumTokens:
             if which(token):
                 token.happens(Event.END)
                 del self._tokens[digest]
-
-
-def _missing(service: str, key: int | None) -> QuorumError:
-    if key is None:
-        return ApprovalRequired(
-            f"Quorum approval is required for this operation: an approved token of the service {service}"
-        )
-    return KeyQuorumFailed(f"Quorum Failed: key {key} takes an approved token of the service {service}")
-
-
-def unknown() -> TokenUnknown:
-    """Return the error for a token that this session does not have."""
-    return TokenUnknown("this session has no such token: it was used or deleted, has expired, or is of another session")

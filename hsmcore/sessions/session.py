@@ -13,6 +13,9 @@ from typing import Any
 from hsmcore.errors import Unauthenticated
 from hsmcore.sessions.usage_counts import Shortcut
 
+NO_SESSION = "there is no such session; log in"
+"""The message about a session that does not exist or has ended."""
+
 
 class Session:
     """One login. ``token`` is the secret session token, 63 random bits; ``number`` names the session in the audit log.
@@ -99,7 +102,7 @@ class Sessions:
         """
         session = self._alive.get(token)
         if session is None:
-            raise ended()
+            raise Unauthenticated(NO_SESSION)
         return session
 
     def end(self, session: Session) -> bool:
@@ -121,8 +124,3 @@ class Sessions:
         for session in self._alive.values():
             if session.prepared.pop(handle, None) is not None:
                 session.clear_shortcuts()
-
-
-def ended() -> Unauthenticated:
-    """Return the error for a session that does not exist or has ended."""
-    return Unauthenticated("there is no such session; log in")

@@ -62,18 +62,19 @@ def store_errors() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise _translated(error) from error
+        kind, message = _translated(error)
+        raise kind(message) from error
     except SQLAlchemyError as error:
         raise StoreDamaged(f"the database cannot be read: {type(error).__name__}") from error
 
 
-def _translated(error: DBAPIError) -> StateError:
+def _translated(error: DBAPIError) -> tuple[type[StateError], str]:
     name = str(getattr(error.orig, "sqlite_errorname", ""))
     state = str(getattr(error.orig, "sqlstate", ""))
     if name.startswith(_FULL) or state.startswith(_FULL_STATES):
-        return StoreFull(f"the database cannot be written (disk full or read-only): {error.orig}")
+        return StoreFull, f"the database cannot be written (disk full or read-only): {error.orig}"
     if name.startswith(_BUSY):
-        return StateLocked("another process is using the database")
+        return StateLocked, "another process is using the database"
     if name or state.startswith("XX"):
-        return StoreDamaged(f"the database is damaged: {error.orig}")
-    return StateError(f"the database does not answer: {error.orig}")
+        return StoreDamaged, f"the database is damaged: {error.orig}"
+    return StateError, f"the database does not answer: {error.orig}"

@@ -46,7 +46,7 @@ class StateDirectory:
             with _file_errors(self.home):
                 self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         elif not (self.home / _DATABASE).is_file():
-            raise missing(self.home)
+            raise StateMissing(no_hsm(self.home))
         self._lock = self._take()
         self._anchor = -1
         self._anchors_written = 0
@@ -131,7 +131,11 @@ class StateDirectory:
         sync_directory(self.home)
 
     def _take(self) -> int:
-        """Lock the directory and write this process's id to the lock file. The end of the process unlocks it."""
+        """Lock the directory and write this process's id to the lock file. The end of the process unlocks it.
+
+        Raises:
+            StateLocked: Another process has the directory.
+        """
         with _file_errors(self.home):
             descriptor = os.open(self.home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -149,9 +153,9 @@ class StateDirectory:
         return descriptor
 
 
-def missing(home: Path) -> StateMissing:
-    """Return the error for a directory without an HSM."""
-    return StateMissing(f"there is no HSM in {home}; `hsm init` makes one")
+def no_hsm(home: Path) -> str:
+    """Return the message about a directory without an HSM."""
+    return f"there is no HSM in {home}; `hsm init` makes one"
 
 
 @contextmanager

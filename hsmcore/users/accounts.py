@@ -173,7 +173,10 @@ class Accounts:
             verifier, key = self._vault.open_user(user.row), user.row.mfa_key
             if key is not None and (signed is None or not signed.signature):
                 # Before the check of the password, so that the answer does not depend on it, and not counted.
-                raise _second_factor(user.row)
+                raise MfaRequired(
+                    f"{user.row.username!r} logs in with a second factor, and no signed token was given; programs that "
+                    "use the JCE provider log in as a user without one"
+                )
             right = password_matches(password, verifier)
             if key is not None and signed is not None:
                 right &= proves(key, signed.token, signed.signature)
@@ -181,7 +184,7 @@ class Accounts:
                 raise AccountLocked(
                     f"the account {user.row.username!r} is locked; an admin unlocks it with a new password"
                 )
-            failure = None if right else _wrong()
+            failure = None if right else AuthenticationFailed(_WRONG)
             self._count(user, failure)
             if failure is not None:
                 raise failure
@@ -208,7 +211,7 @@ class Accounts:
         """
         user = self._users.get((row.username, row.role))
         if user is None or user.row.verifier != row.verifier:
-            raise _wrong()
+            raise AuthenticationFailed(_WRONG)
 
     def known(self, username: str, role: str) -> UserRow:
         """Return a user's row.
@@ -252,7 +255,7 @@ class Accounts:
         user = self._find(username, role)
         with user.guard, self._lock:
             if self._find(username, role) is not user:
-                raise _unknown(username, role)
+                raise UserNotFound(_no_user(username, role))
             yield user.row
 
     def put(self, old: UserRow, new: UserRow, verifier: str | None = None) -> None:
@@ -307,7 +310,7 @@ class Accounts:
     def _find(self, username: str, role: str) -> _User:
         user = self._users.get((username.lower(), role))
         if user is None:
-            raise _unknown(username, role)
+            raise UserNotFound(_no_user(username, role))
         return user
 
 
@@ -317,16 +320,5 @@ def _info(user: _User) -> UserInfo:
     return UserInfo(row.number, row.username, row.role, user.locked, mfa, quorum)
 
 
-def _second_factor(row: UserRow) -> MfaRequired:
-    return MfaRequired(
-        f"{row.username!r} logs in with a second factor, and no signed token was given; programs that use the JCE "
-        "provider log in as a user without one"
-    )
-
-
-def _wrong() -> AuthenticationFailed:
-    return AuthenticationFailed(_WRONG)
-
-
-def _unknown(username: str, role: str) -> UserNotFound:
-    return UserNotFound(f"there is no {role[:32]} {username[:64]!r}")
+def _no_user(username: str, role: str) -> str:
+    return f"there is no {role[:32]} {username[:64]!r}"

@@ -152,8 +152,7 @@ class Challenges:
                 or (waiting.purpose, waiting.subject, waiting.session) != (purpose, subject, session)
                 or not 0 <= self._clock() - waiting.since <= TOKEN_LIFETIME
             ):
-                raise TokenUnknown("the token was used, has expired, or was issued for another purpose; request a new
-                one")
+                raise TokenUnknown("the token was used, has expired, or was issued for another purpose; get another")
 
     def prove(self, purpose: Purpose, row: UserRow, session: int, token_file: bytes, public_key: bytes) -> bytes:
         """Use a token up and return the key with which the user has signed it, as SubjectPublicKeyInfo (DER).

@@ -93,7 +93,11 @@ def _encode(document: Mapping[str, object]) -> bytes:
 
 
 def _decode(file: bytes) -> Mapping[str, object]:
-    """Return the file's JSON object, after a check of its version."""
+    """Return the file's JSON object, after a check of its version.
+
+    Raises:
+        TokenFileInvalid: The file is not well-formed.
+    """
     if len(file) > MAX_BYTES:
         raise TokenFileInvalid(f"the token file has {len(file)} bytes, more than {MAX_BYTES}")
     try:
@@ -108,7 +112,11 @@ def _decode(file: bytes) -> Mapping[str, object]:
 
 
 def _object(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
-    """Return the object. A repeated name is refused: two readers of the file could see two values."""
+    """Return the object.
+
+    Raises:
+        ValueError: A name is repeated; two readers of the file could see two values.
+    """
     read = dict(pairs)
     if len(read) != len(pairs):
         raise ValueError("a name is repeated")

@@ -34,7 +34,7 @@ from hsmcore.errors import (
     UserNotFound,
 )
 from hsmcore.sessions.session import Session
-from hsmcore.users.mfa import MAX_TOKENS, TOKEN_LIFETIME, TRANSITIONS, Event, RegisteredKeys, Purposes, keys_after
+from hsmcore.users.mfa import MAX_TOKENS, TOKEN_LIFETIME, TRANSITIONS, Event, Purposes, RegisteredKeys, keys_after
 from tests.hsmcore.conftest import ADMIN_PASSWORD
 from tests.hsmcore.judge import openssl
 from tests.signing import Signer
@@ -426,8 +426,10 @@ def test_a_user_has_one_key(uses: Purposes, event: Event, key: bytes, change_quo
     before = RegisteredKeys(b"old" if mfa else None, b"old" if quorum else None)
     registers = event in (Event.REGISTER_MFA, Event.REGISTER_QUORUM)
     another = (uses, event) in {
-        (Purposes.QUORUM, Event.REGISTER_MFA), (Purposes.MFA, Event.REGISTER_QUORUM), (Purposes.BOTH, Event.REGISTER_QUORUM),
-    }  # fmt: skip
+        (Purposes.QUORUM, Event.REGISTER_MFA),
+        (Purposes.MFA, Event.REGISTER_QUORUM),
+        (Purposes.BOTH, Event.REGISTER_QUORUM),
+    }
     refusal: type[HsmError] | None = None
     if event is Event.DEREGISTER_MFA and not mfa:
         refusal = MfaNotEnabled
