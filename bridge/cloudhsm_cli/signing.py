@@ -8,7 +8,7 @@ import os
 from contextlib import AbstractContextManager
 from typing import BinaryIO
 
-from bridge.cli.progress import Bar, progress
+from bridge.cloudhsm_cli.progress import Bar, progress
 from bridge.cloudhsm_cli import files
 from bridge.cloudhsm_cli.attributes import reference
 from bridge.cloudhsm_cli.context import Context

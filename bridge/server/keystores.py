@@ -12,7 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from bridge.protocol.codec import Value
-from bridge.server.handlers import Fields, flat
+from bridge.protocol.values import Fields, template
 from hsmcore.errors import KeyStoreNotLoaded, MalformedRequest
 from keystore import Entry, KeyStore
 
@@ -103,7 +103,7 @@ class Stores:
     ) -> Fields:
         """Import a key and enter it."""
         with self._open(session, handle) as store:
-            return store.import_key(alias, flat(attributes), material, certificates(chain)).fields()
+            return store.import_key(alias, template(attributes), material, certificates(chain)).fields()
 
     def store_set_certificate(self, session: Session, handle: int, alias: str, certificate: bytes) -> None:
         """Enter a certificate."""
