@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from bridge.protocol.codec import Value
-from bridge.server.handlers import Fields, flat
+from bridge.protocol.values import Fields, template
 from hsmcore.errors import MalformedRequest
 from keystore import Entered, Entry, KeyStore
 from keystore import file as key_store_file
@@ -65,7 +65,7 @@ class Stores:
     ) -> tuple[Fields, Fields | None, list[Value]]:
         """Import a key and enter it."""
         store = self._of(session)
-        record, entered = store.import_key(alias, _entry(entry), flat(attributes), material, _certificates(chain))
+        record, entered = store.import_key(alias, _entry(entry), template(attributes), material, _certificates(chain))
         return record.fields(), *_entered(entered)
 
     def store_set_certificate(self, session: Session, alias: str, entry: Fields | None, certificate: bytes) -> Fields:
