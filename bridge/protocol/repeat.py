@@ -11,11 +11,10 @@ No code of the project runs more often. A Python call takes as long as hashing s
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
-from bridge.protocol.codec import LENGTH, MAX_FRAME, VERSION, correlation, encode_error
+from bridge.protocol.codec import MAX_FRAME, VERSION, correlation, encode_error
 from bridge.protocol.operations import NUMBERS
 from hsmcore.errors import NotRepeated
 
@@ -31,7 +30,6 @@ KINDS = {NUMBERS[name]: name for name in ("ENCRYPT", "DECRYPT", "SIGN", "VERIFY"
 _BODY = Struct(">IIQQQI")
 """Header, with version, reserved byte and operation as one field; number; length of the data's first part."""
 _read = _BODY.unpack_from
-_read_length = LENGTH.unpack_from
 _pack_answer = Struct(">IBBHQQB").pack
 """Header, and the length of the IV that the HSM chose."""
 _ANSWER = 21
@@ -41,16 +39,8 @@ _KIND = VERSION << 24 | REPEAT
 MARK = _KIND.to_bytes(4, "big")
 """Bytes 4 to 8 of a REPEAT."""
 
-_BRIEF = 17 * 1024
-"""Longest frame, in bytes, of a use that takes microseconds."""
-
-
-class Span(Enum):
-    """About how long a use takes, and whether it lets Python's lock go while it computes: only the longer ones do."""
-
-    MICROSECONDS = 1
-    MILLISECONDS = 2
-
+SHORT = 17 * 1024
+"""Longest frame, in bytes, of an operation that takes microseconds and holds the interpreter lock all the time."""
 
 _TRUTH = {False: b"\0", True: b"\1"}
 
@@ -84,19 +74,40 @@ def answer(frame: memoryview, sessions: dict[int, Session]) -> tuple[bytes, byte
             raise ValueError
         return _pack_answer(size, VERSION, 0, 0, token, request, len(chosen)) + chosen, result
     except Exception:
-        # The client sends the whole request, whose answer tells the error. A failed operation changes nothing.
-        return encode_error(*correlation(frame), NotRepeated.code, "send the whole request"), b""
+        return _not_repeated(frame), b""
 
 
-def span(frame: bytes, sessions: dict[int, Session]) -> Span | None:
-    """Tell about how long it takes to answer one whole frame that is a REPEAT; return ``None`` for any other bytes."""
-    if frame[4:8] != MARK or len(frame) < _START or _read_length(frame)[0] + 4 != len(frame):
+def answer_short(received: bytes, sessions: dict[int, Session]) -> bytes | None:
+    """Return the answer to one whole REPEAT that takes microseconds, and ``None`` for any other bytes.
+
+    Args:
+        received: Bytes from a client.
+        sessions: The sessions of the connection, by session token.
+    """
+    size = len(received)
+    if not _START <= size <= SHORT:
         return None
-    _, _, token, _, number, _ = _read(frame)
+    length, kind, token, request, number, first = _read(received)
     session = sessions.get(token)
-    if session is not None and number in session.brief and len(frame) <= _BRIEF:
-        return Span.MICROSECONDS
-    return Span.MILLISECONDS
+    if kind != _KIND or length + 4 != size or session is None or number not in session.brief:
+        return None
+    try:
+        rest = _START + first
+        if rest > size:
+            raise ValueError
+        chosen, result = next(session.shortcuts[number])(received[_START:rest] if first else b"", received[rest:])
+        size = len(result) + len(chosen) + _ANSWER
+        return b"".join((_pack_answer(size, VERSION, 0, 0, token, request, len(chosen)), chosen, result))
+    except Exception:
+        return _not_repeated(received)
+
+
+def _not_repeated(frame: bytes | memoryview) -> bytes:
+    """Return the error after which the client sends the whole request, whose answer tells the error.
+
+    A failed operation changes nothing.
+    """
+    return encode_error(*correlation(frame), NotRepeated.code, "send the whole request")
 
 
 def keep(hsm: Hsm, session: Session, operation: int, fields: list[Any]) -> int:
