@@ -22,9 +22,6 @@ _JAVADOC = re.compile(r"/\*\*(.*?)\*/", re.DOTALL)
 _JAVA_COMMENT = re.compile(r"/\*.*?\*/|(?m://.*$)", re.DOTALL)
 
 _NOT_YET = (
-    "bridge/carriers/",
-    "bridge/protocol/",
-    "bridge/server/",
     "hsmcore/",
     "java/",
 )
