@@ -1,4 +1,4 @@
-"""Handlers of the key store operations: convert entries between the protocol's maps and ``keystore``, and store nothing."""
+"""Handlers of the key store operations. They convert entries between maps and ``keystore``, and store nothing."""
 
 from __future__ import annotations
 

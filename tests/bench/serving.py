@@ -1,6 +1,6 @@
 """Compare the daemons of several source trees: ``python -m tests.bench.serving OLD_TREE [NEW_TREE ...]``.
 
-Each tree's daemon serves a Java client (``Bench.java``) of its own. The clients take turns, one window each, and the
+A tree has the folders ``bridge`` (with its jar), ``hsmcore`` and ``keystore``. Its daemon serves a Java client (``Bench.java``) of its own. The clients take turns, one window each, and the
 order alternates, so a change of the machine's load affects all trees alike. Trust the ratios, not the rates.
 """
 
