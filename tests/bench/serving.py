@@ -1,7 +1,8 @@
 """Compare the daemons of several source trees: ``python -m tests.bench.serving OLD_TREE [NEW_TREE ...]``.
 
-A tree has the folders ``bridge`` (with its jar), ``hsmcore`` and ``keystore``. Its daemon serves a Java client (``Bench.java``) of its own. The clients take turns, one window each, and the
-order alternates, so a change of the machine's load affects all trees alike. Trust the ratios, not the rates.
+A tree has the folders ``bridge`` (with its jar), ``hsmcore`` and ``keystore``. Its daemon serves a Java client
+(``Bench.java``) of its own. The clients take turns, one window each, and the order alternates, so a change of the
+machine's load affects all trees alike. Trust the ratios, not the rates.
 """
 
 from __future__ import annotations
