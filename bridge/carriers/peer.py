@@ -147,7 +147,12 @@ class Peer:
         return received[:length], received[length:]
 
     def _complete(self, received: bytes, length: int) -> bytes:
-        """Return at least ``length`` bytes. Raises ``OSError`` if the client ends or takes too long."""
+        """Return at least ``length`` bytes.
+
+        Raises:
+            ConnectionResetError: The client ended.
+            TimeoutError: The client took too long.
+        """
         deadline = time.monotonic() + FRAME_SECONDS
         buffer = bytearray(received)
         while len(buffer) < length:
