@@ -122,7 +122,7 @@ def _decode_one(frame: bytes, at: int, depth: int) -> tuple[Value, int]:
     """Return the value at ``at`` and the offset after it; ``depth`` is the nesting level of a list or map there.
 
     Raises:
-        MalformedRequest: As ``decode_values``.
+        MalformedRequest: A tag is unknown, a length or count exceeds the frame, or values nest too deep.
     """
     tag = frame[at]
     if tag <= _TRUE:
