@@ -165,9 +165,9 @@ class Peer:
         return bytes(buffer)
 
     def send_error(self, error: HsmError) -> None:
-        """Send an error response that belongs to no request, if the client takes it."""
+        """Send an error response that belongs to no request, if the client takes it at once."""
         try:
-            self._socket.sendall(codec.encode_error(0, 0, error.code, str(error)))
+            self._send(codec.encode_error(0, 0, error.code, str(error)), _NOW)
         except OSError as failure:
             _log.debug("the client did not take the answer: %s", failure)
 
