@@ -44,13 +44,28 @@ def _findings(home: Path) -> list[str]:
 
 
 @dataclass(frozen=True)
+class At:
+    """An open HSM, sessions of its admin and of ``cu1``, and a token key of ``cu1``."""
+
+    hsm: Hsm
+    admin: Session
+    user: Session
+    key: int
+
+    @classmethod
+    def of(cls, hsm: Hsm, key: int) -> At:
+        """Log both users in."""
+        return cls(hsm, hsm.users.login("admin", ADMIN_PASSWORD, "admin"), _user(hsm), key)
+
+
+@dataclass(frozen=True)
 class Case:
     """A row, the change that is undone, and the use that must fail."""
 
     table: str
     where: str
-    change: Callable[[Hsm, Session, Session, int], object]
-    use: Callable[[Hsm, Session, Session, int], object]
+    change: Callable[[At], object]
+    use: Callable[[At], object]
     found: str
 
 
@@ -58,53 +73,53 @@ def _user(hsm: Hsm) -> Session:
     return hsm.users.login("cu1", PASSWORDS["cu1"])
 
 
-def _lock_out(hsm: Hsm, _admin: Session, _user: Session, _key: int) -> None:
+def _guess(at: At) -> None:
     for _ in range(3):
         with pytest.raises(HsmError):
-            hsm.users.login("cu2", b"wrong-password")
+            at.hsm.users.login("cu2", b"wrong-password")
 
 
 KEY = "handle = {key}"
 CASES = {
     "a destroyed key": Case(
         "keys", KEY,
-        lambda hsm, admin, user, key: hsm.keys.destroy(user, key),
-        lambda hsm, admin, user, key: hsm.crypto.encrypt(user, key, "AES_GCM", None, b"text"),
+        lambda at: at.hsm.keys.destroy(at.user, at.key),
+        lambda at: at.hsm.crypto.encrypt(at.user, at.key, "AES_GCM", None, b"text"),
         "was put back after it had been deleted",
     ),
     "a key's attributes": Case(
         "keys", KEY,
-        lambda hsm, admin, user, key: hsm.keys.set_attributes(user, key, {"ENCRYPT": False}),
-        lambda hsm, admin, user, key: hsm.crypto.encrypt(user, key, "AES_GCM", None, b"text"),
+        lambda at: at.hsm.keys.set_attributes(at.user, at.key, {"ENCRYPT": False}),
+        lambda at: at.hsm.crypto.encrypt(at.user, at.key, "AES_GCM", None, b"text"),
         "its version is 2, the newest one is 3",
     ),
     "a key that an admin no longer trusts": Case(
         "keys", KEY,
-        lambda hsm, admin, user, key: hsm.keys.set_attributes(admin, key, {"TRUSTED": False}),
-        lambda hsm, admin, user, key: hsm.keys.get(user, key),
+        lambda at: at.hsm.keys.set_attributes(at.admin, at.key, {"TRUSTED": False}),
+        lambda at: at.hsm.keys.get(at.user, at.key),
         "its version is 2, the newest one is 3",
     ),
     "a key that is no longer shared": Case(
         "keys", KEY,
-        lambda hsm, admin, user, key: hsm.keys.unshare(user, key, "cu2"),
-        lambda hsm, admin, user, key: hsm.keys.get(hsm.users.login("cu2", PASSWORDS["cu2"]), key),
+        lambda at: at.hsm.keys.unshare(at.user, at.key, "cu2"),
+        lambda at: at.hsm.keys.get(at.hsm.users.login("cu2", PASSWORDS["cu2"]), at.key),
         "its version is 2, the newest one is 3",
     ),
     "a password": Case(
         "users", "username = 'cu2'",
-        lambda hsm, admin, user, key: hsm.users.change_password(admin, "cu2", "crypto-user", NEW),
-        lambda hsm, admin, user, key: hsm.users.login("cu2", PASSWORDS["cu2"]),
+        lambda at: at.hsm.users.change_password(at.admin, "cu2", "crypto-user", NEW),
+        lambda at: at.hsm.users.login("cu2", PASSWORDS["cu2"]),
         "its version is 1, the newest one is 2",
     ),
     "a user without wrong passwords": Case(
-        "users", "username = 'cu2'", _lock_out,
-        lambda hsm, admin, user, key: hsm.users.login("cu2", PASSWORDS["cu2"]),
+        "users", "username = 'cu2'", _guess,
+        lambda at: at.hsm.users.login("cu2", PASSWORDS["cu2"]),
         "its version is 1, the newest one is 4",
     ),
     "a deleted user": Case(
         "users", "username = 'cu2'",
-        lambda hsm, admin, user, key: hsm.users.delete(admin, "cu2", "crypto-user"),
-        lambda hsm, admin, user, key: hsm.users.login("cu2", PASSWORDS["cu2"]),
+        lambda at: at.hsm.users.delete(at.admin, "cu2", "crypto-user"),
+        lambda at: at.hsm.users.login("cu2", PASSWORDS["cu2"]),
         "was put back after it had been deleted",
     ),
 }  # fmt: skip
@@ -122,7 +137,7 @@ def site(tmp_path: Path) -> tuple[Path, int]:
 
 def _change(home: Path, case: Case, key: int) -> None:
     with Hsm.open(home) as hsm:
-        case.change(hsm, hsm.users.login("admin", ADMIN_PASSWORD, "admin"), _user(hsm), key)
+        case.change(At.of(hsm, key))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -133,7 +148,7 @@ def test_a_row_that_was_put_back(site: tuple[Path, int], name: str) -> None:
     assert _findings(home) == []
     _put_back(home, case.table, old)
     with Hsm.open(home) as hsm, pytest.raises((StoreDamaged, KeyNotFound)):
-        case.use(hsm, hsm.users.login("admin", ADMIN_PASSWORD, "admin"), _user(hsm), key)
+        case.use(At.of(hsm, key))
     (found,) = _findings(home)
     assert case.found in found
 
