@@ -15,7 +15,7 @@ from hsmcore.api.core import Core
 from hsmcore.api.crypto import CryptoService
 from hsmcore.api.keys import KeyService
 from hsmcore.api.quorum import QuorumService
-from hsmcore.api.statistics import Statistics, gather
+from hsmcore.api.statistics import Statistics, gather, troubles
 from hsmcore.api.users import UserService
 from hsmcore.audit.anchor import anchored, stored
 from hsmcore.audit.chain import FIRST_HEAD, linked
@@ -136,10 +136,11 @@ class Hsm:
             raise
 
     def close(self) -> None:
-        """End all sessions and unlock the state directory. A second call has no effect."""
-        for session in self._core.sessions.all():
-            self.users.close_session(session)
-        _release(self._core.state, self._core.store)
+        """End all sessions and unlock the state directory. Every later operation fails; a second call has no effect."""
+        with self._core.lock:
+            for session in self._core.sessions.all():
+                self.users.close_session(session)
+            _release(self._core.state, self._core.store)
 
     def __enter__(self) -> Self:
         return self
@@ -164,6 +165,10 @@ class Hsm:
     def statistics(self) -> Statistics:
         """Return numbers for monitoring. Needs no login."""
         return gather(self._core)
+
+    def troubles(self) -> list[str]:
+        """Return the HSM's troubles as sentences; none where all is well. Needs no login."""
+        return troubles(self._core)
 
     def info(self) -> dict[str, str]:
         """Return vendor, model, serial number and versions. Needs no login."""

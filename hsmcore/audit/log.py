@@ -60,9 +60,13 @@ class _Command:
     changed: str = ""
     durable: bool = True
     written: int | None = None
+    by: Session | None = None
+    """The session of a command that fails if the session has ended."""
 
     def row(self, reboot: int) -> AuditRow:
         variant = "token" if self.token else self.role
+        if self.by is not None and not self.by.alive and not self.response:
+            self.response = Unauthenticated.code
         return AuditRow(
             sequence=0,
             time=time.time_ns() // 1000,
@@ -100,6 +104,7 @@ class AuditLog:
         self._thread = local()
         self._waiting: list[_Command] = []
         self._owed: list[_Command] = []
+        """Commands that have ended, and whose entries could not be written yet."""
         self._in_doubt = False
         self._broken = ""
         self._head = self._opened()
@@ -108,19 +113,21 @@ class AuditLog:
     def _opened(self) -> Head:
         """Return the head to continue after, one reboot later. Writes an entry about any damage."""
         head, broken = resumed(self._store, self._vault, anchor_of(self._state, self._vault))
-        rows: list[AuditRow] = []
         self._broken = broken
+        owed = []
         if broken:
             _log.error("the audit log is not as it was left: %s", broken)
-            rows, head = linked([_Command(LOG_BROKEN, 0, detail=broken).row(head.reboot)], head, self._vault)
+            owed = [_Command(LOG_BROKEN, 0, detail=broken)]
+        rows, after = linked([command.row(head.reboot) for command in owed], head, self._vault)
         try:
-            self._store.append_audit(Record(rows, stored(head, self._vault)))
+            self._store.append_audit(Record(rows, stored(after, self._vault)))
         except StoreFull:
             _log.warning("the audit log cannot be written; every command is refused until it can be")
             self._in_doubt = True
+            self._owed.extend(owed)
             return head
-        self._state.write_anchor(anchored(head, self._vault))
-        return head
+        self._state.write_anchor(anchored(after, self._vault))
+        return after
 
     @property
     def count(self) -> int:
@@ -168,7 +175,7 @@ class AuditLog:
         # A command about users that names none concerns the session's user.
         own = (session.username, session.role) if event.log_type is LogType.USER else ("", "")
         name, role = str(arguments.get("username", own[0])), str(arguments.get("role", own[1]))
-        return _Command(event, session.number, _shown(name), role, handle)
+        return _Command(event, session.number, _shown(name), role, handle, by=session)
 
     def _refused(self, command: _Command, error: HsmError) -> None:
         response = response_of(error)

@@ -168,6 +168,10 @@ def require_may_change(session: Session, entry: KeyEntry, template: Mapping[str,
     require_owner(session, entry)
     if "TRUSTED" in template:
         raise PermissionDenied("TRUSTED is set by an admin")
+    if entry.record.attributes["TRUSTED"]:
+        raise PermissionDenied(
+            f"key {entry.handle} is trusted, and its attributes do not change until an admin sets TRUSTED to false"
+        )
 
 
 def approvals_needed(entry: KeyEntry, service: str) -> int:

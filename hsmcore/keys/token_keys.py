@@ -51,7 +51,7 @@ class DamagedKey:
 
 
 class TokenKeys:
-    """The token keys. A caller holds the HSM's lock, except for ``cached``."""
+    """The token keys. A caller that changes them, or keeps them in memory, holds the HSM's lock."""
 
     def __init__(self, store: Store, vault: Vault) -> None:
         self._store = store
@@ -124,12 +124,12 @@ class TokenKeys:
     def _rows(self, query: KeyQuery, first: int, count: int) -> Iterator[KeyRow]:
         """Yield all rows after ``first`` others. One read returns ``count`` of them (0 for all), up to a page."""
         size = min(count, _PAGE) or _PAGE
-        while True:
-            rows = self._store.find_keys(query, first, size)
+        rows = self._store.find_keys(query, first, size)
+        yield from rows
+        while len(rows) == size:
+            # After the last key and not after so many keys: other threads destroy keys meanwhile.
+            rows = self._store.find_keys(query, 0, size, rows[-1])
             yield from rows
-            if len(rows) < size:
-                return
-            first += size
 
     def opened(self, row: KeyRow) -> KeyEntry | DamagedKey:
         """Return a row as an entry without keeping it in memory, where a long listing would displace keys in use."""

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Update, delete, insert, inspect, select, text
 from hsmcore.errors import StateVersion
 from hsmcore.storage import audit, keys
 from hsmcore.storage.audit import Record, StoredHead
-from hsmcore.storage.engine import connect, store_errors
+from hsmcore.storage.engine import close, connect, store_errors
 from hsmcore.storage.keys import KeyQuery
 from hsmcore.storage.rows import QUORUM, UNKNOWN, Change, KeyRow, UserRow, key_subject
 from hsmcore.storage.schema import HEAD, HSM, KNOWN, LOGGED, USERS
@@ -60,9 +60,9 @@ class Store:
         return cls(f"sqlite:///{path}")
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection. Every later call raises ``StateError``."""
         with store_errors():
-            self._engine.dispose()
+            close(self._engine)
 
     def exists(self) -> bool:
         """Tell whether the database has an HSM.
@@ -170,10 +170,17 @@ class Store:
         with store_errors(), self._engine.connect() as connection:
             return keys.after(connection, handle, limit)
 
-    def find_keys(self, query: KeyQuery, offset: int, limit: int) -> list[KeyRow]:
-        """Return a page of the token keys that the query finds, oldest first."""
+    def find_keys(self, query: KeyQuery, offset: int, limit: int, last: KeyRow | None = None) -> list[KeyRow]:
+        """Return a page of the token keys that the query finds, oldest first.
+
+        Args:
+            query: The query.
+            offset: The number of keys before the page.
+            limit: The size of the page.
+            last: The key after which to begin; ``None`` for the oldest.
+        """
         with store_errors(), self._engine.connect() as connection:
-            return keys.page(connection, query, offset, limit)
+            return keys.page(connection, query, offset, limit, last)
 
     def labels(self, user: str | None) -> list[tuple[str, str, int]]:
         """Return each label that a user sees with an object class and the number of token keys that have both."""

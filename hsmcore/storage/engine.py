@@ -32,6 +32,16 @@ def connect(url: str) -> Engine:
     return engine
 
 
+def close(engine: Engine) -> None:
+    """Close the connection for good: every later use of the engine raises ``StateError``."""
+    event.listen(engine, "do_connect", _refuse)
+    engine.dispose()
+
+
+def _refuse(*_arguments: object) -> None:
+    raise StateError("the HSM is closed")
+
+
 def _configure(connection: Any, record: object) -> None:
     # The driver's own transaction control would commit before DDL, and half a migration could stay.
     connection.isolation_level = None

@@ -29,6 +29,7 @@ from sqlalchemy import (
     select,
     table,
     true,
+    tuple_,
     update,
 )
 
@@ -98,9 +99,13 @@ def one(connection: Connection, handle: int) -> KeyRow | None:
     return None if found is None else _row(*found)
 
 
-def page(connection: Connection, query: KeyQuery, offset: int, limit: int) -> list[KeyRow]:
-    """Return a page of the rows that the query finds, oldest first."""
+def page(
+    connection: Connection, query: KeyQuery, offset: int, limit: int, last: KeyRow | None
+) -> list[KeyRow]:  # fmt: skip
+    """Return a page of the rows that the query finds and that follow ``last``, oldest first."""
     ordered = _ROWS.where(query.condition()).order_by(_C.created, _C.handle)
+    if last is not None:
+        ordered = ordered.where(tuple_(_C.created, _C.handle) > tuple_(last.created, last.handle))
     return [_row(*row) for row in connection.execute(ordered.offset(offset).limit(limit))]
 
 

@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from threading import Lock, RLock
+from threading import BoundedSemaphore, Lock, RLock
 
 from hsmcore.audit.log import AuditLog
 from hsmcore.errors import (
@@ -47,6 +47,9 @@ MAX_USERS = 1024
 """Maximum number of users (CloudHSM's quota for hsm2m.medium)."""
 FIRST_ADMIN = "admin"
 """The name of a new HSM's user."""
+
+HASHING = 2
+"""Maximum number of password hashes that are computed at a time; other logins wait for their turn."""
 
 _FIRST_NUMBER, _APPLIANCE_NUMBER = 1, 2
 _WRONG = "wrong user name, role or password"
@@ -146,6 +149,7 @@ class Accounts:
         self._users = {(row.username, row.role): _User(_newest(row)) for row in store.users()}
         # Checked in place of the hash of a user who does not exist; its password is random.
         self._nobody = hash_password(secrets.token_bytes(32))
+        self._hashing = BoundedSemaphore(HASHING)
 
     def __len__(self) -> int:
         return len(self._users)
@@ -169,7 +173,7 @@ class Accounts:
         """
         user = self._users.get((username.lower(), role)) if _NAME.fullmatch(username) else None
         if user is None:
-            password_matches(password, self._nobody)
+            self._matches(password, self._nobody)
             raise UserUnknown(_WRONG)
         with user.guard:
             verifier, key = self._vault.open_user(user.row), user.row.mfa_key
@@ -179,7 +183,7 @@ class Accounts:
                     f"{user.row.username!r} logs in with a second factor, and no signed token was given; programs that "
                     "use the JCE provider log in as a user without one"
                 )
-            right = password_matches(password, verifier)
+            right = self._matches(password, verifier)
             if key is not None and signed is not None:
                 right &= proves(key, signed.token, signed.signature)
             if user.locked:
@@ -191,6 +195,10 @@ class Accounts:
             if failure is not None:
                 raise failure
             return user.row
+
+    def _matches(self, password: bytes, verifier: str) -> bool:
+        with self._hashing:
+            return password_matches(password, verifier)
 
     def _count(self, user: _User, failure: AuthenticationFailed | None, verifier: str) -> None:
         """Count wrong passwords in memory and on disk; a right one resets the count. A full disk is tolerated."""
