@@ -1,7 +1,7 @@
 """How often tests repeat, and the counts that they print at the end, in one process or side by side (pytest-xdist).
 
-A quick run (``make test``) covers every behaviour once. With ``HSMBRIDGE_TEST_ALL=1``, which ``make test-all`` sets, the
-tests that are marked ``long`` run too, and the others repeat more often.
+A quick run (``make test``) covers every behaviour once. With ``HSMBRIDGE_TEST_ALL=1`` (``make test-all``) the tests
+that are marked ``long`` run too, and the others repeat more often.
 """
 
 from __future__ import annotations

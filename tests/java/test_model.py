@@ -4,7 +4,7 @@ The model knows each key's attributes, whether it is there still, and its materi
 step gets the exception that the JCA or the reference names, and after every step the HSM has the keys that the model
 has.
 
-``HSMBRIDGE_MODEL_LIVES`` and ``HSMBRIDGE_MODEL_STEPS`` set how many lives there are and how many steps each has at most.
+``HSMBRIDGE_MODEL_LIVES`` and ``HSMBRIDGE_MODEL_STEPS`` set the number of lives and of steps in each.
 """
 
 from __future__ import annotations

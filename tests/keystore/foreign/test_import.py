@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -330,12 +329,13 @@ def test_five_hundred_entries_and_an_interruption(cli: Cli, tmp_path: Path) -> N
     cli.run("start")
     try:
         command = [sys.executable, "-m", "bridge", "keystore", "import", str(file), "--keystore", str(cli.store)]
-        process = subprocess.Popen(command, env=cli.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         with Client.connect(cli.folder / "hsm") as client:
-            while process.poll() is None and maps(list(client.call("STATUS")))[0]["keys"] == 0:
-                time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+            process = subprocess.Popen(command, env=cli.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            # Each question waits for its answer, which the daemon gives between two of the imports.
+            while maps(list(client.call("STATUS")))[0]["keys"] == 0 and process.poll() is None:
+                pass
+            process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=300)
     finally:
         cli.run("stop")
     assert process.returncode == 1, errors
