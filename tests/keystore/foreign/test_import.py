@@ -21,6 +21,7 @@ from bridge.cli.tables import maps
 from hsmcore.errors import ForeignKeyUnreadable
 from keystore.foreign import Found, Reason, Refused, judge
 from keystore.foreign.model import Opened, private_key, secret_key
+from tests.conftest import repeated
 from tests.keystore.foreign.conftest import (
     PASSWORD,
     Cli,
@@ -324,8 +325,9 @@ def many(count: int, folder: Path) -> Path:
     return file
 
 
-def test_five_hundred_entries_and_an_interruption(cli: Cli, tmp_path: Path) -> None:
-    file = many(500, tmp_path)
+def test_many_entries_and_an_interruption(cli: Cli, tmp_path: Path) -> None:
+    count = repeated(100, 500)
+    file = many(count, tmp_path)
     cli.run("start")
     try:
         command = [sys.executable, "-m", "bridge", "keystore", "import", str(file), "--keystore", str(cli.store)]
@@ -340,11 +342,11 @@ def test_five_hundred_entries_and_an_interruption(cli: Cli, tmp_path: Path) -> N
         cli.run("stop")
     assert process.returncode == 1, errors
     done = len(cli.found_keys())
-    assert 0 < done < 500
+    assert 0 < done < count
     report = cli.report("import", file, "--keystore", cli.store)
-    assert report["counts"] == {"already-there": done, "imported": 500 - done}
-    assert cli.report("import", file, "--keystore", cli.store)["counts"] == {"already-there": 500}
-    assert len(cli.found_keys()) == 500
+    assert report["counts"] == {"already-there": done, "imported": count - done}
+    assert cli.report("import", file, "--keystore", cli.store)["counts"] == {"already-there": count}
+    assert len(cli.found_keys()) == count
 
 
 def test_a_bar_on_a_terminal_only(cli: Cli, stores: Path) -> None:
