@@ -22,6 +22,16 @@ KEYS = {
 """Aliases of the pairs in the HSM, with keytool's words for them; the default hash differs from JDK to JDK."""
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let a quick run have each carrier and each position of the provider once, a long one every pair of them."""
+    for item in items:
+        if item.path.is_relative_to(_HERE) and isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+            parameters = {value for value in item.callspec.params.values() if isinstance(value, str)}
+            if parameters >= {"beside", "first"} or parameters >= {"daemon", "last"}:
+                item.add_marker(pytest.mark.long)
+
+
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The certificate file; beside it lie ``rsa.pem``, ``ec.pem`` and both in ``peers.pem``."""
