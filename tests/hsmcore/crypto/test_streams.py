@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,15 +62,19 @@ def test_an_operation_lives_fifteen_minutes_after_its_last_message(site: Site) -
     assert not site.alive(operation)
 
 
-@pytest.mark.parametrize("message", ["update", "finish", "abort"])
-def test_an_operation_that_has_expired_takes_no_message(site: Site, message: str) -> None:
+MESSAGES: dict[str, Callable[[Site, int], object]] = {
+    "update": lambda site, operation: site.hsm.crypto.update(site.session, operation, b"data"),
+    "finish": lambda site, operation: site.hsm.crypto.finish(site.session, operation, b"data"),
+    "abort": lambda site, operation: site.hsm.crypto.abort(site.session, operation),
+}
+
+
+@pytest.mark.parametrize("send", MESSAGES.values(), ids=MESSAGES)
+def test_an_operation_that_has_expired_takes_no_message(site: Site, send: Callable[[Site, int], object]) -> None:
     operation = site.begin()
     site.now[0] += MAX_AGE + 1
     with pytest.raises(OperationNotFound):
-        if message == "abort":
-            site.hsm.crypto.abort(site.session, operation)
-        else:
-            getattr(site.hsm, message)(site.session, operation, b"data")
+        send(site, operation)
     assert site.hsm.statistics().multipart == 0
 
 
@@ -111,6 +115,25 @@ def test_operations_end_with_their_session(site: Site) -> None:
     assert site.hsm.statistics().multipart == 0
     with pytest.raises(Unauthenticated):
         site.hsm.crypto.update(site.session, operation, b"data")
+
+
+class _LoggingOut(dict[str, object]):
+    """Parameters that end a session while they are read."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(iv=bytes(16))
+        self._site = site
+
+    def get(self, name: str, default: object = None) -> object:
+        self._site.hsm.users.logout(self._site.session)
+        return super().get(name, default)
+
+
+def test_an_operation_does_not_begin_in_a_session_that_ends_meanwhile(site: Site) -> None:
+    with pytest.raises(Unauthenticated):
+        site.hsm.crypto.begin(site.session, "encrypt", site.key, "AES_CTR", _LoggingOut(site))
+    assert not site.session.alive
+    assert site.hsm.statistics().multipart == 0
 
 
 def test_an_operation_is_its_sessions_own(site: Site) -> None:
