@@ -100,13 +100,10 @@ def test_the_number_of_operations_is_bounded_and_expired_ones_make_room(
     assert site.alive(first)
     assert site.alive(second)
     other = site.hsm.users.login("cu1", PASSWORDS["cu1"])
-    assert site.hsm.crypto.begin(other, "sign", _mac_key(site.hsm, other), "HMAC_SHA256", None), "the bound is a session's"
+    mac = site.hsm.keys.generate(other, "GENERIC_SECRET_KEY_GEN", {}).handle
+    assert site.hsm.crypto.begin(other, "sign", mac, "HMAC_SHA256", None), "the bound is a session's"
     site.now[0] += MAX_AGE + 1
     assert site.alive(site.begin())
-
-
-def _mac_key(hsm: Hsm, session: Session) -> int:
-    return hsm.keys.generate(session, "GENERIC_SECRET_KEY_GEN", {}).handle
 
 
 def test_operations_end_with_their_session(site: Site) -> None:
