@@ -7,7 +7,6 @@ session, the end of its key, or 15 minutes without a message. After that its han
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
@@ -35,9 +34,12 @@ class _Part:
 
 
 class MultiPart:
-    """The unfinished operations of all sessions; in each session the one that was quiet longest comes first."""
+    """The unfinished operations of all sessions; in each session the one that was quiet longest comes first.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    ``clock`` gives seconds, from any beginning.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = Lock()
         self._parts: dict[int, dict[int, _Part]] = {}
