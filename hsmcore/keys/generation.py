@@ -11,6 +11,7 @@ from hsmcore.primitives.generators import ec_pair, ed25519_pair, ml_dsa_pair, re
 from hsmcore.primitives.keyforms import KeyFacts, read_private, read_public
 from hsmcore.settings import Settings
 from hsmcore.tables.attributes import CLASSES, PRIVATE, PUBLIC, SECRET, TYPES, Origin, Value, checked, complete
+from hsmcore.tables.lookup import row_of
 from hsmcore.tables.mechanisms import CURVES, EXPONENT, ML_DSA_DEFAULT, KeyType, Mechanism, Operation
 
 DEFAULT_SIZES = {KeyType.AES.value: 256, KeyType.DESEDE.value: 192, KeyType.GENERIC_SECRET.value: 256}
@@ -45,7 +46,7 @@ def generate_secret(mechanism: str, attributes: Mapping[str, object], settings: 
     """Generate a secret key. Raises ``MechanismInvalid``, ``AttributeInvalid``, ``KeySizeInvalid``."""
     _, key_type = _generator(mechanism, "secret_key")
     wishes = checked(attributes)
-    size = wishes.pop("SIZE", DEFAULT_SIZES[key_type])
+    size = wishes.pop("SIZE", row_of(DEFAULT_SIZES, key_type, "DEFAULT_SIZES of hsmcore.keys.generation"))
     return _new(SECRET, secret_key(key_type, _number(size)), wishes, settings, generated=True)
 
 
@@ -86,7 +87,7 @@ def generate_pair(
     """Generate a key pair, public half first. Raises ``MechanismInvalid``, ``AttributeInvalid``, ``KeySizeInvalid``."""
     _, key_type = _generator(mechanism, "key_pair")
     public_wishes, private_wishes = checked(public), checked(private)
-    halves = _MAKERS[key_type](public_wishes)
+    halves = row_of(_MAKERS, key_type, "_MAKERS of hsmcore.keys.generation")(public_wishes)
     return (
         _new(PUBLIC, halves[0], public_wishes, settings, generated=True),
         _new(PRIVATE, halves[1], private_wishes, settings, generated=True),
