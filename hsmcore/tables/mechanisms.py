@@ -127,6 +127,11 @@ class Mechanism:
     limit: int = 0
     services: tuple[Service, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Raise ``LookupError`` where ``DIGEST_BYTES`` lacks the hash."""
+        if self.hash:
+            digest_bytes(self.hash)
+
 
 _CRYPT = frozenset({Operation.ENCRYPT, Operation.DECRYPT})
 _WRAPS = frozenset({Operation.WRAP, Operation.UNWRAP})

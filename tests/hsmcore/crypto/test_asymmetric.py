@@ -319,7 +319,7 @@ def test_a_public_key_from_outside_that_is_none(site: Site, key: bytes) -> None:
     for mechanism, kind in (("RSA_PKCS1_SHA256", KeyTypeInconsistent), ("SHA256", MechanismInvalid)):
         with pytest.raises(kind):
             site.hsm.crypto.verify(site.user, info, mechanism, None, bytes(32), b"")
-    with pytest.raises(HsmError):
+    with pytest.raises(KeyTypeInconsistent, match="does not sign"):
         site.hsm.crypto.sign(site.user, info, "ECDSA_SHA256", None, bytes(32))
 
 

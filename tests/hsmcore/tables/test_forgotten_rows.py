@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from hsmcore.keys import generation
 from hsmcore.primitives import families, symmetric
 from hsmcore.tables import mechanisms
-from hsmcore.tables.mechanisms import Operation
+from hsmcore.tables.mechanisms import MECHANISMS, Operation
 from tests.hsmcore.conftest import Site
 
 
@@ -23,7 +24,7 @@ def _encrypt(site: Site) -> object:
 
 
 ROWS: dict[str, tuple[object, str, object, Callable[[Site], object]]] = {
-    "digests": (mechanisms, "DIGEST_BYTES", "SHA-256", lambda _: mechanisms.digest_bytes("SHA-256")),
+    "digests": (mechanisms, "DIGEST_BYTES", "SHA-256", lambda _: replace(MECHANISMS["SHA256"])),
     "sizes": (generation, "DEFAULT_SIZES", "AES", lambda site: site.hsm.keys.generate(site.user, "AES_KEY_GEN", {})),
     "makers": (generation, "_MAKERS", "EC", _generate_pair),
     "modes": (symmetric, "_MODES", "CBC", _encrypt),
