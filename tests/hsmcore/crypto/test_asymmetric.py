@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from hsmcore import Settings
 from hsmcore.errors import (
     DataLengthInvalid,
-    HsmError,
     KeyFunctionNotPermitted,
     KeyTypeInconsistent,
     MechanismInvalid,
