@@ -24,9 +24,16 @@ KEYS = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let a quick run have each carrier and each position of the provider once, a long one every pair of them."""
+    """Let a quick run have each carrier and each position of the provider once, a long one every pair of them.
+
+    Programs that use libraries are left to a long run: programs of the JDK use the same services of the provider.
+    """
     for item in items:
-        if item.path.is_relative_to(_HERE) and isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+        if not item.path.is_relative_to(_HERE) or not isinstance(item, pytest.Function):
+            continue
+        if "library_classes" in item.fixturenames:
+            item.add_marker(pytest.mark.long)
+        elif hasattr(item, "callspec"):
             parameters = {value for value in item.callspec.params.values() if isinstance(value, str)}
             if parameters >= {"beside", "first"} or parameters >= {"daemon", "last"}:
                 item.add_marker(pytest.mark.long)

@@ -140,7 +140,7 @@ def test_the_other_database_beside_this_anchor_is_found(histories: Histories, ex
 
 
 def test_a_reboot_that_was_rolled_back_is_counted(histories: Histories) -> None:
-    """What was lost and what comes after it never have the same reboot counter."""
+    """No reboot counter is given twice, to the lost entries and to those after them."""
     kept = shutil.copy(histories.home / "hsm.db", histories.home / "kept.db")
     reboots = []
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""What is acknowledged is on disk, and what was deleted is not."""
+"""Acknowledged changes are on disk, and deleted keys are not."""
 
 from __future__ import annotations
 

@@ -326,7 +326,7 @@ def many(count: int, folder: Path) -> Path:
 
 
 def test_many_entries_and_an_interruption(cli: Cli, tmp_path: Path) -> None:
-    count = repeated(100, 500)
+    count = repeated(60, 500)
     file = many(count, tmp_path)
     cli.run("start")
     try:
