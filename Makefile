@@ -7,9 +7,10 @@ INSTALLED := $(VENV)/.installed
 JAR := bridge/hsmbridge.jar
 JAVA_SOURCES := $(shell find java/src/main -type f 2>/dev/null)
 PYTHON ?= python3
-# Test processes, each with a JVM of its own: one a processor, JOBS=0 for everything in one process.
+# Test processes, each with a JVM of its own: one a processor, JOBS=0 for everything in one process. In the order of the
+# folders the short tests come last, so that the processes end together.
 JOBS ?= auto
-SIDE_BY_SIDE := -n $(JOBS) --maxprocesses 8 --dist loadfile
+SIDE_BY_SIDE := -n $(JOBS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 
 # Args and Raises of docstrings name what the function takes and raises. Preview rules of ruff, so they run apart from the rest.

@@ -26,7 +26,8 @@ KEYS = {
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let a quick run have each carrier and each position of the provider once, a long one every pair of them.
 
-    Programs that use libraries are left to a long run: programs of the JDK use the same services of the provider.
+    Tests without a position have the daemon only. Programs that use libraries are left to a long run: programs of the
+    JDK use the same services of the provider.
     """
     for item in items:
         if not item.path.is_relative_to(_HERE) or not isinstance(item, pytest.Function):
@@ -35,7 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.long)
         elif hasattr(item, "callspec"):
             parameters = {value for value in item.callspec.params.values() if isinstance(value, str)}
-            if parameters >= {"beside", "first"} or parameters >= {"daemon", "last"}:
+            position = parameters & {"first", "last"}
+            if ("beside" in parameters and position != {"last"}) or ("daemon" in parameters and position == {"last"}):
                 item.add_marker(pytest.mark.long)
 
 
