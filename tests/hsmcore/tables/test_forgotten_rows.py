@@ -26,7 +26,7 @@ def _encrypt(site: Site) -> object:
 ROWS: dict[str, tuple[object, str, object, Callable[[Site], object]]] = {
     "digests": (mechanisms, "DIGEST_BYTES", "SHA-256", lambda _: replace(MECHANISMS["SHA256"])),
     "sizes": (generation, "DEFAULT_SIZES", "AES", lambda site: site.hsm.keys.generate(site.user, "AES_KEY_GEN", {})),
-    "makers": (generation, "_MAKERS", "EC", _generate_pair),
+    "generators": (generation, "_PAIR_GENERATORS", "EC", _generate_pair),
     "modes": (symmetric, "_MODES", "CBC", _encrypt),
     "operations": (families, "_OPERATIONS", ("block_cipher", Operation.ENCRYPT), _encrypt),
 }
