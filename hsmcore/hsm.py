@@ -32,7 +32,7 @@ from hsmcore.storage.state_directory import StateDirectory, no_hsm
 from hsmcore.users.accounts import first_user
 
 Clock = Callable[[], float]
-"""Gives seconds, by which tokens expire."""
+"""Gives seconds, by which tokens and multi-part operations expire."""
 
 DEFAULT_SETTINGS = Settings()
 
@@ -71,7 +71,7 @@ class Hsm:
             admin_password: The admin's password; ``None`` leaves the HSM unactivated until ``users.activate``.
             passphrase: The passphrase that seals the master key; ``None`` seals it under a new key file ``master.key``.
             settings: The HSM's settings, which never change.
-            clock: Gives seconds, by which tokens expire.
+            clock: Gives seconds, by which tokens and multi-part operations expire.
 
         Raises:
             PasswordInvalid: The password breaks the rules for passwords.
@@ -113,7 +113,7 @@ class Hsm:
         Args:
             home: The state directory.
             passphrase: The passphrase that seals the master key; ``None`` where a key file does.
-            clock: Gives seconds, by which tokens expire.
+            clock: Gives seconds, by which tokens and multi-part operations expire.
 
         Raises:
             StateMissing: The directory has no HSM.

@@ -25,7 +25,10 @@ from hsmcore.users.mfa import Challenges
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """The parts of an open HSM. ``lock`` orders every change; ``clock`` gives seconds, by which tokens expire."""
+    """The parts of an open HSM. ``lock`` orders every change.
+
+    ``clock`` gives seconds, by which tokens and multi-part operations expire.
+    """
 
     state: StateDirectory
     store: Store

@@ -7,7 +7,6 @@ session, the end of its key, and 15 minutes without a message end it. After that
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
@@ -36,9 +35,12 @@ class _Unfinished:
 
 
 class MultiPartOperations:
-    """The unfinished operations of all sessions. In each session, the one without a message for longest comes first."""
+    """The unfinished operations of all sessions. In each session, the one without a message for longest comes first.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    ``clock`` gives seconds, from any beginning.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = Lock()
         self._operations: dict[int, dict[int, _Unfinished]] = {}

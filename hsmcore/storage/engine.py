@@ -47,7 +47,7 @@ def _configure(connection: Any, record: object) -> None:
     connection.isolation_level = None
     # Damaged text must not prevent the reading of later rows.
     connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
-    for setting in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "busy_timeout=5000"):
+    for setting in ("journal_mode=WAL", "secure_delete=ON", "busy_timeout=5000"):
         connection.execute(f"PRAGMA {setting}")
 
 

@@ -193,7 +193,7 @@ def test_keys_that_do_not_fit(hsm: Any, name: str, kind: str) -> None:
     assert hsm.hsm.status()["keys"] == before
 
 
-def test_a_key_whose_session_is_gone(hsm: Any) -> None:
+def test_session_keys_end_with_their_session_and_the_next_session_has_its_own(hsm: Any) -> None:
     pair, secret = jca.key_pair("EC", 256), jca.secret_key()
     hsm.provider.logout()
     from bridge.carriers import jvm
@@ -203,4 +203,6 @@ def test_a_key_whose_session_is_gone(hsm: Any) -> None:
         jca.sign("SHA256withECDSA", pair.getPrivate(), _MESSAGE)
     with pytest.raises(jca.java("java.security.ProviderException")):
         jca.mac("AESCMAC", secret, _MESSAGE)
-    assert jca.secret_key() is not None
+    fresh = jca.key_pair("EC", 256)
+    signature = jca.sign("SHA256withECDSA", fresh.getPrivate(), _MESSAGE)
+    assert jca.verify("SHA256withECDSA", fresh.getPublic(), _MESSAGE, signature)
