@@ -192,7 +192,7 @@ class UserService:
         """Set a user's password and unlock the account. A user with a second factor no longer approves then.
 
         A user changes the own password; an admin changes that of any user who is not logged in, which takes a quorum
-        approval of the service ``user``, as does the own password of an admin who deregisters the second factor with it.
+        approval of the service ``user``. So does the own password of an admin who deregisters the second factor.
 
         Raises:
             PermissionDenied: The session is of another user who is not an admin.
