@@ -40,6 +40,8 @@ _python.PyThreadState_Delete.restype = None
 
 _channels: list[Channel] = []
 """Every channel by its number. Java keeps its channels for later threads, so none is ever taken out."""
+_kept_addresses: set[int] = set()
+"""Where the Python states are that are kept for Java threads. To delete one twice would end the process."""
 _FRAMES = 2
 """Python's frames from ``Channel.keep_state`` to the call from Java: its own and that of ``exchange``."""
 
@@ -154,9 +156,14 @@ class _KeptState:
     thread: int
 
     @classmethod
-    def of_this_thread(cls) -> _KeptState:
+    def of_this_thread(cls) -> _KeptState | None:
+        """Keep the calling thread's state; ``None`` if another channel has: a thread has one with each HSM it uses."""
+        address = _python.PyGILState_GetThisThreadState()
+        if address in _kept_addresses:
+            return None
+        _kept_addresses.add(address)
         _python.PyGILState_Ensure()
-        return cls(_python.PyGILState_GetThisThreadState(), threading.get_native_id())
+        return cls(address, threading.get_native_id())
 
     def in_use(self) -> bool:
         """Return whether the thread may still run. Deleting the state under it would end the process."""
@@ -194,6 +201,7 @@ class _Departed:
         for state in gone:
             _python.PyThreadState_Clear(state.address)
         for state in gone:
+            _kept_addresses.discard(state.address)
             _python.PyThreadState_Delete(state.address)
         with self._lock:
             self._running = bool(self._waiting)

@@ -1,13 +1,15 @@
 """Multi-part operations: data that comes in parts, under a handle.
 
 An operation begins with ``begin``, takes any number of ``update`` and ends with ``finish``, ``abort``, the end of its
-session, the end of its key, or 15 minutes without a message. After that its handle is unknown.
+session, the end of its key, or 15 minutes without a message. One more operation than a session may have ends the one
+that has been quiet longest. After that its handle is unknown.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
@@ -41,20 +43,26 @@ class MultiPart:
         self._clock = clock
         self._lock = Lock()
         self._parts: dict[int, dict[int, _Part]] = {}
+        self._displaced: dict[int, deque[int]] = {}
 
     def __len__(self) -> int:
         with self._lock:
             return sum(map(len, self._parts.values()))
 
     def begin(self, session: Session, key: int | bytes, stream: Stream) -> int:
-        """Keep an operation and return its handle (63 random bits). Raises ``OperationLimit``, ``Unauthenticated``."""
+        """Keep an operation and return its handle (63 random bits), in place of the quietest where there are too many.
+
+        Raises:
+            OperationLimit: Every operation of the session has a message in progress.
+            Unauthenticated: The session has ended.
+        """
         with self._lock:
             if not session.alive:
                 raise ended()
             parts = self._parts.setdefault(session.token, {})
             self._expire(parts)
             if len(parts) >= MAX_OPERATIONS:
-                raise OperationLimit(f"Reached max number of sessions in session pool: {MAX_OPERATIONS}")
+                self._displace(session, parts)
             handle = secrets.randbits(63) or 1
             parts[handle] = _Part(key, stream, self._clock())
             return handle
@@ -87,6 +95,7 @@ class MultiPart:
         """End all operations of a session."""
         with self._lock:
             self._parts.pop(session.token, None)
+            self._displaced.pop(session.token, None)
 
     def drop_key(self, key: int) -> None:
         """End all operations with a key that was destroyed."""
@@ -104,8 +113,22 @@ class MultiPart:
         if part is None:
             # Who has one was allowed to begin it, so that going on is not authorised each time.
             permissions.require(session, "crypto.begin")
+            if handle in self._displaced.get(session.token, ()):
+                raise OperationNotFound(
+                    f"the operation was ended: its session began more than {MAX_OPERATIONS} and it was quiet longest"
+                )
             raise _unknown()
         return part
+
+    def _displace(self, session: Session, parts: dict[int, _Part]) -> None:
+        quiet = next((handle for handle, part in parts.items() if not part.guard.locked()), None)
+        if quiet is None:
+            raise OperationLimit(
+                "There are too many operations happening at the same time: "
+                f"Reached max number of sessions in session pool: {MAX_OPERATIONS}"
+            )
+        del parts[quiet]
+        self._displaced.setdefault(session.token, deque(maxlen=MAX_OPERATIONS)).append(quiet)
 
     def _expire(self, parts: dict[int, _Part]) -> None:
         oldest = self._clock() - MAX_AGE

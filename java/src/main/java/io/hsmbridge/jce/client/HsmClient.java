@@ -259,9 +259,9 @@ public final class HsmClient {
     }
 
     private ProviderException lost(IOException e) {
-        ProviderException exception = new ProviderException(e instanceof NoHsmException ? e.getMessage()
-                : "The underlying Provider connection was lost: Communication with " + carrier.describe()
-                        + " was lost during the execution of the function: " + e.getMessage());
+        ProviderException exception = new ProviderException(e instanceof NoHsmException && !loggedIn() ? e.getMessage()
+                : "The underlying Provider connection was lost: Communication with the device was lost during the execution"
+                        + " of the function. (" + carrier.describe() + ": " + e.getMessage() + ")");
         exception.initCause(e);
         log.write(Log.Level.ERROR, exception.getMessage());
         return exception;

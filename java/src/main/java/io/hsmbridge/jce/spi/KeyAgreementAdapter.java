@@ -53,7 +53,7 @@ final class KeyAgreementAdapter extends KeyAgreementSpi {
     }
 
     private void begin(Key given, KeyAttributesMap attributes, byte[] info) throws InvalidKeyException {
-        key = KeyArguments.own(client, given, row.get("key"), "DERIVE");
+        key = KeyArguments.own(client, given, row.get("key"), "DERIVE", "key agreement");
         wanted = attributes;
         sharedInfo = info;
         peer = null;
