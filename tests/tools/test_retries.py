@@ -18,7 +18,10 @@ from bridge.process.paths import socket_path
 from .conftest import Desk
 
 _GENERATE_KEY_PAIR, _SIGN = 11, 32
-_LOST = "The underlying Provider connection was lost"
+_LOST = (
+    "The underlying Provider connection was lost: "
+    "Communication with the device was lost during the execution of the function."
+)
 
 
 class Breaking:
