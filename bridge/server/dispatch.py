@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from threading import Lock
+from threading import Lock, Timer
 from typing import TYPE_CHECKING
 
 from bridge.protocol import repeat
@@ -29,6 +30,9 @@ from hsmcore.errors import HsmError, MalformedRequest, RequestError, Unauthentic
 if TYPE_CHECKING:
     from hsmcore.hsm import Hsm
     from hsmcore.sessions.session import Session
+
+GRACE = 10.0
+"""How long a session waits for a client that reconnects, after its last connection has closed, in seconds."""
 
 _log = logging.getLogger("hsmbridge.dispatch")
 
@@ -58,6 +62,9 @@ class Dispatcher:
         self._stores = Stores(hsm)
         self._lock = Lock()
         self._connections: dict[int, set[Joined]] = {}
+        self._deserted: dict[int, float] = {}
+        """When the sessions end whose last connection has closed, by token."""
+        self._timer: Timer | None = None
         handlers = Handlers(hsm, self)
         self.routes = {row.number: self._route(row, handlers) for row in OPERATIONS}
 
@@ -86,6 +93,7 @@ class Dispatcher:
                 raise Unauthenticated("the connection is closed")
             session = self._hsm.users.session(token)
             self._connections.setdefault(token, set()).add(connection)
+            self._deserted.pop(token, None)
             connection.sessions[token] = session
             return session
 
@@ -101,7 +109,7 @@ class Dispatcher:
             self._end(token, self._hsm.users.logout)
 
     def leave(self, connection: Connection) -> None:
-        """Take the connection away and end the sessions that no other connection has used."""
+        """Take the connection away; end the sessions that no other has used, at once or after ``GRACE``."""
         with self._lock:
             connection.closed = True
             tokens = list(connection.sessions)
@@ -109,11 +117,34 @@ class Dispatcher:
             for token in tokens:
                 others = self._connections[token]
                 others.discard(connection)
-                if not others:
+                if not others and connection.reconnects:
+                    self._deserted[token] = time.monotonic() + GRACE
+                    self._end_later()
+                elif not others:
                     self._end(token, self._hsm.users.abandon)
+
+    def _end_later(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._deserted:
+            return
+        self._timer = Timer(max(0.0, min(self._deserted.values()) - time.monotonic()), self._end_deserted)
+        self._timer.daemon = True
+        try:
+            self._timer.start()
+        except RuntimeError:
+            _log.warning("no thread can be started for the end of a session; it ends after the next one's")
+
+    def _end_deserted(self) -> None:
+        with self._lock:
+            now = time.monotonic()
+            for token in [token for token, end in self._deserted.items() if end <= now]:
+                self._end(token, self._hsm.users.abandon)
+            self._end_later()
 
     def _end(self, token: int, end: Callable[[Session], None]) -> None:
         self._connections.pop(token, None)
+        self._deserted.pop(token, None)
         try:
             end(self._hsm.users.session(token))
         except Unauthenticated:
@@ -124,7 +155,7 @@ class Connection:
     """One client's connection: the sessions it has used.
 
     ``broken`` is set once a frame was so damaged that the bytes after it cannot be trusted; a carrier with a stream
-    then sends the answer and closes.
+    then sends the answer and closes. ``reconnects`` is set where the client connects again after one has broken.
     """
 
     def __init__(self, dispatcher: Dispatcher) -> None:
@@ -133,9 +164,10 @@ class Connection:
         self.sessions: dict[int, Session] = {}
         self.closed = False
         self.broken = False
+        self.reconnects = False
 
     def close(self) -> None:
-        """End the connection, and each session that no other connection uses."""
+        """End the connection, and each session that no other connection uses, as ``Dispatcher.leave`` says."""
         self._dispatcher.leave(self)
 
     def answer(self, frame: bytes) -> bytes:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Fields = Mapping[str, Value]
 """A map of the protocol."""
+_RECONNECTS = "java"
+"""The client that connects again when a connection has broken, and whose session waits for that."""
 
 
 def server_version() -> str:
@@ -80,6 +82,7 @@ class Connection(Protocol):
     """A client's connection, as far as it concerns sessions."""
 
     closed: bool
+    reconnects: bool
     sessions: dict[int, Session]
 
 
@@ -107,6 +110,7 @@ class Handlers:
         """Pick the protocol version. Raises ``UnsupportedVersion``."""
         if not lowest <= VERSION <= highest:
             raise UnsupportedVersion(f"the client speaks versions {lowest} to {highest}, this HSM version {VERSION}")
+        connection.reconnects = client == _RECONNECTS
         return VERSION, self._version, MAX_FRAME
 
     def status(self, connection: Connection) -> Fields:
