@@ -229,5 +229,5 @@ def require_strong_hash(attributes: Mapping[str, Value], row: Mechanism) -> None
     bits, size = DIGEST_BYTES.get(row.hash, 0) * 8, attributes["SIZE"]
     if row.family == "ecdsa" and isinstance(size, int) and 0 < bits < min(size, 512):
         raise KeyFunctionNotPermitted(
-            f"{row.hash} is weaker than a key of {size} bits; this HSM signs with a hash as strong as the key"
+            f"Digest security strength ({bits // 2}) is weaker than the key security strength ({min(size, 512) // 2})"
         )
