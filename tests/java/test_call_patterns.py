@@ -60,7 +60,7 @@ DEVIATIONS = tuple(Deviation(*row) for row in (
     ("^EC: .*point off the curve", "!InvalidKeySpec", "=", "the HSM takes no key that is none"),
 ))
 # fmt: on
-"""What must be different. A row that nothing needs any more is an error on Java 17, the model's oldest release."""
+"""Differences that are right. A row that nothing needs any more is an error on Java 17, the model's oldest release."""
 _used: set[Deviation] = set()
 
 

@@ -77,6 +77,7 @@ def test_gcm_is_read_by_the_jdk(hsm: object, size: int) -> None:
     cipher = jca.cipher("AES/GCM/NoPadding", "encrypt", ours)
     cipher.updateAAD(aad)
     cipher.update(data[: size // 2])
+    assert bytes(cipher.getIV()) == bytes(12)
     sealed = bytes(cipher.doFinal(data[size // 2 :]))
     parameters = jca.gcm_parameters(bytes(cipher.getIV()))
     reader = jca.cipher("AES/GCM/NoPadding", "decrypt", theirs, parameters, "SunJCE")

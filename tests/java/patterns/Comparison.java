@@ -19,7 +19,7 @@ public final class Comparison {
         void run(Side side, Trace trace) throws Exception;
     }
 
-    /** What the calls of one cell gave, each a value or the class of an exception. */
+    /** The outcomes of the calls of one cell, each a value or the class of an exception. */
     static final class Trace {
         private final StringBuilder text = new StringBuilder();
 

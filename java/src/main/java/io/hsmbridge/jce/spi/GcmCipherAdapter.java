@@ -66,9 +66,10 @@ final class GcmCipherAdapter extends CipherAdapter {
         return 16;
     }
 
+    /** Returns zeros while the HSM has not chosen the IV, as the original does. */
     @Override
     protected byte[] engineGetIV() {
-        return iv == null ? null : iv.clone();
+        return iv == null ? new byte[row.number("iv")] : iv.clone();
     }
 
     @Override

@@ -27,11 +27,14 @@ public final class Services {
 
     private Services() {}
 
-    /** Returns the services of a provider; {@code client} is asked when an engine object is made. */
+    /** Returns the services of a provider whose options are on; {@code client} is asked when an engine object is made. */
     public static List<Provider.Service> of(Provider provider, Supplier<HsmClient> client) {
         List<Provider.Service> services = new ArrayList<>();
         for (Row row : ROWS) {
-            services.add(new RowService(provider, row, client));
+            String option = row.get("option");
+            if (option == null || client.get().offers(option)) {
+                services.add(new RowService(provider, row, client));
+            }
         }
         return services;
     }
