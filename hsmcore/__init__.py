@@ -1,7 +1,7 @@
-"""The HSM: users, sessions, keys, policy, mechanisms, sealing and store. ``Hsm`` is its only public API.
+"""The HSM. ``Hsm`` is its public API.
 
-Importing the package loads nothing but the standard library, so that the mechanism table can be printed where nothing
-is installed yet; ``Hsm`` and ``Settings`` are loaded when they are first asked for.
+Importing the package only loads the standard library, so that a build can print the mechanism table before anything is
+installed. ``Hsm`` and ``Settings`` are loaded on first access.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ _HOMES = {"Hsm": "hsmcore.hsm", "Settings": "hsmcore.settings"}
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name at its first use (PEP 562)."""
+    """Load a public name on first access (PEP 562).
+
+    Raises:
+        AttributeError: The package has no such name.
+    """
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -1,4 +1,4 @@
-"""Whole files: written all or nothing, read up to a limit."""
+"""Whole files, written all or nothing and read up to a limit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PRIVATE = 0o600
 
 
 def write_whole(path: Path, content: bytes, *, mode: int = PRIVATE, replace: bool = True) -> None:
-    """Write a file and bring it to the disk, so that at every moment either the old or the new one is there.
+    """Write a file and sync it to the disk. At every moment either the old or the new file exists.
 
     Raises:
         FileExistsError: There is a file, and ``replace`` is false.
@@ -40,7 +40,7 @@ def write_whole(path: Path, content: bytes, *, mode: int = PRIVATE, replace: boo
 
 
 def sync_directory(path: Path) -> None:
-    """Bring the names of new files in a directory to the disk."""
+    """Sync the names of new files in a directory to the disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -50,7 +50,11 @@ def sync_directory(path: Path) -> None:
 
 @contextmanager
 def reading(path: Path) -> Iterator[BinaryIO]:
-    """Open a regular file or a pipe for reading. Raises ``OSError``, also for a device, which might never end."""
+    """Open a regular file or a pipe for reading.
+
+    Raises:
+        OSError: The file system refuses, or it is a device, which might never end.
+    """
     with path.open("rb") as file:
         mode = os.fstat(file.fileno()).st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
@@ -59,7 +63,11 @@ def reading(path: Path) -> Iterator[BinaryIO]:
 
 
 def read_whole(path: Path, limit: int) -> bytes:
-    """Return the content of a regular file or a pipe. Raises ``OSError``, also for more than ``limit`` bytes."""
+    """Return the content of a regular file or a pipe.
+
+    Raises:
+        OSError: The file system refuses, it is a device, or it has more than ``limit`` bytes.
+    """
     with reading(path) as file:
         content = file.read(limit + 1)
     if len(content) > limit:

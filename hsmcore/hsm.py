@@ -21,13 +21,13 @@ from hsmcore.audit.anchor import anchored, stored
 from hsmcore.audit.chain import FIRST_HEAD, linked
 from hsmcore.audit.log import first_entries
 from hsmcore.audit.upgrade import bring_up_to_date
-from hsmcore.errors import MasterKeyUnavailable, StateError
+from hsmcore.errors import MasterKeyUnavailable, StateError, StateMissing
 from hsmcore.quorum.tokens import QuorumRules
 from hsmcore.settings import Settings
 from hsmcore.storage.audit import Record
 from hsmcore.storage.database import HsmRow, Store
 from hsmcore.storage.sealing import Vault, new_master, open_master, seal_master
-from hsmcore.storage.state_directory import StateDirectory, missing
+from hsmcore.storage.state_directory import StateDirectory, no_hsm
 from hsmcore.users.accounts import first_user
 
 Clock = Callable[[], float]
@@ -125,7 +125,7 @@ class Hsm:
         try:
             store = Store.in_file(state.database)
             if not store.exists():
-                raise missing(state.home)
+                raise StateMissing(no_hsm(state.home))
             vault = Vault(open_master(store.master(), passphrase, state.read_key_file))
             bring_up_to_date(store, vault, state, vault.seal_quorum(QuorumRules().encode()))
             return cls(Core.of(state, store, vault, clock))

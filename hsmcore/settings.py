@@ -1,4 +1,4 @@
-"""The HSM's own settings: chosen at initialisation, stored sealed, and read-only afterwards."""
+"""The HSM's settings, which are chosen at initialisation, stored sealed, and read-only afterwards."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from hsmcore.errors import StoreDamaged
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an HSM was initialised with.
+    """The settings of an HSM.
 
-    ``clear_key_extraction`` lets the owner of an extractable key read its material; ``extractable_default`` is the
-    EXTRACTABLE of a key whose maker does not say; ``strict_limits`` refuses data beyond the mechanism's ``limit``;
-    ``strong_hashes`` refuses ECDSA signatures over a hash that is weaker than the key.
+    ``clear_key_extraction`` lets the owner of an extractable key read its material. ``extractable_default`` is the
+    default of EXTRACTABLE. ``strict_limits`` refuses data beyond the mechanism's ``limit``. ``strong_hashes`` refuses
+    ECDSA signatures over a hash that is weaker than the key.
     """
 
     clear_key_extraction: bool = False
@@ -28,7 +28,11 @@ class Settings:
 
     @classmethod
     def decode(cls, encoded: bytes) -> Settings:
-        """Read what ``encode`` made; names that this version does not know are an error. Raises ``StoreDamaged``."""
+        """Read the settings from JSON.
+
+        Raises:
+            StoreDamaged: The JSON is not that of this version.
+        """
         try:
             values = json.loads(encoded)
             known = {field.name for field in fields(cls)}

@@ -9,7 +9,7 @@ from typing import Self
 
 from hsmcore.audit.log import AuditLog
 from hsmcore.crypto.operations import PreparedOperations
-from hsmcore.crypto.streams import MultiPart
+from hsmcore.crypto.streams import MultiPartOperations
 from hsmcore.crypto.wrapping import Wrapping
 from hsmcore.keys.keyring import KeyRing
 from hsmcore.quorum.approvals import Approvals
@@ -39,7 +39,7 @@ class Core:
     ring: KeyRing
     approvals: Approvals
     operations: PreparedOperations
-    streams: MultiPart
+    streams: MultiPartOperations
     wrapping: Wrapping
 
     @classmethod
@@ -66,6 +66,6 @@ class Core:
             ring=ring,
             approvals=approvals,
             operations=operations,
-            streams=MultiPart(),
+            streams=MultiPartOperations(clock),
             wrapping=Wrapping(ring, operations, approvals, settings),
         )

@@ -10,7 +10,7 @@ from hsmcore.api.core import Core
 from hsmcore.api.guard import guarded
 from hsmcore.keys import description, generation, policy
 from hsmcore.keys.description import KeyDescription
-from hsmcore.keys.records import NOT_SHARED, Entry, KeyRecord, Sharing
+from hsmcore.keys.records import NOT_SHARED, KeyEntry, KeyRecord, Sharing
 from hsmcore.keys.search import SearchTemplate
 from hsmcore.sessions.session import Session
 from hsmcore.tables.attributes import PUBLIC, Value, checked
@@ -271,7 +271,7 @@ class KeyService:
             self._ring.unshare(session, handle, self._accounts.known(username, CRYPTO_USER).username)
             self._streams.drop_key(handle)
 
-    def _managing(self, session: Session, entry: Entry) -> AbstractContextManager[None]:
+    def _managing(self, session: Session, entry: KeyEntry) -> AbstractContextManager[None]:
         return self._approvals.granted_key(session, "key-management", entry)
 
     @guarded
@@ -307,7 +307,7 @@ class KeyService:
         """
         self._ring.destroy(session, handle)
         self._streams.drop_key(handle)
-        self._approvals.tokens.drop_key(handle)
+        self._approvals.quorum_tokens.drop_key(handle)
 
     @guarded
     def clear_value(self, session: Session, handle: int) -> bytes | None:

@@ -112,9 +112,9 @@ class QuorumService:
             raise MalformedRequest(f"the scope is user or all, not {scope[:32]!r}")
         self._log.record()
         if scope == "all":
-            self._approvals.tokens.end_all()
+            self._approvals.quorum_tokens.end_all()
         else:
-            self._approvals.tokens.end_of_user(session.username, session.role)
+            self._approvals.quorum_tokens.end_of_user(session.username, session.role)
 
     def values(self) -> Mapping[str, int]:
         """Return the number of approvals that each admin service takes. Needs no login."""

@@ -123,7 +123,7 @@ class UserService:
             self._ring.drop_session(session)
             self._streams.drop_session(session)
             self._challenges.drop_session(session.token)
-            self._approvals.tokens.drop_session(session)
+            self._approvals.quorum_tokens.drop_session(session)
 
     @guarded
     def activate(self, session: Session, password: bytes) -> None:

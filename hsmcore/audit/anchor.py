@@ -1,6 +1,6 @@
-"""Where the audit log stands, as it is kept: the sealed head in the store, and a copy of it beside, the anchor.
+"""The stored position of the audit log: the sealed head in the database, and the anchor, a copy in a file beside it.
 
-The anchor is what a rollback of the database alone does not roll back.
+A rollback of the database alone does not roll the anchor back.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from hsmcore.storage.state_directory import StateDirectory
 
 
 def resumed(store: Store, vault: Vault, anchor: Head | None) -> tuple[Head, str]:
-    """Return where the log goes on, and what is wrong with it, if anything.
+    """Return the head after which the log continues, and a description of damage, empty where there is none.
 
-    It goes on after the furthest of head, anchor and last entry: a gap then stays, and no sequence number comes twice.
+    The log continues after the furthest of head, anchor and last entry. So a gap remains visible, and no sequence
+    number is used twice.
     """
     in_store, last_values = store.audit_state()
     head = opened_head(in_store, vault)
@@ -55,7 +56,7 @@ def _difference_of_anchor(store: Store, anchor: Head) -> str:
 
 
 def opened_head(values: StoredHead | None, vault: Vault) -> Head | None:
-    """Return a head that was stored, ``None`` where it is missing or was changed."""
+    """Return a stored head; ``None`` where it is missing or was changed."""
     if values is None:
         return None
     count, reboot, sealed = values
@@ -68,7 +69,7 @@ def opened_head(values: StoredHead | None, vault: Vault) -> Head | None:
 
 
 def stored(head: Head, vault: Vault) -> StoredHead:
-    """Return a head as it is stored."""
+    """Return the stored form of a head."""
     return head.count, head.reboot, vault.seal_head(head.count, head.reboot, head.hash)
 
 
@@ -79,7 +80,7 @@ def anchored(head: Head, vault: Vault) -> bytes:
 
 
 def anchor_of(state: StateDirectory, vault: Vault) -> Head | None:
-    """Return the newest anchor that is genuine."""
+    """Return the newest genuine anchor; ``None`` where there is none."""
     heads = [
         opened_head((int.from_bytes(place[:8], "big"), int.from_bytes(place[8:16], "big"), place[16:76]), vault)
         for place in state.read_anchors()

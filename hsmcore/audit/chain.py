@@ -1,8 +1,8 @@
-"""The audit log's entries and what binds them: pure functions of rows, without store or clock.
+"""The chain of the audit log's entries, as pure functions of rows, without store or clock.
 
-Each entry has the hash of the one before it in ``previous``, its own ``hash`` (SHA-256 over ``previous`` and every
-field), and a ``seal`` of that hash under the master key; so one entry says by itself whether it was changed, and two
-neighbours whether something is missing between them. The head, sealed likewise, says how many entries there are.
+Each entry has in ``previous`` the hash of the entry before it, its own ``hash`` (SHA-256 over ``previous`` and every
+field), and a ``seal`` of that hash under the master key. So a single entry shows whether it was changed, and two
+neighbours show whether an entry between them is missing. The sealed head has the number of entries.
 """
 
 from __future__ import annotations
@@ -29,40 +29,37 @@ _TYPES = tuple({"int": int, "str": str, "bytes": bytes}[str(field.type)] for fie
 
 @dataclass(frozen=True, slots=True, order=True)
 class Head:
-    """Where the log stands: how many entries there are, the reboot counter, the hash of the last entry.
-
-    The greater of two is the later.
-    """
+    """The position of the log: number of entries, reboot counter, hash of the last entry. A later one is greater."""
 
     count: int
     reboot: int
     hash: bytes
 
     def anchor(self) -> str:
-        """Return what to keep elsewhere: the count and the hash in hexadecimal digits."""
+        """Return the text of an anchor to keep elsewhere: the count and the hash in hexadecimal digits."""
         return f"{self.count}:{self.hash.hex()}"
 
 
 FIRST_HEAD = Head(0, 1, GENESIS)
-"""Where a log begins."""
+"""The head of an empty log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong, and at which entry: the sequence number, ``None`` for the log as a whole."""
+    """A fault of the log, with the sequence number of its entry; ``None`` for the log as a whole."""
 
     sequence: int | None
     text: str
 
 
 class Seals(Protocol):
-    """Who seals the hash of an entry, and knows a seal of its own."""
+    """Seals the hashes of entries and checks the seals."""
 
     def seal_entry(self, sequence: int, digest: bytes) -> bytes:
         """Seal the hash of an entry."""
 
     def sealed_entry(self, sequence: int, digest: bytes, seal: bytes) -> bool:
-        """Tell whether the seal is that of this entry and hash."""
+        """Tell whether a seal belongs to an entry and its hash."""
 
 
 def linked(rows: Iterable[AuditRow], head: Head, seals: Seals) -> tuple[list[AuditRow], Head]:
@@ -78,20 +75,20 @@ def linked(rows: Iterable[AuditRow], head: Head, seals: Seals) -> tuple[list[Aud
 
 
 def decoded(values: tuple[object, ...]) -> tuple[AuditRow, bool]:
-    """Return a stored row as an entry, and whether every value has the type that it was stored with."""
+    """Return a stored row as an entry, and whether every value has its original type."""
     whole = all(type(value) is kind for value, kind in zip(values, _TYPES, strict=True))
     return AuditRow(*map(_coerced, values, _TYPES)), whole
 
 
 def _coerced(value: object, kind: type) -> Any:
-    """Return a value of the kind, whatever an edited row has there."""
+    """Return a value of that type in place of any value of an edited row."""
     if type(value) is kind:
         return value
     return str(value) if kind is str else kind()
 
 
 class Verifier:
-    """Follows the chain from the first entry on, and collects what it finds."""
+    """Follows the chain from the first entry on and collects the faults."""
 
     def __init__(self, seals: Seals) -> None:
         self._seals = seals
@@ -99,10 +96,10 @@ class Verifier:
         self.expected = 0
         """Sequence number of the next entry."""
         self.last: bytes | None = GENESIS
-        """Hash of the last entry, ``None`` where it was changed or is missing."""
+        """Hash of the last entry; ``None`` where it was changed or is missing."""
 
     def take(self, values: tuple[object, ...]) -> None:
-        """Look at the next stored row."""
+        """Verify the next stored row."""
         row, whole = decoded(values)
         if type(values[0]) is not int or row.sequence < self.expected:
             self._found(None, f"a row is out of place: its sequence number is {str(values[0])[:32]!r}")
@@ -139,7 +136,7 @@ class Verifier:
 
 
 def text_form(entry: AuditRow) -> str:
-    """Return the entry as CloudHSM's audit log prints it, a line a field."""
+    """Return the entry as CloudHSM's audit log prints it, one line per field."""
     return "\n".join(_lines(entry)) + "\n"
 
 

@@ -59,7 +59,7 @@ _COMMAND_TYPES = {"CN_MGMT_CMD": 0x0, "CN_CERT_AUTH_CMD": 0x9}
 
 
 class LogType(Enum):
-    """Which details an entry has; the values are their names in the log."""
+    """The kind of details of an entry. A value is its name in the log."""
 
     MINIMAL = "MINIMAL_LOG_ENTRY"
     KEY = "MGMT_KEY_DETAILS_LOG"
@@ -78,7 +78,7 @@ LOG_TYPES: Mapping[str, int | None] = {
 """Log type to its number; the original prints ``UNKNOWN_LOG_TYPE (5)`` for a share."""
 
 USER_TYPES = {"crypto-user": 1, "admin": 2, "unactivated-admin": 6}
-"""Role to the number of the user type, 0 where the role that was given is none."""
+"""Role to the number of the user type. An unknown role has the number 0."""
 _USER_TYPE_NAMES = {
     1: "CN_CRYPTO_USER",
     2: "CN_CRYPTO_OFFICER",
@@ -96,7 +96,7 @@ _RESPONSES: Mapping[type[HsmError], tuple[int, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What one kind of command is called in the log.
+    """A kind of command in the log.
 
     ``variants`` maps a role, or ``token`` for a token key, to an opcode of its own. ``key`` names the parameter that
     has the handle of the key in question.
@@ -151,11 +151,11 @@ INITIALIZATION = (
     Event("CN_INIT_DONE", LogType.MINIMAL),
     Event("CN_GEN_KEY_ENC_KEY", LogType.MINIMAL),
 )
-"""The first entries of every log, written with the HSM itself."""
+"""The first entries of every log, written at initialisation."""
 LOG_BEGINS = Event("HSM_LOG_BEGINS", LogType.GENERIC)
-"""The first entry where the HSM is older than its log; ``hsmcore.audit.upgrade`` says how that is known."""
+"""The first entry of an HSM that is older than its log (see ``hsmcore.audit.upgrade``)."""
 LOG_BROKEN = Event("HSM_LOG_BROKEN", LogType.GENERIC)
-"""An opening found the log other than the HSM had left it. It is in the log for good, and ``verify`` tells it."""
+"""An entry about a log that was changed while the HSM was closed. ``verify`` reports it from then on."""
 
 
 def response_of(error: HsmError) -> int:

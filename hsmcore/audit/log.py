@@ -1,13 +1,13 @@
-"""The audit log: an entry for each command, in the store before, or in one transaction with, what the command does.
+"""The audit log: an entry for each command, written before its effect or in the same transaction.
 
-A command begins when a method that is ``audited`` (``hsmcore.api.guard``) is called, and has one entry: with the
-success in the first transaction that the method makes, or before its result leaves; or with the error that it ended
-in. A command whose entry cannot be written is refused. The one exception is the end of a session, which nothing may
-hold up: its entry waits in memory for the next that can be written.
+A command begins when a method that is ``audited`` (``hsmcore.api.guard``) is called, and has one entry: with success,
+in the method's first transaction or before its result is returned; or with the error of the method. A command whose
+entry cannot be written is refused. The one exception is the end of a session, which must not be delayed: its entry
+waits in memory and is written with a later one.
 
-Entries of several threads that wait for the disk at the same time go there together. An entry about session keys alone
-is with the operating system, and so survives the end of this process, but is not waited for until it is on the disk: a
-power cut takes the keys along. It may take the entry too; the anchor then tells at the next opening.
+Threads that wait for the disk at the same time write their entries together. An entry about session keys alone is
+handed to the operating system without a wait for the disk, so it survives the end of this process. A power cut ends the
+session keys and may lose the entry too; the anchor then shows this at the next opening.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from hsmcore.storage.state_directory import StateDirectory
 from hsmcore.tables.attributes import PUBLIC
 
 PAGE = 1000
-"""Entries read at a time."""
+"""Entries in one read."""
 _LONGEST_NAME = 64
 _NO_COMMAND = (RequestError, Unauthenticated, StoreFull, StateLocked)
-"""Errors without an entry: what nobody who is logged in has asked for, and what cannot be written."""
+"""Errors without an entry: requests without a session, and entries that cannot be written."""
 
 _ANCHOR = re.compile(r"[0-9]{1,18}:[0-9a-f]{64}", re.ASCII)
 
@@ -45,7 +45,7 @@ _log = logging.getLogger("hsmcore.audit.log")
 
 @dataclass(slots=True, eq=False)
 class _Command:
-    """A command under way. ``written`` is the response that its entry has, once it has one."""
+    """A command in progress. ``written`` is the response in its entry; ``None`` before it is written."""
 
     event: Event
     session: int
@@ -79,7 +79,7 @@ class _Command:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What ``verify`` found: nothing, or what is wrong and where. ``head`` is what may be kept elsewhere."""
+    """The result of ``verify``: the faults, and the head, whose anchor can be kept elsewhere."""
 
     head: Head
     findings: Sequence[Finding]
@@ -103,7 +103,7 @@ class AuditLog:
         store.journal = self
 
     def _opened(self) -> Head:
-        """Return where to go on, one reboot later; what is not as the HSM left it gets an entry."""
+        """Return the head to continue after, one reboot later. Writes an entry about any damage."""
         head, broken = resumed(self._store, self._vault, anchor_of(self._state, self._vault))
         rows: list[AuditRow] = []
         self._broken = broken
@@ -121,23 +121,31 @@ class AuditLog:
 
     @property
     def count(self) -> int:
-        """How many entries there are."""
+        """The number of entries."""
         return self._head.count
 
     @property
     def trouble(self) -> str:
-        """What keeps the log from being as it should, empty where nothing does."""
+        """A description of the log's trouble; empty where there is none."""
         if self._in_doubt or self._owed:
             return "the audit log could not be written the last time"
         return f"the audit log was not as it had been left: {self._broken}" if self._broken else ""
 
     @contextmanager
-    def command(self, event: Event, given: Mapping[str, object]) -> Iterator[None]:
-        """Be inside a command with these arguments. One that is part of another has no entry of its own."""
+    def command(self, event: Event, arguments: Mapping[str, object]) -> Iterator[None]:
+        """Run the block as a command. A command inside another has no entry of its own.
+
+        Args:
+            event: The kind of command.
+            arguments: The arguments of the method by name.
+
+        Raises:
+            HsmError: The block raised it.
+        """
         if self._current() is not None:
             yield
             return
-        command = self._thread.command = self._begun(event, given)
+        command = self._thread.command = self._begun(event, arguments)
         try:
             yield
             self.record()
@@ -148,15 +156,15 @@ class AuditLog:
         finally:
             self._thread.command = None
 
-    def _begun(self, event: Event, given: Mapping[str, object]) -> _Command:
-        session, key = given.get("session"), given.get(event.key)
+    def _begun(self, event: Event, arguments: Mapping[str, object]) -> _Command:
+        session, key = arguments.get("session"), arguments.get(event.key)
         handle = key if isinstance(key, int) and 0 < key < 2**63 else 0
         if not isinstance(session, Session):
-            name, role = str(given.get("username", "")), str(given.get("role", ""))
+            name, role = str(arguments.get("username", "")), str(arguments.get("role", ""))
             return _Command(event, self._sessions.next_number(), _shown(name), role, handle)
-        # Where a command about a user names none, it is about the own one.
+        # A command about users that names none concerns the session's user.
         own = (session.username, session.role) if event.log_type is LogType.USER else ("", "")
-        name, role = str(given.get("username", own[0])), str(given.get("role", own[1]))
+        name, role = str(arguments.get("username", own[0])), str(arguments.get("role", own[1]))
         return _Command(event, session.number, _shown(name), role, handle)
 
     def _refused(self, command: _Command, error: HsmError) -> None:
@@ -166,7 +174,7 @@ class AuditLog:
             self.record()
 
     def refuse(self, error: HsmError) -> None:
-        """Say that the command under way will end in this error, since it changes something nevertheless."""
+        """Set the error of the command in progress, which changes something although it fails."""
         self._required().response = response_of(error)
 
     def concerns(self, handles: Mapping[int, str], *, token: bool) -> None:
@@ -184,23 +192,27 @@ class AuditLog:
         command.token = token
 
     def concerns_token(self) -> None:
-        """Say that the key that the command under way names is a token key, of which nothing else is certain."""
+        """Note that the key of the command in progress is a token key; its row is damaged."""
         self._required().token = True
 
     def concerns_nothing(self) -> None:
-        """Say that the command under way has done nothing that the log tells."""
+        """Note that the command in progress needs no entry."""
         command = self._required()
         command.written = command.response
 
     @property
     def session_number(self) -> int:
-        """The number of the session that the command under way belongs to."""
+        """The session number of the command in progress."""
         return self._required().session
 
     def record(self, *, durable: bool = True) -> None:
-        """Write the entry of the command under way, if that was not done. Raises ``StoreFull``.
+        """Write the entry of the command in progress, unless it is written.
 
-        One that is not ``durable`` is not waited for until it is on the disk.
+        Args:
+            durable: Wait until the entry is on the disk.
+
+        Raises:
+            StoreFull: The disk is full.
         """
         command = self._required()
         command.durable = durable
@@ -208,14 +220,19 @@ class AuditLog:
             self._waiting.append(command)
             try:
                 with self._lock:
-                    # Another thread may have taken it along, in the transaction of its own entry.
+                    # Another thread may have written it in the transaction of its own entry.
                     if command.written is None:
                         self._store.record()
             finally:
                 self._waiting.remove(command)
 
     def record_end(self, how: str, session: Session) -> None:
-        """Write that a session ends, now or as soon as it can be."""
+        """Write the entry of a session's end, now or with a later entry.
+
+        Args:
+            how: The row in ``EVENTS``.
+            session: The session.
+        """
         command, outer = _Command(_event(how), session.number, session.username, session.role), self._current()
         self._thread.command = None
         try:
@@ -229,7 +246,7 @@ class AuditLog:
 
     @contextmanager
     def changing(self) -> Iterator[Record | None]:
-        """Give the store what it writes with the next transaction: the entries of all threads that wait for one."""
+        """Yield the entries of all threads that wait, for the store's next transaction; ``None`` for none."""
         with self._lock:
             commands = self._unwritten()
             if self._in_doubt:
@@ -239,7 +256,7 @@ class AuditLog:
             try:
                 yield Record(rows, stored(head, self._vault), durable) if rows else None
             except BaseException:
-                # A commit may fail after all was written: the store then knows better where the log stands.
+                # A commit can fail after everything was written; the head is then read again from the store.
                 self._in_doubt = True
                 raise
             self._in_doubt = False
@@ -270,14 +287,18 @@ class AuditLog:
         return command
 
     def entries(self, first: int, limit: int) -> list[AuditRow]:
-        """Return entries from a sequence number on, at most ``PAGE``; a limit of 0 is none of the caller's."""
+        """Return at most ``PAGE`` entries from a sequence number on; a ``limit`` above 0 is a smaller maximum."""
         size = min(limit or PAGE, PAGE)
         return [decoded(row)[0] for row in self._store.audit_rows(max(first, 0), size)]
 
     def verify(self, anchor: str | None = None) -> Verification:
-        """Look at every entry, and compare the log with an anchor that was kept elsewhere.
+        """Verify every entry.
 
-        Raises ``AuditAnchorInvalid`` for a text that is no anchor.
+        Args:
+            anchor: An anchor that was kept elsewhere, with which the log is compared too.
+
+        Raises:
+            AuditAnchorInvalid: The text is not an anchor.
         """
         kept = _kept(anchor)
         verifier = Verifier(self._vault)
@@ -293,12 +314,12 @@ class AuditLog:
             verifier.take(row)
         verifier.end(head)
         if kept is not None and not self._has(kept):
-            text = "the log was changed or rolled back since the anchor that you gave was made"
+            text = "the log was changed or rolled back since the anchor was made"
             verifier.findings.append(Finding(kept.count - 1, text))
         return Verification(head, verifier.findings)
 
     def _all_rows(self, count: int) -> Iterator[tuple[object, ...]]:
-        """Yield the stored rows up to the head as it was, and what has no place among them."""
+        """Yield the stored rows before entry ``count``, and rows that are out of place."""
         first = -(2**63)
         while True:
             page = self._store.audit_rows(first, PAGE)
@@ -331,7 +352,7 @@ def first_entries(admin: str, role: str) -> list[AuditRow]:
 
 
 def beginning() -> list[AuditRow]:
-    """Return the first entry of the log of an HSM that is older than audit logs, not yet chained."""
+    """Return the first entry, not yet chained, of the log of an HSM that is older than logs."""
     return [_Command(LOG_BEGINS, 0, detail="the HSM is older than its audit log, which begins here").row(1)]
 
 
@@ -345,6 +366,6 @@ def _kept(anchor: str | None) -> Head | None:
 
 
 def _shown(name: str) -> str:
-    """Return a name as an entry has it: not above 64 characters, one line, whatever was typed."""
+    """Return a name as an entry has it: at most 64 characters of printable text."""
     short = name[:_LONGEST_NAME]
     return short if short.isprintable() else short.encode("unicode_escape").decode("ascii")

@@ -1,11 +1,11 @@
-"""Brings an HSM that an older version made to this one, in one transaction.
+"""Upgrades an HSM that an older version created, in one transaction.
 
-The audit log of an HSM that is older than logs begins with an entry that says so. Everybody who empties the log of
-another HSM would like to be taken for that case, so it takes more than a database without a log: settings whose seal
-says that there was none when they were sealed. Settings are sealed once in the life of an HSM, and once more here; the
-seals of HSMs that were made with a log never said so, and who lacks the master key cannot make such a seal. An HSM that
-is older than logs has had one, so a copy of its old settings could be put back; its anchor then tells, as of any
-database that was rolled back.
+The audit log of an HSM that is older than logs begins with an entry that says so. An attacker who emptied the log of
+another HSM could try to pass it off as such an HSM. Therefore a database without a log is not enough: the seal of the
+settings must say that there was no log when they were sealed. Settings are sealed at initialisation and once more here.
+An HSM that was created with a log never had such a seal, and nobody can make one without the master key. An HSM that is
+older than logs had one, so an attacker could restore a copy of its old settings; its anchor then shows the rollback, as
+for any database.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def bring_up_to_date(store: Store, vault: Vault, state: StateDirectory, rules: b
     record = None
     if not store.has_log() and _never_written(anchor_of(state, vault)):
         entries, head = linked(beginning(), FIRST_HEAD, vault)
-        # First, as at the initialisation: what ends this process before the transaction leaves one that counts as none.
+        # First, as at initialisation: if the process ends before the transaction, this anchor counts as none.
         state.write_anchor(anchored(head, vault))
         record = Record(entries, stored(head, vault))
     store.migrate(rules, vault.seal_settings(vault.open_settings(sealed)), record)
 
 
 def _never_written(anchor: Head | None) -> bool:
-    """Tell whether no log of this HSM was ever opened: there is no anchor, or that of a beginning cut short."""
+    """Tell whether no log of this HSM was ever opened: it has no anchor, or that of an interrupted beginning."""
     return anchor is None or (anchor.count <= 1 and anchor.reboot == FIRST_HEAD.reboot)

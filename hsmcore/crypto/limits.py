@@ -1,6 +1,6 @@
-"""How much data an operation takes at once, where the HSM was initialised to be as strict as the original.
+"""CloudHSM's limits on the length of data, for an HSM that was initialised with strict limits.
 
-The limit counts for each request of its own: the data of an operation in one piece, and each part of one in parts.
+A limit applies to each request: to the data of a one-shot operation, and to each part of a multi-part operation.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from hsmcore.primitives.parameters import Parameters
 from hsmcore.tables.mechanisms import Mechanism, Operation
 
 OVERHEAD = 16
-"""Bytes that a ciphertext of data at the limit may have more: padding to a block, or a tag."""
+"""Bytes by which a ciphertext may exceed the limit: padding to a block, or a tag."""
 
 
 def limited(row: Mechanism, kind: Operation, run: Run) -> Run:
-    """Return the operation with the mechanism's limit. What it is given beyond that is ``DataLengthInvalid``."""
+    """Return the operation with the mechanism's limit. It raises ``DataLengthInvalid`` for longer data."""
     check = _check(row, kind)
 
     def within(parameters: object, data: bytes, *rest: bytes) -> object:
@@ -29,7 +29,7 @@ def limited(row: Mechanism, kind: Operation, run: Run) -> Run:
 
 
 def limited_stream(row: Mechanism, kind: Operation, begin: Begin) -> Begin:
-    """Return the multi-part operation with the mechanism's limit for each part."""
+    """Return the multi-part operation with the mechanism's limit on each part."""
     check = _check(row, kind)
 
     def within(parameters: Parameters) -> tuple[Stream, dict[str, object] | None]:

@@ -1,7 +1,7 @@
-"""The use of keys: from a key, a mechanism and an operation to a function that is allowed and has the key bound.
+"""Prepared operations: functions with the key bound that a session may call.
 
-Permission is decided once a session, key, mechanism and operation; the function is kept with the session until the key
-changes or the session ends. No lock is held while a function computes.
+The HSM decides about permission once per session, key, mechanism and operation. It keeps the prepared operation in the
+session until the key changes or the session ends. No lock is held while an operation computes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hsmcore.crypto.limits import limited, limited_stream
 from hsmcore.errors import HsmError, KeyMaterialInvalid, KeyTypeInconsistent
 from hsmcore.keys import policy
 from hsmcore.keys.keyring import KeyRing
-from hsmcore.keys.records import Entry
+from hsmcore.keys.records import KeyEntry
 from hsmcore.primitives.families import Begin, Run
 from hsmcore.primitives.keyforms import PublicKey, open_public
 from hsmcore.quorum.approvals import Approvals
@@ -30,14 +30,13 @@ from hsmcore.tables.attributes import PUBLIC, SECRET, TYPES, Value
 from hsmcore.tables.mechanisms import MECHANISMS, Operation
 
 KeyReference = int | bytes
-"""A handle, or the SubjectPublicKeyInfo (DER) of a public key that is not in the HSM."""
+"""A handle, or the SubjectPublicKeyInfo (DER) of a public key from outside the HSM."""
 
 _USAGE = "key-usage"
 _SECRET_TYPES = frozenset(TYPES[SECRET])
-"""The types of keys of which a use takes microseconds."""
+"""Key types whose operations take microseconds."""
 _MANAGES = (Operation.WRAP, Operation.UNWRAP)
-"""Operations that manage a key; ``hsmcore.crypto.wrapping`` asks for their approval."""
-
+"""Operations that manage a key; ``hsmcore.crypto.wrapping`` asks for that approval."""
 _ROWS = {
     Operation.ENCRYPT: "crypto.encrypt",
     Operation.DECRYPT: "crypto.decrypt",
@@ -50,14 +49,14 @@ _ROWS = {
 """The row of each operation in the permission table."""
 
 FOREIGN_KEYS = 512
-"""How many opened public keys from outside are kept, least recently used first to go."""
+"""Maximum number of opened public keys from outside in the cache; the least recently used is dropped first."""
 
 PREPARED = SHORTCUTS = 4096
-"""How many keys a session keeps prepared, and how many shortcuts; one more starts afresh."""
+"""Maximum number of keys with prepared operations in a session, and of shortcuts; one more drops all."""
 
 
 class PreparedOperations:
-    """Prepares operations with keys."""
+    """Prepares operations with keys, runs and counts them."""
 
     def __init__(self, ring: KeyRing, approvals: Approvals, lock: RLock, settings: Settings) -> None:
         self._ring = ring
@@ -67,11 +66,15 @@ class PreparedOperations:
         self._strong_hashes = settings.strong_hashes
         self.counts = Counts()
 
-    def run(self, session: Session, kind: Operation, key: KeyReference, mechanism: str, *given: object) -> Any:
-        """Do a one-shot operation, and count and time it. Raises as ``operation``, and what the operation raises."""
+    def run(self, session: Session, kind: Operation, key: KeyReference, mechanism: str, *arguments: object) -> Any:
+        """Run a one-shot operation, count and time it.
+
+        Raises:
+            HsmError: The operation is not permitted, or fails.
+        """
         began = perf_counter()
         try:
-            result = self.operation(session, kind, key, mechanism)(*given)
+            result = self.operation(session, kind, key, mechanism)(*arguments)
         except HsmError as error:
             self.counts.add_failure(kind.value, type(error).__name__)
             raise
@@ -80,7 +83,11 @@ class PreparedOperations:
 
     @contextmanager
     def counted(self, kind: Operation, mechanism: str) -> Iterator[None]:
-        """Count and time what is done inside as ``run`` does: a use of which the operation is only a part."""
+        """Count and time the block as one operation.
+
+        Raises:
+            HsmError: The block raised it.
+        """
         began = perf_counter()
         try:
             yield
@@ -90,18 +97,25 @@ class PreparedOperations:
         self.counts.add(kind.value, mechanism, perf_counter() - began)
 
     def operation(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Run:
-        """Return the function of a one-shot operation, as it was prepared before if it was.
+        """Return the prepared operation; prepare it first if the session does not have it.
 
-        Raises ``Unauthenticated``, ``PermissionDenied``, ``MechanismInvalid``, ``KeyNotFound``,
-        ``KeyTypeInconsistent``, ``KeyFunctionNotPermitted``, ``StoreDamaged``; the function raises
-        ``KeyQuorumFailed`` too.
+        The returned function raises ``KeyQuorumFailed`` where the key takes an approval and the session has none.
+
+        Raises:
+            Unauthenticated: The session has ended.
+            PermissionDenied: The session's role may not run the operation.
+            MechanismInvalid: The mechanism is unknown or lacks the operation.
+            KeyNotFound: The session sees no such key.
+            KeyTypeInconsistent: The key does not fit the mechanism.
+            KeyFunctionNotPermitted: An attribute of the key forbids the operation.
+            StoreDamaged: The stored key is damaged.
         """
         prepared = session.prepared.get(key)
         found = prepared.get((mechanism, kind.value)) if prepared else None
         return self._prepare(session, kind, key, mechanism) if found is None else found
 
     def _prepare(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Run:
-        permissions.require(session, _ROWS[kind])
+        permissions.require(session, _ROWS.get(kind, kind.value))
         row = policy.mechanism(mechanism, kind)
         if isinstance(key, bytes):
             return _foreign_operation(key, mechanism, kind.value)
@@ -121,8 +135,8 @@ class PreparedOperations:
                 session.prepared.setdefault(key, {})[mechanism, kind.value] = run
         return run
 
-    def _with_approval(self, session: Session, entry: Entry, run: Run) -> Run:
-        """Return a function that takes an approved token each time; it is not kept."""
+    def _with_approval(self, session: Session, entry: KeyEntry, run: Run) -> Run:
+        """Return a function that uses up an approved quorum token on each call. It is not kept in the session."""
 
         def approved(*arguments: Any) -> Any:
             with self._approvals.granted_key(session, _USAGE, entry):
@@ -133,7 +147,18 @@ class PreparedOperations:
     def keep_shortcut(
         self, session: Session, kind: Operation, key: KeyReference, mechanism: str, form: Callable[[Run], Run]
     ) -> int:  # fmt: skip
-        """Return the number of what is prepared for this use among the session's shortcuts; 0 if it was forgotten."""
+        """Add a prepared operation to the session's shortcuts.
+
+        Args:
+            session: The session that has the prepared operation.
+            kind: The operation.
+            key: The key.
+            mechanism: The mechanism.
+            form: Makes the shortcut of the prepared operation.
+
+        Returns:
+            The shortcut's number; 0 where the session does not have the prepared operation.
+        """
         name = (key, mechanism, kind.value)
         with self._lock:
             run = session.prepared.get(key, {}).get(name[1:])
@@ -144,10 +169,21 @@ class PreparedOperations:
             if len(session.kept) >= SHORTCUTS:
                 session.clear_shortcuts()
             brief = MECHANISMS[mechanism].key_types <= _SECRET_TYPES
-            return session.keep_shortcut(name, self.counts.kept(kind.value, mechanism, form(run)), brief=brief)
+            return session.keep_shortcut(name, self.counts.shortcut(kind.value, mechanism, form(run)), brief=brief)
 
     def stream(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Begin:
-        """Return the function that begins a multi-part operation. Raises as ``operation``."""
+        """Return the function that begins a multi-part operation.
+
+        The returned function raises ``KeyQuorumFailed`` where the key takes an approval and the session has none.
+
+        Raises:
+            Unauthenticated: The session has ended.
+            MechanismInvalid: The mechanism is unknown or does not do this in parts.
+            KeyNotFound: The session sees no such key.
+            KeyTypeInconsistent: The key does not fit the mechanism.
+            KeyFunctionNotPermitted: An attribute of the key forbids the operation.
+            StoreDamaged: The stored key is damaged.
+        """
         row = policy.mechanism(mechanism, kind)
         if isinstance(key, bytes):
             return primitives.stream(row, kind, _foreign(key))
@@ -160,7 +196,7 @@ class PreparedOperations:
 
 
 def foreign_keys() -> int:
-    """Return how many opened public keys from outside are kept."""
+    """Return the number of opened public keys from outside in the cache."""
     return _foreign.cache_info().currsize
 
 
@@ -174,7 +210,7 @@ def _foreign(public_key_info: bytes) -> PublicKey:
 
 @lru_cache(maxsize=FOREIGN_KEYS)
 def _foreign_operation(public_key_info: bytes, mechanism: str, kind: str) -> Run:
-    """Bind a public key from outside; it may do what a public key of its type can."""
+    """Bind a public key from outside, with the attributes of a public key of its type."""
     key, operation, row = _foreign(public_key_info), Operation(kind), MECHANISMS[mechanism]
     attributes: Mapping[str, Value] = {
         "OBJECT_CLASS": PUBLIC,

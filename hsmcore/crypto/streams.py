@@ -1,8 +1,8 @@
-"""Multi-part operations: data that comes in parts, under a handle.
+"""Multi-part operations: each has a handle and processes its data in parts.
 
-An operation begins with ``begin``, takes any number of ``update`` and ends with ``finish``, ``abort``, the end of its
-session, the end of its key, or 15 minutes without a message. One more operation than a session may have ends the one
-that has been quiet longest. After that its handle is unknown.
+``begin`` starts an operation, ``update`` continues it any number of times. ``finish``, ``abort``, the end of its
+session, the end of its key, and 15 minutes without a message end it. One operation more than a session may have ends
+the one that has been quiet longest. After that its handle is unknown.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
 
-from hsmcore.errors import OperationLimit, OperationNotFound
+from hsmcore.errors import OperationLimit, OperationNotFound, Unauthenticated
 from hsmcore.primitives import Stream
 from hsmcore.sessions import permissions
-from hsmcore.sessions.session import Session, ended
+from hsmcore.sessions.session import NO_SESSION, Session
 
 MAX_OPERATIONS = 1000
-"""Unfinished operations of one session (CloudHSM's session pool)."""
+"""Maximum number of unfinished operations in one session (CloudHSM's session pool)."""
 MAX_AGE = 15 * 60
-"""Seconds that an operation lives after its last message."""
+"""Seconds after its last message until an operation expires."""
+_UNKNOWN = "there is no such operation; it was finished or aborted, or has expired"
 
 
 @dataclass(slots=True, eq=False)
-class _Part:
+class _Unfinished:
     """One operation. ``guard`` orders the messages of several threads."""
 
     key: int | bytes
@@ -36,108 +37,127 @@ class _Part:
     guard: Lock = field(default_factory=Lock)
 
 
-class MultiPart:
-    """The unfinished operations of all sessions; in each session the one that was quiet longest comes first."""
+class MultiPartOperations:
+    """The unfinished operations of all sessions. In each session, the one without a message for longest comes first."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = Lock()
-        self._parts: dict[int, dict[int, _Part]] = {}
+        self._operations: dict[int, dict[int, _Unfinished]] = {}
         self._displaced: dict[int, deque[int]] = {}
 
     def __len__(self) -> int:
         with self._lock:
-            return sum(map(len, self._parts.values()))
+            return sum(map(len, self._operations.values()))
 
     def begin(self, session: Session, key: int | bytes, stream: Stream) -> int:
-        """Keep an operation and return its handle (63 random bits), in place of the quietest where there are too many.
+        """Add an operation and return its handle (63 random bits), in place of the quietest if there are too many.
+
+        Args:
+            session: The session that continues the operation.
+            key: The handle of its key, or a public key from outside.
+            stream: The operation.
 
         Raises:
-            OperationLimit: Every operation of the session has a message in progress.
             Unauthenticated: The session has ended.
+            OperationLimit: The session has the maximum number of operations, each with a message in progress.
         """
         with self._lock:
             if not session.alive:
-                raise ended()
-            parts = self._parts.setdefault(session.token, {})
-            self._expire(parts)
-            if len(parts) >= MAX_OPERATIONS:
-                self._displace(session, parts)
+                raise Unauthenticated(NO_SESSION)
+            operations = self._operations.setdefault(session.token, {})
+            self._expire(operations)
+            if len(operations) >= MAX_OPERATIONS:
+                self._displace(session, operations)
             handle = secrets.randbits(63) or 1
-            parts[handle] = _Part(key, stream, self._clock())
+            operations[handle] = _Unfinished(key, stream, self._clock())
             return handle
 
     def update(self, session: Session, handle: int, data: bytes) -> bytes:
-        """Take more data and return the output that is ready. Raises ``OperationNotFound``."""
+        """Process more data and return the output that is ready.
+
+        Raises:
+            Unauthenticated: The session has ended.
+            PermissionDenied: The session's role has no multi-part operations.
+            OperationNotFound: The operation is finished, aborted or expired.
+        """
         with self._lock:
-            part = self._take(session, handle)
-            part.last = self._clock()
-            self._parts[session.token][handle] = part
-        with part.guard:
-            if part.finished:
-                raise _unknown()
-            return part.stream.update(data)
+            operation = self._take(session, handle)
+            operation.last = self._clock()
+            self._operations[session.token][handle] = operation
+        with operation.guard:
+            if operation.finished:
+                raise OperationNotFound(_UNKNOWN)
+            return operation.stream.update(data)
 
     def finish(self, session: Session, handle: int, data: bytes) -> bytes:
-        """Take the last data and return the rest of the output; the operation is over, whether that works or not."""
+        """Process the last data, return the rest of the output and end the operation, also after an error.
+
+        Raises:
+            Unauthenticated: The session has ended.
+            PermissionDenied: The session's role has no multi-part operations.
+            OperationNotFound: The operation is finished, aborted or expired.
+        """
         with self._lock:
-            part = self._take(session, handle)
-        with part.guard:
-            part.finished = True
-            return part.stream.finish(data)
+            operation = self._take(session, handle)
+        with operation.guard:
+            operation.finished = True
+            return operation.stream.finish(data)
 
     def abort(self, session: Session, handle: int) -> None:
-        """End an operation without its result. Raises ``OperationNotFound``."""
+        """End an operation without a result.
+
+        Raises:
+            Unauthenticated: The session has ended.
+            PermissionDenied: The session's role has no multi-part operations.
+            OperationNotFound: The operation is finished, aborted or expired.
+        """
         with self._lock:
             self._take(session, handle)
 
     def drop_session(self, session: Session) -> None:
         """End all operations of a session."""
         with self._lock:
-            self._parts.pop(session.token, None)
+            self._operations.pop(session.token, None)
             self._displaced.pop(session.token, None)
 
     def drop_key(self, key: int) -> None:
         """End all operations with a key that was destroyed."""
         with self._lock:
-            for parts in self._parts.values():
-                for handle in [handle for handle, part in parts.items() if part.key == key]:
-                    del parts[handle]
+            for operations in self._operations.values():
+                for handle in [handle for handle, operation in operations.items() if operation.key == key]:
+                    del operations[handle]
 
-    def _take(self, session: Session, handle: int) -> _Part:
+    def _take(self, session: Session, handle: int) -> _Unfinished:
         if not session.alive:
-            raise ended()
-        parts = self._parts.get(session.token, {})
-        self._expire(parts)
-        part = parts.pop(handle, None)
-        if part is None:
-            # Who has one was allowed to begin it, so that going on is not authorised each time.
+            raise Unauthenticated(NO_SESSION)
+        operations = self._operations.get(session.token, {})
+        self._expire(operations)
+        operation = operations.pop(handle, None)
+        if operation is None:
+            # A session with an operation was authorised to begin it, so only a session without one is checked.
             permissions.require(session, "crypto.begin")
             if handle in self._displaced.get(session.token, ()):
                 raise OperationNotFound(
                     f"the operation was ended: its session began more than {MAX_OPERATIONS} and it was quiet longest"
                 )
-            raise _unknown()
-        return part
+            raise OperationNotFound(_UNKNOWN)
+        return operation
 
-    def _displace(self, session: Session, parts: dict[int, _Part]) -> None:
-        quiet = next((handle for handle, part in parts.items() if not part.guard.locked()), None)
+    def _displace(self, session: Session, operations: dict[int, _Unfinished]) -> None:
+        quiet = next((handle for handle, operation in operations.items() if not operation.guard.locked()), None)
         if quiet is None:
             raise OperationLimit(
                 "There are too many operations happening at the same time: "
                 f"Reached max number of sessions in session pool: {MAX_OPERATIONS}"
             )
-        del parts[quiet]
+        del operations[quiet]
         self._displaced.setdefault(session.token, deque(maxlen=MAX_OPERATIONS)).append(quiet)
 
-    def _expire(self, parts: dict[int, _Part]) -> None:
+    def _expire(self, operations: dict[int, _Unfinished]) -> None:
         oldest = self._clock() - MAX_AGE
-        while parts:
-            handle = next(iter(parts))
-            if parts[handle].last >= oldest:
+        while operations:
+            handle = next(iter(operations))
+            if operations[handle].last >= oldest:
                 return
-            del parts[handle]
-
-
-def _unknown() -> OperationNotFound:
-    return OperationNotFound("there is no such operation: it was finished or aborted, or has expired")
+            del operations[handle]

@@ -18,7 +18,7 @@ from hsmcore.errors import (
 )
 from hsmcore.keys import generation, policy
 from hsmcore.keys.keyring import KeyRing
-from hsmcore.keys.records import Entry, KeyRecord, Sharing
+from hsmcore.keys.records import KeyEntry, KeyRecord, Sharing
 from hsmcore.quorum.approvals import Approvals
 from hsmcore.sessions.session import Session
 from hsmcore.settings import Settings
@@ -27,26 +27,26 @@ from hsmcore.tables.mechanisms import Operation
 
 
 class Wrapping:
-    """Wraps and unwraps keys.
+    """Wraps and unwraps keys: the raw bytes of a secret key, the PKCS #8 (DER) of a private key."""
 
-    What is wrapped is a key's material: the raw bytes of a secret key, the PKCS #8 (DER) of a private key.
-    """
-
-    def __init__(self, ring: KeyRing, use: PreparedOperations, approvals: Approvals, settings: Settings) -> None:
+    def __init__(
+        self, ring: KeyRing, operations: PreparedOperations, approvals: Approvals, settings: Settings
+    ) -> None:  # fmt: skip
         self._ring = ring
-        self._use = use
+        self._operations = operations
         self._approvals = approvals
         self._settings = settings
 
     def wrap(
         self, session: Session, key: int, mechanism: str, parameters: Mapping[str, object] | None, target: int
     ) -> tuple[bytes, dict[str, object] | None]:
-        """Return the target under the key, and the parameters to unwrap it with, if there are any.
+        """Encrypt the target under the key. Takes an approval where the management of either key does.
 
-        It takes approval of the management of both keys where they do.
+        Returns:
+            The wrapped key, and the parameters to unwrap it with if there are any.
         """
-        with self._use.counted(Operation.WRAP, mechanism):
-            run = self._use.operation(session, Operation.WRAP, key, mechanism)
+        with self._operations.counted(Operation.WRAP, mechanism):
+            run = self._operations.operation(session, Operation.WRAP, key, mechanism)
             wrapping, entry = self._ring.entry(session, key), self._ring.entry(session, target)
             policy.require_wrappable(session, entry, wrapping.record.attributes)
             with self._managing(session, wrapping), self._managing(session, entry):
@@ -60,55 +60,58 @@ class Wrapping:
         mechanism: str,
         parameters: Mapping[str, object] | None,
         wrapped: bytes,
-        attributes: Mapping[str, object],
+        template: Mapping[str, object],
         sharing: Sharing,
     ) -> KeyRecord:
-        """Take a wrapped key in, with the caller's attributes and those of the unwrapping key's UNWRAP_TEMPLATE.
+        """Decrypt a wrapped key and store it, with the attributes of the template and of the key's UNWRAP_TEMPLATE.
 
-        Everything that may be wrong with the bytes is one error: which check failed helps who tries out ciphertexts.
+        Takes an approval where the management of the unwrapping key does.
+
+        Raises:
+            AttributeInvalid: An attribute is unknown, of the wrong type, or not allowed here.
+            TemplateInconsistent: An attribute contradicts the unwrapping key's UNWRAP_TEMPLATE.
+            WrappedKeyInvalid: The bytes do not unwrap to such a key.
         """
-        with self._use.counted(Operation.UNWRAP, mechanism):
-            return self._unwrapped(session, key, mechanism, parameters, wrapped, attributes, sharing)
+        with self._operations.counted(Operation.UNWRAP, mechanism):
+            run = self._operations.operation(session, Operation.UNWRAP, key, mechanism)
+            unwrapping = self._ring.entry(session, key)
+            union = _union(checked(template), unwrapping.record.attributes.get("UNWRAP_TEMPLATE"))
+            key_class, key_type = _class_and_type(union)
+            with self._managing(session, unwrapping):
+                try:
+                    new = generation.read(union, run(parameters, wrapped), self._settings)
+                except (DataLengthInvalid, PaddingInvalid, TagMismatch, KeyMaterialInvalid, KeySizeInvalid):
+                    # One error for all: a caller who tries out ciphertexts must not learn which check failed.
+                    raise WrappedKeyInvalid(
+                        f"the bytes do not unwrap with this key and {mechanism} to a {key_class} of type {key_type}"
+                    ) from None
+                return self._ring.add(session, [new], sharing)[0]
 
-    def _unwrapped(
-        self,
-        session: Session,
-        key: int,
-        mechanism: str,
-        parameters: Mapping[str, object] | None,
-        wrapped: bytes,
-        attributes: Mapping[str, object],
-        sharing: Sharing,
-    ) -> KeyRecord:
-        run = self._use.operation(session, Operation.UNWRAP, key, mechanism)
-        unwrapping = self._ring.entry(session, key)
-        wishes = _union(checked(attributes), unwrapping.record.attributes.get("UNWRAP_TEMPLATE"))
-        key_class, key_type = (str(wishes.get(name)) for name in ("OBJECT_CLASS", "KEY_TYPE"))
-        if key_class not in (SECRET, PRIVATE) or key_type not in TYPES[key_class]:
-            raise AttributeInvalid(
-                f"an unwrapped key is a {SECRET} or {PRIVATE} of a fitting KEY_TYPE, not a {key_class} {key_type}"
-            )
-        with self._managing(session, unwrapping):
-            try:
-                new = generation.read(wishes, run(parameters, wrapped), self._settings)
-            except (DataLengthInvalid, PaddingInvalid, TagMismatch, KeyMaterialInvalid, KeySizeInvalid):
-                raise WrappedKeyInvalid(
-                    f"the bytes do not unwrap with this key and {mechanism} to a {key_class} of type {key_type}"
-                ) from None
-            return self._ring.add(session, [new], sharing)[0]
-
-    def _managing(self, session: Session, entry: Entry) -> AbstractContextManager[None]:
+    def _managing(self, session: Session, entry: KeyEntry) -> AbstractContextManager[None]:
         return self._approvals.granted_key(session, "key-management", entry)
 
 
-def _union(wishes: Mapping[str, Value], template: Value | None) -> dict[str, Value]:
-    """Return the caller's attributes and the template's. Raises ``TemplateInconsistent`` where they contradict."""
-    if not isinstance(template, Mapping):
-        return dict(wishes)
-    for name, value in template.items():
-        if wishes.get(name, value) != value:
+def _class_and_type(template: Mapping[str, Value]) -> tuple[str, str]:
+    key_class, key_type = (str(template.get(name)) for name in ("OBJECT_CLASS", "KEY_TYPE"))
+    if key_class not in (SECRET, PRIVATE) or key_type not in TYPES[key_class]:
+        raise AttributeInvalid(
+            f"an unwrapped key is a {SECRET} or {PRIVATE} of a fitting KEY_TYPE, not a {key_class} {key_type}"
+        )
+    return key_class, key_type
+
+
+def _union(template: Mapping[str, Value], fixed: Value | None) -> dict[str, Value]:
+    """Return the attributes of the caller's template and of the key's UNWRAP_TEMPLATE (``fixed``).
+
+    Raises:
+        TemplateInconsistent: The two contradict each other.
+    """
+    if not isinstance(fixed, Mapping):
+        return dict(template)
+    for name, value in fixed.items():
+        if template.get(name, value) != value:
             raise TemplateInconsistent(
                 f"{name} is {shown(value)} for every key that this key unwraps (UNWRAP_TEMPLATE), "
-                f"not {shown(wishes[name])}"
+                f"not {shown(template[name])}"
             )
-    return {**wishes, **template}
+    return {**template, **fixed}

@@ -1,1 +1,1 @@
-"""Keys: records, attributes, policy, generation, lookup and storage."""
+"""Keys: records, policy, generation, search and the key ring."""

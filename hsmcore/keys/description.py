@@ -1,4 +1,4 @@
-"""A key as an administrator reads it: its attributes, and what follows from its material, its owner and its sharing."""
+"""Key descriptions: attributes, owner, sharing, and values derived from the key material."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hsmcore.errors import AttributeInvalid
-from hsmcore.keys.records import NOT_SHARED, Entry, KeyRecord, Sharing
+from hsmcore.keys.records import NOT_SHARED, KeyEntry, KeyRecord, Sharing
 from hsmcore.keys.search import SearchTemplate
 from hsmcore.primitives.facts import ML_DSA_PRIVATE, check_value, public_length, public_numbers
 from hsmcore.tables.attributes import PRIVATE, PUBLIC, TABLE, Value, normal
 
 _ADDED: dict[str, type[Value]] = {"CHECK_VALUE": bytes, "KEY_LENGTH": int, "MODULUS": bytes, "EC_POINT": bytes}
 DERIVED = frozenset({*_ADDED, "MODULUS_BITS", "PUBLIC_EXPONENT", "EXTRACTABLE"})
-"""Names whose value is not that of the stored attribute, or that no attribute has."""
+"""Names with a value that is derived and not that of a stored attribute."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyDescription:
-    """A record with what is derived from the key. An admin is told neither owner nor anything derived."""
+    """A record with derived values. An admin gets neither the owner nor derived values."""
 
     record: KeyRecord
     derived: Mapping[str, Value] = field(default_factory=dict)
@@ -26,16 +26,21 @@ class KeyDescription:
     sharing: Sharing = NOT_SHARED
 
     def values(self) -> dict[str, Value]:
-        """Return the attributes with what is derived."""
+        """Return the attributes and the derived values."""
         return {**self.record.attributes, **self.derived}
 
 
-def describe(entry: Entry, sharing: Sharing, material: bytes) -> KeyDescription:
-    """Describe a key to a user who may know of this sharing.
+def describe(entry: KeyEntry, sharing: Sharing, material: bytes) -> KeyDescription:
+    """Describe a key to a user.
 
-    CHECK_VALUE is absent for a generic secret. KEY_LENGTH is in bytes: of a secret key, of PKCS #8, of a public key as
-    ``public_length`` counts it. Both halves of an RSA pair have MODULUS, MODULUS_BITS and PUBLIC_EXPONENT, both of an
-    EC pair EC_POINT. A public key is EXTRACTABLE.
+    A generic secret has no CHECK_VALUE. Both keys of an RSA pair have MODULUS, MODULUS_BITS and PUBLIC_EXPONENT, both
+    of an EC pair EC_POINT. A public key is EXTRACTABLE. KEY_LENGTH is the number of bytes of a secret key, of a private
+    key's PKCS #8, or of a public key as ``public_length`` counts it.
+
+    Args:
+        entry: The key.
+        sharing: The part of the key's sharing that the user may see.
+        material: The key's material.
     """
     attributes, info = entry.record.attributes, entry.record.public_key_info
     derived: dict[str, Value] = {"KEY_LENGTH": len(material)}
@@ -52,9 +57,13 @@ def describe(entry: Entry, sharing: Sharing, material: bytes) -> KeyDescription:
 
 
 def search_template(attributes: Mapping[str, object]) -> SearchTemplate:
-    """Return what is looked for, normalised, without what is null; of a sequence of values any will do.
+    """Return a search template of attributes as a caller gives them.
 
-    Raises ``AttributeInvalid``.
+    Args:
+        attributes: A value, or a sequence of accepted values, by name; a null value counts as absent.
+
+    Raises:
+        AttributeInvalid: An attribute is unknown or of the wrong type.
     """
     return SearchTemplate({name: _choices(name, value) for name, value in attributes.items() if value is not None})
 

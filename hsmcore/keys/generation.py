@@ -1,4 +1,4 @@
-"""New keys, generated or imported: material and attributes together, not yet in the HSM."""
+"""Generation, derivation and import of new keys, which are not yet stored."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from hsmcore.tables.attributes import CLASSES, PRIVATE, PUBLIC, SECRET, TYPES, O
 from hsmcore.tables.mechanisms import CURVES, EXPONENT, ML_DSA_DEFAULT, KeyType, Mechanism, Operation
 
 DEFAULT_SIZES = {KeyType.AES.value: 256, KeyType.DESEDE.value: 192, KeyType.GENERIC_SECRET.value: 256}
-"""Bits of a secret key whose maker does not say, as JCA asks of every KeyGenerator."""
+"""Default size of a secret key, in bits."""
 DEFAULT_MODULUS_BITS = 2048
 DEFAULT_EXPONENT = EXPONENT.to_bytes(3, "big")
 DEFAULT_CURVE = CURVES["secp256r1"]
 
 
 Halves = tuple[KeyFacts, KeyFacts]
-"""The public and the private half of a pair."""
+"""The public and the private key of a pair."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key that no handle names yet."""
+    """A key that is not yet stored and has no handle."""
 
     attributes: Mapping[str, Value]
     material: bytes = field(repr=False)
@@ -36,85 +36,116 @@ class NewKey:
 def _generator(name: str, family: str) -> tuple[Mechanism, str]:
     row = policy.mechanism(name, Operation.GENERATE)
     if row.family != family:
-        raise MechanismInvalid(f"mechanism {name} makes no {family.replace('_', ' ')}")
+        raise MechanismInvalid(f"mechanism {name} generates no {family.replace('_', ' ')}")
     (key_type,) = row.key_types
     return row, key_type.value
 
 
 def generate_secret(mechanism: str, attributes: Mapping[str, object], settings: Settings) -> NewKey:
-    """Generate a secret key. Raises ``MechanismInvalid``, ``AttributeInvalid``, ``KeySizeInvalid``."""
+    """Generate a secret key.
+
+    Raises:
+        MechanismInvalid: The mechanism is unknown or generates no secret keys.
+        AttributeInvalid: An attribute is unknown, of the wrong type, or not allowed here.
+        KeySizeInvalid: The key type has no keys of that size.
+    """
     _, key_type = _generator(mechanism, "secret_key")
-    wishes = checked(attributes)
-    size = wishes.pop("SIZE", DEFAULT_SIZES[key_type])
-    return _new(SECRET, secret_key(key_type, _number(size)), wishes, settings, generated=True)
+    template = checked(attributes)
+    size = template.pop("SIZE", DEFAULT_SIZES[key_type])
+    return _new(SECRET, secret_key(key_type, _number(size)), template, settings, generated=True)
 
 
-def _rsa_pair(wishes: Mapping[str, Value]) -> Halves:
-    bits = wishes.get("MODULUS_BITS", DEFAULT_MODULUS_BITS)
-    return rsa_pair(_number(bits), _bytes(wishes.get("PUBLIC_EXPONENT", DEFAULT_EXPONENT)))
+def _rsa_pair(template: Mapping[str, Value]) -> Halves:
+    bits = template.get("MODULUS_BITS", DEFAULT_MODULUS_BITS)
+    return rsa_pair(_number(bits), _bytes(template.get("PUBLIC_EXPONENT", DEFAULT_EXPONENT)))
 
 
-_MAKERS: dict[str, Callable[[Mapping[str, Value]], Halves]] = {
+_PAIR_GENERATORS: dict[str, Callable[[Mapping[str, Value]], Halves]] = {
     KeyType.RSA: _rsa_pair,
-    KeyType.EC: lambda wishes: ec_pair(_bytes(wishes.get("EC_PARAMS", DEFAULT_CURVE))),
-    KeyType.EC_EDWARDS: lambda _wishes: ed25519_pair(),
-    KeyType.ML_DSA: lambda wishes: ml_dsa_pair(str(wishes.get("PARAMETER_SET", ML_DSA_DEFAULT))),
+    KeyType.EC: lambda template: ec_pair(_bytes(template.get("EC_PARAMS", DEFAULT_CURVE))),
+    KeyType.EC_EDWARDS: lambda _template: ed25519_pair(),
+    KeyType.ML_DSA: lambda template: ml_dsa_pair(str(template.get("PARAMETER_SET", ML_DSA_DEFAULT))),
 }
 
 
 def derive_secret(
     derive: Callable[[int], bytes], attributes: Mapping[str, object], base: Mapping[str, Value], settings: Settings
 ) -> NewKey:
-    """Derive a secret key of the KEY_TYPE and SIZE that the attributes name; DESede has only one size.
+    """Derive a secret key.
 
-    ``derive`` returns that many bytes; ``base`` are the attributes of the key it derives from. Raises
-    ``AttributeInvalid``, ``KeySizeInvalid``.
+    Args:
+        derive: Returns the requested number of bytes.
+        attributes: The new key's template; KEY_TYPE and SIZE (bits) are required, SIZE not for DESede.
+        base: The attributes of the base key.
+        settings: The HSM's settings.
+
+    Raises:
+        AttributeInvalid: An attribute is missing, unknown, of the wrong type, or not allowed here.
+        KeySizeInvalid: The key type has no keys of that size.
     """
-    wishes = checked(attributes)
-    key_type = str(wishes.get("KEY_TYPE"))
+    template = checked(attributes)
+    key_type = str(template.get("KEY_TYPE"))
     if key_type not in TYPES[SECRET]:
         raise AttributeInvalid(f"a derived key has a KEY_TYPE of {', '.join(TYPES[SECRET])}, not {key_type[:64]}")
-    size = wishes.pop("SIZE", DEFAULT_SIZES[key_type] if key_type == KeyType.DESEDE else None)
+    size = template.pop("SIZE", DEFAULT_SIZES[key_type] if key_type == KeyType.DESEDE else None)
     if size is None:
         raise AttributeInvalid("a derivation needs the attribute SIZE of the derived key, in bits")
-    return _new(SECRET, secret_key(key_type, _number(size), derive), wishes, settings, generated=True, base=base)
+    return _new(SECRET, secret_key(key_type, _number(size), derive), template, settings, generated=True, base=base)
 
 
 def generate_pair(
     mechanism: str, public: Mapping[str, object], private: Mapping[str, object], settings: Settings
 ) -> tuple[NewKey, NewKey]:
-    """Generate a key pair, public half first. Raises ``MechanismInvalid``, ``AttributeInvalid``, ``KeySizeInvalid``."""
+    """Generate a key pair and return its public and its private key.
+
+    Raises:
+        MechanismInvalid: The mechanism is unknown or generates no key pairs.
+        AttributeInvalid: An attribute is unknown, of the wrong type, or not allowed here.
+        KeySizeInvalid: The key type has no keys of that size.
+        LookupError: The table of generators lacks a row for the mechanism's key type.
+    """
     _, key_type = _generator(mechanism, "key_pair")
-    public_wishes, private_wishes = checked(public), checked(private)
-    halves = _MAKERS[key_type](public_wishes)
+    public_template, private_template = checked(public), checked(private)
+    generator = _PAIR_GENERATORS.get(key_type)
+    if generator is None:
+        raise LookupError(f"the table _PAIR_GENERATORS of hsmcore.keys.generation has no row {key_type}; add one")
+    halves = generator(public_template)
     return (
-        _new(PUBLIC, halves[0], public_wishes, settings, generated=True),
-        _new(PRIVATE, halves[1], private_wishes, settings, generated=True),
+        _new(PUBLIC, halves[0], public_template, settings, generated=True),
+        _new(PRIVATE, halves[1], private_template, settings, generated=True),
     )
 
 
 def read(attributes: Mapping[str, object], material: bytes, settings: Settings) -> NewKey:
-    """Take a key from outside: raw bytes, PKCS #8 or SubjectPublicKeyInfo by OBJECT_CLASS.
+    """Read a key from outside.
 
-    Raises ``AttributeInvalid``, ``KeyMaterialInvalid``, ``KeySizeInvalid``.
+    Args:
+        attributes: The new key's template; OBJECT_CLASS and KEY_TYPE are required.
+        material: Raw bytes of a secret key, PKCS #8 (DER) of a private key, SubjectPublicKeyInfo (DER) of a public key.
+        settings: The HSM's settings.
+
+    Raises:
+        AttributeInvalid: An attribute is missing, unknown, of the wrong type, or not allowed here.
+        KeyMaterialInvalid: The bytes are not a key of that class and type.
+        KeySizeInvalid: The key type has no keys of that size.
     """
-    wishes = checked(attributes)
-    key_class, key_type = wishes.get("OBJECT_CLASS"), wishes.get("KEY_TYPE")
+    template = checked(attributes)
+    key_class, key_type = template.get("OBJECT_CLASS"), template.get("KEY_TYPE")
     if key_class not in CLASSES or key_type not in TYPES[str(key_class)]:
-        raise AttributeInvalid("an import names an OBJECT_CLASS and a KEY_TYPE that go together")
+        raise AttributeInvalid("an import needs an OBJECT_CLASS and a KEY_TYPE that fit each other")
     if key_class == SECRET:
         facts = read_secret(str(key_type), material)
     else:
         facts = read_private(material) if key_class == PRIVATE else read_public(material)
     if facts.key_type != key_type:
         raise KeyMaterialInvalid(f"the bytes are a key of type {facts.key_type}, not {key_type}")
-    return _new(str(key_class), facts, wishes, settings, generated=False)
+    return _new(str(key_class), facts, template, settings, generated=False)
 
 
 def _new(
     key_class: str,
     key: KeyFacts,
-    wishes: Mapping[str, Value],
+    template: Mapping[str, Value],
     settings: Settings,
     *,
     generated: bool,
@@ -128,7 +159,7 @@ def _new(
     if key_class == PUBLIC and key.exponent is not None:
         facts |= {"MODULUS_BITS": key.size, "PUBLIC_EXPONENT": key.exponent}
     origin = Origin(generated, settings.extractable_default, facts, base)
-    return NewKey(complete(wishes, origin), key.material, key.public_key_info)
+    return NewKey(complete(template, origin), key.material, key.public_key_info)
 
 
 def _number(value: Value) -> int:

@@ -1,6 +1,6 @@
-"""The keys of an HSM: session keys in memory, token keys on disk before a call returns.
+"""Changes of keys. Session keys are in memory; token keys are on disk before a call returns.
 
-Every change happens under the HSM's lock, first on disk, then in memory: what fails on disk has changed nothing.
+Every change is made under the HSM's lock, first on disk, then in memory. A failure on disk changes nothing.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from hsmcore.errors import SharingInvalid
 from hsmcore.keys import policy
 from hsmcore.keys.generation import NewKey
 from hsmcore.keys.lookup import KeyLookup
-from hsmcore.keys.records import NOT_SHARED, Entry, KeyRecord, Sharing
-from hsmcore.keys.token_keys import DamagedEntry, row_of
+from hsmcore.keys.records import NOT_SHARED, KeyEntry, KeyRecord, Sharing
+from hsmcore.keys.token_keys import DamagedKey, row_of
 from hsmcore.sessions.session import Session, Sessions
 from hsmcore.storage.database import Store
 from hsmcore.storage.rows import KeyRow
@@ -27,7 +27,7 @@ from hsmcore.tables.roles import ADMIN
 
 
 class KeyRing(KeyLookup):
-    """All keys: adds, changes and destroys them, besides what ``KeyLookup`` does."""
+    """All keys. Adds, changes and destroys them, and has the queries of ``KeyLookup``."""
 
     def __init__(self, store: Store, vault: Vault, sessions: Sessions, lock: RLock, log: AuditLog) -> None:
         super().__init__(store, vault, lock)
@@ -38,9 +38,11 @@ class KeyRing(KeyLookup):
     def add(
         self, session: Session, new: Sequence[NewKey], sharing: Sharing = NOT_SHARED
     ) -> tuple[KeyRecord, ...]:  # fmt: skip
-        """Add new keys of the session's user, all or none; what is shared is not the public half of a pair.
+        """Store new keys of the session's user, all or none. Sharing applies to secret and private keys only.
 
-        Raises ``Unauthenticated``, ``StoreFull``.
+        Raises:
+            Unauthenticated: The session has ended.
+            StoreFull: The disk is full.
         """
         with self._lock:
             policy.require_alive(session)
@@ -50,63 +52,77 @@ class KeyRing(KeyLookup):
             if rows:
                 self._store.add_keys(rows)
                 return self._added(entries)
-        # Without the lock, so that the log's entries of several threads go to the disk together.
+        # Without the lock, so that the log writes the entries of several threads together.
         self._audit.record(durable=False)
         with self._lock:
             policy.require_alive(session)
             return self._added(entries)
 
-    def _concerns(self, entries: Sequence[Entry]) -> None:
+    def _concerns(self, entries: Sequence[KeyEntry]) -> None:
         handles = {entry.handle: str(entry.record.attributes["OBJECT_CLASS"]) for entry in entries}
         self._audit.concerns(handles, token=any(entry.session is None for entry in entries))
 
-    def _added(self, entries: Sequence[Entry]) -> tuple[KeyRecord, ...]:
+    def _added(self, entries: Sequence[KeyEntry]) -> tuple[KeyRecord, ...]:
         for entry in entries:
             self._put(entry)
         return tuple(entry.record for entry in entries)
 
-    def _put(self, entry: Entry) -> None:
+    def _put(self, entry: KeyEntry) -> None:
         if entry.session is None:
-            self._tokens.put(entry)
+            self._token_keys.put(entry)
         else:
             self._session_keys.put(entry)
 
-    def _entry(self, session: Session, new: NewKey, sharing: Sharing) -> Entry:
-        # Unique by chance: 63 random bits, and the store refuses to add a handle twice.
+    def _entry(self, session: Session, new: NewKey, sharing: Sharing) -> KeyEntry:
+        # 63 random bits do not collide in practice, and the store refuses to add a handle twice.
         handle = secrets.randbits(63) or 1
         record = KeyRecord(handle, new.attributes, new.public_key_info)
-        # Distinct times keep the order in which keys were made.
+        # Distinct times keep the order of creation.
         self._newest = max(time.time_ns() // 1_000_000, self._newest + 1)
         if new.attributes["OBJECT_CLASS"] == PUBLIC:
             sharing = NOT_SHARED
-        entry = Entry(record, session.username, self._newest, sharing)
+        entry = KeyEntry(record, session.username, self._newest, sharing)
         return self._secured(entry, new.material, session.token)
 
-    def _secured(self, entry: Entry, material: bytes, session: int | None) -> Entry:
+    def _secured(self, entry: KeyEntry, material: bytes, session: int | None) -> KeyEntry:
         """Return the entry with its material: sealed for a token key, in memory for a session key."""
         if entry.record.attributes["TOKEN"]:
             sealed = self._vault.seal_key(row_of(entry), material).sealed
             return replace(entry, session=None, sealed=sealed, material=None)
         return replace(entry, session=session, sealed=None, material=material)
 
-    def change(self, session: Session, handle: int, wishes: Mapping[str, Value]) -> KeyRecord:
-        """Change attributes, all or none. A session key whose TOKEN becomes true is stored."""
+    def change(self, session: Session, handle: int, template: Mapping[str, Value]) -> KeyRecord:
+        """Change attributes, all or none. A session key is stored when its TOKEN becomes true.
+
+        Raises:
+            KeyNotFound: The session sees no such key.
+            PermissionDenied: The key belongs to another user, or an attribute to another role.
+            AttributeInvalid: An attribute cannot change in this way.
+            StoreFull: The disk is full.
+        """
         with self._lock:
             entry = self.entry(session, handle)
-            policy.require_may_change(session, entry, wishes)
-            after = changed(entry.record.attributes, wishes, admin=session.role == ADMIN)
+            policy.require_may_change(session, entry, template)
+            after = changed(entry.record.attributes, template, admin=session.role == ADMIN)
             return policy.view(session, self._replace(entry, after))
 
     def set_quorum(self, session: Session, handle: int, manage: int, use: int) -> None:
-        """Set how many approvals the management and the use of a key take, once."""
+        """Set the approvals that managing and using a key takes. They can be set once.
+
+        Raises:
+            KeyNotFound: The session sees no such key.
+            PermissionDenied: The key belongs to another user.
+            QuorumValueInvalid: The key is public or has its values, or a value is not possible.
+            StoreFull: The disk is full.
+        """
         with self._lock:
             entry = self.entry(session, handle)
             policy.require_may_set_quorum(session, entry, manage, use)
             values = {"MANAGE_QUORUM": manage, "USE_QUORUM": use}
             self._replace(entry, {**entry.record.attributes, **values})
 
-    def _replace(self, entry: Entry, attributes: Mapping[str, Value]) -> Entry:
-        """Give a key other attributes, on disk first."""
+    def _replace(self, entry: KeyEntry, attributes: Mapping[str, Value]) -> KeyEntry:
+        """Replace a key's attributes, on disk first."""
         record = replace(entry.record, attributes=attributes)
         new = self._secured(replace(entry, record=record), self.material(entry), entry.session)
         self._concerns([new])
@@ -122,14 +138,28 @@ class KeyRing(KeyLookup):
         return new
 
     def share(self, session: Session, handle: int, username: str) -> None:
-        """Let another crypto user, one that exists, use a key. Raises ``PermissionDenied``, ``SharingInvalid``."""
+        """Share a key with a crypto user who exists.
+
+        Raises:
+            KeyNotFound: The session sees no such key.
+            PermissionDenied: The key belongs to another user.
+            SharingInvalid: The key is public, or the user owns it or has it already.
+            StoreFull: The disk is full.
+        """
         with self._lock:
             entry = self.entry(session, handle)
             policy.require_may_share(session, entry)
             self._change_sharing(entry, policy.sharing(entry.owner, (*entry.sharing.users, username)))
 
     def unshare(self, session: Session, handle: int, username: str) -> None:
-        """Take the use of a key from a user. Raises ``PermissionDenied``, ``SharingInvalid``."""
+        """Stop sharing a key with a user.
+
+        Raises:
+            KeyNotFound: The session sees no such key.
+            PermissionDenied: The key belongs to another user.
+            SharingInvalid: The key is not shared with the user, or would have fewer users than it takes approvals.
+            StoreFull: The disk is full.
+        """
         with self._lock:
             entry = self.entry(session, handle)
             policy.require_may_share(session, entry)
@@ -138,7 +168,7 @@ class KeyRing(KeyLookup):
             self._change_sharing(entry, entry.sharing.without(username))
             self._sessions.forget_key(handle)
 
-    def _change_sharing(self, entry: Entry, sharing: Sharing) -> None:
+    def _change_sharing(self, entry: KeyEntry, sharing: Sharing) -> None:
         new = self._shared(entry, sharing)
         self._concerns([new])
         if new.sealed is not None:
@@ -147,26 +177,35 @@ class KeyRing(KeyLookup):
             self._audit.record(durable=False)
         self._put(new)
 
-    def _shared(self, entry: Entry, sharing: Sharing) -> Entry:
+    def _shared(self, entry: KeyEntry, sharing: Sharing) -> KeyEntry:
         policy.require_enough_users(entry, sharing)
         return self._secured(replace(entry, sharing=sharing), self.material(entry), entry.session)
 
-    def unshared_with(self, username: str) -> list[Entry]:
-        """Return the keys shared with a user as they are once that user is gone; nothing is changed yet."""
-        shared = (*self._tokens.shared_with(username), *self._session_keys.shared_with(username))
+    def unshared_with(self, username: str) -> list[KeyEntry]:
+        """Return new entries, without that user, of the keys shared with a user. Changes nothing yet."""
+        shared = (*self._token_keys.shared_with(username), *self._session_keys.shared_with(username))
         return [self._shared(entry, entry.sharing.without(username)) for entry in shared]
 
-    def replace(self, entries: Sequence[Entry]) -> None:
-        """Take over keys whose change is on disk."""
+    def replace(self, entries: Sequence[KeyEntry]) -> None:
+        """Replace entries in memory whose change is on disk."""
         for entry in entries:
             self._put(entry)
 
     def destroy(self, session: Session, handle: int) -> None:
-        """Destroy a key. A damaged row may be destroyed by the user that it names as its owner."""
+        """Destroy a key. The user whom a damaged row names as its owner may destroy it.
+
+        Raises:
+            Unauthenticated: The session has ended.
+            KeyNotFound: The session sees no such key.
+            PermissionDenied: The key belongs to another user.
+            KeyFunctionNotPermitted: The key's DESTROYABLE is false.
+            StoreDamaged: The row is damaged and names another owner.
+            StoreFull: The disk is full.
+        """
         with self._lock:
             policy.require_alive(session)
-            damaged = None if self._in_memory(handle) else self._tokens.read(handle)
-            if isinstance(damaged, DamagedEntry):
+            damaged = None if self._in_memory(handle) else self._token_keys.read(handle)
+            if isinstance(damaged, DamagedKey):
                 self._audit.concerns_token()
                 if damaged.owner != session.username:
                     raise damaged.error()
@@ -178,7 +217,7 @@ class KeyRing(KeyLookup):
             policy.require_destroyable(entry)
             if entry.session is None:
                 self._store.delete_keys([handle])
-                self._tokens.forget(handle)
+                self._token_keys.forget(handle)
             else:
                 self._audit.record(durable=False)
                 self._session_keys.remove(handle).erase()
@@ -192,6 +231,6 @@ class KeyRing(KeyLookup):
                 self._sessions.forget_key(entry.handle)
 
 
-def stored_rows(entries: Sequence[Entry]) -> list[KeyRow]:
-    """Return the rows of those that are token keys."""
+def stored_rows(entries: Sequence[KeyEntry]) -> list[KeyRow]:
+    """Return the rows of the token keys among these."""
     return [row_of(entry) for entry in entries if entry.sealed is not None]

@@ -11,10 +11,10 @@ from threading import RLock
 from hsmcore.errors import KeyNotFound
 from hsmcore.keys import policy
 from hsmcore.keys.description import DERIVED, KeyDescription, describe
-from hsmcore.keys.records import Entry, KeyRecord
+from hsmcore.keys.records import KeyEntry, KeyRecord
 from hsmcore.keys.search import SearchTemplate
 from hsmcore.keys.session_keys import SessionKeys
-from hsmcore.keys.token_keys import DamagedEntry, TokenKeys, row_of
+from hsmcore.keys.token_keys import DamagedKey, TokenKeys, row_of
 from hsmcore.primitives.keyforms import OpenedKey, open_private, open_public
 from hsmcore.sessions.session import Session
 from hsmcore.storage.database import Store
@@ -25,17 +25,17 @@ from hsmcore.tables.roles import ADMIN
 
 
 class KeyLookup:
-    """All keys: finds, lists and opens them."""
+    """All keys. Finds, lists and opens them."""
 
     def __init__(self, store: Store, vault: Vault, lock: RLock) -> None:
         self._store = store
         self._vault = vault
         self._lock = lock
         self._session_keys = SessionKeys()
-        self._tokens = TokenKeys(store, vault)
+        self._token_keys = TokenKeys(store, vault)
 
     def __len__(self) -> int:
-        return len(self._session_keys) + len(self._tokens)
+        return len(self._session_keys) + len(self._token_keys)
 
     def kinds(self) -> Counter[tuple[str, str, str]]:
         """Count the keys by token or session, class and type."""
@@ -44,60 +44,77 @@ class KeyLookup:
             kinds.update({("token", *kind): count for kind, count in self._store.key_kinds().items()})
         return kinds
 
-    def entry(self, session: Session, handle: int) -> Entry:
-        """Return a key that this session sees. Raises ``KeyNotFound``, and ``StoreDamaged`` for a damaged row."""
+    def entry(self, session: Session, handle: int) -> KeyEntry:
+        """Return a key that the session sees.
+
+        Raises:
+            Unauthenticated: The session has ended.
+            KeyNotFound: The session sees no such key.
+            StoreDamaged: The stored key is damaged.
+        """
         policy.require_alive(session)
         entry = self.present(handle)
         if entry is not None and policy.sees(session, entry):
             return entry
         raise KeyNotFound(f"there is no key {handle}")
 
-    def present(self, handle: int) -> Entry | None:
-        """Return a key, whoever may see it. Raises ``StoreDamaged`` for a damaged row."""
+    def present(self, handle: int) -> KeyEntry | None:
+        """Return a key, regardless of sessions; ``None`` where it does not exist.
+
+        Raises:
+            StoreDamaged: The stored key is damaged.
+        """
         entry = self._in_memory(handle)
         if entry is None:
             with self._lock:
-                read = self._tokens.read(handle)
-            if isinstance(read, DamagedEntry):
+                read = self._token_keys.read(handle)
+            if isinstance(read, DamagedKey):
                 raise read.error()
             entry = read
         return entry
 
-    def _in_memory(self, handle: int) -> Entry | None:
-        return self._session_keys.get(handle) or self._tokens.cached(handle)
+    def _in_memory(self, handle: int) -> KeyEntry | None:
+        return self._session_keys.get(handle) or self._token_keys.cached(handle)
 
-    def find(self, session: Session, wanted: SearchTemplate, limit: int) -> list[KeyRecord]:
-        """Return the records of the selected keys that this session sees; 0 is no limit.
+    def find(self, session: Session, template: SearchTemplate, limit: int) -> list[KeyRecord]:
+        """Return the records of the selected keys that the session sees, oldest first.
 
-        They come in the order in which they were made. Where a label is looked for and only a damaged row claims it,
-        that is ``StoreDamaged``.
+        Args:
+            session: A session.
+            template: The search template.
+            limit: The maximum number of records; 0 for no limit.
+
+        Raises:
+            Unauthenticated: The session has ended.
+            PermissionDenied: An admin searches by another attribute than LABEL.
+            StoreDamaged: All that was found for a label is a damaged key of the user.
         """
-        policy.require_may_find(session, wanted.choices)
+        policy.require_may_find(session, template.choices)
         with self._lock:
-            stored = self._tokens.matching(_whose(session), wanted, limit)
+            stored = self._token_keys.matching(_owner_filter(session), template, limit)
             found, damaged = self._seen(session, stored, limit)
-            found += self._session_keys.matching(session.token, _shared_with(session), wanted)
+            found += self._session_keys.matching(session.token, _shared_with(session), template)
         if not found:
-            _require_whole(session, wanted, damaged)
+            _require_whole(session, template, damaged)
         found.sort(key=_age)
         return [policy.view(session, entry) for entry in found[: limit or None]]
 
     def halves(self, session: Session, public_key_info: bytes) -> list[KeyRecord]:
-        """Return the records of the halves of a pair that this session sees."""
+        """Return the records of the keys of a pair that the session sees."""
         with self._lock:
-            found, _ = self._seen(session, self._tokens.halves(_whose(session), public_key_info), 0)
+            found, _ = self._seen(session, self._token_keys.halves(_owner_filter(session), public_key_info), 0)
             own = self._session_keys.visible(session.token, session.username)
         found += [entry for entry in own if entry.record.public_key_info == public_key_info]
         return [entry.record for entry in found]
 
     @staticmethod
     def _seen(
-        session: Session, stored: Iterable[Entry | DamagedEntry], limit: int
-    ) -> tuple[list[Entry], list[DamagedEntry]]:  # fmt: skip
-        found: list[Entry] = []
-        damaged: list[DamagedEntry] = []
+        session: Session, stored: Iterable[KeyEntry | DamagedKey], limit: int
+    ) -> tuple[list[KeyEntry], list[DamagedKey]]:  # fmt: skip
+        found: list[KeyEntry] = []
+        damaged: list[DamagedKey] = []
         for entry in stored:
-            if isinstance(entry, DamagedEntry):
+            if isinstance(entry, DamagedKey):
                 damaged.append(entry)
             elif policy.sees(session, entry):
                 found.append(entry)
@@ -106,7 +123,7 @@ class KeyLookup:
         return found, damaged
 
     def labels(self, session: Session) -> dict[str, dict[str, int]]:
-        """Return the labels that this session sees, each with how many keys of each object class have it."""
+        """Return the labels of the keys that the session sees, each with the number of keys by OBJECT_CLASS."""
         labels: dict[str, dict[str, int]] = {}
         with self._lock:
             for label, object_class, count in self._store.labels(session.username):
@@ -119,56 +136,67 @@ class KeyLookup:
         return labels
 
     def page(
-        self, session: Session, handle: int | None, wanted: SearchTemplate, first: int, limit: int
+        self, session: Session, handle: int | None, template: SearchTemplate, first: int, limit: int
     ) -> tuple[list[KeyDescription], int]:
-        """Describe ``limit`` of the selected keys, from the ``first`` on (0 is the oldest), and count them all.
+        """Return a page of descriptions of the selected keys, oldest first, and the number of all of them.
 
-        The selection may be all that ``search_template`` lets through. A handle narrows it to that key. Where the
-        database can select by itself, it counts, and only the rows of the page are read. A damaged row has its place
-        and counts, but is not described; errors as ``find``.
+        Reads only the rows of the page where the database alone can select. A damaged row is counted and left out of
+        its page.
+
+        Args:
+            session: A session.
+            handle: The handle of the one key to describe; ``None`` for any.
+            template: The search template; it may have derived values.
+            first: The number of keys before the page.
+            limit: The size of the page; 0 for no limit.
+
+        Raises:
+            Unauthenticated: The session has ended.
+            PermissionDenied: An admin searches by another attribute than LABEL.
+            StoreDamaged: All that was found for a label is a damaged key of the user.
         """
-        policy.require_may_find(session, wanted.choices)
+        policy.require_may_find(session, template.choices)
         last = first + limit if limit else None
         with self._lock:
             if handle is not None:
-                entries = self._one(session, handle, wanted)
+                entries = self._one(session, handle, template)
                 count, entries = len(entries), entries[first:last]
-            elif self._tokens.countable(wanted):
-                entries, count = self._window(session, wanted, first, limit)
+            elif self._token_keys.countable(template):
+                entries, count = self._window(session, template, first, limit)
             else:
-                entries, count = self._sifted(session, wanted, first, limit)
+                entries, count = self._sifted(session, template, first, limit)
             found, damaged = self._seen(session, entries, 0)
             page = [self._described(session, entry) for entry in found]
         if not page:
-            _require_whole(session, wanted, damaged)
+            _require_whole(session, template, damaged)
         return page, count
 
     def _window(
-        self, session: Session, wanted: SearchTemplate, first: int, limit: int
-    ) -> tuple[list[Entry | DamagedEntry], int]:
-        """Return a page of the keys that the database and the session keys' attributes select, and count them.
+        self, session: Session, template: SearchTemplate, first: int, limit: int
+    ) -> tuple[list[KeyEntry | DamagedKey], int]:
+        """Return a page of keys that stored columns select, and the number of all such keys.
 
-        At the place ``first`` of all, at least ``first`` less the number of session keys are token keys.
+        Of the ``first`` keys before the page, all but the session keys are token keys: so many rows are skipped.
         """
-        own = self._own(session, wanted)
-        count = self._tokens.count(_whose(session), wanted) + len(own)
+        own = self._own(session, template)
+        count = self._token_keys.count(_owner_filter(session), template) + len(own)
         skipped = max(first - len(own), 0)
-        rows = self._tokens.rows(_whose(session), wanted, skipped, limit + first - skipped if limit else 0)
+        rows = self._token_keys.rows(_owner_filter(session), template, skipped, limit + first - skipped if limit else 0)
         before = [entry for entry in own if skipped and rows and _age(entry) < _age(rows[0])]
-        merged: list[KeyRow | Entry] = sorted([*rows, *own[len(before) :]], key=_age)
+        merged: list[KeyRow | KeyEntry] = sorted([*rows, *own[len(before) :]], key=_age)
         start = first - skipped - len(before)
         if skipped and not rows:
             start = len(merged)
         page = merged[start : start + limit if limit else None]
-        return [self._tokens.opened(one) if isinstance(one, KeyRow) else one for one in page], count
+        return [self._token_keys.opened(one) if isinstance(one, KeyRow) else one for one in page], count
 
     def _sifted(
-        self, session: Session, wanted: SearchTemplate, first: int, limit: int
-    ) -> tuple[list[Entry | DamagedEntry], int]:
-        """Return a page of keys that are selected by more than that, and count them: all that may be are looked at."""
-        stored, derived = wanted.without(DERIVED), wanted.within(DERIVED)
-        seen = self._seen_each(session, self._tokens.matching(_whose(session), stored))
-        page: list[Entry | DamagedEntry] = []
+        self, session: Session, template: SearchTemplate, first: int, limit: int
+    ) -> tuple[list[KeyEntry | DamagedKey], int]:
+        """Return a page of keys that other attributes select, and the number of all such keys. Reads all candidates."""
+        stored, derived = template.without(DERIVED), template.within(DERIVED)
+        seen = self._seen_each(session, self._token_keys.matching(_owner_filter(session), stored))
+        page: list[KeyEntry | DamagedKey] = []
         count = 0
         for entry in merge(seen, self._own(session, stored), key=_age):
             if not derived.choices or derived.fits(self._described(session, entry).values()):
@@ -178,41 +206,41 @@ class KeyLookup:
         return page, count
 
     @staticmethod
-    def _seen_each(session: Session, stored: Iterable[Entry | DamagedEntry]) -> Iterator[Entry]:
+    def _seen_each(session: Session, stored: Iterable[KeyEntry | DamagedKey]) -> Iterator[KeyEntry]:
         for entry in stored:
-            if isinstance(entry, Entry) and policy.sees(session, entry):
+            if isinstance(entry, KeyEntry) and policy.sees(session, entry):
                 yield entry
 
-    def _own(self, session: Session, wanted: SearchTemplate) -> list[Entry]:
-        """Return the selected session keys that the session sees, in the order in which they were made."""
-        return sorted(self._session_keys.matching(session.token, _shared_with(session), wanted), key=_age)
+    def _own(self, session: Session, template: SearchTemplate) -> list[KeyEntry]:
+        """Return the selected session keys that the session sees, oldest first."""
+        return sorted(self._session_keys.matching(session.token, _shared_with(session), template), key=_age)
 
-    def _one(self, session: Session, handle: int, wanted: SearchTemplate) -> list[Entry | DamagedEntry]:
+    def _one(self, session: Session, handle: int, template: SearchTemplate) -> list[KeyEntry | DamagedKey]:
         try:
             entry = self.entry(session, handle)
         except KeyNotFound:
             return []
-        if not wanted.without(DERIVED).fits(entry.record.attributes):
+        if not template.without(DERIVED).fits(entry.record.attributes):
             return []
-        derived = wanted.within(DERIVED)
+        derived = template.within(DERIVED)
         fits = not derived.choices or derived.fits(self._described(session, entry).values())
         return [entry] if fits else []
 
-    def _described(self, session: Session, entry: Entry) -> KeyDescription:
+    def _described(self, session: Session, entry: KeyEntry) -> KeyDescription:
         if session.role == ADMIN:
             return KeyDescription(policy.view(session, entry))
         return describe(entry, policy.view_sharing(session, entry), self.material(entry))
 
     def owned_by(self, username: str) -> bool:
-        """Tell whether a user owns a key, or a damaged row says so."""
+        """Tell whether a user owns a key. A damaged row counts."""
         return self._session_keys.owned_by(username) or self._store.owns_keys(username)
 
-    def is_current(self, entry: Entry) -> bool:
-        """Tell whether the key is in memory and has not changed since this entry was looked up."""
+    def is_current(self, entry: KeyEntry) -> bool:
+        """Tell whether the entry is the one in memory, so that its key has not changed."""
         return self._in_memory(entry.handle) is entry
 
-    def open(self, entry: Entry) -> OpenedKey:
-        """Return the key object to compute with; it is opened once."""
+    def open(self, entry: KeyEntry) -> OpenedKey:
+        """Return the key object for ``hsmcore.primitives``. It is opened once."""
         loaded = entry.loaded
         if loaded is None:
             material = self.material(entry)
@@ -224,8 +252,13 @@ class KeyLookup:
             entry.loaded = loaded
         return loaded
 
-    def material(self, entry: Entry) -> bytes:
-        """Return a key's material. Raises ``StoreDamaged``, and ``KeyNotFound`` if it was destroyed meanwhile."""
+    def material(self, entry: KeyEntry) -> bytes:
+        """Return a key's material.
+
+        Raises:
+            KeyNotFound: The key was destroyed meanwhile.
+            StoreDamaged: The stored key is damaged.
+        """
         material, sealed = entry.material, entry.sealed
         if material is not None:
             return material
@@ -234,22 +267,26 @@ class KeyLookup:
         return self._vault.open_key(replace(row_of(entry), sealed=sealed))
 
 
-def _age(key: Entry | KeyRow) -> tuple[int, int]:
-    """Return what keys are ordered by; the database orders them so too."""
+def _age(key: KeyEntry | KeyRow) -> tuple[int, int]:
+    """Return the sort key of keys, which is also the database's order."""
     return key.created, key.handle
 
 
-def _require_whole(session: Session, wanted: SearchTemplate, damaged: Sequence[DamagedEntry]) -> None:
-    """Raise ``StoreDamaged`` where all that was found for a label is damaged, and the user's."""
-    if damaged and "LABEL" in wanted.choices and damaged[0].owner == session.username:
+def _require_whole(session: Session, template: SearchTemplate, damaged: Sequence[DamagedKey]) -> None:
+    """Check that a search for a label did not find only damaged keys of the user.
+
+    Raises:
+        StoreDamaged: It did.
+    """
+    if damaged and "LABEL" in template.choices and damaged[0].owner == session.username:
         raise damaged[0].error()
 
 
 def _shared_with(session: Session) -> str:
-    """Return the name by which session keys are shared with this session's user; an admin has none."""
+    """Return the name of the session's user as in ``Sharing``; empty for an admin, with whom no key is shared."""
     return "" if session.role == ADMIN else session.username
 
 
-def _whose(session: Session) -> str | None:
-    """Return whose keys a session sees, ``None`` for everyone's."""
+def _owner_filter(session: Session) -> str | None:
+    """Return the user whose keys the session sees; ``None`` for the keys of all users."""
     return None if session.role == ADMIN else session.username

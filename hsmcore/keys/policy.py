@@ -1,10 +1,8 @@
-"""What a session may do to which key: pure functions of records, without clock, store or cryptography.
+"""The rules about single keys, as pure functions without clock, store or cryptography.
 
-``hsmcore.sessions.permissions`` decides first which role may call an operation. The rules here, in order: a session
-sees
-a key or it does not exist for it; a crypto user uses what is visible, where the key's class, type and attributes allow;
-only the owner changes, shares, extracts, wraps out or destroys; an admin sees the label of every token key and sets
-TRUSTED.
+``hsmcore.sessions.permissions`` checks the role first. A key that a session does not see does not exist for it. A
+crypto user uses the keys that are visible, as their class, type and attributes allow. Only the owner changes, shares,
+extracts, wraps or destroys a key. An admin sees the label of every token key and sets TRUSTED.
 """
 
 from __future__ import annotations
@@ -20,9 +18,10 @@ from hsmcore.errors import (
     PermissionDenied,
     QuorumValueInvalid,
     SharingInvalid,
+    Unauthenticated,
 )
-from hsmcore.keys.records import NOT_SHARED, Entry, KeyRecord, Sharing
-from hsmcore.sessions.session import Session, ended
+from hsmcore.keys.records import NOT_SHARED, KeyEntry, KeyRecord, Sharing
+from hsmcore.sessions.session import NO_SESSION, Session
 from hsmcore.tables.attributes import PRIVATE, PUBLIC, SECRET, Value
 from hsmcore.tables.mechanisms import DIGEST_BYTES, MECHANISMS, Mechanism, Operation
 from hsmcore.tables.quorum_services import KEY_SERVICES, MAX_APPROVALS, SERVICES
@@ -40,16 +39,20 @@ _CLASSES = {
 
 
 def require_alive(session: Session) -> None:
-    """Raise ``Unauthenticated`` for a session that has ended."""
+    """Check that a session has not ended.
+
+    Raises:
+        Unauthenticated: It has.
+    """
     if not session.alive:
-        raise ended()
+        raise Unauthenticated(NO_SESSION)
 
 
-def sees(session: Session, entry: Entry) -> bool:
-    """Tell whether a key exists for this session.
+def sees(session: Session, entry: KeyEntry) -> bool:
+    """Tell whether a session sees a key.
 
-    A crypto user sees the keys that are shared with the user. A session key belongs to its session otherwise; of token
-    keys, a crypto user sees the own ones and every public key, an admin all.
+    A crypto user sees the keys that are shared with that user, the keys of the session, the user's own token keys and
+    every public token key. An admin sees every token key.
     """
     if session.role == CRYPTO_USER and session.username in entry.sharing.users:
         return True
@@ -61,98 +64,138 @@ def sees(session: Session, entry: Entry) -> bool:
 
 
 def require_may_find(session: Session, names: Collection[str]) -> None:
-    """Raise unless a crypto user looks for keys by any attributes, or an admin by LABEL alone."""
+    """Check that a session may search by these attributes.
+
+    Raises:
+        Unauthenticated: The session has ended.
+        PermissionDenied: An admin searches by another attribute than LABEL.
+    """
     require_alive(session)
     if session.role == ADMIN and set(names) - {"LABEL"}:
         raise PermissionDenied("an admin finds keys by LABEL only")
 
 
-def view(session: Session, entry: Entry) -> KeyRecord:
-    """Return the record as this session may see it: an admin sees handle and label only."""
+def view(session: Session, entry: KeyEntry) -> KeyRecord:
+    """Return the record as the session may see it. An admin sees handle and label only."""
     if session.role == ADMIN:
         return KeyRecord(entry.handle, {"LABEL": entry.record.attributes["LABEL"]})
     return entry.record
 
 
-def require_owner(session: Session, entry: Entry) -> None:
-    """Raise ``PermissionDenied`` where the key is visible but another crypto user's."""
+def require_owner(session: Session, entry: KeyEntry) -> None:
+    """Check that the session's user owns the key.
+
+    Raises:
+        PermissionDenied: Another user owns it.
+    """
     if entry.owner != session.username:
         raise PermissionDenied(f"key {entry.handle} belongs to another user; only the owner may do this")
 
 
-def require_may_share(session: Session, entry: Entry) -> None:
-    """Raise ``PermissionDenied`` unless the session is the owner's, ``SharingInvalid`` for a public key."""
+def require_may_share(session: Session, entry: KeyEntry) -> None:
+    """Check that the session's user may share the key.
+
+    Raises:
+        PermissionDenied: Another user owns it.
+        SharingInvalid: The key is public.
+    """
     require_owner(session, entry)
     require_sharable(str(entry.record.attributes["OBJECT_CLASS"]))
 
 
 def require_sharable(key_class: str) -> None:
-    """Raise ``SharingInvalid`` for the class of public keys."""
+    """Check that keys of a class can be shared.
+
+    Raises:
+        SharingInvalid: It is the class of public keys.
+    """
     if key_class == PUBLIC:
         raise SharingInvalid("a public key is not shared: every crypto user can use it")
 
 
 def sharing(owner: str, usernames: Iterable[str]) -> Sharing:
-    """Return the sharing of an owner's key with these users. Raises ``SharingInvalid`` for the owner, or one twice."""
+    """Return the sharing of an owner's key with these users.
+
+    Raises:
+        SharingInvalid: A user is the owner, or named twice.
+    """
     names = sorted(usernames)
     if owner in names:
-        raise SharingInvalid("a key is shared with other users than its owner")
+        raise SharingInvalid("a key is not shared with its owner")
     if len(set(names)) < len(names):
-        raise SharingInvalid("a key is shared with each user once; one is named twice, or has the key already")
+        raise SharingInvalid("a user is named twice, or has the key already")
     return Sharing(tuple(names))
 
 
-def require_enough_users(entry: Entry, sharing: Sharing) -> None:
-    """Raise ``SharingInvalid`` where a key would have fewer users than it takes approvals."""
+def require_enough_users(entry: KeyEntry, sharing: Sharing) -> None:
+    """Check that a key with this sharing has as many users as it takes approvals.
+
+    Raises:
+        SharingInvalid: It would have fewer.
+    """
     needed, users = max(approvals_needed(entry, service) for service in KEY_SERVICES), 1 + len(sharing.users)
     if users < needed:
         raise SharingInvalid(f"key {entry.handle} takes the approvals of {needed} users and would have {users}")
 
 
-def view_sharing(session: Session, entry: Entry) -> Sharing:
-    """Return with whom a key is shared, as a crypto user may know: the owner everybody, another user the own name."""
+def view_sharing(session: Session, entry: KeyEntry) -> Sharing:
+    """Return the part of a key's sharing that the session may see: the owner all, others only their own name."""
     if entry.owner == session.username:
         return entry.sharing
     return Sharing((session.username,)) if session.username in entry.sharing.users else NOT_SHARED
 
 
-def require_destroyable(entry: Entry) -> None:
-    """Raise ``KeyFunctionNotPermitted`` for a key with DESTROYABLE false."""
+def require_destroyable(entry: KeyEntry) -> None:
+    """Check that a key can be destroyed.
+
+    Raises:
+        KeyFunctionNotPermitted: Its DESTROYABLE is false.
+    """
     if not entry.record.attributes["DESTROYABLE"]:
         raise KeyFunctionNotPermitted(f"key {entry.handle} is not destroyable (DESTROYABLE is false)")
 
 
-def require_may_change(session: Session, entry: Entry, wishes: Mapping[str, Value]) -> None:
-    """Raise ``PermissionDenied`` unless an admin changes TRUSTED alone, or the owner anything else."""
+def require_may_change(session: Session, entry: KeyEntry, template: Mapping[str, Value]) -> None:
+    """Check that the session may change these attributes: an admin only TRUSTED, the owner all others.
+
+    Raises:
+        PermissionDenied: It may not.
+    """
     if session.role == ADMIN:
-        if wishes.keys() - {"TRUSTED"}:
+        if template.keys() - {"TRUSTED"}:
             raise PermissionDenied("an admin sets TRUSTED and no other attribute")
         return
     require_owner(session, entry)
-    if "TRUSTED" in wishes:
+    if "TRUSTED" in template:
         raise PermissionDenied("TRUSTED is set by an admin")
 
 
-def approvals_needed(entry: Entry, service: str) -> int:
-    """Return the approvals that a key takes for a key service, 0 for none."""
+def approvals_needed(entry: KeyEntry, service: str) -> int:
+    """Return the number of approvals that a key takes for a key service."""
     value = entry.record.attributes.get(SERVICES[service].attribute, 0)
     return value if isinstance(value, int) else 0
 
 
-def associates(entry: Entry) -> frozenset[str]:
-    """Return the crypto users who approve what a key takes approval for."""
+def associates(entry: KeyEntry) -> frozenset[str]:
+    """Return the crypto users who can approve operations on a key: the owner and those it is shared with."""
     return frozenset({entry.owner, *entry.sharing.users})
 
 
-def require_may_set_quorum(session: Session, entry: Entry, manage: int, use: int) -> None:
-    """Raise ``PermissionDenied`` unless the session is the owner's, ``QuorumValueInvalid`` where values do not fit."""
+def require_may_set_quorum(session: Session, entry: KeyEntry, manage: int, use: int) -> None:
+    """Check that the session may set these quorum values of a key.
+
+    Raises:
+        PermissionDenied: Another user owns the key.
+        QuorumValueInvalid: The key is public or has its values, or a value is out of range or above the number
+            of users of the key.
+    """
     require_owner(session, entry)
     users = len(associates(entry))
     problem = ""
     if entry.record.attributes["OBJECT_CLASS"] == PUBLIC:
         problem = "a public key takes no approval"
     elif any(approvals_needed(entry, service) for service in KEY_SERVICES):
-        problem = "the values of this key are set and stay so"
+        problem = "the values of this key are set and cannot change"
     elif not (0 <= manage <= MAX_APPROVALS and 0 <= use <= MAX_APPROVALS):
         problem = f"a value is 0 to {MAX_APPROVALS}"
     elif max(manage, use) > users:
@@ -163,10 +206,10 @@ def require_may_set_quorum(session: Session, entry: Entry, manage: int, use: int
         raise QuorumValueInvalid(f"Invalid quorum value provided. {problem}")
 
 
-def may_extract(session: Session, entry: Entry, *, clear_key_extraction: bool) -> bool:
-    """Tell whether this user may read the key's material in clear: a public key's always, else only the owner.
+def may_extract(session: Session, entry: KeyEntry, *, clear_key_extraction: bool) -> bool:
+    """Tell whether the session may read the key's material in clear: a public key's always, otherwise only the owner.
 
-    In the clear a key would take no approval, so one that does is not read.
+    A key that takes approvals is never read in clear, because its copy would take none.
     """
     attributes = entry.record.attributes
     if attributes["OBJECT_CLASS"] == PUBLIC:
@@ -176,16 +219,18 @@ def may_extract(session: Session, entry: Entry, *, clear_key_extraction: bool) -
     return bool(clear_key_extraction and allowed and entry.owner == session.username)
 
 
-def require_wrappable(session: Session, entry: Entry, wrapping: Mapping[str, Value]) -> None:
-    """Raise unless this user may take the key out, wrapped under a key with the attributes ``wrapping``.
+def require_wrappable(session: Session, entry: KeyEntry, wrapping: Mapping[str, Value]) -> None:
+    """Check that the session may wrap the key under a key with the attributes ``wrapping``.
 
-    ``PermissionDenied`` unless the user owns the key, whoever owns the wrapping key; ``KeyUnextractable``;
-    ``KeyNotWrappable``.
+    Raises:
+        PermissionDenied: Another user owns the key to wrap.
+        KeyUnextractable: The key's EXTRACTABLE is false.
+        KeyNotWrappable: The key is public, needs a trusted wrapping key, or does not match its WRAP_TEMPLATE.
     """
     require_owner(session, entry)
     attributes = entry.record.attributes
     if attributes["OBJECT_CLASS"] == PUBLIC:
-        raise KeyNotWrappable(f"key {entry.handle} is public and is not wrapped; its encoding may be read")
+        raise KeyNotWrappable(f"key {entry.handle} is public and is not wrapped; read its encoding instead")
     if not attributes["EXTRACTABLE"]:
         raise KeyUnextractable(f"key {entry.handle} does not leave the HSM (EXTRACTABLE is false)")
     if attributes["WRAP_WITH_TRUSTED"] and not wrapping["TRUSTED"]:
@@ -200,7 +245,11 @@ def require_wrappable(session: Session, entry: Entry, wrapping: Mapping[str, Val
 
 
 def mechanism(name: str, operation: Operation) -> Mechanism:
-    """Return the mechanism. Raises ``MechanismInvalid`` for an unknown one, or one without that operation."""
+    """Return a mechanism that has an operation.
+
+    Raises:
+        MechanismInvalid: The mechanism is unknown or lacks the operation.
+    """
     row = MECHANISMS.get(name)
     if row is None:
         raise MechanismInvalid(f"there is no mechanism {name[:64]!r}")
@@ -210,9 +259,11 @@ def mechanism(name: str, operation: Operation) -> Mechanism:
 
 
 def require_usable(attributes: Mapping[str, Value], row: Mechanism, operation: Operation) -> None:
-    """Raise unless a key with these attributes may do this operation with this mechanism.
+    """Check that a key with these attributes may do an operation with a mechanism.
 
-    ``KeyTypeInconsistent`` where class or type do not fit, ``KeyFunctionNotPermitted`` where an attribute forbids it.
+    Raises:
+        KeyTypeInconsistent: The key's class or type does not fit.
+        KeyFunctionNotPermitted: An attribute forbids the operation.
     """
     key_class, key_type = str(attributes["OBJECT_CLASS"]), str(attributes["KEY_TYPE"])
     if key_type not in row.key_types or key_class not in _CLASSES[operation]:
@@ -222,9 +273,12 @@ def require_usable(attributes: Mapping[str, Value], row: Mechanism, operation: O
 
 
 def require_strong_hash(attributes: Mapping[str, Value], row: Mechanism) -> None:
-    """Raise ``KeyFunctionNotPermitted`` for an ECDSA signature over a hash shorter than the order of the key's curve.
+    """Check that the hash of an ECDSA signature is not shorter than the order of the key's curve.
 
-    SHA-512 is long enough for P-521 (SP 800-57 part 1, table 3). A digest as given is not looked at.
+    SHA-512 is long enough for P-521 (SP 800-57 part 1, table 3). A mechanism without a hash is not checked.
+
+    Raises:
+        KeyFunctionNotPermitted: The hash is shorter.
     """
     bits, size = DIGEST_BYTES.get(row.hash, 0) * 8, attributes["SIZE"]
     if row.family == "ecdsa" and isinstance(size, int) and 0 < bits < min(size, 512):

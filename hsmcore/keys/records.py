@@ -1,4 +1,4 @@
-"""Key records, and the session keys, which are in memory only."""
+"""Key records and key entries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hsmcore.tables.attributes import Value
 class KeyRecord:
     """Public data of a key; never its secret material.
 
-    ``public_key_info`` is the SubjectPublicKeyInfo (RFC 5280, DER) of both halves of a pair.
+    Both keys of a pair have the pair's ``public_key_info``, a SubjectPublicKeyInfo (RFC 5280, DER).
     """
 
     handle: int
@@ -22,7 +22,7 @@ class KeyRecord:
     public_key_info: bytes | None = None
 
     def fields(self) -> dict[str, Value]:
-        """Return the protocol's key record: the attributes, HANDLE, and PUBLIC_KEY_INFO where there is one."""
+        """Return the record as the protocol sends it: the attributes, HANDLE, and PUBLIC_KEY_INFO if there is one."""
         fields = dict(self.attributes)
         fields["HANDLE"] = self.handle
         if self.public_key_info is not None:
@@ -32,21 +32,27 @@ class KeyRecord:
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """The crypto users whom a key's owner lets use it, in alphabetical order."""
+    """The crypto users with whom a key's owner shares it, in alphabetical order."""
 
     users: tuple[str, ...] = ()
 
     def encode(self) -> str:
-        """Return it as it is stored: JSON in one canonical form, nothing for a key that is not shared."""
+        """Return the stored form: JSON in one canonical form, an empty text for a key that is not shared."""
         return json.dumps({"users": self.users}, separators=(",", ":")) if self.users else ""
 
     @classmethod
     def decode(cls, encoded: str) -> Sharing:
-        """Read what ``encode`` made. Raises ``ValueError``, ``TypeError``, ``KeyError``."""
+        """Read the stored form.
+
+        Raises:
+            ValueError: The text is not JSON.
+            TypeError: The JSON has another form.
+            KeyError: The JSON has another form.
+        """
         return cls(tuple(json.loads(encoded)["users"])) if encoded else NOT_SHARED
 
     def without(self, username: str) -> Sharing:
-        """Return it without a user."""
+        """Return the sharing without a user."""
         return Sharing(tuple(name for name in self.users if name != username))
 
 
@@ -54,11 +60,11 @@ NOT_SHARED = Sharing()
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
-    """A key in the HSM. It is replaced as a whole when it changes, so who holds one sees a consistent key.
+class KeyEntry:
+    """A key in memory. A change replaces the whole entry, so each entry is a consistent state of its key.
 
-    A token key has its ``sealed`` material, a session key its plain ``material`` and the ``session`` it ends with (a
-    session token). ``loaded`` is the opened key object, once the key was used. ``created`` is in ms since 1970.
+    A token key has its ``sealed`` material. A session key has its plain ``material``, and in ``session`` the session
+    token of its session. ``loaded`` is the key object, once the key was used. ``created`` is in ms since 1970.
     """
 
     record: KeyRecord
@@ -76,5 +82,5 @@ class Entry:
         return self.record.handle
 
     def erase(self) -> None:
-        """Drop the material of a key that is no more; who still holds the entry can do nothing with it."""
+        """Drop the material of a destroyed key, so that an entry still held is useless."""
         self.material = self.loaded = self.sealed = None

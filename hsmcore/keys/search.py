@@ -1,4 +1,4 @@
-"""Which keys are looked for: by attributes, each with the values that will do."""
+"""Search templates: attributes to look for, each with the accepted values."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from hsmcore.tables.attributes import Value
 
 @dataclass(frozen=True, slots=True)
 class SearchTemplate:
-    """The keys that have, of each of these attributes, one of the values. Without attributes it is every key."""
+    """Selects the keys that have one of the accepted values of each attribute. An empty one selects every key."""
 
     choices: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
 
     @classmethod
     def exactly(cls, values: Mapping[str, Value]) -> SearchTemplate:
-        """Return the selection of the keys that have all these values."""
+        """Return the template that accepts one value of each attribute."""
         return cls({name: (value,) for name, value in values.items()})
 
     def within(self, names: Collection[str]) -> SearchTemplate:
-        """Return what it says about these attributes."""
+        """Return the part about these attributes."""
         return SearchTemplate({name: values for name, values in self.choices.items() if name in names})
 
     def without(self, names: Collection[str]) -> SearchTemplate:
-        """Return what it says about other attributes than these."""
+        """Return the part about other attributes than these."""
         return SearchTemplate({name: values for name, values in self.choices.items() if name not in names})
 
     def fits(self, attributes: Mapping[str, Value]) -> bool:

@@ -1,30 +1,30 @@
-"""Session keys: in memory only, and gone with their session."""
+"""Session keys, which are in memory and end with their session."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hsmcore.keys.records import Entry
+from hsmcore.keys.records import KeyEntry
 from hsmcore.keys.search import SearchTemplate
 
 
 class SessionKeys:
-    """The session keys, in the order in which they were made. Whoever changes them holds the HSM's lock."""
+    """The session keys, oldest first. A caller that changes them holds the HSM's lock."""
 
     def __init__(self) -> None:
-        self._entries: dict[int, Entry] = {}
+        self._entries: dict[int, KeyEntry] = {}
         self._labels: dict[str, dict[int, None]] = {}
         self._sessions: dict[int, dict[int, None]] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, handle: int) -> Entry | None:
-        """Return the key with that handle."""
+    def get(self, handle: int) -> KeyEntry | None:
+        """Return a key; ``None`` where it does not exist."""
         return self._entries.get(handle)
 
-    def put(self, entry: Entry) -> None:
-        """Add a key, or replace the one with its handle in its place."""
+    def put(self, entry: KeyEntry) -> None:
+        """Add a key, or replace the entry of its handle, which keeps its place."""
         old = self._entries.get(entry.handle)
         if old is not None:
             self._forget_label(old)
@@ -33,14 +33,14 @@ class SessionKeys:
         if entry.session is not None:
             self._sessions.setdefault(entry.session, {})[entry.handle] = None
 
-    def remove(self, handle: int) -> Entry:
-        """Take a key out and return it."""
+    def remove(self, handle: int) -> KeyEntry:
+        """Remove a key and return it."""
         entry = self._entries.pop(handle)
         self._forget_label(entry)
         self._forget_session(entry)
         return entry
 
-    def of_session(self, session: int) -> tuple[Entry, ...]:
+    def of_session(self, session: int) -> tuple[KeyEntry, ...]:
         """Return a session's keys."""
         return tuple(self._entries[handle] for handle in self._sessions.get(session, ()))
 
@@ -50,21 +50,21 @@ class SessionKeys:
             attributes = entry.record.attributes
             yield str(attributes["OBJECT_CLASS"]), str(attributes["KEY_TYPE"])
 
-    def shared_with(self, username: str) -> tuple[Entry, ...]:
+    def shared_with(self, username: str) -> tuple[KeyEntry, ...]:
         """Return the keys that are shared with a user."""
         return tuple(entry for entry in self._entries.values() if username in entry.sharing.users)
 
-    def visible(self, session: int, username: str) -> tuple[Entry, ...]:
-        """Return a session's keys, and those that other sessions' users share with its user."""
+    def visible(self, session: int, username: str) -> tuple[KeyEntry, ...]:
+        """Return a session's keys, and those that other users share with its user."""
         return self.of_session(session) + self.shared_with(username)
 
     def owned_by(self, owner: str) -> bool:
         """Tell whether the user owns a session key."""
         return any(entry.owner == owner for entry in self._entries.values())
 
-    def matching(self, session: int, username: str, wanted: SearchTemplate) -> Iterator[Entry]:
-        """Yield the ``visible`` keys that are selected, each once."""
-        labels = wanted.choices.get("LABEL")
+    def matching(self, session: int, username: str, template: SearchTemplate) -> Iterator[KeyEntry]:
+        """Yield the selected keys among the ``visible`` ones."""
+        labels = template.choices.get("LABEL")
         if labels is None:
             entries = self.visible(session, username)
         else:
@@ -72,16 +72,16 @@ class SessionKeys:
             entries = tuple(
                 entry for entry in labelled if entry.session == session or username in entry.sharing.users
             )  # fmt: skip
-        return (entry for entry in entries if wanted.fits(entry.record.attributes))
+        return (entry for entry in entries if template.fits(entry.record.attributes))
 
-    def _forget_label(self, entry: Entry) -> None:
+    def _forget_label(self, entry: KeyEntry) -> None:
         label = str(entry.record.attributes["LABEL"])
         handles = self._labels[label]
         del handles[entry.handle]
         if not handles:
             del self._labels[label]
 
-    def _forget_session(self, entry: Entry) -> None:
+    def _forget_session(self, entry: KeyEntry) -> None:
         if entry.session is not None:
             handles = self._sessions[entry.session]
             del handles[entry.handle]

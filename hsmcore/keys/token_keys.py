@@ -1,7 +1,7 @@
-"""Token keys: all of them on disk, those used last in memory too.
+"""Token keys, which are on disk; recently used ones are also in memory.
 
-Opening an HSM reads none of them, so that it takes as long with a hundred thousand keys as with ten. A row is opened
-when its key is first asked for: one that was edited or damaged hurts its own key only.
+Opening an HSM reads none of them, so its time does not depend on their number. A row is opened when its key is first
+used; a damaged row affects its own key only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from hsmcore.errors import StoreDamaged
-from hsmcore.keys.records import Entry, KeyRecord, Sharing
+from hsmcore.keys.records import KeyEntry, KeyRecord, Sharing
 from hsmcore.keys.search import SearchTemplate
 from hsmcore.storage.database import Store
 from hsmcore.storage.keys import KeyQuery
@@ -21,99 +21,99 @@ from hsmcore.storage.sealing import Vault
 from hsmcore.tables.attributes import Value
 
 CACHED = 4096
-"""Keys that are kept in memory; the one that has been there longest goes first."""
+"""Maximum number of keys in memory; the one that was read first is dropped first."""
 MAX_HANDLE = 2**63 - 1
 _PAGE = 500
-"""Rows that are read at a time."""
+"""Rows in one read."""
 _INDEXED = {"LABEL": "label", "OBJECT_CLASS": "object_class", "KEY_TYPE": "key_type", "ID": "key_id"}
-"""Attributes that are columns too."""
+"""Columns of the attributes that have one."""
 _IN_SQL = frozenset({*_INDEXED, "TOKEN"})
-"""Attributes that the database selects by: all that are there are token keys."""
+"""Attributes by which the database selects; TOKEN is true for every row."""
 
 _log = logging.getLogger("hsmcore.keys.token_keys")
 
 
 @dataclass(frozen=True, slots=True)
-class DamagedEntry:
-    """A stored row that does not open. What it claims may be forged: it serves to report the damage, nothing else."""
+class DamagedKey:
+    """A stored row that does not open. Its fields may be forged and serve only to report the damage."""
 
     handle: int
     owner: str
 
     def error(self) -> StoreDamaged:
-        """Return what the use of this key raises."""
+        """Return the error for any use of the key."""
         return StoreDamaged(f"the stored row of key {self.handle} is damaged or was edited; restore it from a backup")
 
 
 class TokenKeys:
-    """The token keys. Whoever calls holds the HSM's lock; ``cached`` alone needs none."""
+    """The token keys. A caller holds the HSM's lock, except for ``cached``."""
 
     def __init__(self, store: Store, vault: Vault) -> None:
         self._store = store
         self._vault = vault
-        self._cache: dict[int, Entry] = {}
+        self._cache: dict[int, KeyEntry] = {}
 
     def __len__(self) -> int:
         return self._store.count_keys(KeyQuery(None))
 
-    def cached(self, handle: int) -> Entry | None:
-        """Return a key that is in memory."""
+    def cached(self, handle: int) -> KeyEntry | None:
+        """Return a key from memory; ``None`` where it is not there."""
         return self._cache.get(handle)
 
-    def read(self, handle: int) -> Entry | DamagedEntry | None:
-        """Return a key, from memory or from disk."""
+    def read(self, handle: int) -> KeyEntry | DamagedKey | None:
+        """Return a key from memory or disk; ``None`` where it does not exist."""
         entry = self._cache.get(handle)
         if entry is not None:
             return entry
         row = self._store.key(handle) if 0 < handle <= MAX_HANDLE else None
         return None if row is None else self._opened(row)
 
-    def put(self, entry: Entry) -> None:
-        """Keep a key in memory, in place of the one with its handle."""
+    def put(self, entry: KeyEntry) -> None:
+        """Put an entry in memory, in place of the one with its handle."""
         self._cache.pop(entry.handle, None)
         if len(self._cache) >= CACHED:
             del self._cache[next(iter(self._cache))]
         self._cache[entry.handle] = entry
 
     def forget(self, handle: int) -> None:
-        """Drop a key that was destroyed from memory."""
+        """Remove a destroyed key from memory."""
         entry = self._cache.pop(handle, None)
         if entry is not None:
             entry.erase()
 
-    def matching(self, user: str | None, wanted: SearchTemplate, limit: int = 0) -> Iterator[Entry | DamagedEntry]:
-        """Yield the selected keys that the user sees, in the order in which they were made; damaged ones may fit."""
-        rest = wanted.without(_IN_SQL)
-        for row in self._rows(_query(user, wanted), 0, 0 if rest.choices else limit):
+    def matching(self, user: str | None, template: SearchTemplate, limit: int = 0) -> Iterator[KeyEntry | DamagedKey]:
+        """Yield the selected keys that the user sees, oldest first. Includes damaged ones whose columns fit."""
+        rest = template.without(_IN_SQL)
+        for row in self._rows(_query(user, template), 0, 0 if rest.choices else limit):
             entry = self.opened(row)
-            if isinstance(entry, DamagedEntry) or rest.fits(entry.record.attributes):
+            if isinstance(entry, DamagedKey) or rest.fits(entry.record.attributes):
                 yield entry
 
     @staticmethod
-    def countable(wanted: SearchTemplate) -> bool:
-        """Tell whether the database alone knows which keys are selected, so that ``count`` and ``rows`` are right."""
-        return wanted.choices.keys() <= _IN_SQL
+    def countable(template: SearchTemplate) -> bool:
+        """Tell whether the database alone can select, as ``count`` and ``rows`` require."""
+        return template.choices.keys() <= _IN_SQL
 
-    def count(self, user: str | None, wanted: SearchTemplate) -> int:
-        """Return how many rows of selected keys the user sees, damaged ones included."""
-        return self._store.count_keys(_query(user, wanted))
+    def count(self, user: str | None, template: SearchTemplate) -> int:
+        """Return the number of selected rows that the user sees, damaged ones included."""
+        return self._store.count_keys(_query(user, template))
 
-    def rows(self, user: str | None, wanted: SearchTemplate, first: int, limit: int) -> list[KeyRow]:
-        """Return ``limit`` (0 is none) of those rows, from the ``first`` on, in the order in which keys were made."""
-        return list(islice(self._rows(_query(user, wanted), first, limit), limit or None))
+    def rows(self, user: str | None, template: SearchTemplate, first: int, limit: int) -> list[KeyRow]:
+        """Return a page of those rows, oldest first: ``limit`` rows (0 for all) after ``first`` others."""
+        return list(islice(self._rows(_query(user, template), first, limit), limit or None))
 
-    def halves(self, user: str | None, public_key_info: bytes) -> Iterator[Entry | DamagedEntry]:
-        """Yield the halves of the pair with this public key that the user sees."""
+    def halves(self, user: str | None, public_key_info: bytes) -> Iterator[KeyEntry | DamagedKey]:
+        """Yield the keys of the pair with this public key that the user sees."""
         return map(self.opened, self._rows(KeyQuery(user, {"public_key_info": (public_key_info,)}), 0, 0))
 
-    def shared_with(self, username: str) -> list[Entry]:
-        """Return the keys that are shared with a user; a damaged row names nobody."""
+    def shared_with(self, username: str) -> list[KeyEntry]:
+        """Return the keys that are shared with a user, without damaged ones."""
         opened = map(self.opened, self._store.shared_with(username))
-        return [entry for entry in opened if isinstance(entry, Entry) and username in entry.sharing.users]
+        return [entry for entry in opened if isinstance(entry, KeyEntry) and username in entry.sharing.users]
 
-    def _rows(self, query: KeyQuery, first: int, wanted: int) -> Iterator[KeyRow]:
-        """Yield all rows from the ``first`` on; so many at a time that those wanted (0 is all) are read at once."""
-        size = min(wanted, _PAGE) or _PAGE
+    def _rows(self, query: KeyQuery, first: int, count: int) -> Iterator[KeyRow]:
+        """Yield all rows after ``first`` others. One read returns ``count`` of them (0 for all), up to a page."""
+        size = min(count, _PAGE) or _PAGE
         while True:
             rows = self._store.find_keys(query, first, size)
             yield from rows
@@ -121,11 +121,11 @@ class TokenKeys:
                 return
             first += size
 
-    def opened(self, row: KeyRow) -> Entry | DamagedEntry:
-        """Return a row as an entry; a long listing does not push the keys in use out of memory."""
+    def opened(self, row: KeyRow) -> KeyEntry | DamagedKey:
+        """Return a row as an entry without keeping it in memory, where a long listing would displace keys in use."""
         return self._cache.get(row.handle) or self._opened(row, keep=False)
 
-    def _opened(self, row: KeyRow, *, keep: bool = True) -> Entry | DamagedEntry:
+    def _opened(self, row: KeyRow, *, keep: bool = True) -> KeyEntry | DamagedKey:
         try:
             self._vault.open_key(row)
             attributes = decode_attributes(row.attributes)
@@ -134,19 +134,19 @@ class TokenKeys:
                 raise StoreDamaged("a column differs from its attribute")
         except (StoreDamaged, ValueError, TypeError, KeyError, AttributeError):
             _log.error("the row of key %d is damaged or was edited; the key cannot be used", row.handle)
-            return DamagedEntry(row.handle, row.owner)
+            return DamagedKey(row.handle, row.owner)
         record = KeyRecord(row.handle, attributes, row.public_key_info)
-        entry = Entry(record, row.owner, row.created, sharing, sealed=row.sealed)
+        entry = KeyEntry(record, row.owner, row.created, sharing, sealed=row.sealed)
         if keep:
             self.put(entry)
         return entry
 
 
-def _query(user: str | None, wanted: SearchTemplate) -> KeyQuery:
+def _query(user: str | None, template: SearchTemplate) -> KeyQuery:
     columns = {
-        _INDEXED[name]: tuple(map(_column, values)) for name, values in wanted.choices.items() if name in _INDEXED
+        _INDEXED[name]: tuple(map(_column, values)) for name, values in template.choices.items() if name in _INDEXED
     }
-    if True not in wanted.choices.get("TOKEN", (True,)):
+    if True not in template.choices.get("TOKEN", (True,)):
         columns["handle"] = ()
     return KeyQuery(user, columns)
 
@@ -159,8 +159,8 @@ def _columns(attributes: Mapping[str, Value]) -> tuple[str, ...]:
     return tuple(_column(attributes[name]) for name in _INDEXED)
 
 
-def row_of(entry: Entry) -> KeyRow:
-    """Return a key as it is stored."""
+def row_of(entry: KeyEntry) -> KeyRow:
+    """Return the row of a key."""
     record = entry.record
     label, object_class, key_type, key_id = _columns(record.attributes)
     return KeyRow(

@@ -1,8 +1,8 @@
-"""Cryptography: bytes and opened keys in, bytes out. The only place that imports the package ``cryptography``.
+"""Cryptography of each mechanism family; the only package of ``hsmcore`` that imports ``cryptography``.
 
-A mechanism's row names its family; ``operation`` and ``stream`` find the family's function in a table and bind the key
-to it once, so that a repeated operation does no look-ups. A function takes the protocol's parameters (null or a map)
-and data; one to encrypt returns the ciphertext and the parameters that the HSM chose, or ``None``.
+``operation`` and ``stream`` find the function of a mechanism's family in a table and bind the key to it, so that a
+repeated operation needs no look-up. A function takes the mechanism's parameters (``None`` or a map) and data. A
+function that encrypts returns the ciphertext and the parameters that the HSM chose, or ``None``.
 """
 
 from __future__ import annotations

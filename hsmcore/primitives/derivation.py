@@ -2,7 +2,7 @@
 
 AES-CMAC in counter mode (SP 800-108r1 4.1); ECDH (SP 800-56A 5.7.1.2) with the X9.63 KDF or without one.
 
-A function takes the parameters and the length of the result in bytes.
+Each function takes parameters and the length of the result in bytes.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from hsmcore.tables.mechanisms import Mechanism
 Derive = Callable[[Parameters, int], bytes]
 
 COUNTER_BITS = (8, 16, 24, 32)
-"""Widths that the counter may have (PKCS #11 3.0 2.42.2)."""
+"""Widths of the counter in bits (PKCS #11 3.0 2.42.2)."""
 _CMAC_BYTES = 16
 
 
 def cmac_kdf(row: Mechanism, key: bytes) -> Derive:
-    """SP 800-108 in counter mode with AES-CMAC.
+    """Derive with SP 800-108 in counter mode with AES-CMAC.
 
-    A block's input is the parameter ``prefix``, the counter (from 1, big-endian, ``counter_bits`` wide), ``suffix``;
-    the caller builds what the standard calls the fixed input data, so either part may be missing.
+    A block's input is the parameter ``prefix``, the counter (from 1, big-endian, ``counter_bits`` wide), ``suffix``.
+    The caller builds the fixed input data of the standard, so either part may be absent.
     """
 
     def run(parameters: Parameters, length: int) -> bytes:
@@ -39,7 +39,7 @@ def cmac_kdf(row: Mechanism, key: bytes) -> Derive:
         if bits not in COUNTER_BITS:
             raise MechanismParameterInvalid(f"counter_bits is one of {', '.join(map(str, COUNTER_BITS))}, not {bits}")
         if length > _CMAC_BYTES * (2**bits - 1):
-            raise MechanismParameterInvalid(f"a counter of {bits} bits does not count {length} bytes of output")
+            raise MechanismParameterInvalid(f"a counter of {bits} bits is too short for {length} bytes of output")
         prefix = bytes_parameter(parameters, "prefix") or b""
         fixed = prefix + (bytes_parameter(parameters, "suffix") or b"")
         kdf = KBKDFCMAC(
@@ -52,10 +52,10 @@ def cmac_kdf(row: Mechanism, key: bytes) -> Derive:
 
 
 def ecdh_x963(row: Mechanism, key: ec.EllipticCurvePrivateKey) -> Derive:
-    """ECDH and the KDF of ANSI X9.63 (SEC 1 3.6.1) over the shared x-coordinate.
+    """Derive with ECDH and the KDF of ANSI X9.63 (SEC 1 3.6.1) over the shared x-coordinate.
 
-    The parameter ``peer`` is the other side's SubjectPublicKeyInfo (DER), whose point is validated; ``shared_info`` is
-    bytes, and may be missing.
+    The parameter ``peer`` is the other side's SubjectPublicKeyInfo (DER); its point is validated. The optional
+    ``shared_info`` is bytes.
     """
     algorithm = hash_named(row.hash)
 

@@ -1,4 +1,4 @@
-"""What a key's material and its public half say about it to a reader: check value, length, public numbers."""
+"""Values derived from key material and public keys: check value, length, public numbers."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hsmcore.primitives.keyforms import MlDsaPublic, open_public
 
 ML_DSA_PRIVATE = {"ML-DSA-44": 2560, "ML-DSA-65": 4032, "ML-DSA-87": 4896}
-"""Bytes in a private key (FIPS 204 table 2); what is kept of one is its seed."""
+"""Bytes of a private key (FIPS 204 table 2), of which the HSM stores the seed."""
 CHECK_BYTES = 3
-"""Bytes in a check value."""
+"""Bytes of a check value."""
 
 
 def check_value(key_type: str, material: bytes, public_key_info: bytes | None) -> bytes | None:
-    """Return what two parties compare to see that they have the same key; ``None`` for a generic secret.
+    """Return a key's check value, by which two parties see that they have the same key.
 
-    The first 3 bytes of the encryption of a block of zeros (PKCS #11 CKA_CHECK_VALUE), or for both halves of a pair of
-    the SHA-1 of the SubjectPublicKeyInfo, as CloudHSM computes it.
+    For a secret key it is the first 3 bytes of the encryption of a block of zeros (PKCS #11 CKA_CHECK_VALUE), for both
+    keys of a pair those of the SHA-1 digest of the SubjectPublicKeyInfo, as in CloudHSM.
+
+    Returns:
+        The check value; ``None`` for a generic secret.
     """
     if public_key_info is not None:
         digest = hashes.Hash(hashes.SHA1())  # noqa: S303 (a check value, no security rests on it)
@@ -37,7 +40,8 @@ def check_value(key_type: str, material: bytes, public_key_info: bytes | None) -
 def public_numbers(public_key_info: bytes) -> dict[str, bytes | int]:
     """Return MODULUS, MODULUS_BITS and PUBLIC_EXPONENT, or EC_POINT (a DER octet string of the uncompressed point).
 
-    Numbers are big-endian without leading zeros. An Ed25519 key has its 32 bytes as the point, an ML-DSA key neither.
+    Numbers are big-endian without leading zeros. The point of an Ed25519 key is its 32 bytes. An ML-DSA key has none
+    of these.
     """
     key = open_public(public_key_info)
     if isinstance(key, rsa.RSAPublicKey):
@@ -54,7 +58,7 @@ def public_numbers(public_key_info: bytes) -> dict[str, bytes | int]:
 def public_length(public_key_info: bytes) -> int:
     """Return the length of a public key as CloudHSM counts it, in bytes.
 
-    The modulus and as much again, the uncompressed point, or the bytes of an ML-DSA key (FIPS 204 table 2).
+    It is twice the modulus, the uncompressed point, or the ML-DSA key (FIPS 204 table 2).
     """
     key = open_public(public_key_info)
     return 2 * key.key_size // 8 if isinstance(key, rsa.RSAPublicKey) else len(_raw(key))

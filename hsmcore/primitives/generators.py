@@ -1,4 +1,4 @@
-"""New keys, and the rules for the sizes of secret keys."""
+"""Generation of key material, and the rules for the sizes of secret keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hsmcore.primitives.keyforms import CURVES, KeyFacts, PrivateKey, check_rsa_
 from hsmcore.tables.mechanisms import EXPONENT, KEY_SIZES, KeyType
 
 MAX_SECRET = 3583
-"""Bytes in an imported generic secret; CloudHSM stores fewer than 3584, and uses at most 800 for an HMAC."""
+"""Maximum bytes of an imported generic secret (CloudHSM: fewer than 3584, and at most 800 for an HMAC)."""
 
 _DES_BITS = 192
 
@@ -26,9 +26,17 @@ _ML_DSA: dict[str, Callable[[], PrivateKey]] = {
 
 
 def secret_key(key_type: str, bits: int, draw: Callable[[int], bytes] = os.urandom) -> KeyFacts:
-    """Make a secret key of ``draw(number of bytes)``, random ones where it is generated. Raises ``KeySizeInvalid``.
+    """Return a new secret key.
 
-    A DESede key of 168 effective bits is made with its parity bits, 192 bits, each byte of odd parity (FIPS 46-3).
+    A DESede key of 168 effective bits has 192 bits with parity; each byte has odd parity (FIPS 46-3).
+
+    Args:
+        key_type: AES, DESEDE or GENERIC_SECRET.
+        bits: The size.
+        draw: Returns the requested number of bytes; random ones by default.
+
+    Raises:
+        KeySizeInvalid: The key type has no keys of that size.
     """
     if key_type == "DESEDE":
         if bits not in KEY_SIZES[KeyType.DESEDE]:
@@ -38,13 +46,17 @@ def secret_key(key_type: str, bits: int, draw: Callable[[int], bytes] = os.urand
         raise KeySizeInvalid(f"SIZE is in bits and a multiple of 8, not {bits}")
     longest = KEY_SIZES[KeyType.GENERIC_SECRET][-1]
     if key_type == "GENERIC_SECRET" and bits > longest:
-        raise KeySizeInvalid(f"a generic secret is made with 1 to {longest // 8} bytes, not {bits // 8}")
+        raise KeySizeInvalid(f"a generic secret is generated with 1 to {longest // 8} bytes, not {bits // 8}")
     _check_secret_size(key_type, bits)
     return KeyFacts(key_type, bits, draw(bits // 8))
 
 
 def read_secret(key_type: str, material: bytes) -> KeyFacts:
-    """Take an imported secret key. Raises ``KeySizeInvalid``, ``KeyMaterialInvalid``."""
+    """Return an imported secret key.
+
+    Raises:
+        KeySizeInvalid: The key type has no keys of that size.
+    """
     _check_secret_size(key_type, len(material) * 8)
     return KeyFacts(key_type, len(material) * 8, material)
 
@@ -59,9 +71,17 @@ def _check_secret_size(key_type: str, bits: int) -> None:
 
 
 def rsa_pair(bits: int, exponent: bytes) -> tuple[KeyFacts, KeyFacts]:
-    """Generate an RSA key pair and return its public and private half. Raises ``KeySizeInvalid``, ``AttributeInvalid``.
+    """Generate an RSA key pair and return its public and its private key.
 
-    The library makes keys with the exponent 65537 only; keys with other exponents can be imported.
+    The library only generates keys with the exponent 65537; keys with other exponents can be imported.
+
+    Args:
+        bits: The length of the modulus.
+        exponent: The public exponent, big-endian.
+
+    Raises:
+        KeySizeInvalid: RSA keys of that size are not supported.
+        AttributeInvalid: The exponent is another one.
     """
     check_rsa_size(bits)
     number = int.from_bytes(exponent, "big")
@@ -71,7 +91,14 @@ def rsa_pair(bits: int, exponent: bytes) -> tuple[KeyFacts, KeyFacts]:
 
 
 def ec_pair(curve: bytes) -> tuple[KeyFacts, KeyFacts]:
-    """Generate an EC key pair on the curve with that OID (DER). Raises ``KeySizeInvalid``."""
+    """Generate an EC key pair and return its public and its private key.
+
+    Args:
+        curve: The curve's object identifier in DER.
+
+    Raises:
+        KeySizeInvalid: The curve is not supported.
+    """
     known = CURVES.get(curve)
     if known is None:
         names = ", ".join(curve.name for curve in CURVES.values())
@@ -80,12 +107,16 @@ def ec_pair(curve: bytes) -> tuple[KeyFacts, KeyFacts]:
 
 
 def ed25519_pair() -> tuple[KeyFacts, KeyFacts]:
-    """Generate an Ed25519 key pair (RFC 8032)."""
+    """Generate an Ed25519 key pair (RFC 8032) and return its public and its private key."""
     return _halves(private_facts(ed25519.Ed25519PrivateKey.generate()))
 
 
 def ml_dsa_pair(parameter_set: str) -> tuple[KeyFacts, KeyFacts]:
-    """Generate an ML-DSA key pair (FIPS 204). Raises ``KeySizeInvalid`` for an unknown parameter set."""
+    """Generate an ML-DSA key pair (FIPS 204) and return its public and its private key.
+
+    Raises:
+        KeySizeInvalid: The parameter set is unknown, or OpenSSL lacks it.
+    """
     generate = _ML_DSA.get(parameter_set)
     if generate is None:
         raise KeySizeInvalid(f"PARAMETER_SET is one of {', '.join(_ML_DSA)}, not {parameter_set[:64]}")
@@ -103,5 +134,5 @@ def _halves(private: KeyFacts) -> tuple[KeyFacts, KeyFacts]:
 
 
 def odd_parity(key: bytes) -> bytes:
-    """Set the lowest bit of each byte so that its number of ones is odd (FIPS 46-3)."""
+    """Return the key with odd parity: the lowest bit of each byte makes its number of ones odd (FIPS 46-3)."""
     return bytes(byte & 0xFE | (byte >> 1).bit_count() % 2 ^ 1 for byte in key)

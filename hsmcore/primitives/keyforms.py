@@ -1,4 +1,4 @@
-"""Keys as bytes and as opened objects.
+"""Keys as bytes and as key objects.
 
 Key material is raw bytes for a secret key, PKCS #8 (RFC 5958, DER, unencrypted) for a private key and
 SubjectPublicKeyInfo (RFC 5280, DER) for a public key.
@@ -28,7 +28,7 @@ MlDsaPublic = mldsa.MLDSA44PublicKey | mldsa.MLDSA65PublicKey | mldsa.MLDSA87Pub
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | _MlDsaPrivate
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | MlDsaPublic
 OpenedKey = bytes | PrivateKey | PublicKey
-"""What a primitive works with."""
+"""A key as the functions of this package take it."""
 
 _KINDS = "RSA, EC, Ed25519 or ML-DSA"
 
@@ -57,33 +57,47 @@ class KeyFacts:
 
 
 def open_private(material: bytes) -> PrivateKey:
-    """Open a private key that this HSM sealed; it was validated when it was made."""
+    """Open a private key of this HSM, which was validated when it was generated or imported."""
     return _known_private(load_der_private_key(material, None, unsafe_skip_rsa_key_validation=True))
 
 
 def open_public(public_key_info: bytes) -> PublicKey:
-    """Open a SubjectPublicKeyInfo from anywhere. Raises ``KeyMaterialInvalid``."""
+    """Open a SubjectPublicKeyInfo from any source.
+
+    Raises:
+        KeyMaterialInvalid: The bytes are not a public key of a supported type.
+    """
     try:
         key = load_der_public_key(public_key_info)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise KeyMaterialInvalid(f"the bytes are no SubjectPublicKeyInfo of a {_KINDS} key") from error
+        raise KeyMaterialInvalid(f"the bytes are not the SubjectPublicKeyInfo of a {_KINDS} key") from error
     if isinstance(key, PublicKey):
         return key
-    raise KeyMaterialInvalid(f"the public key is none of {_KINDS}")
+    raise KeyMaterialInvalid(f"the public key is not {_KINDS}")
 
 
 def read_private(material: bytes) -> KeyFacts:
-    """Read and fully validate an imported private key. Raises ``KeyMaterialInvalid``, ``KeySizeInvalid``."""
+    """Read and fully validate an imported private key.
+
+    Raises:
+        KeyMaterialInvalid: The bytes are not a consistent private key of a supported type.
+        KeySizeInvalid: The size or curve is not supported.
+    """
     try:
         key = _known_private(load_der_private_key(material, None))
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        # The cause is dropped: a parser's message may quote what it read.
-        raise KeyMaterialInvalid(f"the bytes are no consistent PKCS #8 private key of type {_KINDS}") from None
+        # Without the cause: a parser's message may quote key material.
+        raise KeyMaterialInvalid(f"the bytes are not a consistent PKCS #8 private key of type {_KINDS}") from None
     return private_facts(key)
 
 
 def read_public(public_key_info: bytes) -> KeyFacts:
-    """Read an imported public key. Raises ``KeyMaterialInvalid``, ``KeySizeInvalid``."""
+    """Read an imported public key.
+
+    Raises:
+        KeyMaterialInvalid: The bytes are not a public key of a supported type.
+        KeySizeInvalid: The size or curve is not supported.
+    """
     return public_facts(open_public(public_key_info))
 
 
@@ -95,7 +109,12 @@ def private_facts(key: PrivateKey) -> KeyFacts:
 
 
 def public_facts(key: PublicKey) -> KeyFacts:
-    """Return a public key as bytes. Raises ``KeySizeInvalid`` for sizes and curves this HSM does not keep."""
+    """Return a public key as bytes with its public facts.
+
+    Raises:
+        KeyMaterialInvalid: The RSA exponent is even or too small.
+        KeySizeInvalid: The size or curve is not supported.
+    """
     info = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if isinstance(key, rsa.RSAPublicKey):
         check_rsa_size(key.key_size)
@@ -115,7 +134,11 @@ def public_facts(key: PublicKey) -> KeyFacts:
 
 
 def check_rsa_size(bits: int) -> None:
-    """Raise ``KeySizeInvalid`` unless an RSA key may have that many bits."""
+    """Check the size of an RSA key.
+
+    Raises:
+        KeySizeInvalid: The size is not supported.
+    """
     if bits not in KEY_SIZES[KeyType.RSA]:
         raise KeySizeInvalid(f"an RSA key has 2048 to 4096 bits in steps of 256, not {bits}")
 
@@ -123,7 +146,7 @@ def check_rsa_size(bits: int) -> None:
 def _known_private(key: object) -> PrivateKey:
     if isinstance(key, PrivateKey):
         return key
-    raise ValueError(f"none of {_KINDS}")
+    raise ValueError(f"not {_KINDS}")
 
 
 def _set_of(key: MlDsaPublic) -> str:

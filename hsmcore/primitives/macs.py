@@ -15,24 +15,28 @@ from hsmcore.tables.mechanisms import MAX_HMAC_KEY, Mechanism
 
 
 class MacStream:
-    """A MAC over data that comes in parts."""
+    """A multi-part MAC."""
 
     def __init__(self, context: HMAC | CMAC) -> None:
         self._context = context
 
     def update(self, data: bytes) -> bytes:
-        """Take more data; there is nothing to return before the end."""
+        """Process more data; return nothing."""
         self._context.update(data)
         return b""
 
     def finish(self, data: bytes) -> bytes:
-        """Take the last data and return the MAC."""
+        """Process the last data and return the MAC."""
         self._context.update(data)
         return self._context.finalize()
 
 
 def _keyed(row: Mechanism, key: bytes) -> HMAC | CMAC:
-    """Return the state with the key in it, to be copied for each MAC."""
+    """Return the keyed state, which each MAC copies.
+
+    Raises:
+        KeyFunctionNotPermitted: The key is too long for an HMAC.
+    """
     if not row.hash:
         return CMAC(AES(key))
     if len(key) > MAX_HMAC_KEY:
@@ -41,13 +45,13 @@ def _keyed(row: Mechanism, key: bytes) -> HMAC | CMAC:
 
 
 def stream(row: Mechanism, key: bytes) -> Callable[[Parameters], tuple[MacStream, None]]:
-    """Begin MACs."""
+    """Begin a multi-part MAC."""
     keyed = _keyed(row, key)
     return lambda _parameters: (MacStream(keyed.copy()), None)
 
 
 def signer(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes], bytes]:
-    """Make MACs."""
+    """Compute a MAC."""
     keyed = _keyed(row, key)
 
     def run(parameters: Parameters, data: bytes) -> bytes:
@@ -59,7 +63,7 @@ def signer(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes], bytes]:
 
 
 def verifier(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes, bytes], bool]:
-    """Compare MACs, in constant time."""
+    """Verify a MAC in constant time."""
     keyed = _keyed(row, key)
 
     def run(parameters: Parameters, data: bytes, signature: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Mechanism parameters: null or a map, from outside, so every type is checked."""
+"""Mechanism parameters: ``None`` or a map. They come from outside, so every type is checked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,14 @@ _ALGORITHMS: dict[str, Callable[[], hashes.HashAlgorithm]] = {
 
 
 def hash_named(name: str) -> hashes.HashAlgorithm:
-    """Return the hash of that name (FIPS 180-4, with or without the dash). Raises ``MechanismParameterInvalid``."""
+    """Return a hash.
+
+    Args:
+        name: Its name in FIPS 180-4, with or without the dash.
+
+    Raises:
+        MechanismParameterInvalid: The hash is unknown.
+    """
     make = _ALGORITHMS.get(HASHES.get(name, name))
     if make is None:
         _refuse(f"there is no hash {name[:64]!r}; there are {', '.join(_ALGORITHMS)}")
@@ -30,7 +37,11 @@ def hash_named(name: str) -> hashes.HashAlgorithm:
 
 
 def bytes_parameter(parameters: Parameters, name: str) -> bytes | None:
-    """Return an optional parameter of bytes."""
+    """Return an optional parameter of bytes.
+
+    Raises:
+        MechanismParameterInvalid: It has another type.
+    """
     value = parameters.get(name) if parameters else None
     if value is not None and not isinstance(value, bytes):
         _refuse(f"parameter {name} is bytes, not {type(value).__name__}")
@@ -38,7 +49,11 @@ def bytes_parameter(parameters: Parameters, name: str) -> bytes | None:
 
 
 def number_parameter(parameters: Parameters, name: str) -> int | None:
-    """Return an optional parameter that is a number, such as a length."""
+    """Return an optional parameter that is a number, such as a length.
+
+    Raises:
+        MechanismParameterInvalid: It has another type, or is negative.
+    """
     value = parameters.get(name) if parameters else None
     if value is None:
         return None
@@ -48,15 +63,15 @@ def number_parameter(parameters: Parameters, name: str) -> int | None:
 
 
 def chosen_hash(parameters: Parameters, fixed: str) -> hashes.HashAlgorithm:
-    """Return the hash: the one that the mechanism's name fixes, else that of the parameter ``hash``.
+    """Return the mechanism's hash, or that of the parameter ``hash`` where the mechanism fixes none.
 
-    A parameter that disagrees with the name, or ``mgf_hash`` with the hash, is ``MechanismParameterInvalid``: PKCS #11
-    pairs MGF1 with the hash it is used with.
+    Raises:
+        MechanismParameterInvalid: ``hash`` or ``mgf_hash`` is another hash; PKCS #11 uses one hash for both.
     """
-    asked = _text_parameter(parameters, "hash")
-    if not fixed and asked is None:
+    requested = _text_parameter(parameters, "hash")
+    if not fixed and requested is None:
         _refuse("the mechanism needs the parameter hash")
-    algorithm = hash_named(fixed or asked or "")
+    algorithm = hash_named(fixed or requested or "")
     for name in ("hash", "mgf_hash"):
         other = _text_parameter(parameters, name)
         if other is not None and hash_named(other).name != algorithm.name:

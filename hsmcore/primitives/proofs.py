@@ -1,6 +1,6 @@
-"""The keys by which users prove themselves: RSA 2048, RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017 8.2).
+"""Users' keys and signatures of tokens: RSA 2048, RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017 8.2).
 
-A token is 32 bytes that stand for the SHA-256 digest: they are signed as they are and not hashed again.
+The 32 bytes of a token are signed as the SHA-256 digest, without another hash.
 """
 
 from __future__ import annotations
@@ -17,17 +17,24 @@ from hsmcore.primitives.keyforms import open_public, public_facts
 KEY_BITS = 2048
 TOKEN_BYTES = 32
 _MAX_PEM = 16 * 1024
-"""Bytes of a PEM file that are read at all; a 2048-bit key takes 451."""
+"""Maximum bytes of a PEM file; a 2048-bit key takes 451."""
 
 
 def read_user_key(pem: bytes) -> bytes:
-    """Return the SubjectPublicKeyInfo (DER) of a PEM file. Raises ``PublicKeyInvalid``."""
+    """Return the SubjectPublicKeyInfo (DER) of a user's key.
+
+    Args:
+        pem: The public key in PEM.
+
+    Raises:
+        PublicKeyInvalid: The bytes are not an RSA-2048 key in PEM.
+    """
     try:
         key = load_pem_public_key(pem[:_MAX_PEM])
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise PublicKeyInvalid("the file is no PEM of a public key (BEGIN PUBLIC KEY)") from error
+        raise PublicKeyInvalid("the file is not a public key in PEM (BEGIN PUBLIC KEY)") from error
     if not isinstance(key, rsa.RSAPublicKey) or key.key_size != KEY_BITS:
-        raise PublicKeyInvalid(f"the public key is to be RSA with {KEY_BITS} bits")
+        raise PublicKeyInvalid(f"the public key must be RSA with {KEY_BITS} bits")
     try:
         return public_facts(key).material
     except HsmError as error:

@@ -21,11 +21,11 @@ Encrypt = Callable[[Parameters, bytes], tuple[bytes, None]]
 Decrypt = Callable[[Parameters, bytes], bytes]
 
 PKCS1_OVERHEAD = 11
-"""Bytes of a block that PKCS #1 v1.5 padding needs at least (RFC 8017 7.2.1, 9.2)."""
+"""Minimum number of bytes of PKCS #1 v1.5 padding (RFC 8017 7.2.1, 9.2)."""
 
 
 def pkcs1_encryptor(row: Mechanism, key: rsa.RSAPublicKey) -> Encrypt:
-    """RSAES-PKCS1-v1_5 (RFC 8017 7.2)."""
+    """Encrypt with RSAES-PKCS1-v1_5 (RFC 8017 7.2)."""
     scheme, longest = padding.PKCS1v15(), key.key_size // 8 - PKCS1_OVERHEAD
 
     def run(parameters: Parameters, data: bytes) -> tuple[bytes, None]:
@@ -36,16 +36,15 @@ def pkcs1_encryptor(row: Mechanism, key: rsa.RSAPublicKey) -> Encrypt:
 
 
 def pkcs1_decryptor(row: Mechanism, key: rsa.RSAPrivateKey) -> Decrypt:
-    """RSAES-PKCS1-v1_5. Wrong padding decrypts to random bytes, to be no oracle (OpenSSL's implicit rejection)."""
+    """Decrypt with RSAES-PKCS1-v1_5. Wrong padding gives random bytes (OpenSSL's implicit rejection), so no oracle."""
     scheme = padding.PKCS1v15()
     return lambda _parameters, data: _rsa_decrypt(row, key, data, scheme)
 
 
 def raw_encryptor(row: Mechanism, key: rsa.RSAPublicKey) -> Encrypt:
-    """RSAEP (RFC 8017 5.1.1) of the data as one big-endian number; the result is as long as the modulus.
+    """Encrypt with RSAEP (RFC 8017 5.1.1) the data as a big-endian number; the result has the length of the modulus.
 
-    The library has no operation without padding. This one takes nothing but public numbers and the data; its time
-    depends on both.
+    The library has no operation without padding. The time of this one depends on the data and the public numbers.
     """
     numbers, length = key.public_numbers(), key.key_size // 8
 
@@ -60,7 +59,7 @@ def raw_encryptor(row: Mechanism, key: rsa.RSAPublicKey) -> Encrypt:
 
 
 def oaep_encryptor(row: Mechanism, key: rsa.RSAPublicKey) -> Encrypt:
-    """RSAES-OAEP (RFC 8017 7.1), MGF1 with the mechanism's hash."""
+    """Encrypt with RSAES-OAEP (RFC 8017 7.1), MGF1 with the mechanism's hash."""
 
     def run(parameters: Parameters, data: bytes) -> tuple[bytes, None]:
         algorithm = chosen_hash(parameters, row.hash)
@@ -71,7 +70,7 @@ def oaep_encryptor(row: Mechanism, key: rsa.RSAPublicKey) -> Encrypt:
 
 
 def oaep_decryptor(row: Mechanism, key: rsa.RSAPrivateKey) -> Decrypt:
-    """RSAES-OAEP (RFC 8017 7.1), MGF1 with the mechanism's hash."""
+    """Decrypt with RSAES-OAEP (RFC 8017 7.1), MGF1 with the mechanism's hash."""
     return lambda parameters, data: _rsa_decrypt(
         row, key, data, _oaep(chosen_hash(parameters, row.hash), parameters)
     )  # fmt: skip
@@ -96,7 +95,7 @@ def _check_longest(row: Mechanism, data: bytes, longest: int) -> None:
 
 
 def pkcs1_signer(row: Mechanism, key: rsa.RSAPrivateKey) -> Sign:
-    """RSASSA-PKCS1-v1_5 (RFC 8017 8.2); without a hash in its name, of the data with no DigestInfo."""
+    """Sign with RSASSA-PKCS1-v1_5 (RFC 8017 8.2): a digest, or without a hash the data without DigestInfo."""
     scheme, sign = padding.PKCS1v15(), key.sign
     if not row.hash:
         longest, raw = key.key_size // 8 - PKCS1_OVERHEAD, NoDigestInfo()
@@ -111,14 +110,14 @@ def pkcs1_signer(row: Mechanism, key: rsa.RSAPrivateKey) -> Sign:
 
     def run(parameters: Parameters, data: bytes) -> bytes:
         if len(data) != size:
-            raise wrong_digest(row, data, size)
+            raise DataLengthInvalid(wrong_digest(row, data, size))
         return sign(data, scheme, prehashed)
 
     return run
 
 
 def pkcs1_verifier(row: Mechanism, key: rsa.RSAPublicKey) -> Verify:
-    """RSASSA-PKCS1-v1_5 verification."""
+    """Verify with RSASSA-PKCS1-v1_5."""
     scheme = padding.PKCS1v15()
     if not row.hash:
         longest = key.key_size // 8 - PKCS1_OVERHEAD
@@ -133,14 +132,14 @@ def pkcs1_verifier(row: Mechanism, key: rsa.RSAPublicKey) -> Verify:
 
     def run(parameters: Parameters, data: bytes, signature: bytes) -> bool:
         if len(data) != size:
-            raise wrong_digest(row, data, size)
+            raise DataLengthInvalid(wrong_digest(row, data, size))
         return holds(lambda: key.verify(signature, data, scheme, prehashed))
 
     return run
 
 
 def pss_signer(row: Mechanism, key: rsa.RSAPrivateKey) -> Sign:
-    """RSASSA-PSS (RFC 8017 8.1), MGF1 with the same hash."""
+    """Sign with RSASSA-PSS (RFC 8017 8.1), MGF1 with the same hash."""
     sign, bits = key.sign, key.key_size
 
     def run(parameters: Parameters, data: bytes) -> bytes:
@@ -151,7 +150,7 @@ def pss_signer(row: Mechanism, key: rsa.RSAPrivateKey) -> Sign:
 
 
 def pss_verifier(row: Mechanism, key: rsa.RSAPublicKey) -> Verify:
-    """RSASSA-PSS verification; the salt length must be the one given."""
+    """Verify with RSASSA-PSS; the salt must have the given length."""
     bits = key.key_size
 
     def run(parameters: Parameters, data: bytes, signature: bytes) -> bool:
@@ -162,11 +161,16 @@ def pss_verifier(row: Mechanism, key: rsa.RSAPublicKey) -> Verify:
 
 
 def _pss(row: Mechanism, parameters: Parameters, data: bytes, bits: int) -> tuple[padding.PSS, Prehashed]:
-    """Return the scheme; the salt is as long as the digest where ``salt_length`` is not given (RFC 8017 9.1)."""
+    """Return the scheme; the default ``salt_length`` is the length of the digest (RFC 8017 9.1).
+
+    Raises:
+        DataLengthInvalid: The digest has another length.
+        MechanismParameterInvalid: ``salt_length`` is too long.
+    """
     algorithm = chosen_hash(parameters, row.hash)
     size = algorithm.digest_size
     if len(data) != size:
-        raise wrong_digest(row, data, size)
+        raise DataLengthInvalid(wrong_digest(row, data, size))
     salt = number_parameter(parameters, "salt_length")
     salt = size if salt is None else salt
     longest = (bits + 6) // 8 - size - 2
@@ -176,7 +180,7 @@ def _pss(row: Mechanism, parameters: Parameters, data: bytes, bits: int) -> tupl
 
 
 def _recovered(key: rsa.RSAPublicKey, signature: bytes) -> bytes | None:
-    """Return the data inside a PKCS #1 v1.5 signature, which is as public as the signature."""
+    """Return the data in a PKCS #1 v1.5 signature; ``None`` for a wrong one."""
     try:
         return key.recover_data_from_signature(signature, padding.PKCS1v15(), None)
     except InvalidSignature:

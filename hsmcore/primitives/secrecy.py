@@ -1,4 +1,4 @@
-"""What the HSM protects itself with: AES-256-GCM (SP 800-38D), Argon2id (RFC 9106) and SHA-256 (FIPS 180-4)."""
+"""The HSM's own protection: AES-256-GCM (SP 800-38D), Argon2id (RFC 9106) and SHA-256 (FIPS 180-4)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.hashes import SHA256, Hash
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 KEY_BYTES = 32
-"""Bytes in a master key."""
+"""Bytes of a master key."""
 SALT_BYTES = 16
 NONCE_BYTES = 12
 
@@ -25,12 +25,12 @@ class Sealer:
         self._aead = AESGCM(key)
 
     def seal(self, plain: bytes, context: bytes) -> bytes:
-        """Seal; the result opens with the same context (associated data) only."""
+        """Return the sealed bytes, which only open with the same context (associated data)."""
         nonce = os.urandom(NONCE_BYTES)
         return nonce + self._aead.encrypt(nonce, plain, context)
 
     def open(self, sealed: bytes, context: bytes) -> bytes | None:
-        """Open, or return ``None`` where key, context or bytes are not those of the sealing."""
+        """Return the plain bytes; ``None`` where key, context or bytes differ from those of the sealing."""
         if len(sealed) < NONCE_BYTES + 16:
             return None
         try:
@@ -40,13 +40,13 @@ class Sealer:
 
 
 def key_from_passphrase(passphrase: bytes, salt: bytes, memory_kib: int, iterations: int, lanes: int) -> bytes:
-    """Derive a 32-byte key (RFC 9106). ``memory_kib`` is in KiB."""
+    """Derive a 32-byte key with Argon2id (RFC 9106)."""
     argon = Argon2id(salt=salt, length=KEY_BYTES, iterations=iterations, lanes=lanes, memory_cost=memory_kib)
     return argon.derive(passphrase)
 
 
 def hash_password(password: bytes) -> str:
-    """Return a new Argon2id hash in PHC format, which holds its salt and cost."""
+    """Return a new Argon2id hash in PHC format, which includes salt and cost."""
     argon = Argon2id(
         salt=os.urandom(SALT_BYTES), length=KEY_BYTES, iterations=ITERATIONS, lanes=LANES, memory_cost=MEMORY_KIB
     )  # fmt: skip

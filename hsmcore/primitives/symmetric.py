@@ -23,17 +23,17 @@ from hsmcore.primitives.parameters import Parameters, bytes_parameter, number_pa
 from hsmcore.tables.mechanisms import Mechanism
 
 GCM_IV, GCM_TAG = 12, 16
-"""Bytes in an IV that the HSM makes, and in a tag, which follows the ciphertext."""
+"""Bytes of an IV that the HSM generates, and of a tag, which follows the ciphertext."""
 GCM_TAGS = (8, 12, 13, 14, 15, GCM_TAG)
-"""Lengths in bytes that a tag may have when decrypting (SP 800-38D 5.2.1.2, without the shortest)."""
+"""Tag lengths in bytes for decryption (SP 800-38D 5.2.1.2, without the shortest)."""
 
 Sealed = tuple[bytes, dict[str, object] | None]
 
 _ivs: list[bytes] = []
-"""Random IVs that no encryption has had: one system call for many. ``list.pop`` gives each to one thread only."""
+"""Unused random IVs; one system call draws many. ``list.pop`` gives each to one thread only."""
 _IVS_DRAWN = 64
 
-# A child process must not go on with what its parent has.
+# A child process must not use the IVs of its parent.
 os.register_at_fork(after_in_child=_ivs.clear)
 
 
@@ -46,7 +46,7 @@ def _draw_ivs() -> bytes:
 
 
 def gcm_encryptor(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes], Sealed]:
-    """AES-GCM with an IV that the HSM draws (SP 800-38D 8.2.2); one that the caller gives is ignored."""
+    """Encrypt with AES-GCM and an IV that the HSM draws (SP 800-38D 8.2.2). The caller's IV is ignored."""
     encrypt = AESGCM(key).encrypt
 
     def run(parameters: Parameters, data: bytes) -> Sealed:
@@ -60,7 +60,7 @@ def gcm_encryptor(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes], S
 
 
 def gcm_decryptor(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes], bytes]:
-    """AES-GCM with the IV of the parameter ``iv``, 12 bytes."""
+    """Decrypt with AES-GCM and the IV of the parameter ``iv``, 12 bytes."""
     decrypt = AESGCM(key).decrypt
 
     def run(parameters: Parameters, data: bytes) -> bytes:
@@ -83,7 +83,11 @@ def gcm_decryptor(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes], b
 
 
 def _gcm_short(key: bytes, iv: bytes, data: bytes, tag: bytes, aad: bytes | None) -> bytes:
-    """Decrypt with a tag that was shortened."""
+    """Decrypt with a truncated tag.
+
+    Raises:
+        TagMismatch: The tag does not match.
+    """
     decryptor = Cipher(AES(key), modes.GCM(iv, tag, min_tag_length=len(tag))).decryptor()
     decryptor.authenticate_additional_data(aad or b"")
     plain = decryptor.update(data)
@@ -94,7 +98,7 @@ def _gcm_short(key: bytes, iv: bytes, data: bytes, tag: bytes, aad: bytes | None
 
 
 class CipherStream:
-    """A CBC, ECB or CTR operation over data that comes in parts."""
+    """A multi-part operation in CBC, ECB or CTR."""
 
     def __init__(self, context: CipherContext, row: Mechanism, *, encrypts: bool) -> None:
         self._context = context
@@ -105,7 +109,7 @@ class CipherStream:
         self._length = 0
 
     def update(self, data: bytes) -> bytes:
-        """Take more data, return what is ready."""
+        """Process more data and return the output that is ready."""
         self._length += len(data)
         if self._padding is None:
             return self._context.update(data)
@@ -114,7 +118,12 @@ class CipherStream:
         return self._padding.update(self._context.update(data))
 
     def finish(self, data: bytes) -> bytes:
-        """Take the last data and return the rest. Raises ``DataLengthInvalid``, ``PaddingInvalid``."""
+        """Process the last data and return the rest of the output.
+
+        Raises:
+            DataLengthInvalid: The length is not a multiple of the block.
+            PaddingInvalid: The padding is wrong.
+        """
         head = self.update(data)
         whole_blocks = self._row.mode == "CTR" or self._length % self._row.block == 0
         if not whole_blocks and not (self._row.padded and self._encrypts):
@@ -136,7 +145,7 @@ def _unaligned(row: Mechanism, length: int) -> NoReturn:
 
 
 def encrypt_stream(row: Mechanism, key: bytes) -> Callable[[Parameters], tuple[CipherStream, dict[str, object] | None]]:
-    """Begin encryptions; without the parameter ``iv`` the HSM draws one, and returns it either way."""
+    """Begin a multi-part encryption. Returns the IV, which the HSM draws where the parameter ``iv`` is absent."""
     algorithm = _algorithm(row, key)
 
     def begin(parameters: Parameters) -> tuple[CipherStream, dict[str, object] | None]:
@@ -148,18 +157,18 @@ def encrypt_stream(row: Mechanism, key: bytes) -> Callable[[Parameters], tuple[C
 
 
 def decrypt_stream(row: Mechanism, key: bytes) -> Callable[[Parameters], tuple[CipherStream, None]]:
-    """Begin decryptions, with the parameter ``iv`` where the mode has one."""
+    """Begin a multi-part decryption, with the parameter ``iv`` where the mode has one."""
     algorithm = _algorithm(row, key)
 
     def begin(parameters: Parameters) -> tuple[CipherStream, None]:
         return CipherStream(
-            Cipher(algorithm, _mode(row, _given_iv(row, parameters))).decryptor(), row, encrypts=False
+            Cipher(algorithm, _mode(row, _required_iv(row, parameters))).decryptor(), row, encrypts=False
         ), None
 
     return begin
 
 
-def _given_iv(row: Mechanism, parameters: Parameters) -> bytes:
+def _required_iv(row: Mechanism, parameters: Parameters) -> bytes:
     iv = bytes_parameter(parameters, "iv") if row.iv else b""
     if iv is None:
         raise MechanismParameterInvalid(f"decryption with {row.name} needs the parameter iv of {row.iv} bytes")
@@ -167,7 +176,7 @@ def _given_iv(row: Mechanism, parameters: Parameters) -> bytes:
 
 
 def _iv(row: Mechanism, parameters: Parameters) -> bytes:
-    """Return the IV to encrypt with, drawn where none is given."""
+    """Return the IV for an encryption; draw one where the parameter is absent."""
     iv = bytes_parameter(parameters, "iv") if row.iv else b""
     return os.urandom(row.iv) if iv is None else iv
 
@@ -191,7 +200,7 @@ def _mode(row: Mechanism, iv: bytes) -> modes.CBC | modes.CTR | modes.ECB:
 
 
 def block_encryptor(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes], Sealed]:
-    """Encrypt data that is there at once."""
+    """Encrypt in CBC, ECB or CTR in one call."""
     crypt = _counter(row, key) if row.mode == "CTR" else _chained(row, key)
 
     def run(parameters: Parameters, data: bytes) -> Sealed:
@@ -202,16 +211,16 @@ def block_encryptor(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes],
 
 
 def block_decryptor(row: Mechanism, key: bytes) -> Callable[[Parameters, bytes], bytes]:
-    """Decrypt data that is there at once."""
+    """Decrypt in CBC, ECB or CTR in one call."""
     if row.mode == "CTR":
         crypt = _counter(row, key)
-        return lambda parameters, data: crypt(_given_iv(row, parameters), data)
+        return lambda parameters, data: crypt(_required_iv(row, parameters), data)
     begin = decrypt_stream(row, key)
     return lambda parameters, data: begin(parameters)[0].finish(data)
 
 
 def _chained(row: Mechanism, key: bytes) -> Callable[[bytes, bytes], bytes]:
-    """CBC and ECB encryption of whole data; PKCS #7 padding is RFC 5652 6.3."""
+    """Encrypt in CBC or ECB, with the PKCS #7 padding of RFC 5652 6.3."""
     algorithm = _algorithm(row, key)
     block = row.block
     paddings = [bytes([block - rest]) * (block - rest) for rest in range(block)]
@@ -227,7 +236,7 @@ def _chained(row: Mechanism, key: bytes) -> Callable[[bytes, bytes], bytes]:
 
 
 def _counter(row: Mechanism, key: bytes) -> Callable[[bytes, bytes], bytes]:
-    """CTR in both directions. A new context costs more than a kilobyte, so those that are idle get the next nonce."""
+    """Encrypt or decrypt in CTR. A new context costs more than a kilobyte, so idle ones are used again."""
     algorithm = _algorithm(row, key)
     idle: list[CipherContext] = []
 

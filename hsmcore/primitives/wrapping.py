@@ -18,18 +18,18 @@ Wrap = Callable[[Parameters, bytes], tuple[bytes, None]]
 Unwrap = Callable[[Parameters, bytes], bytes]
 
 SEMIBLOCK = 8
-"""Bytes of the unit in which AES key wrap works (RFC 3394 2)."""
+"""Bytes of a semiblock of AES key wrap (RFC 3394 2)."""
 SHORTEST = 16
-"""Bytes that AES key wrap without zero padding takes at least (RFC 3394 2, n is 2 or more)."""
+"""Minimum bytes for AES key wrap without zero padding (RFC 3394 2, n is 2 or more)."""
 TEMPORARY_KEY = 32
-"""Bytes of the AES key that RSA-AES key wrap makes for one target (PKCS #11 CKM_RSA_AES_KEY_WRAP: 16, 24 or 32)."""
+"""Bytes of the temporary AES key of RSA-AES key wrap (PKCS #11 CKM_RSA_AES_KEY_WRAP: 16, 24 or 32)."""
 
 
 def aes_wrapper(row: Mechanism, key: bytes) -> Wrap:
-    """AES key wrap.
+    """Wrap with AES key wrap.
 
-    NO_PAD is RFC 3394, ZERO_PAD is RFC 5649. PKCS5_PAD is CloudHSM's own: 1 to 8 bytes of PKCS #5 padding (RFC 8018
-    6.1.1), 8 for data of whole semiblocks, then RFC 3394.
+    NO_PAD is RFC 3394, ZERO_PAD is RFC 5649. PKCS5_PAD is specific to CloudHSM: 1 to 8 bytes of PKCS #5 padding (RFC
+    8018 6.1.1), 8 for data of whole semiblocks, then RFC 3394.
     """
 
     def run(parameters: Parameters, data: bytes) -> tuple[bytes, None]:
@@ -49,7 +49,7 @@ def aes_wrapper(row: Mechanism, key: bytes) -> Wrap:
 
 
 def aes_unwrapper(row: Mechanism, key: bytes) -> Unwrap:
-    """Undo ``aes_wrapper``. Raises ``PaddingInvalid`` where the integrity check or the padding fails."""
+    """Unwrap with AES key wrap. The function raises ``PaddingInvalid`` for a wrong check value or padding."""
     unwrap = keywrap.aes_key_unwrap_with_padding if row.mode == "ZERO_PAD" else keywrap.aes_key_unwrap
 
     def run(parameters: Parameters, data: bytes) -> bytes:
@@ -67,7 +67,11 @@ def aes_unwrapper(row: Mechanism, key: bytes) -> Unwrap:
 
 
 def _check_iv(row: Mechanism, parameters: Parameters) -> None:
-    """Take the initial value of RFC 3394 where one may be given, and no other; ZERO_PAD has its own (RFC 5649 3)."""
+    """Check that the parameter ``iv`` is absent or RFC 3394's; ZERO_PAD has a fixed one (RFC 5649 3).
+
+    Raises:
+        MechanismParameterInvalid: It is another one, or the mechanism takes none.
+    """
     iv = bytes_parameter(parameters, "iv")
     if iv is None:
         return
@@ -78,10 +82,10 @@ def _check_iv(row: Mechanism, parameters: Parameters) -> None:
 
 
 def rsa_aes_wrapper(row: Mechanism, key: rsa.RSAPublicKey) -> Wrap:
-    """RSA-AES key wrap (PKCS #11 CKM_RSA_AES_KEY_WRAP).
+    """Wrap with RSA-AES key wrap (PKCS #11 CKM_RSA_AES_KEY_WRAP).
 
-    The result is a temporary AES-256 key under RSAES-OAEP, as long as the modulus, then the data under that key (RFC
-    5649).
+    The result is a temporary AES-256 key under RSAES-OAEP, with the length of the modulus, then the data under that key
+    (RFC 5649).
     """
     encrypt = oaep_encryptor(row, key)
 
@@ -93,7 +97,7 @@ def rsa_aes_wrapper(row: Mechanism, key: rsa.RSAPublicKey) -> Wrap:
 
 
 def rsa_aes_unwrapper(row: Mechanism, key: rsa.RSAPrivateKey) -> Unwrap:
-    """Undo ``rsa_aes_wrapper``, with a temporary AES key of any size. Raises ``PaddingInvalid``."""
+    """Unwrap with RSA-AES key wrap and a temporary AES key of any size."""
     decrypt, modulus = oaep_decryptor(row, key), key.key_size // 8
 
     def run(parameters: Parameters, data: bytes) -> bytes:

@@ -1,1 +1,1 @@
-"""Quorum (M of N): tokens and their approvals."""
+"""Quorum (M of N): quorum tokens and their approvals."""

@@ -1,4 +1,4 @@
-"""Approvals: quorum values as stored, tokens as files, and whose signatures count."""
+"""Approvals: the stored quorum rules, token files, and the check of signatures."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from hsmcore.errors import (
 )
 from hsmcore.keys import policy
 from hsmcore.keys.keyring import KeyRing
-from hsmcore.keys.records import Entry
+from hsmcore.keys.records import KeyEntry
 from hsmcore.primitives.proofs import proves
-from hsmcore.quorum.tokens import MAX_TIMEOUT, NO_QUORUM, QuorumRules, Token, Tokens
+from hsmcore.quorum.tokens import MAX_TIMEOUT, NO_QUORUM, QuorumRules, QuorumToken, QuorumTokens
 from hsmcore.sessions.session import Session
 from hsmcore.storage.database import Store
 from hsmcore.storage.rows import UserRow
@@ -39,9 +39,9 @@ from hsmcore.users.token_files import Approval
 
 @dataclass(frozen=True, slots=True)
 class TokenInfo:
-    """What may be known about a token; ``seconds`` are those in which it may still be approved or used.
+    """A quorum token as users see it. ``seconds`` is the time in which it can still be approved or used.
 
-    ``key`` is the handle that one of a key service is for.
+    ``key`` is the handle of the key that a token of a key service concerns.
     """
 
     username: str
@@ -53,7 +53,7 @@ class TokenInfo:
 
 
 class Approvals:
-    """The quorum of an HSM: its values, and the approvals that operations take."""
+    """The quorum of an HSM: its rules, and the approvals of its operations."""
 
     def __init__(
         self,
@@ -67,19 +67,24 @@ class Approvals:
     ) -> None:
         self._store = store
         self._vault = vault
-        self._users = users
+        self._accounts = users
         self._ring = ring
         self._lock = lock
         self._clock = clock
         self._audit = log
-        self.tokens = Tokens(lock, clock)
+        self.quorum_tokens = QuorumTokens(lock, clock)
         self.rules = QuorumRules.decode(vault.open_quorum(store.quorum()))
 
     def request(self, session: Session, service: str, key: int | None) -> bytes:
-        """Return the file of a new token.
+        """Return the token file of a new quorum token.
 
-        Raises ``PermissionDenied``, ``KeyNotFound``, ``QuorumTokenRefused``, ``QuorumTokenLimit``, and
-        ``MalformedRequest`` for an unknown service, a key where there is none, or none where there is one.
+        Raises:
+            MalformedRequest: The service is unknown, needs a key, or takes none.
+            PermissionDenied: The service belongs to another role.
+            KeyNotFound: The session sees no such key.
+            QuorumTokenRefused: The service takes no approval here, or the user has an active token for it.
+            QuorumTokenLimit: The HSM holds the maximum number of quorum tokens.
+            StoreFull: The audit log cannot be written.
         """
         row = SERVICES.get(service)
         if row is None:
@@ -95,33 +100,45 @@ class Approvals:
         if not needed:
             raise QuorumTokenRefused(f"the service {service} takes no approval here: its quorum value is not above 1")
         with self._lock:
-            self.tokens.require_room(session, service, key)
+            self.quorum_tokens.require_room(session, service, key)
             self._audit.record()
-            token = self.tokens.add(session, service, key, self.rules.timeouts["generated"])
+            token = self.quorum_tokens.add(session, service, key, self.rules.timeouts["generated"])
         return token_files.encode_approval(row.label, key, token.data, token.digest)
 
     def approve(self, session: Session, file: bytes) -> tuple[int, int]:
-        """Add the signatures of an approval file to its token, all or none; return approvals required, and there are.
+        """Add the signatures of a token file to its quorum token, all or none. An approver counts once.
 
-        An approver counts once. Raises ``TokenFileInvalid``, ``TokenUnknown``, ``ApproverInvalid``,
-        ``TokenSignatureInvalid``.
+        Returns:
+            The number of approvals required and the number of approvals given.
+
+        Raises:
+            TokenFileInvalid: The token file is not well-formed.
+            TokenUnknown: The session has no such token.
+            ApproverInvalid: A user who signed cannot approve this token.
+            TokenSignatureInvalid: A signature is not of the approver's key.
+            StoreFull: The audit log cannot be written.
         """
         read = token_files.read_approval(file)
         if hashlib.sha256(read.approval_data).digest() != read.token:
             raise TokenFileInvalid("'token' is not the SHA-256 hash of 'approval_data'; the file was changed")
-        token = self.tokens.find(session, read.token)
+        token = self.quorum_tokens.find(session, read.token)
         signed = [self._signed(token, approval) for approval in read.approvals]
         with self._lock:
-            token = self.tokens.find(session, read.token)
+            token = self.quorum_tokens.find(session, read.token)
             self._audit.record()
             token.approvals.update(signed)
             required, count = self._progress(token)
             if count >= required:
-                self.tokens.approve(token, self.rules.timeouts["approved"])
+                self.quorum_tokens.approve(token, self.rules.timeouts["approved"])
             return required, count
 
-    def _signed(self, token: Token, approval: Approval) -> tuple[str, bytes]:
-        """Return an approver's name and key, with which the token was signed."""
+    def _signed(self, token: QuorumToken, approval: Approval) -> tuple[str, bytes]:
+        """Return the approver's name and the key that signed the token.
+
+        Raises:
+            ApproverInvalid: The user cannot approve the token.
+            TokenSignatureInvalid: The signature is not of the user's key.
+        """
         row = self._approver(token, approval)
         if row.quorum_key is None:
             raise ApproverInvalid(f"the {row.role} {row.username!r} has registered no key for quorum")
@@ -130,23 +147,23 @@ class Approvals:
             raise TokenSignatureInvalid(f"the signature of {row.username!r} over this token does not hold")
         return row.username, row.quorum_key
 
-    def _approver(self, token: Token, approval: Approval) -> UserRow:
+    def _approver(self, token: QuorumToken, approval: Approval) -> UserRow:
         role = SERVICES[token.service].role
         if approval.role not in ("", role):
-            raise ApproverInvalid(f"the service {token.service} is approved by the role {role}")
+            raise ApproverInvalid(f"the service {token.service} takes approvals of the role {role}")
         try:
-            row = self._users.known(approval.username, role)
+            row = self._accounts.known(approval.username, role)
         except UserNotFound as error:
             raise ApproverInvalid(str(error)) from error
         entry = None if token.key is None else self._ring.present(token.key)
         if token.key is not None and (entry is None or row.username not in policy.associates(entry)):
-            raise ApproverInvalid(f"{row.username!r} is no user of key {token.key}")
+            raise ApproverInvalid(f"{row.username!r} is not a user of key {token.key}")
         return row
 
-    def _progress(self, token: Token) -> tuple[int, int]:
-        """Return the approvals that are required, and those there are of users who have the key still they signed with.
+    def _progress(self, token: QuorumToken) -> tuple[int, int]:
+        """Return the number of approvals required now, and the number given by users who still have the key they used.
 
-        The values and users of the moment count; a key that is gone has none, and takes one more.
+        A token for a destroyed key has no approvals and requires one.
         """
         names, role = set(token.approvals), SERVICES[token.service].role
         if token.key is None:
@@ -155,38 +172,44 @@ class Approvals:
             entry = self._ring.present(token.key)
             required = policy.approvals_needed(entry, token.service) if entry else 1
             names &= policy.associates(entry) if entry else set()
-        return required, sum(self._users.quorum_key(name, role) == token.approvals[name] for name in names)
+        return required, sum(self._accounts.quorum_key(name, role) == token.approvals[name] for name in names)
 
-    def _enough(self, token: Token) -> bool:
+    def _enough(self, token: QuorumToken) -> bool:
         required, count = self._progress(token)
         return count >= required
 
     @contextmanager
     def granted(self, session: Session, service: str) -> Iterator[None]:
-        """Let what is done inside happen, with an approved token where the service takes approvals.
+        """Run the block, with an approved quorum token where the admin service takes approvals.
 
-        What raises leaves the token for another attempt. Raises ``ApprovalRequired``.
+        The token stays after an error.
+
+        Raises:
+            ApprovalRequired: The session has no approved quorum token.
         """
         if self.rules.values[service] == NO_QUORUM:
             yield
             return
-        with self.tokens.using(session, service, None, self._enough):
+        with self.quorum_tokens.using(session, service, None, self._enough):
             yield
 
     @contextmanager
-    def granted_key(self, session: Session, service: str, entry: Entry) -> Iterator[None]:
-        """Let what is done with a key inside happen, with an approved token where the key takes approvals.
+    def granted_key(self, session: Session, service: str, entry: KeyEntry) -> Iterator[None]:
+        """Run the block, with an approved quorum token where the key takes approvals.
 
-        What raises leaves the token for another attempt. Raises ``KeyQuorumFailed``.
+        The token stays after an error.
+
+        Raises:
+            KeyQuorumFailed: The session has no approved quorum token.
         """
         if policy.approvals_needed(entry, service) == 0:
             yield
             return
-        with self.tokens.using(session, service, entry.handle, self._enough):
+        with self.quorum_tokens.using(session, service, entry.handle, self._enough):
             yield
 
     def infos(self) -> list[TokenInfo]:
-        """Return the tokens of all users."""
+        """Return the quorum tokens of all users."""
         with self._lock:
             now = self._clock()
             return [
@@ -194,19 +217,26 @@ class Approvals:
                     token.session.username, token.service, token.key, *self._progress(token),
                     max(0, int(token.remaining(now))),
                 )
-                for token in self.tokens.alive()
+                for token in self.quorum_tokens.alive()
             ]  # fmt: skip
 
     def set_value(self, service: str, value: int) -> None:
-        """Set how many approvals an admin service takes. Raises ``QuorumValueInvalid``, ``MalformedRequest``."""
+        """Set the number of approvals that an admin service takes.
+
+        Raises:
+            MalformedRequest: The service is unknown, or a key service.
+            QuorumValueInvalid: The value is out of range, more than the number of registered admins, or for ``user``
+                more than for ``quorum``.
+            StoreFull: The disk is full.
+        """
         if service not in self.rules.values:
             raise MalformedRequest(f"a quorum value is of one of {', '.join(self.rules.values)}, not {service[:32]!r}")
         with self._lock:
             if not NO_QUORUM <= value <= MAX_APPROVALS:
                 raise QuorumValueInvalid(f"a quorum value is {NO_QUORUM} to {MAX_APPROVALS}, not {value}")
-            admins = self._users.approvers(ADMIN)
+            admins = self._accounts.approvers(ADMIN)
             if value > max(admins, NO_QUORUM):
-                raise QuorumValueInvalid(f"a quorum of {value} takes {value} registered admins; there are {admins}")
+                raise QuorumValueInvalid(f"the value {value} needs {value} registered admins; there are {admins}")
             values = {**self.rules.values, service: value}
             if values["user"] > values["quorum"]:
                 raise QuorumValueInvalid(
@@ -216,7 +246,13 @@ class Approvals:
             self._change(replace(self.rules, values=values))
 
     def set_timeout(self, timeout: str, seconds: int) -> None:
-        """Set a timeout of tokens to come. Raises ``QuorumValueInvalid``, ``MalformedRequest``."""
+        """Set a timeout of future quorum tokens.
+
+        Raises:
+            MalformedRequest: There is no such timeout.
+            QuorumValueInvalid: The time is out of range.
+            StoreFull: The disk is full.
+        """
         if timeout not in self.rules.timeouts:
             raise MalformedRequest(f"a timeout is one of {', '.join(self.rules.timeouts)}, not {timeout[:32]!r}")
         if not 1 <= seconds <= MAX_TIMEOUT:
@@ -236,13 +272,17 @@ class Approvals:
             StoreFull: The disk is full.
         """
         self.require_enough_admins(row, keys)
-        self._users.put(row, replace(row, mfa_key=keys.mfa, quorum_key=keys.quorum), verifier)
+        self._accounts.put(row, replace(row, mfa_key=keys.mfa, quorum_key=keys.quorum), verifier)
 
     def require_enough_admins(self, row: UserRow, keys: RegisteredKeys) -> None:
-        """Raise ``QuorumAdmins`` where a user who loses the key leaves fewer approvers than a value asks for."""
+        """Check that enough admins can approve after a user has these registered keys.
+
+        Raises:
+            QuorumAdmins: A quorum value is more than the number of admins that remain.
+        """
         if row.role != ADMIN or row.quorum_key is None or keys.quorum is not None:
             return
-        needed, left = max(self.rules.values.values()), self._users.approvers(ADMIN) - 1
+        needed, left = max(self.rules.values.values()), self._accounts.approvers(ADMIN) - 1
         if needed > max(left, NO_QUORUM):
             raise QuorumAdmins(
                 f"{row.username!r} is one of {left + 1} registered admins, and a quorum value is {needed}; lower that "

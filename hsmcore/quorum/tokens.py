@@ -1,7 +1,8 @@
-"""Quorum (M of N): the services whose operations take approvals, and the tokens that collect them.
+"""Quorum (M of N): the rules, and the quorum tokens that collect approvals.
 
-A token is asked for in a session, signed by approvers outside the HSM, approved, and used up by one operation that
-succeeds. It lives in memory and ends with its session. ``TRANSITIONS`` is its whole life; what is not there is refused.
+A session requests a quorum token, approvers sign it outside the HSM, the session presents the signatures, and one
+successful operation uses the token up. A token is in memory and ends with its session. ``TRANSITIONS`` has every change
+of its state; any other is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from threading import RLock
 from hsmcore.errors import (
     ApprovalRequired,
     KeyQuorumFailed,
-    QuorumError,
     QuorumTokenLimit,
     QuorumTokenRefused,
     StoreDamaged,
@@ -30,23 +30,24 @@ from hsmcore.sessions.session import Session
 from hsmcore.tables.quorum_services import SERVICES
 
 REGISTRATION = "registration"
-"""Not a service that takes approvals: its token serves to register an approver's key."""
+"""The name, in place of a service, of a token that registers an approver's key."""
 NO_QUORUM = 1
-"""The value of an admin service that takes no approval."""
+"""The quorum value of an admin service that takes no approval."""
 MAX_TOKENS = 1024
-"""Tokens that an HSM holds (CloudHSM's quota)."""
+"""Maximum number of quorum tokens (CloudHSM's quota)."""
 DEFAULT_TIMEOUT = 600
-"""Seconds that a token may collect approvals, and that an approved one may be used."""
+"""Default of both timeouts, in seconds."""
 MAX_TIMEOUT = 24 * 60 * 60
 
+_UNKNOWN = "this session has no such token: it was used or deleted, has expired, or is of another session"
 _BLOCK = struct.Struct(">HHIQ16s36sI8x")
-"""What an approver signs the hash of, 80 bytes: kind (1 admin services, 2 key services), service, token id, key handle
-or 0, random bytes, requester padded with zeros, time of creation in seconds since 1970."""
+"""A token's raw data, whose hash approvers sign, 80 bytes: kind (1 admin service, 2 key service), service, token id,
+key handle or 0, random bytes, requester padded with zeros, time of creation in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuorumRules:
-    """Approvals that each admin service takes, and the tokens' timeouts in seconds; stored sealed."""
+    """Number of approvals by admin service, and the tokens' timeouts in seconds; stored sealed."""
 
     values: Mapping[str, int] = field(
         default_factory=lambda: {name: NO_QUORUM for name, service in SERVICES.items() if not service.attribute}
@@ -61,7 +62,11 @@ class QuorumRules:
 
     @classmethod
     def decode(cls, encoded: bytes) -> QuorumRules:
-        """Read what ``encode`` made. Raises ``StoreDamaged``."""
+        """Read the rules from JSON.
+
+        Raises:
+            StoreDamaged: The JSON is not that of this version.
+        """
         plain = cls()
         try:
             read = json.loads(encoded)
@@ -74,7 +79,7 @@ class QuorumRules:
 
 
 class State(Enum):
-    """Where a token is."""
+    """The state of a quorum token."""
 
     GENERATED = auto()
     APPROVED = auto()
@@ -83,7 +88,7 @@ class State(Enum):
 
 
 class Event(Enum):
-    """What happens to a token."""
+    """A change of a quorum token's state."""
 
     APPROVE = auto()
     USE = auto()
@@ -99,17 +104,17 @@ TRANSITIONS: Mapping[Event, Mapping[State, State]] = {
     Event.FAIL: {State.IN_USE: State.APPROVED, State.GONE: State.GONE},
     Event.END: dict.fromkeys(State, State.GONE),
 }
-"""States by event and state before. A token that ends while it is in use is not there for another operation."""
+"""States by event and state before. A token that ends while it is in use cannot be used again."""
 
 _TIMEOUT = {State.GENERATED: "generated", State.APPROVED: "approved"}
-"""The timeout that runs in a state; an operation that has begun is not cut off."""
+"""The timeout of each state that has one; a token in use does not expire."""
 
 
 @dataclass(slots=True, eq=False)
-class Token:
-    """A token; ``key`` is the handle that one of a key service is for.
+class QuorumToken:
+    """A quorum token. ``key`` is the handle of the key that a token of a key service concerns.
 
-    ``approvals`` are the keys (SubjectPublicKeyInfo) that signed it, by approver's name.
+    ``approvals`` has the public key (SubjectPublicKeyInfo) of each signature by approver's name.
     """
 
     data: bytes
@@ -127,19 +132,23 @@ class Token:
         return hashlib.sha256(self.data).digest()
 
     def remaining(self, now: float) -> float:
-        """Return the seconds that are left; none where the clock went back, which makes no token younger."""
+        """Return the seconds until the token expires; a negative number if it has, or if the clock went back."""
         return self.timeout - (now - self.since) if now >= self.since else -1.0
 
     def happens(self, event: Event) -> None:
-        """Go to the next state. Raises ``TokenUnknown`` where there is none."""
+        """Go to the next state.
+
+        Raises:
+            TokenUnknown: The event is not possible in this state.
+        """
         after = TRANSITIONS[event].get(self.state)
         if after is None:
-            raise unknown()
+            raise TokenUnknown(_UNKNOWN)
         self.state = after
 
 
 def approval_data(session: Session, service: str, key: int | None = None) -> bytes:
-    """Return new raw data for a token of a session's user; 0 is the number of ``registration``."""
+    """Return new raw data for a token of the session's user. The number of ``registration`` is 0."""
     return _BLOCK.pack(
         1 if key is None else 2,
         SERVICES[service].number if service in SERVICES else 0,
@@ -151,18 +160,20 @@ def approval_data(session: Session, service: str, key: int | None = None) -> byt
     )
 
 
-class Tokens:
-    """The tokens of all sessions, under the HSM's lock."""
+class QuorumTokens:
+    """The quorum tokens of all sessions, under the HSM's lock."""
 
     def __init__(self, lock: RLock, clock: Callable[[], float]) -> None:
         self._lock = lock
         self._clock = clock
-        self._tokens: dict[bytes, Token] = {}
+        self._tokens: dict[bytes, QuorumToken] = {}
 
     def require_room(self, session: Session, service: str, key: int | None) -> None:
-        """Raise ``QuorumTokenLimit`` where there are too many, ``QuorumTokenRefused`` for a second of a user.
+        """Check that the session may have another token.
 
-        That is for admin services, of which a user has one token at a time.
+        Raises:
+            QuorumTokenRefused: The user has an active token for the admin service.
+            QuorumTokenLimit: The HSM holds the maximum number of tokens.
         """
         with self._lock:
             alive = self.alive()
@@ -175,24 +186,36 @@ class Tokens:
             if len(alive) >= MAX_TOKENS:
                 raise QuorumTokenLimit(f"there are {MAX_TOKENS} quorum tokens, which is the limit")
 
-    def add(self, session: Session, service: str, key: int | None, timeout: float) -> Token:
-        """Make a token, for which there must be room."""
+    def add(self, session: Session, service: str, key: int | None, timeout: float) -> QuorumToken:
+        """Add a new token, after ``require_room``."""
         with self._lock:
-            token = Token(approval_data(session, service, key), service, key, session, self._clock(), timeout)
+            token = QuorumToken(approval_data(session, service, key), service, key, session, self._clock(), timeout)
             self._tokens[token.digest] = token
             return token
 
-    def find(self, session: Session, digest: bytes) -> Token:
-        """Return a token of a session that waits for approvals or use. Raises ``TokenUnknown``."""
+    def find(self, session: Session, digest: bytes) -> QuorumToken:
+        """Return a token of the session that is not in use.
+
+        Raises:
+            TokenUnknown: The session has no such token.
+        """
         with self._lock:
             self.alive()
             token = self._tokens.get(digest)
             if token is None or token.session is not session or token.state not in _TIMEOUT:
-                raise unknown()
+                raise TokenUnknown(_UNKNOWN)
             return token
 
-    def approve(self, token: Token, timeout: float) -> None:
-        """Let an approved token be used for that many seconds from now. Raises ``TokenUnknown``."""
+    def approve(self, token: QuorumToken, timeout: float) -> None:
+        """Mark a token as approved.
+
+        Args:
+            token: The token.
+            timeout: Seconds in which it can be used, from the first approval on.
+
+        Raises:
+            TokenUnknown: The token has ended.
+        """
         first = token.state is State.GENERATED
         token.happens(Event.APPROVE)
         if first:
@@ -200,11 +223,19 @@ class Tokens:
 
     @contextmanager
     def using(
-        self, session: Session, service: str, key: int | None, enough: Callable[[Token], bool]
+        self, session: Session, service: str, key: int | None, enough: Callable[[QuorumToken], bool]
     ) -> Iterator[None]:  # fmt: skip
-        """Use an approved token up by what is done inside, if that succeeds.
+        """Run the block with an approved token, which a success uses up.
 
-        Raises ``ApprovalRequired``, for a key ``KeyQuorumFailed``.
+        Args:
+            session: The session that has the token.
+            service: The quorum service.
+            key: The handle of the key, for a key service.
+            enough: Tells whether the token has enough approvals.
+
+        Raises:
+            ApprovalRequired: The session has no approved token for the admin service.
+            KeyQuorumFailed: The session has no approved token for the key.
         """
         with self._lock:
             found = (
@@ -213,8 +244,12 @@ class Tokens:
                 and enough(token)
             )  # fmt: skip
             token = next(found, None)
+            if token is None and key is None:
+                raise ApprovalRequired(
+                    f"Quorum approval is required for this operation: an approved token of the service {service}"
+                )
             if token is None:
-                raise _missing(service, key)
+                raise KeyQuorumFailed(f"Quorum Failed: key {key} takes an approved token of the service {service}")
             token.happens(Event.USE)
         try:
             yield
@@ -226,8 +261,8 @@ class Tokens:
             token.happens(Event.SUCCEED)
             self._tokens.pop(token.digest, None)
 
-    def alive(self) -> list[Token]:
-        """Return the tokens that are there, after those whose time is over have gone."""
+    def alive(self) -> list[QuorumToken]:
+        """Drop the tokens that have expired, and return the others."""
         with self._lock:
             now = self._clock()
             self._end(lambda token: token.state in _TIMEOUT and token.remaining(now) < 0)
@@ -244,30 +279,17 @@ class Tokens:
             self._end(lambda _: True)
 
     def drop_key(self, key: int) -> None:
-        """Forget the tokens for a key that was destroyed."""
+        """Delete the tokens for a key that was destroyed."""
         with self._lock:
             self._end(lambda token: token.key == key)
 
     def drop_session(self, session: Session) -> None:
-        """Forget the tokens of a session that has ended."""
+        """Delete the tokens of a session that has ended."""
         with self._lock:
             self._end(lambda token: token.session is session)
 
-    def _end(self, which: Callable[[Token], bool]) -> None:
+    def _end(self, which: Callable[[QuorumToken], bool]) -> None:
         for digest, token in list(self._tokens.items()):
             if which(token):
                 token.happens(Event.END)
                 del self._tokens[digest]
-
-
-def _missing(service: str, key: int | None) -> QuorumError:
-    if key is None:
-        return ApprovalRequired(
-            f"Quorum approval is required for this operation: an approved token of the service {service}"
-        )
-    return KeyQuorumFailed(f"Quorum Failed: key {key} takes an approved token of the service {service}")
-
-
-def unknown() -> TokenUnknown:
-    """Return the error for a token that this session does not have."""
-    return TokenUnknown("this session has no such token: it was used or deleted, has expired, or is of another session")

@@ -7,8 +7,8 @@ session that began a multi-part operation may continue it. ``hsmcore.keys.policy
 
 from __future__ import annotations
 
-from hsmcore.errors import PermissionDenied
-from hsmcore.sessions.session import Session, ended
+from hsmcore.errors import PermissionDenied, Unauthenticated
+from hsmcore.sessions.session import NO_SESSION, Session
 from hsmcore.tables.roles import ADMIN, CRYPTO_USER, UNACTIVATED_ADMIN
 
 _ADMINS = frozenset({ADMIN})
@@ -69,7 +69,7 @@ def require(session: Session, operation: str) -> None:
         LookupError: The permission table has no row for the operation.
     """
     if not session.alive:
-        raise ended()
+        raise Unauthenticated(NO_SESSION)
     roles = PERMISSIONS.get(operation)
     if roles is None:
         raise LookupError(no_row(operation))

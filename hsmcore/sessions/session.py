@@ -1,7 +1,6 @@
-"""Sessions: who is logged in, by token.
+"""Sessions, by session token.
 
-A session is alive from login to logout, and never comes back. Everything that belongs to it (prepared operations,
-multi-part operations, session keys) is dropped when it ends.
+A session is alive from login to logout. Its prepared operations, multi-part operations and session keys end with it.
 """
 
 from __future__ import annotations
@@ -12,15 +11,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from hsmcore.errors import Unauthenticated
-from hsmcore.sessions.usage_counts import Kept
+from hsmcore.sessions.usage_counts import Shortcut
+
+NO_SESSION = "there is no such session; log in"
+"""The message about a session that does not exist or has ended."""
 
 
 class Session:
-    """One login. ``token`` is 63 random bits and a secret; ``number`` is what the audit log calls the session.
+    """One login. ``token`` is the secret session token, 63 random bits; ``number`` names the session in the audit log.
 
-    ``prepared`` maps a key's handle, then mechanism and operation, to a function that was allowed for this session, so
-    that a repeated operation costs two look-ups. ``shortcuts`` maps numbers, none of which is given twice, to what
-    gives the same functions (``hsmcore.sessions.usage_counts``), which costs one. Both forget a key when it changes.
+    ``prepared`` maps a key's handle, then mechanism and operation, to a prepared operation, so that a repetition costs
+    two look-ups. ``shortcuts`` maps numbers to iterators that yield prepared operations
+    (``hsmcore.sessions.usage_counts``), which costs one; no number is used twice. A change of a key clears its part of
+    both.
     """
 
     __slots__ = ("_numbers", "alive", "brief", "kept", "number", "prepared", "role", "shortcuts", "token", "username")
@@ -33,14 +36,14 @@ class Session:
         self.alive = True
         self.prepared: dict[object, dict[tuple[str, str], Callable[..., Any]]] = {}
         self.shortcuts: dict[int, Iterator[Callable[..., Any]]] = {}
-        self.kept: dict[object, Kept] = {}
+        self.kept: dict[object, Shortcut] = {}
         """The shortcuts by key, mechanism and operation."""
         self.brief: set[int] = set()
-        """The numbers of shortcuts that take microseconds, unless their data is long."""
+        """The numbers of shortcuts that take microseconds with short data."""
         self._numbers = itertools.count(1)
 
-    def keep_shortcut(self, name: object, kept: Kept, *, brief: bool) -> int:
-        """Keep a shortcut in place of one of the same name, and return its number."""
+    def keep_shortcut(self, name: object, kept: Shortcut, *, brief: bool) -> int:
+        """Add a shortcut, in place of one of the same name, and return its number."""
         if (old := self.kept.get(name)) is not None:
             old.settle()
             del self.shortcuts[old.number]
@@ -53,7 +56,7 @@ class Session:
         return kept.number
 
     def clear_shortcuts(self) -> None:
-        """Forget all shortcuts, but not how often they were used."""
+        """Drop all shortcuts after their counts are settled."""
         self.shortcuts.clear()
         self.brief.clear()
         for kept in self.kept.values():
@@ -61,7 +64,7 @@ class Session:
         self.kept.clear()
 
     def forget(self) -> None:
-        """Drop everything that was prepared."""
+        """Drop all prepared operations and shortcuts."""
         self.prepared.clear()
         self.clear_shortcuts()
 
@@ -70,7 +73,7 @@ class Session:
 
 
 class Sessions:
-    """The sessions that are alive. Whoever changes them holds the HSM's lock."""
+    """The sessions that are alive. A caller that changes them holds the HSM's lock."""
 
     def __init__(self) -> None:
         self._alive: dict[int, Session] = {}
@@ -80,11 +83,11 @@ class Sessions:
         return len(self._alive)
 
     def next_number(self) -> int:
-        """Return the number of a login, which its session gets if there is one."""
+        """Return the number of a login, which is that of its session if the login succeeds."""
         return next(self._numbers)
 
     def begin(self, number: int, username: str, role: str) -> Session:
-        """Begin a session for a user whose password was right."""
+        """Begin a session of a user who was authenticated."""
         token = secrets.randbits(63)
         while token == 0 or token in self._alive:
             token = secrets.randbits(63)
@@ -92,10 +95,14 @@ class Sessions:
         return session
 
     def get(self, token: int) -> Session:
-        """Return the session with that token. Raises ``Unauthenticated``."""
+        """Return the session with that session token.
+
+        Raises:
+            Unauthenticated: It does not exist or has ended.
+        """
         session = self._alive.get(token)
         if session is None:
-            raise ended()
+            raise Unauthenticated(NO_SESSION)
         return session
 
     def end(self, session: Session) -> bool:
@@ -113,12 +120,7 @@ class Sessions:
         return tuple(one for one in self._alive.values() if one.username == username and one.role == role)
 
     def forget_key(self, handle: int) -> None:
-        """Drop what was prepared with a key, in every session."""
+        """Drop the prepared operations of a key in every session."""
         for session in self._alive.values():
             if session.prepared.pop(handle, None) is not None:
                 session.clear_shortcuts()
-
-
-def ended() -> Unauthenticated:
-    """Return the error for a session that is not, or no longer, alive."""
-    return Unauthenticated("there is no such session; log in")

@@ -12,31 +12,31 @@ from hsmcore.storage.rows import COLUMNS, AuditRow
 from hsmcore.storage.schema import AUDIT, AUDIT_HEAD
 
 StoredHead = tuple[object, object, object]
-"""Number of entries, reboot counter, sealed hash; of any type where somebody edited them."""
+"""Number of entries, reboot counter, sealed hash. An edited value can have any type."""
 
 
 class Record(NamedTuple):
-    """What the log gets in one transaction: entries, the head after them, and whether to wait for the disk."""
+    """The log's part of one transaction: entries, the head after them, and whether to wait for the disk."""
 
     rows: Sequence[AuditRow]
     head: StoredHead
     durable: bool = True
 
 
-# As text, so that the columns' types convert nothing: an edited row is to be shown as it is.
+# As text, without conversions, so that an edited row is read as it is.
 _ROWS = text(f"SELECT {', '.join(COLUMNS)} FROM audit WHERE sequence >= :first ORDER BY sequence LIMIT :limit")  # noqa: S608  # constants only
 _LAST = text(f"SELECT {', '.join(COLUMNS)} FROM audit WHERE sequence < :end ORDER BY sequence DESC LIMIT 1")  # noqa: S608  # constants only
 _HEAD = text("SELECT count, reboot, sealed FROM audit_head")
 _END = 2**62
-"""A row beyond is nobody's: the log does not go on after it."""
+"""The log does not continue after a sequence number from here on, which nobody but a forger writes."""
 _HEAD_COLUMNS = ("count", "reboot", "sealed")
 _values = attrgetter(*COLUMNS)
 
 
 class Appender:
-    """Writes to the log. Its statements are compiled once, since every session key has an entry.
+    """Writes the log with statements that are compiled once, because every session key has an entry.
 
-    The driver must take parameters by position, as that of SQLite does.
+    The driver must take parameters by position, as SQLite's does.
     """
 
     def __init__(self, dialect: Dialect) -> None:

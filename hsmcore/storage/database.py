@@ -1,4 +1,4 @@
-"""Queries: rows in, rows out, each change one transaction."""
+"""The HSM's database. Each change is one transaction."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hsmcore.storage.schema import HEAD, HSM, KNOWN, LOGGED, USERS
 
 @dataclass(frozen=True, slots=True)
 class HsmRow:
-    """The HSM itself as stored: its sealed master key, settings, and quorum values with their timeouts."""
+    """The stored row of the HSM itself: sealed master key, settings, quorum values and timeouts."""
 
     master: bytes = field(repr=False)
     settings: bytes
@@ -31,16 +31,16 @@ class HsmRow:
 
 
 class Journal(Protocol):
-    """Who says what the audit log gets in each transaction."""
+    """The source of the audit log's entries for each transaction."""
 
     def changing(self) -> AbstractContextManager[Record | None]:
-        """Give what to write; when the context is left without an error, it is written."""
+        """Yield the entries to write. They count as written when the block ends without an error."""
 
 
 class Store:
-    """A database of one HSM. Every method raises ``StateError`` and its kinds; one that raises changed nothing.
+    """The database of one HSM. Every method raises the errors under ``StateError``, and changes nothing then.
 
-    Once there is a ``journal``, each change takes its entries of the audit log into its transaction.
+    Each change writes the entries of the ``journal``, if there is one, in its transaction.
     """
 
     def __init__(self, url: str) -> None:
@@ -60,7 +60,11 @@ class Store:
             self._engine.dispose()
 
     def exists(self) -> bool:
-        """Tell whether an HSM was initialised in this database. Raises ``StateVersion`` for a newer one."""
+        """Tell whether the database has an HSM.
+
+        Raises:
+            StateVersion: A newer version made it.
+        """
         with store_errors(), self._engine.connect() as connection:
             revision = _revision(connection)
             if revision is None:
@@ -68,7 +72,7 @@ class Store:
             return connection.execute(select(HSM.c.id)).first() is not None
 
     def initialize(self, hsm: HsmRow, admin: UserRow, record: Record) -> None:
-        """Make the tables and the HSM with its first user and entries of the log, in one transaction."""
+        """Create the tables, the HSM, its first user and the first entries of the log, in one transaction."""
         with store_errors(), self._engine.begin() as connection:
             _migrate(connection, hsm.quorum)
             self._log.append(connection, record)
@@ -77,14 +81,17 @@ class Store:
             connection.execute(insert(USERS), [_user_values(admin)])
 
     def has_log(self) -> bool:
-        """Tell whether the schema is one with an audit log."""
+        """Tell whether the schema has an audit log."""
         with store_errors(), self._engine.connect() as connection:
             return _revision(connection) in LOGGED
 
     def migrate(self, quorum: bytes, settings: bytes | None = None, record: Record | None = None) -> None:
-        """Bring an older database to the newest schema; one that has no quorum values yet gets these, sealed.
+        """Migrate an older database to the newest schema, in one transaction.
 
-        In the same transaction it gets other sealed settings and the first entries of the log, where they are given.
+        Args:
+            quorum: Sealed quorum rules for a database without them.
+            settings: New sealed settings; ``None`` keeps the old ones.
+            record: The first entries of the log; ``None`` writes none.
         """
         with store_errors(), self._engine.connect() as connection:
             current = _revision(connection) == HEAD
@@ -104,7 +111,7 @@ class Store:
             return bytes(connection.execute(select(HSM.c.master)).scalar_one())
 
     def settings(self) -> bytes:
-        """Return the sealed settings, which every schema has too."""
+        """Return the sealed settings, which every schema has."""
         with store_errors(), self._engine.connect() as connection:
             return _blob(connection.execute(text("SELECT settings FROM hsm")).scalar_one())
 
@@ -119,7 +126,7 @@ class Store:
             connection.execute(update(HSM).values(quorum=quorum))
 
     def serial(self) -> str:
-        """Return the HSM's serial number, 16 hexadecimal digits drawn when it was made."""
+        """Return the HSM's serial number, 16 random hexadecimal digits."""
         with store_errors(), self._engine.connect() as connection:
             return str(connection.execute(select(HSM.c.serial)).scalar_one())
 
@@ -129,17 +136,17 @@ class Store:
             return [_user_row(*row) for row in connection.execute(_ALL_USERS)]
 
     def key(self, handle: int) -> KeyRow | None:
-        """Return a token key."""
+        """Return a token key; ``None`` where it does not exist."""
         with store_errors(), self._engine.connect() as connection:
             return keys.one(connection, handle)
 
     def find_keys(self, query: KeyQuery, offset: int, limit: int) -> list[KeyRow]:
-        """Return some of the token keys that the query finds, in the order in which they were made."""
+        """Return a page of the token keys that the query finds, oldest first."""
         with store_errors(), self._engine.connect() as connection:
             return keys.page(connection, query, offset, limit)
 
     def labels(self, user: str | None) -> list[tuple[str, str, int]]:
-        """Return each label that a user sees, an object class, and how many token keys have both."""
+        """Return each label that a user sees with an object class and the number of token keys that have both."""
         with store_errors(), self._engine.connect() as connection:
             return keys.labels(connection, user)
 
@@ -149,17 +156,17 @@ class Store:
             return keys.shared_with(connection, username)
 
     def count_keys(self, query: KeyQuery) -> int:
-        """Return how many token keys the query finds."""
+        """Return the number of token keys that the query finds."""
         with store_errors(), self._engine.connect() as connection:
             return keys.count(connection, query)
 
     def key_kinds(self) -> dict[tuple[str, str], int]:
-        """Return how many token keys there are of each object class and key type."""
+        """Return the number of token keys by object class and key type."""
         with store_errors(), self._engine.connect() as connection:
             return keys.kinds(connection)
 
     def newest_key(self) -> int:
-        """Return when the newest token key was made, in ms since 1970."""
+        """Return the time of creation of the newest token key, in ms since 1970."""
         with store_errors(), self._engine.connect() as connection:
             return keys.newest(connection)
 
@@ -180,7 +187,7 @@ class Store:
             connection.execute(change.values(_user_values(new)))
 
     def delete_user(self, username: str, role: str, unshared: Sequence[KeyRow]) -> None:
-        """Delete a user, and replace the rows of keys that were shared with the user."""
+        """Delete a user, and replace the rows of the keys that are no longer shared."""
         with self._changing() as connection:
             keys.change(connection, unshared)
             connection.execute(delete(USERS).where(USERS.c.username == username, USERS.c.role == role))
@@ -191,24 +198,24 @@ class Store:
             keys.add(connection, rows)
 
     def record(self) -> None:
-        """Change nothing but what the log says."""
+        """Write the journal's entries and change nothing else."""
         with self._recording() as record:
             if record is not None:
                 self.append_audit(record)
 
     def append_audit(self, record: Record) -> None:
-        """Write to the audit log and nothing else."""
+        """Write entries of the audit log and nothing else."""
         engine = self._engine if record.durable else self._undurable
         with store_errors(), engine.begin() as connection:
             self._log.append(connection, record)
 
     def audit_rows(self, first: int, limit: int) -> list[tuple[object, ...]]:
-        """Return the log's rows from a sequence number on, as they are stored, edited or not."""
+        """Return the stored rows of the log from a sequence number on, also edited ones."""
         with store_errors(), self._engine.connect() as connection:
             return audit.rows(connection, first, limit)
 
     def audit_state(self) -> tuple[StoredHead | None, tuple[object, ...] | None]:
-        """Return the log's head and last row, as they are stored."""
+        """Return the stored head and the last stored row of the log."""
         with store_errors(), self._engine.connect() as connection:
             return audit.head(connection), audit.last(connection)
 
@@ -224,7 +231,7 @@ class Store:
 
     @contextmanager
     def _changing(self) -> Iterator[Connection]:
-        """A transaction, with what the log says of it; the errors of its commit are translated too."""
+        """Begin a transaction with the journal's entries, and translate its errors, also those of the commit."""
         with self._recording() as record, store_errors(), self._engine.begin() as connection:
             if record is not None:
                 self._log.append(connection, record)
@@ -234,19 +241,19 @@ class Store:
         return nullcontext() if self.journal is None else self.journal.changing()
 
 
-# As text, so that the columns' types convert nothing: one damaged value would otherwise end the reading of all rows.
+# As text, without conversions: one damaged value would otherwise prevent the reading of all rows.
 _ALL_USERS = text("SELECT number, username, role, verifier, failures, mfa_key, quorum_key FROM users")
 
 
 def _blob(value: object) -> bytes:
-    """Return a sealed value; one of the wrong type becomes one that does not open."""
+    """Return a sealed value; one of the wrong type becomes bytes that do not open."""
     return value if isinstance(value, bytes) else b""
 
 
 def _user_row(
     number: object, username: object, role: object, verifier: object, failures: object, mfa: object, quorum: object
 ) -> UserRow:
-    """Return a row; a value of the wrong type becomes one that does not open, or that locks."""
+    """Return a row; a value of the wrong type becomes one that does not open, or that locks the account."""
     return UserRow(
         number if isinstance(number, int) else 0,
         str(username),
@@ -263,7 +270,11 @@ def _user_values(user: UserRow) -> dict[str, object]:
 
 
 def _revision(connection: Connection) -> str | None:
-    """Return the schema's revision, ``None`` for a database without one. Raises ``StateVersion``."""
+    """Return the schema's revision; ``None`` for a database without a schema.
+
+    Raises:
+        StateVersion: A newer version made the schema.
+    """
     if not inspect(connection).has_table("alembic_version"):
         return None
     revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
@@ -276,7 +287,7 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _migrate(connection: Connection, quorum: bytes) -> None:
-    # Alembic takes long to import and is needed only where the schema is not the newest.
+    # Alembic is slow to import and only needed for another schema.
     from alembic import command
     from alembic.config import Config
 

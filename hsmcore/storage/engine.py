@@ -1,9 +1,8 @@
-"""Connections to the database, and its errors as the HSM's.
+"""Connections to the database, and the translation of its errors.
 
-SQLite runs in WAL mode with ``synchronous=FULL``: a transaction that was acknowledged is on disk, and a process that is
-killed leaves a database that opens. A transaction with the execution option ``durable=False`` is not waited for until
-it is on disk: a power cut may take it back, the end of the process does not. Nothing else here or in the queries is
-particular to SQLite.
+SQLite runs in WAL mode with ``synchronous=FULL``: an acknowledged transaction is on disk, and a killed process leaves a
+database that opens. A transaction with the execution option ``durable=False`` does not wait for the disk: it survives
+the end of the process, but perhaps not a power cut. Nothing else here or in the queries is specific to SQLite.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _FULL_STATES = ("53", "25006")
 
 
 def connect(url: str) -> Engine:
-    """Return an engine with one connection, which all threads take in turn."""
+    """Return an engine with one connection, which all threads share."""
     engine = create_engine(url, poolclass=QueuePool, pool_size=1, max_overflow=0, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure)
@@ -36,7 +35,7 @@ def connect(url: str) -> Engine:
 def _configure(connection: Any, record: object) -> None:
     # The driver's own transaction control would commit before DDL, and half a migration could stay.
     connection.isolation_level = None
-    # Text that is damaged must not stop the reading of the rows after it.
+    # Damaged text must not prevent the reading of later rows.
     connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
     for setting in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "busy_timeout=5000"):
         connection.execute(f"PRAGMA {setting}")
@@ -52,22 +51,30 @@ def _begin(connection: Connection) -> None:
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Raise the database's errors as ``StoreFull``, ``StoreDamaged``, ``StateLocked`` or ``StateError``."""
+    """Translate the database's errors.
+
+    Raises:
+        StoreFull: The disk is full or read-only.
+        StoreDamaged: The database is damaged.
+        StateLocked: Another process uses the database.
+        StateError: The database does not answer.
+    """
     try:
         yield
     except DBAPIError as error:
-        raise _translated(error) from error
+        kind, message = _translated(error)
+        raise kind(message) from error
     except SQLAlchemyError as error:
         raise StoreDamaged(f"the database cannot be read: {type(error).__name__}") from error
 
 
-def _translated(error: DBAPIError) -> StateError:
+def _translated(error: DBAPIError) -> tuple[type[StateError], str]:
     name = str(getattr(error.orig, "sqlite_errorname", ""))
     state = str(getattr(error.orig, "sqlstate", ""))
     if name.startswith(_FULL) or state.startswith(_FULL_STATES):
-        return StoreFull(f"the database cannot be written (disk full or read-only): {error.orig}")
+        return StoreFull, f"the database cannot be written (disk full or read-only): {error.orig}"
     if name.startswith(_BUSY):
-        return StateLocked("another process is using the database")
+        return StateLocked, "another process is using the database"
     if name or state.startswith("XX"):
-        return StoreDamaged(f"the database is damaged: {error.orig}")
-    return StateError(f"the database does not answer: {error.orig}")
+        return StoreDamaged, f"the database is damaged: {error.orig}"
+    return StateError, f"the database does not answer: {error.orig}"

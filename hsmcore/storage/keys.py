@@ -1,8 +1,8 @@
 """Queries of the stored token keys.
 
-The columns ``label``, ``object_class``, ``key_type`` and ``key_id`` repeat attributes, and the table of shares the
-sharing of keys, so that keys are found and counted without reading all of them. They are looked at, never trusted: who
-opens a row compares the columns with its sealed attributes, and decides by its sealed sharing.
+The columns ``label``, ``object_class``, ``key_type`` and ``key_id`` repeat attributes, and the table of shares repeats
+the sharing of keys, so that a search does not read all keys. They are not trusted: after a row is opened, its columns
+are compared with its sealed attributes, and its sealed sharing decides.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _COLUMNS = (
     "sharing",
     "key_id",
 )
-# Without types, so that nothing is converted: one damaged value would otherwise end the reading of all rows.
+# Without types and conversions: one damaged value would otherwise prevent the reading of all rows.
 _KEYS = table("keys", *map(column, _COLUMNS))
 _C: Any = _KEYS.c
 _PUBLIC = "PUBLIC_KEY"
@@ -52,10 +52,7 @@ _PUBLIC = "PUBLIC_KEY"
 
 @dataclass(frozen=True, slots=True)
 class KeyQuery:
-    """Which keys: those that have one of these values in each of these columns, and that a user sees.
-
-    ``None`` sees all.
-    """
+    """Selects the keys that a user sees (``None``: all), with one of the values in each of the columns."""
 
     user: str | None
     columns: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
@@ -86,37 +83,37 @@ def shared_with(connection: Connection, username: str) -> list[KeyRow]:
 
 
 def one(connection: Connection, handle: int) -> KeyRow | None:
-    """Return the row with that handle."""
+    """Return the row with that handle; ``None`` where it does not exist."""
     found = connection.execute(select(_KEYS).where(_C.handle == handle)).first()
     return None if found is None else _row(*found)
 
 
 def page(connection: Connection, query: KeyQuery, offset: int, limit: int) -> list[KeyRow]:
-    """Return some of the rows that the query finds, in the order in which the keys were made."""
+    """Return a page of the rows that the query finds, oldest first."""
     ordered = select(_KEYS).where(query.condition()).order_by(_C.created, _C.handle)
     return [_row(*row) for row in connection.execute(ordered.offset(offset).limit(limit))]
 
 
 def labels(connection: Connection, user: str | None) -> list[tuple[str, str, int]]:
-    """Return each label with an object class and how many keys have both."""
+    """Return each label with an object class and the number of keys that have both."""
     grouped = select(_C.label, _C.object_class, func.count()).where(_visible(user), _C.label != "")
     rows = connection.execute(grouped.group_by(_C.label, _C.object_class)).all()
     return [(str(label), str(object_class), count) for label, object_class, count in rows]
 
 
 def count(connection: Connection, query: KeyQuery) -> int:
-    """Return how many rows the query finds."""
+    """Return the number of rows that the query finds."""
     return connection.execute(select(func.count()).select_from(_KEYS).where(query.condition())).scalar_one()
 
 
 def kinds(connection: Connection) -> dict[tuple[str, str], int]:
-    """Return how many token keys there are of each object class and key type."""
+    """Return the number of token keys by object class and key type."""
     grouped = select(_C.object_class, _C.key_type, func.count()).group_by(_C.object_class, _C.key_type)
     return {(str(object_class), str(key_type)): count for object_class, key_type, count in connection.execute(grouped)}
 
 
 def newest(connection: Connection) -> int:
-    """Return when the newest key was made, in ms since 1970, 0 where there is none."""
+    """Return the time of creation of the newest key, in ms since 1970; 0 where there is none."""
     created = connection.execute(select(func.max(_C.created))).scalar_one()
     return created if isinstance(created, int) else 0
 

@@ -1,4 +1,4 @@
-"""Rows of the store: their fields, and the bytes to which their sealed values are bound."""
+"""Rows of the store, and the associated data of their sealed values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GENESIS = bytes(32)
 
 
 def context(kind: str, *fields: bytes) -> bytes:
-    """Return associated data: the kind and its fields, so that no two different lists are the same bytes."""
+    """Return associated data of a kind and its fields. Different fields never give the same bytes."""
     parts = [f"hsmbridge {kind} 1".encode(), *fields]
     return b"".join(struct.pack(">I", len(part)) + part for part in parts)
 
@@ -40,7 +40,14 @@ def _to_json(attributes: Mapping[str, Value]) -> dict[str, object]:
 
 
 def decode_attributes(encoded: str) -> dict[str, Value]:
-    """Read what ``encode_attributes`` made. Raises ``ValueError``, ``TypeError``, ``KeyError``, ``AttributeError``."""
+    """Read what ``encode_attributes`` returned.
+
+    Raises:
+        ValueError: The text is not JSON.
+        TypeError: The JSON has another form.
+        KeyError: The JSON has another form.
+        AttributeError: The JSON has another form.
+    """
     return _from_json(json.loads(encoded))
 
 
@@ -56,7 +63,7 @@ def _from_json(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """A token key as it is stored. ``created`` is in ms since 1970; label, class, type and ID repeat attributes."""
+    """The row of a token key. ``created`` is in ms since 1970; label, class, type and ID repeat attributes."""
 
     handle: int
     owner: str
@@ -71,7 +78,7 @@ class KeyRow:
     key_id: str = ""
 
     def context(self) -> bytes:
-        """Return what the material is bound to."""
+        """Return the associated data of the material."""
         owner, attributes, sharing = (
             text.encode("utf-8", "surrogateescape") for text in (self.owner, self.attributes, self.sharing)
         )
@@ -82,7 +89,7 @@ class KeyRow:
 
 @dataclass(frozen=True, slots=True)
 class UserRow:
-    """A user as stored. ``failures`` counts the wrong passwords since the last right one.
+    """The row of a user. ``failures`` counts the wrong passwords since the last right one.
 
     ``number`` is the HSM's number for the user, in order of creation. ``mfa_key`` and ``quorum_key`` are public keys
     (SubjectPublicKeyInfo, DER).
@@ -97,7 +104,7 @@ class UserRow:
     quorum_key: bytes | None = None
 
     def context(self) -> bytes:
-        """Return what the password hash is bound to."""
+        """Return the associated data of the password hash."""
         names = [name.encode("utf-8", "surrogateescape") for name in (self.username, self.role)]
         if self.mfa_key is None and self.quorum_key is None:
             return context("user", *names)
@@ -106,7 +113,7 @@ class UserRow:
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """One entry as it is stored. ``time`` is in µs since 1970; handles are 0 and texts empty where there is none."""
+    """The row of an entry. ``time`` is in µs since 1970; an absent handle is 0, an absent text empty."""
 
     sequence: int
     time: int
@@ -125,12 +132,12 @@ class AuditRow:
     seal: bytes = b""
 
     def digest(self) -> bytes:
-        """Return what ``hash`` must be."""
+        """Return the correct ``hash``."""
         values = (str(getattr(self, name)).encode("utf-8", "surrogateescape") for name in _HASHED)
         return sha256(context("audit", self.previous, *values))
 
     def public(self) -> dict[str, int | str]:
-        """Return the entry in the protocol's terms: hashes in hexadecimal digits, without the seal."""
+        """Return the entry as the protocol sends it: hashes in hexadecimal digits, without the seal."""
         values: dict[str, int | str] = {name: getattr(self, name) for name in _HASHED}
         values |= {"previous": self.previous.hex(), "hash": self.hash.hex()}
         return values

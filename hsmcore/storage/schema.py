@@ -1,4 +1,4 @@
-"""The tables. A change here comes with a migration in ``migrations/versions``; a test compares the two."""
+"""The tables. Every change here needs a migration in ``migrations/versions``; a test compares the two."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ KNOWN = ("0001", "0002", "0003", "0004", "0005", HEAD)
 """Every migration that this version knows."""
 
 LOGGED = KNOWN[3:]
-"""The migrations after which there is an audit log."""
+"""The migrations with an audit log."""
 
 METADATA = MetaData()
 
@@ -52,7 +52,7 @@ KEYS = Table(
     Column("key_id", Text, nullable=False, server_default="", comment="as in attributes, hexadecimal, to find by"),
     Index("keys_by_time", "created", "handle"),
     Index("keys_by_label", "label", "object_class", "owner"),
-    # With all that counting the keys that a user sees looks at, so that it reads no rows.
+    # Has every column that counting a user's keys needs, so that it reads no rows.
     Index("keys_by_owner", "owner", "object_class", "key_type", "handle"),
     Index("keys_by_id", "key_id"),
     Index("keys_by_public_key", "public_key_info"),

@@ -1,7 +1,7 @@
-"""Sealing: what is secret in the store is AES-256-GCM under the master key, bound to the row it belongs to.
+"""Sealing of secrets in the store: AES-256-GCM under the master key, bound to the row.
 
-Each kind of sealed value has associated data of its own: a text that names the kind, then fields, each a 4-byte
-big-endian length and its bytes. A value that is moved to another row, or whose row is edited, does not open.
+The associated data has a text that names the kind of value, then fields, each a 4-byte big-endian length and its bytes.
+A value that was moved to another row, or whose row was edited, does not open.
 
 ====================  ==========================================================================================
 kind                  fields
@@ -23,7 +23,7 @@ The master key is itself sealed. Layout of its seal, integers big-endian:
 offset  bytes  field
 ======  =====  =====================================================================================================
 0       1      version, 1
-1       1      what opens it: 1 the key file, 2 a passphrase through Argon2id
+1       1      sealed under: 1 the key file, 2 a passphrase through Argon2id
 2       16     salt (zero for the key file)
 18      12     memory in KiB, passes, lanes of Argon2id, 4 bytes each (zero for the key file)
 30      60     nonce (12), sealed master key (32), tag (16); associated data is the 30-byte header
@@ -44,7 +44,7 @@ from hsmcore.storage.rows import KeyRow, UserRow, context
 _HEADER = struct.Struct(">BB16sIII")
 _VERSION, _BY_FILE, _BY_PASSPHRASE = 1, 1, 2
 _MAX_MEMORY_KIB = 4 * 1024 * 1024
-"""Refuses a forged header that would take more than 4 GiB to try."""
+"""Maximum memory of Argon2id in KiB (4 GiB); a header with more is forged."""
 
 
 _SETTINGS_BEFORE_LOGS, _SETTINGS = context("settings"), context("settings", b"audit")
@@ -62,7 +62,11 @@ class Vault:
         return replace(row, sealed=sealed)
 
     def open_key(self, row: KeyRow) -> bytes:
-        """Return a key's material. Raises ``StoreDamaged``."""
+        """Return a key's material.
+
+        Raises:
+            StoreDamaged: The row does not open.
+        """
         return self._open(row.sealed, row.context(), f"key {row.handle}")
 
     def seal_user(self, row: UserRow, verifier: str) -> UserRow:
@@ -70,7 +74,11 @@ class Vault:
         return replace(row, verifier=self._sealer.seal(verifier.encode(), row.context()))
 
     def open_user(self, row: UserRow) -> str:
-        """Return a user's password hash; the row's registered keys are then its own. Raises ``StoreDamaged``."""
+        """Return a user's password hash, which also proves the row's registered keys.
+
+        Raises:
+            StoreDamaged: The row does not open.
+        """
         return self._open(row.verifier, row.context(), f"user {row.username!r}").decode()
 
     def seal_settings(self, settings: bytes) -> bytes:
@@ -78,12 +86,16 @@ class Vault:
         return self._sealer.seal(settings, _SETTINGS)
 
     def open_settings(self, sealed: bytes) -> bytes:
-        """Return the HSM's settings. Raises ``StoreDamaged``."""
+        """Return the HSM's settings.
+
+        Raises:
+            StoreDamaged: They do not open.
+        """
         place = _SETTINGS_BEFORE_LOGS if self.sealed_before_logs(sealed) else _SETTINGS
         return self._open(sealed, place, "the settings")
 
     def sealed_before_logs(self, sealed: bytes) -> bool:
-        """Tell whether these settings were sealed by a version whose HSMs had no sealed fact of an audit log."""
+        """Tell whether settings were sealed by a version without an audit log."""
         return self._sealer.open(sealed, _SETTINGS_BEFORE_LOGS) is not None
 
     def seal_quorum(self, rules: bytes) -> bytes:
@@ -91,7 +103,11 @@ class Vault:
         return self._sealer.seal(rules, context("quorum"))
 
     def open_quorum(self, sealed: bytes) -> bytes:
-        """Return the quorum values and timeouts. Raises ``StoreDamaged``."""
+        """Return the quorum values and timeouts.
+
+        Raises:
+            StoreDamaged: They do not open.
+        """
         return self._open(sealed, context("quorum"), "the quorum values")
 
     def seal_entry(self, sequence: int, digest: bytes) -> bytes:
@@ -99,7 +115,7 @@ class Vault:
         return self._sealer.seal(b"", context("audit entry", sequence.to_bytes(8, "big"), digest))
 
     def sealed_entry(self, sequence: int, digest: bytes, seal: bytes) -> bool:
-        """Tell whether the seal is that of this entry and hash."""
+        """Tell whether a seal belongs to an entry and its hash."""
         return self._sealer.open(seal, context("audit entry", sequence.to_bytes(8, "big"), digest)) is not None
 
     def seal_head(self, count: int, reboot: int, digest: bytes) -> bytes:
@@ -107,7 +123,7 @@ class Vault:
         return self._sealer.seal(digest, context("audit head", count.to_bytes(8, "big"), reboot.to_bytes(8, "big")))
 
     def open_head(self, count: int, reboot: int, sealed: bytes) -> bytes | None:
-        """Return the hash of the last entry, ``None`` where the head was changed."""
+        """Return the hash of the last entry; ``None`` where the head was changed."""
         return self._sealer.open(sealed, context("audit head", count.to_bytes(8, "big"), reboot.to_bytes(8, "big")))
 
     def _open(self, sealed: bytes, place: bytes, what: str) -> bytes:
@@ -123,7 +139,7 @@ def new_master() -> bytes:
 
 
 def seal_master(master: bytes, passphrase: bytes | None, file_key: bytes) -> bytes:
-    """Seal the master key under a passphrase, or without one under the key file's 32 bytes."""
+    """Seal the master key under a passphrase; ``None`` seals it under the key file's 32 bytes."""
     if passphrase is None:
         header = _HEADER.pack(_VERSION, _BY_FILE, bytes(secrecy.SALT_BYTES), 0, 0, 0)
         key = file_key
@@ -136,7 +152,13 @@ def seal_master(master: bytes, passphrase: bytes | None, file_key: bytes) -> byt
 
 
 def open_master(sealed: bytes, passphrase: bytes | None, read_file_key: Callable[[], bytes]) -> bytes:
-    """Return the master key. Raises ``MasterKeyUnavailable``, ``StateVersion``, ``StoreDamaged``."""
+    """Return the master key.
+
+    Raises:
+        MasterKeyUnavailable: The passphrase or the key file is missing or wrong.
+        StateVersion: A newer version sealed it.
+        StoreDamaged: The seal is damaged.
+    """
     if len(sealed) < _HEADER.size:
         raise StoreDamaged("the sealed master key is cut short; restore the state directory")
     header = sealed[: _HEADER.size]

@@ -1,8 +1,8 @@
-"""The state directory: who has it, the key file, and where the database is.
+"""The state directory: its lock, the key file, the audit log's anchor, and the path of the database.
 
-``hsm.db`` is the database, ``master.key`` the key file (32 random bytes, mode 0600) of an HSM without passphrase,
-``hsm.lock`` the lock, which holds the process id of the process that has the directory. ``audit.anchor`` says where the
-audit log stood last, in two places of 128 bytes that are written in turn, so that one that is cut off harms nothing.
+``hsm.db`` is the database. ``master.key`` is the key file (32 random bytes, mode 0600) of an HSM without passphrase.
+``hsm.lock`` is the lock, with the id of the process that has the directory. ``audit.anchor`` has two slots of 128 bytes
+for the last position of the audit log; they are written in turn, so an interrupted write leaves the other.
 """
 
 from __future__ import annotations
@@ -29,27 +29,35 @@ class StateDirectory:
     """An HSM's directory, locked for this process until ``close``."""
 
     def __init__(self, home: Path, *, create: bool) -> None:
-        """Lock the directory; make it first, mode 0700, if asked to.
+        """Lock the directory.
 
-        Raises ``StateMissing``, ``StateLocked``, and ``StoreFull`` where the file system refuses.
+        Args:
+            home: The directory.
+            create: Create it first, with mode 0700, if it is missing.
+
+        Raises:
+            StateMissing: The directory has no HSM, and ``create`` is false.
+            StateLocked: Another process has the directory.
+            StateError: The path is not a directory.
+            StoreFull: The file system refuses.
         """
         self.home = home.absolute()
         if create:
             with _file_errors(self.home):
                 self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         elif not (self.home / _DATABASE).is_file():
-            raise missing(self.home)
+            raise StateMissing(no_hsm(self.home))
         self._lock = self._take()
         self._anchor = -1
         self._anchors_written = 0
 
     @property
     def database(self) -> Path:
-        """Where the database is."""
+        """The path of the database."""
         return self.home / _DATABASE
 
     def close(self) -> None:
-        """Let other processes have the directory."""
+        """Unlock the directory."""
         if self._anchor >= 0:
             with suppress(OSError):
                 os.fsync(self._anchor)
@@ -60,14 +68,14 @@ class StateDirectory:
             self._lock = -1
 
     def make_database(self) -> None:
-        """Make an empty database file that no other user may read; SQLite gives its other files the same mode."""
+        """Create an empty database file with mode 0600, which SQLite gives to its other files too."""
         with _file_errors(self.home):
             os.close(os.open(self.database, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
     def make_key_file(self) -> bytes:
-        """Return the key file's 32 bytes; make it if it is not there.
+        """Return the key file's 32 bytes; create the file if it is missing.
 
-        One that is there may belong to a database that was moved away, so it is never overwritten.
+        An existing file is never overwritten, because it may belong to a database that was moved away.
         """
         path = self.home / _KEY_FILE
         if path.exists():
@@ -78,7 +86,11 @@ class StateDirectory:
         return key
 
     def read_key_file(self) -> bytes:
-        """Return the key file's 32 bytes. Raises ``MasterKeyUnavailable``."""
+        """Return the key file's 32 bytes.
+
+        Raises:
+            MasterKeyUnavailable: The file is missing, damaged or readable by others.
+        """
         path = self.home / _KEY_FILE
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
@@ -92,7 +104,7 @@ class StateDirectory:
         return key
 
     def read_anchors(self) -> list[bytes]:
-        """Return what the two places of the anchor's file hold; nothing where there is no such file."""
+        """Return the contents of the anchor's two slots; none where the file is missing."""
         try:
             content = (self.home / _ANCHOR).read_bytes()
         except OSError:
@@ -100,10 +112,10 @@ class StateDirectory:
         return [content[at : at + _ANCHOR_BYTES] for at in (0, _ANCHOR_BYTES)]
 
     def write_anchor(self, anchor: bytes) -> None:
-        """Write the anchor, at most 128 bytes, over the older of the two.
+        """Write the anchor, at most 128 bytes, to the older of the two slots.
 
-        It is not brought to the disk before the next ``close``: an older one than the log is no harm. Neither is a file
-        that cannot be written, which is logged.
+        It is only synced to the disk by ``close``, because an anchor older than the log is harmless. A failure is
+        logged.
         """
         try:
             if self._anchor < 0:
@@ -115,11 +127,15 @@ class StateDirectory:
             _log.warning("the audit log's anchor cannot be written: %s", error.strerror)
 
     def sync(self) -> None:
-        """Bring the names of new files to the disk."""
+        """Sync the names of new files to the disk."""
         sync_directory(self.home)
 
     def _take(self) -> int:
-        """Lock, and leave this process's id in the lock file. The lock ends with the process, however it ends."""
+        """Lock the directory and write this process's id to the lock file. The end of the process unlocks it.
+
+        Raises:
+            StateLocked: Another process has the directory.
+        """
         with _file_errors(self.home):
             descriptor = os.open(self.home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -132,14 +148,14 @@ class StateDirectory:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
         except OSError:
-            # The id only serves the message above: on a full disk the keys must still be usable.
+            # The id only serves the message above; on a full disk the keys must still be usable.
             return descriptor
         return descriptor
 
 
-def missing(home: Path) -> StateMissing:
-    """Return the error for a directory without an HSM."""
-    return StateMissing(f"there is no HSM in {home}; `hsm init` makes one")
+def no_hsm(home: Path) -> str:
+    """Return the message about a directory without an HSM."""
+    return f"there is no HSM in {home}; `hsm init` makes one"
 
 
 @contextmanager

@@ -1,12 +1,11 @@
-"""The attribute table: what a key says about itself, as data, one row an attribute.
+"""The attribute table: the attributes of keys as data, one row an attribute.
 
-Names, types, defaults and classes are those of the CloudHSM JCE provider (permissive: everything allowed that the key
-can do), which are nearly the opposite of PKCS #11. A record holds every attribute of its class and type; a usage that
-the key cannot have is ``False`` there.
+Names, types, defaults and classes are those of the CloudHSM JCE provider. They permit every operation that the key can
+do, nearly the opposite of PKCS #11. A record has every attribute of its class and type; a usage that the key cannot
+have is ``False``.
 
-Rules for what a caller gives: an unknown name, a wrong type, or a value that the row does not let this caller choose is
-``AttributeInvalid``. A usage that does not fit the key may be given as ``False``; as ``True`` it is
-``AttributeInvalid``. An attribute given as null counts as not given.
+An unknown name, a wrong type, or a value that the row does not let the caller choose raises ``AttributeInvalid``. A
+usage that does not fit the key may be ``False``; ``True`` raises ``AttributeInvalid``. A null value counts as absent.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from hsmcore.tables.mechanisms import KeyType
 Plain = bool | int | str | bytes
 Template = Mapping[str, Plain]
 Value = Plain | Template
-"""The value of an attribute. Integers are 63-bit; numbers longer than that are big-endian ``bytes``.
+"""The value of an attribute. Integers have 63 bits; longer numbers are big-endian ``bytes``.
 
-A template holds attributes of another key, without templates among them.
+A template has attributes of another key, but no templates.
 """
 
 MAX_LABEL = 127
-"""Characters in a label (CloudHSM, from Client SDK 5.11)."""
+"""Maximum characters of a label (CloudHSM, from Client SDK 5.11)."""
 
 CLASSES = ("SECRET_KEY", "PUBLIC_KEY", "PRIVATE_KEY")
 """The values of OBJECT_CLASS."""
@@ -44,18 +43,18 @@ _OWN_MATERIAL = {SECRET: TYPES[SECRET], PRIVATE: TYPES[PRIVATE]}
 
 
 class Set(Flag):
-    """When a caller may choose an attribute's value."""
+    """The moments at which a caller may choose an attribute's value."""
 
     NEVER = 0
     GENERATE = auto()
     IMPORT = auto()
     MAKE = GENERATE | IMPORT
     MATCH = auto()
-    """Given when a key is made, it must equal what the key turns out to have."""
+    """A value in a new key's template must equal the value that the key has."""
 
 
 class Change(Enum):
-    """How an attribute may change once the key is there."""
+    """The permitted changes of an attribute of an existing key."""
 
     NEVER = auto()
     FREELY = auto()
@@ -69,7 +68,7 @@ class Change(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """One row. ``fits`` maps each class to the key types that have the attribute; ``default`` is for those."""
+    """One row. ``fits`` maps each class to the key types that have the attribute, with the ``default``."""
 
     name: str
     type: type[Value]
@@ -125,11 +124,11 @@ ROWS: tuple[Attribute, ...] = (
     Attribute("EC_PARAMS", bytes, dict.fromkeys(_HALVES, (_EC, _EDWARDS)), set=Set.GENERATE | Set.MATCH),
     Attribute("PARAMETER_SET", str, dict.fromkeys(_HALVES, (_ML_DSA,)), set=Set.GENERATE | Set.MATCH),
 )  # fmt: skip
-"""Sizes are in bits (of an ML-DSA key: its public half), PUBLIC_EXPONENT is big-endian without leading zeros, EC_PARAMS
-the curve's OID in DER (RFC 5480), PARAMETER_SET that of FIPS 204.
+"""SIZE is in bits (of an ML-DSA key: its public key). PUBLIC_EXPONENT is big-endian without leading zeros. EC_PARAMS is
+the curve's OID in DER (RFC 5480). PARAMETER_SET is that of FIPS 204.
 
-A key wraps only keys that have every value of its WRAP_TEMPLATE; what it unwraps gets every value of its
-UNWRAP_TEMPLATE. Without a template the attribute is absent.
+A key only wraps keys that have every value of its WRAP_TEMPLATE. A key that it unwraps gets every value of its
+UNWRAP_TEMPLATE. A key without a template lacks the attribute.
 """
 
 TABLE: dict[str, Attribute] = {row.name: row for row in ROWS}
@@ -137,7 +136,11 @@ TABLE: dict[str, Attribute] = {row.name: row for row in ROWS}
 
 
 def row(name: str) -> Attribute:
-    """Return the attribute's row. Raises ``AttributeInvalid`` for an unknown name."""
+    """Return the attribute's row.
+
+    Raises:
+        AttributeInvalid: The name is unknown.
+    """
     known = TABLE.get(name)
     if known is None:
         raise AttributeInvalid(f"there is no attribute {name[:64]!r}; there are {', '.join(TABLE)}")
@@ -145,15 +148,18 @@ def row(name: str) -> Attribute:
 
 
 def normal(name: str, value: object) -> Value:
-    """Return the value in the form in which it is stored. Raises ``AttributeInvalid`` for a wrong type or length.
+    """Return the value in its stored form.
 
-    ID may be text and becomes its UTF-8; PUBLIC_EXPONENT loses leading zeros, as Java's ``BigInteger`` writes one.
+    An ID of text becomes its UTF-8. PUBLIC_EXPONENT loses leading zeros, because Java's ``BigInteger`` writes one.
+
+    Raises:
+        AttributeInvalid: The name is unknown, or the type or length is wrong.
     """
-    wanted = row(name).type
+    expected = row(name).type
     if name == "ID" and isinstance(value, str):
         value = value.encode("utf-8", "surrogatepass")
-    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-        raise AttributeInvalid(f"{name} is of type {wanted.__name__}, not {type(value).__name__}")
+    if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
+        raise AttributeInvalid(f"{name} is of type {expected.__name__}, not {type(value).__name__}")
     if name == "PUBLIC_EXPONENT" and isinstance(value, bytes):
         return value.lstrip(b"\0")
     if name == "LABEL" and isinstance(value, str):
@@ -165,7 +171,7 @@ def _template(name: str, attributes: Mapping[str, object]) -> Template:
     template: dict[str, Plain] = {}
     for inner, value in checked(attributes).items():
         if isinstance(value, Mapping):
-            raise AttributeInvalid(f"{name} holds no {inner}: templates do not nest")
+            raise AttributeInvalid(f"{name} cannot have {inner}: templates do not nest")
         template[inner] = value
     return template
 
@@ -178,88 +184,101 @@ def _check_label(label: str) -> None:
 
 
 def checked(attributes: Mapping[str, object]) -> dict[str, Value]:
-    """Return what the caller gave, normalised, without what is null."""
+    """Return a template's attributes in their stored form, without null values.
+
+    Raises:
+        AttributeInvalid: An attribute is unknown or of the wrong type.
+    """
     return {name: normal(name, value) for name, value in attributes.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What decides a new key's attributes beside its maker's wishes."""
+    """The facts that decide a new key's attributes besides its template."""
 
     generated: bool
     extractable_default: bool
     facts: Mapping[str, Value]
-    """OBJECT_CLASS, KEY_TYPE and what the key material says: SIZE, PUBLIC_EXPONENT, EC_PARAMS and the like."""
+    """OBJECT_CLASS, KEY_TYPE and the attributes of the key material: SIZE, PUBLIC_EXPONENT, EC_PARAMS and the like."""
     base: Mapping[str, Value] | None = None
-    """The attributes of the key that this one was derived from."""
+    """The attributes of the base key of a derivation."""
 
 
-def complete(wishes: Mapping[str, Value], origin: Origin) -> dict[str, Value]:
-    """Return all attributes of a new key, from what its maker wishes (as ``given`` returns it).
+def complete(template: Mapping[str, Value], origin: Origin) -> dict[str, Value]:
+    """Return all attributes of a new key. Defaults that do not fit the key are dropped.
 
-    Raises ``AttributeInvalid``. Defaults that do not fit the key are dropped, wishes that do not fit are refused.
+    Args:
+        template: The template, as ``checked`` returns it.
+        origin: The facts about the key.
+
+    Raises:
+        AttributeInvalid: An attribute does not fit the key, or is not the caller's to choose.
     """
     key_class, key_type = str(origin.facts["OBJECT_CLASS"]), str(origin.facts["KEY_TYPE"])
-    made: dict[str, Value] = {}
+    attributes: dict[str, Value] = {}
     for attribute in ROWS:
         if attribute.applies(key_class, key_type):
             value = origin.facts.get(attribute.name, attribute.default)
             if attribute.name == "EXTRACTABLE":
                 value = origin.extractable_default
             if value is not None:
-                made[attribute.name] = value
+                attributes[attribute.name] = value
         elif attribute.type is bool:
-            made[attribute.name] = False
-    for name, wish in wishes.items():
-        _check_wish(TABLE[name], wish, made.get(name), origin)
-        made[name] = wish
-    made["LOCAL"] = origin.generated
-    made["ALWAYS_SENSITIVE"] = origin.generated and made["SENSITIVE"]
-    made["NEVER_EXTRACTABLE"] = origin.generated and key_class != PUBLIC and not made["EXTRACTABLE"]
+            attributes[attribute.name] = False
+    for name, value in template.items():
+        _check_value(TABLE[name], value, attributes.get(name), origin)
+        attributes[name] = value
+    attributes["LOCAL"] = origin.generated
+    attributes["ALWAYS_SENSITIVE"] = origin.generated and attributes["SENSITIVE"]
+    attributes["NEVER_EXTRACTABLE"] = origin.generated and key_class != PUBLIC and not attributes["EXTRACTABLE"]
     if origin.base is not None:
-        # Who has seen the base key can compute this one (PKCS #11 2.40 2.42.7).
+        # Anybody who has seen the base key can compute this one (PKCS #11 2.40 2.42.7).
         for name in ("ALWAYS_SENSITIVE", "NEVER_EXTRACTABLE"):
-            made[name] = made[name] and origin.base[name]
-    return made
+            attributes[name] = attributes[name] and origin.base[name]
+    return attributes
 
 
-def _check_wish(attribute: Attribute, wish: Value, made: Value | None, origin: Origin) -> None:
+def _check_value(attribute: Attribute, value: Value, current: Value | None, origin: Origin) -> None:
     key_class, key_type = str(origin.facts["OBJECT_CLASS"]), str(origin.facts["KEY_TYPE"])
     name = attribute.name
     if not attribute.applies(key_class, key_type):
-        if wish is not False:
+        if value is not False:
             raise AttributeInvalid(f"{name} does not fit a {key_type} {key_class}")
     elif attribute.set & Set.MATCH:
-        if wish != made:
-            raise AttributeInvalid(f"{name} of this {key_type} {key_class} is {shown(made)}, not {shown(wish)}")
+        if value != current:
+            raise AttributeInvalid(f"{name} of this {key_type} {key_class} is {shown(current)}, not {shown(value)}")
     elif not attribute.set & (Set.GENERATE if origin.generated else Set.IMPORT):
         raise AttributeInvalid(f"{name} is set by the HSM")
 
 
 def shown(value: Value | None) -> str:
-    """Return a value as a message shows it: bytes in hexadecimal, long ones cut."""
+    """Return a value for a message: bytes in hexadecimal, a long value truncated."""
     text = "0x" + value[:16].hex() if isinstance(value, bytes) else str(value)
     return text[:64]
 
 
-def changed(current: Mapping[str, Value], wishes: Mapping[str, Value], *, admin: bool) -> dict[str, Value]:
-    """Return an existing key's attributes after a change; changes nothing itself. Raises ``AttributeInvalid``."""
+def changed(current: Mapping[str, Value], template: Mapping[str, Value], *, admin: bool) -> dict[str, Value]:
+    """Return an existing key's attributes after a change. Changes nothing itself.
+
+    Raises:
+        AttributeInvalid: An attribute cannot change in this way.
+    """
     if not admin and not current["MODIFIABLE"]:
         raise AttributeInvalid("the key is not modifiable (MODIFIABLE is false)")
-    for name, wish in wishes.items():
-        _check_change(TABLE[name], current, wish)
-    return {**current, **wishes}
+    for name, value in template.items():
+        _check_change(TABLE[name], current, value)
+    return {**current, **template}
 
 
-def _check_change(attribute: Attribute, current: Mapping[str, Value], wish: Value) -> None:
+def _check_change(attribute: Attribute, current: Mapping[str, Value], value: Value) -> None:
     key_class, key_type = str(current["OBJECT_CLASS"]), str(current["KEY_TYPE"])
     name, change = attribute.name, attribute.change
     if change is Change.NEVER:
-        raise AttributeInvalid(f"{name} cannot change once the key is there")
+        raise AttributeInvalid(f"{name} cannot change after the key is created")
     if not attribute.applies(key_class, key_type):
-        if wish is not False:
+        if value is not False:
             raise AttributeInvalid(f"{name} does not fit a {key_type} {key_class}")
-    elif (change is Change.RAISE and current[name] and not wish) or (
-        change is Change.LOWER and wish and not current[name]
+    elif (change is Change.RAISE and current[name] and not value) or (
+        change is Change.LOWER and value and not current[name]
     ):
-        raise AttributeInvalid(f"{name} is {shown(current[name])} and stays so")
+        raise AttributeInvalid(f"{name} is {shown(current[name])} and cannot change")

@@ -15,13 +15,13 @@ HASHES = {"SHA1": "SHA-1", "SHA224": "SHA-224", "SHA256": "SHA-256", "SHA384": "
 """Spelling inside mechanism and signature names, to the name of the digest (FIPS 180-4)."""
 
 DIGEST_BYTES = {"SHA-1": 20, "SHA-224": 28, "SHA-256": 32, "SHA-384": 48, "SHA-512": 64}
-"""Bytes in each digest."""
+"""Bytes of each digest."""
 
 CMAC_KDF = "AES_CMAC_KDF"
-"""The derivation that every SecretKeyFactory offers beside the import."""
+"""The derivation of every SecretKeyFactory."""
 
 KEY_WRAP_IV = bytes.fromhex("a6a6a6a6a6a6a6a6")
-"""The initial value of AES key wrap (RFC 3394 2.2.3.1), the only one that may be given."""
+"""The initial value of AES key wrap (RFC 3394 2.2.3.1), the only accepted one."""
 
 
 class KeyType(StrEnum):
@@ -42,13 +42,13 @@ KEY_SIZES = {
     KeyType.GENERIC_SECRET: range(8, 800 * 8 + 1, 8),
     KeyType.RSA: range(2048, 4096 + 1, 256),
 }
-"""Sizes in bits of the keys that the HSM makes. A DESede key of 168 effective bits has 192 with its parity."""
+"""Sizes in bits of the keys that the HSM generates. A DESede key of 168 effective bits has 192 with parity."""
 
 MAX_HMAC_KEY = 800
-"""Bytes in a key that makes an HMAC; CloudHSM stores longer ones and refuses to use them."""
+"""Maximum bytes of an HMAC key; CloudHSM stores longer ones and refuses to use them."""
 
 EXPONENT = 65537
-"""The public exponent of an RSA key that the HSM makes, and the least of one that it takes (FIPS 186-5 A.1.1)."""
+"""The public exponent of generated RSA keys, and the minimum of imported ones (FIPS 186-5 A.1.1)."""
 
 CURVES = {
     "secp224r1": bytes.fromhex("06052b81040021"),
@@ -69,16 +69,16 @@ CURVE_ALIASES = {
 
 
 ED25519 = bytes.fromhex("06032b6570")
-"""The one Edwards curve: the DER of its object identifier (RFC 8410 3)."""
+"""The only Edwards curve: its object identifier in DER (RFC 8410 3)."""
 
 ML_DSA_SETS = ("ML-DSA-44", "ML-DSA-65", "ML-DSA-87")
 """Parameter sets of ML-DSA (FIPS 204 table 1)."""
 ML_DSA_DEFAULT = "ML-DSA-65"
-"""The set of a key pair whose maker does not say, as in the JDK (JEP 497)."""
+"""The default parameter set, as in the JDK (JEP 497)."""
 
 
 class Operation(StrEnum):
-    """What a mechanism can do; the value is the key attribute that permits it, where a key is used."""
+    """An operation of a mechanism. Its value is the key attribute that permits it, if it takes a key."""
 
     ENCRYPT = "ENCRYPT"
     DECRYPT = "DECRYPT"
@@ -94,9 +94,9 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One JCA service: engine type, algorithm name, aliases, and what its adapter must know to frame the call.
+    """One JCA service: engine type, algorithm name, aliases, and the properties that its adapter needs.
 
-    A Cipher's property ``modes`` is not written here: it is made of the mechanism's operations.
+    A Cipher's property ``modes`` comes from the mechanism's operations.
     """
 
     engine: str
@@ -109,8 +109,8 @@ class Service:
 class Mechanism:
     """One mechanism: its key type, its operations, its family in ``hsmcore.primitives``, and the family's options.
 
-    ``hash`` is a digest name of ``HASHES`` or empty; ``block`` and ``iv`` are lengths in bytes, 0 where there is none.
-    ``limit`` is how many bytes of data CloudHSM takes at once, 0 where none is known (``hsmcore.crypto.limits``).
+    ``hash`` is a digest name of ``HASHES`` or empty; ``block`` and ``iv`` are lengths in bytes, or 0.
+    ``limit`` is CloudHSM's maximum bytes of data in one request, 0 where it is unknown (``hsmcore.crypto.limits``).
     """
 
     name: str
@@ -141,7 +141,7 @@ def _one(key_type: KeyType) -> frozenset[KeyType]:
 
 
 def _sizes(key_type: KeyType) -> str:
-    """Return the sizes of a key type as the provider reads them: least, most and step in bits."""
+    """Return the sizes of a key type as the provider reads them: minimum, maximum and step in bits."""
     sizes = KEY_SIZES[key_type]
     return f"{sizes[0]}-{sizes[-1]}/{sizes.step}"
 
@@ -173,7 +173,7 @@ def _generators() -> Iterator[Mechanism]:
 
 
 def _message_signatures() -> Iterator[Mechanism]:
-    """Ed25519 and ML-DSA, which take the message and not a digest of it."""
+    """Yield the mechanisms that sign the message and not a digest of it: Ed25519 and ML-DSA."""
     edwards, lattice = _one(KeyType.EC_EDWARDS), _one(KeyType.ML_DSA)
     factory = {"type": KeyType.EC_EDWARDS.value, "key": "EdDSA"}
     pair = (
@@ -241,7 +241,7 @@ def _rsa_ciphers() -> Iterator[Mechanism]:
     rsa = _one(KeyType.RSA)
     pkcs1 = Service("Cipher", "RSA/ECB/PKCS1Padding", ("RSA",), {"form": "rsa"})
     yield Mechanism("RSA_PKCS1", rsa, _CRYPT | _WRAPS, "rsa_pkcs1", services=(pkcs1,))
-    # The library has no private operation without padding, and a home-made one is no way to treat a private key.
+    # The library has no private operation without padding, and an implementation here would endanger private keys.
     raw = Service("Cipher", "RSA/ECB/NoPadding", properties={"form": "rsa"})
     yield Mechanism("RSA_X_509", rsa, _ENCRYPTS, "rsa_raw", services=(raw,))
     for name, digest in HASHES.items():
@@ -342,7 +342,7 @@ def _properties(row: Mechanism, service: Service) -> dict[str, str]:
 
 
 def services_resource() -> str:
-    """The provider's service list: lines of engine, algorithm, mechanism, aliases and properties, tab-separated."""
+    """Return the provider's services, a line each: engine, algorithm, mechanism, aliases and properties, with tabs."""
     lines = [
         "\t".join(
             (

@@ -1,4 +1,4 @@
-"""The quorum services: kinds of operations that take approvals, one row a service."""
+"""The quorum services, one row a service: kinds of operations that take approvals."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from hsmcore.tables.roles import ADMIN, CRYPTO_USER
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A kind of operations; ``role`` asks for its tokens and approves them, ``label`` is its name in an approval file.
+    """A quorum service. Users of the ``role`` request and approve its tokens; ``label`` is its name in a token file.
 
-    CloudHSM's known numbers are 3, 4 and 5, its known labels those of ``user`` and ``key-usage``; the others are of
-    this HSM. A service with an ``attribute`` has no value of its own but one for each key, in that attribute.
+    CloudHSM's known numbers are 3, 4 and 5, its known labels those of ``user`` and ``key-usage``; the others are
+    specific to this HSM. The quorum value of a service with an ``attribute`` is that attribute of each key.
     """
 
     number: int

@@ -1,12 +1,12 @@
-"""The roles that a session can have."""
+"""The roles of users and sessions."""
 
 from __future__ import annotations
 
 ADMIN = "admin"
 CRYPTO_USER = "crypto-user"
 ROLES = (ADMIN, CRYPTO_USER)
-"""The roles that a user is created with."""
+"""The roles of new users."""
 UNACTIVATED_ADMIN = "unactivated-admin"
-"""The role of ``admin`` until the HSM is activated."""
+"""The role of ``admin`` before the HSM is activated."""
 APPLIANCE_USER = "internal(APPLIANCE_USER)"
-"""The role of the account by which HSMs of one cluster are synchronised. It is listed; nobody logs in with it."""
+"""The role of the account that synchronises the HSMs of a cluster. It is listed, and nobody logs in with it."""

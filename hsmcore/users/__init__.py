@@ -1,1 +1,1 @@
-"""Users: accounts, second factor, token files."""
+"""Users: accounts, registered keys (MFA and quorum), token files."""

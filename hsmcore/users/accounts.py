@@ -1,12 +1,12 @@
-"""Users: names, roles, passwords, lock-out.
+"""Accounts: names, roles, passwords, lock-out.
 
-A name has 1 to 31 letters, digits and underscores; its case does not count. An admin and a crypto user may have the
-same name. A password has 8 to 32 characters and no colon, since Java programs hand over ``user:password``. The sixth
-wrong password in a row locks the account; an admin unlocks it by setting a new one. An unknown user costs as much time
-as a known one.
+A name has 1 to 31 letters, digits and underscores; its case does not matter. An admin and a crypto user may have the
+same name. A password has 8 to 32 characters and no colon, because Java programs pass ``user:password``. The sixth wrong
+password in a row locks the account; an admin unlocks it by setting a new one. The check of an unknown user takes as
+long as that of a known one.
 
-A new HSM that is not activated has one user, ``admin`` with the role ``unactivated-admin`` and the empty password,
-which no other user can have; activation sets a password and makes it an admin.
+A new HSM that is not activated has one user: ``admin`` with the role ``unactivated-admin`` and the empty password,
+which no other user can have. Activation sets a password and makes this user an admin.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from hsmcore.tables.roles import ADMIN, APPLIANCE_USER, ROLES, UNACTIVATED_ADMIN
 from hsmcore.users.token_files import SignedToken
 
 MAX_FAILURES = 5
-"""Wrong passwords in a row that an account survives (CloudHSM: more than 5 lock it)."""
+"""Wrong passwords in a row that do not lock an account (CloudHSM: more than 5 do)."""
 MAX_USERS = 1024
-"""Users of one HSM (CloudHSM's quota for hsm2m.medium)."""
+"""Maximum number of users (CloudHSM's quota for hsm2m.medium)."""
 FIRST_ADMIN = "admin"
-"""The name of the user that a new HSM has."""
+"""The name of a new HSM's user."""
 
 _FIRST_NUMBER, _APPLIANCE_NUMBER = 1, 2
 _WRONG = "wrong user name, role or password"
@@ -55,7 +55,7 @@ _NAME = re.compile(r"[A-Za-z0-9_]{1,31}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class UserInfo:
-    """What anybody may know about a user; ``mfa`` and ``quorum`` tell whether a key is registered for them."""
+    """A user as everybody sees it; ``mfa`` and ``quorum`` tell whether a key is registered for them."""
 
     number: int
     username: str
@@ -66,14 +66,14 @@ class UserInfo:
 
 
 APPLIANCE = UserInfo(_APPLIANCE_NUMBER, "app_user", APPLIANCE_USER)
-"""The account that every CloudHSM lists. One HSM alone is never synchronised, so there is nothing that it could do."""
+"""The account that every CloudHSM lists. It only synchronises HSMs, which a single HSM does not need."""
 
 
 @dataclass(slots=True, eq=False)
 class _User:
-    """A user in memory. ``guard`` lets one password at a time be tried, so that guesses in parallel all count.
+    """A user in memory. ``guard`` serialises the checks of passwords, so that parallel guesses are all counted.
 
-    Who takes the HSM's lock too takes it after the guard.
+    The HSM's lock is taken after the guard where both are needed.
     """
 
     row: UserRow
@@ -85,18 +85,26 @@ class _User:
 
 
 def normal_name(username: str) -> str:
-    """Return the name in lower case. Raises ``UserNameInvalid``."""
+    """Return the name in lower case.
+
+    Raises:
+        UserNameInvalid: The name breaks the rules for names.
+    """
     if not _NAME.fullmatch(username):
         raise UserNameInvalid("a user name has 1 to 31 letters, digits and underscores")
     return username.lower()
 
 
 def check_password(password: bytes) -> None:
-    """Raise ``PasswordInvalid`` unless the bytes are UTF-8 of 8 to 32 characters without a colon."""
+    """Check the rules for passwords.
+
+    Raises:
+        PasswordInvalid: The bytes are not UTF-8 of 8 to 32 characters without a colon.
+    """
     try:
         text = password.decode()
     except UnicodeDecodeError:
-        # No cause: it would carry the password.
+        # Without the cause, which has the password.
         raise PasswordInvalid("a password is UTF-8 text") from None
     if not 8 <= len(text) <= 32:
         raise PasswordInvalid(f"a password has 8 to 32 characters, not {len(text)}")
@@ -105,20 +113,28 @@ def check_password(password: bytes) -> None:
 
 
 def new_verifier(password: bytes) -> str:
-    """Return the hash of a new password. Raises ``PasswordInvalid``."""
+    """Return the hash of a new password.
+
+    Raises:
+        PasswordInvalid: The password breaks the rules for passwords.
+    """
     check_password(password)
     return hash_password(password)
 
 
 def first_user(vault: Vault, password: bytes | None) -> UserRow:
-    """Return the row of a new HSM's admin; one without a password is not activated. Raises ``PasswordInvalid``."""
+    """Return the row of a new HSM's admin, who is not activated without a password.
+
+    Raises:
+        PasswordInvalid: The password breaks the rules for passwords.
+    """
     if password is None:
         return vault.seal_user(UserRow(_FIRST_NUMBER, FIRST_ADMIN, UNACTIVATED_ADMIN), hash_password(b""))
     return vault.seal_user(UserRow(_FIRST_NUMBER, FIRST_ADMIN, ADMIN), new_verifier(password))
 
 
 class Accounts:
-    """The users of an HSM, by name and role. Adding, changing and deleting is done under the HSM's lock."""
+    """The users of an HSM, by name and role. Every change is made under the HSM's lock."""
 
     def __init__(self, store: Store, vault: Vault, lock: RLock, log: AuditLog) -> None:
         self._store = store
@@ -126,7 +142,7 @@ class Accounts:
         self._vault = vault
         self._lock = lock
         self._users = {(row.username, row.role): _User(row) for row in store.users()}
-        # Tried in place of the hash of a user that does not exist; nobody knows its password.
+        # Checked in place of the hash of a user who does not exist; its password is random.
         self._nobody = hash_password(secrets.token_bytes(32))
 
     def __len__(self) -> int:
@@ -140,9 +156,14 @@ class Accounts:
     def authenticate(
         self, username: str, password: bytes, role: str, signed: SignedToken | None = None
     ) -> UserRow:  # fmt: skip
-        """Return the user as it was when the password was right, and for a user with MFA the signature of the token.
+        """Check a password, and for a user with MFA a signed token, and return the user's row at that moment.
 
-        Raises ``AuthenticationFailed``, ``AccountLocked``, ``MfaRequired``, ``StoreDamaged``.
+        Raises:
+            UserUnknown: The user does not exist; an ``AuthenticationFailed``.
+            AuthenticationFailed: The password or the signature is wrong.
+            AccountLocked: The account is locked.
+            MfaRequired: The user has a second factor, and no signed token was given.
+            StoreDamaged: The user's row is damaged.
         """
         user = self._users.get((username.lower(), role)) if _NAME.fullmatch(username) else None
         if user is None:
@@ -151,8 +172,11 @@ class Accounts:
         with user.guard:
             verifier, key = self._vault.open_user(user.row), user.row.mfa_key
             if key is not None and (signed is None or not signed.signature):
-                # Not counted, and before the password is looked at: whether that was right is not told.
-                raise _second_factor(user.row)
+                # Before the check of the password, so that the answer does not depend on it, and not counted.
+                raise MfaRequired(
+                    f"{user.row.username!r} logs in with a second factor, and no signed token was given; programs that "
+                    "use the JCE provider log in as a user without one"
+                )
             right = password_matches(password, verifier)
             if key is not None and signed is not None:
                 right &= proves(key, signed.token, signed.signature)
@@ -160,14 +184,14 @@ class Accounts:
                 raise AccountLocked(
                     f"the account {user.row.username!r} is locked; an admin unlocks it with a new password"
                 )
-            failure = None if right else _wrong()
+            failure = None if right else AuthenticationFailed(_WRONG)
             self._count(user, failure)
             if failure is not None:
                 raise failure
             return user.row
 
     def _count(self, user: _User, failure: AuthenticationFailed | None) -> None:
-        """Count wrong passwords, on disk too; a right one starts again. On a full disk, memory keeps the count."""
+        """Count wrong passwords in memory and on disk; a right one resets the count. A full disk is tolerated."""
         failures = 0 if failure is None else user.row.failures + 1
         if failure is not None:
             self._audit.refuse(failure)
@@ -180,17 +204,33 @@ class Accounts:
             return
 
     def require_unchanged(self, row: UserRow) -> None:
-        """Raise ``AuthenticationFailed`` where the user was deleted or given another password or key meanwhile."""
+        """Check that a user's row is still current.
+
+        Raises:
+            AuthenticationFailed: The user was deleted, or has another password or key.
+        """
         user = self._users.get((row.username, row.role))
         if user is None or user.row.verifier != row.verifier:
-            raise _wrong()
+            raise AuthenticationFailed(_WRONG)
 
     def known(self, username: str, role: str) -> UserRow:
-        """Return a user's row. Raises ``UserNotFound``."""
+        """Return a user's row.
+
+        Raises:
+            UserNotFound: The user does not exist.
+        """
         return self._find(username, role).row
 
     def add(self, username: str, role: str, password: bytes) -> None:
-        """Add a user. Raises ``UserExists``, ``UserNameInvalid``, ``PasswordInvalid``, ``UserLimit``."""
+        """Add a user.
+
+        Raises:
+            UserExists: A user has that name and role.
+            UserNameInvalid: The name breaks the rules for names, or the role does not exist.
+            PasswordInvalid: The password breaks the rules for passwords.
+            UserLimit: The HSM has the maximum number of users.
+            StoreFull: The disk is full.
+        """
         if role not in ROLES:
             raise UserNameInvalid(f"there is no role {role[:32]!r} to create; there are {' and '.join(ROLES)}")
         name = normal_name(username)
@@ -207,18 +247,19 @@ class Accounts:
 
     @contextmanager
     def changing(self, username: str, role: str) -> Iterator[UserRow]:
-        """Give a user's row while nobody else changes it or tries its password, under the HSM's lock.
+        """Hold the HSM's lock and the user's guard, and yield the user's row.
 
-        Raises ``UserNotFound``.
+        Raises:
+            UserNotFound: The user does not exist.
         """
         user = self._find(username, role)
         with user.guard, self._lock:
             if self._find(username, role) is not user:
-                raise _unknown(username, role)
+                raise UserNotFound(_no_user(username, role))
             yield user.row
 
     def put(self, old: UserRow, new: UserRow, verifier: str | None = None) -> None:
-        """Replace a row that is ``changing``; with a new password's hash the account is unlocked too."""
+        """Replace a row that is ``changing``. A new password's hash also unlocks the account."""
         user = self._users[old.username, old.role]
         if verifier is None:
             verifier = self._vault.open_user(old)
@@ -231,37 +272,45 @@ class Accounts:
         self._users[row.username, row.role] = user
 
     def require_not_last_admin(self, row: UserRow) -> None:
-        """Raise ``PermissionDenied`` for the last admin."""
+        """Check that a user is not the last admin.
+
+        Raises:
+            PermissionDenied: It is.
+        """
         if row.role == ADMIN and sum(user.row.role == ADMIN for user in self._users.values()) == 1:
             raise PermissionDenied(f"{row.username!r} is the last admin and cannot be deleted")
 
     def require_own_key(self, row: UserRow, key: bytes) -> None:
-        """Raise ``PublicKeyInvalid`` for a key of another user in the same role, who could then approve twice."""
+        """Check that no other user in the same role has registered the key; one key could then approve twice.
+
+        Raises:
+            PublicKeyInvalid: Another user has.
+        """
         for user in self._users.values():
             other = user.row
             if other.role == row.role and other.username != row.username and key in (other.mfa_key, other.quorum_key):
                 raise PublicKeyInvalid(
-                    f"the {row.role} {other.username!r} has registered this key; each has an own one"
+                    f"the {row.role} {other.username!r} has registered this key; each user needs a different one"
                 )
 
     def quorum_key(self, username: str, role: str) -> bytes | None:
-        """Return the key with which a user approves; none where there is no such user."""
+        """Return the key with which a user approves; ``None`` where there is no key or no such user."""
         user = self._users.get((username, role))
         return user.row.quorum_key if user else None
 
     def approvers(self, role: str) -> int:
-        """Count the users in a role who have registered a key for quorum."""
+        """Return the number of users in a role who have registered a key for quorum."""
         return sum(user.row.role == role and user.row.quorum_key is not None for user in self._users.values())
 
     def delete(self, row: UserRow, unshared: Sequence[KeyRow]) -> None:
-        """Delete a user whose row is ``changing``, and replace the rows of keys that were shared with the user."""
+        """Delete a user whose row is ``changing``, and store the rows of the keys that are no longer shared."""
         self._store.delete_user(row.username, row.role, unshared)
         del self._users[row.username, row.role]
 
     def _find(self, username: str, role: str) -> _User:
         user = self._users.get((username.lower(), role))
         if user is None:
-            raise _unknown(username, role)
+            raise UserNotFound(_no_user(username, role))
         return user
 
 
@@ -271,16 +320,5 @@ def _info(user: _User) -> UserInfo:
     return UserInfo(row.number, row.username, row.role, user.locked, mfa, quorum)
 
 
-def _second_factor(row: UserRow) -> MfaRequired:
-    return MfaRequired(
-        f"{row.username!r} logs in with a second factor, and no signed token was given; programs that use the JCE "
-        "provider log in as a user without one"
-    )
-
-
-def _wrong() -> AuthenticationFailed:
-    return AuthenticationFailed(_WRONG)
-
-
-def _unknown(username: str, role: str) -> UserNotFound:
-    return UserNotFound(f"there is no {role[:32]} {username[:64]!r}")
+def _no_user(username: str, role: str) -> str:
+    return f"there is no {role[:32]} {username[:64]!r}"

@@ -1,8 +1,7 @@
-"""The key by which a user proves to be there: what it is registered for, and the tokens it is asked to sign.
+"""The public key that a user registers for MFA, quorum or both, and the tokens that prove its possession.
 
-A user has one key at most. It is the second factor of a login (MFA), or signs approvals (quorum), or both: whoever
-registers one for MFA approves with it too, and a user with MFA approves with no other. ``TRANSITIONS`` is the whole of
-it: what is not there is refused and changes nothing.
+A user has at most one key. A key that is registered for MFA, the second factor of a login, also signs approvals, and a
+user with MFA approves with no other key. ``TRANSITIONS`` has every change; any other is refused.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from hsmcore.storage.rows import UserRow
 from hsmcore.users.token_files import read_token
 
 TOKEN_LIFETIME = 600
-"""Seconds in which a token for MFA or registration is to be signed and brought back."""
+"""Seconds until a token for MFA or registration expires."""
 MAX_TOKENS = 1024
-"""Such tokens that wait; one more makes the oldest unknown."""
+"""Maximum number of such tokens; one more drops the oldest."""
 
 
-class Uses(Enum):
-    """What a user's key is registered for."""
+class Purposes(Enum):
+    """The purposes (MFA, quorum) for which a user's key is registered."""
 
     NOTHING = (False, False)
     QUORUM = (False, True)
@@ -35,7 +34,7 @@ class Uses(Enum):
 
 
 class Event(Enum):
-    """What changes it."""
+    """A change of the registration."""
 
     REGISTER_MFA = auto()
     DEREGISTER_MFA = auto()
@@ -44,27 +43,23 @@ class Event(Enum):
     CHANGE_PASSWORD = auto()
 
 
-TRANSITIONS: Mapping[Event, Mapping[Uses, Uses]] = {
-    Event.REGISTER_MFA: dict.fromkeys(Uses, Uses.BOTH),
-    Event.DEREGISTER_MFA: {Uses.MFA: Uses.NOTHING, Uses.BOTH: Uses.NOTHING},
-    Event.REGISTER_QUORUM: {
-        Uses.NOTHING: Uses.QUORUM, Uses.QUORUM: Uses.QUORUM, Uses.MFA: Uses.BOTH, Uses.BOTH: Uses.BOTH,
-    },
-    Event.DEREGISTER_QUORUM: {
-        Uses.NOTHING: Uses.NOTHING, Uses.QUORUM: Uses.NOTHING, Uses.MFA: Uses.MFA, Uses.BOTH: Uses.MFA,
-    },
-    Event.CHANGE_PASSWORD: {
-        Uses.NOTHING: Uses.NOTHING, Uses.QUORUM: Uses.QUORUM, Uses.MFA: Uses.MFA, Uses.BOTH: Uses.MFA,
-    },
-}  # fmt: skip
-"""Uses by event and uses before. A new password takes the approvals of a user with MFA away, as CloudHSM does."""
+_NOTHING, _QUORUM, _MFA, _BOTH = Purposes
 
-KEEPS_KEY = {(Event.REGISTER_MFA, Uses.QUORUM), (Event.REGISTER_QUORUM, Uses.MFA), (Event.REGISTER_QUORUM, Uses.BOTH)}
-"""Registrations that are for the key that the user has, since another use of it stays."""
+TRANSITIONS: Mapping[Event, Mapping[Purposes, Purposes]] = {
+    Event.REGISTER_MFA: dict.fromkeys(Purposes, _BOTH),
+    Event.DEREGISTER_MFA: {_MFA: _NOTHING, _BOTH: _NOTHING},
+    Event.REGISTER_QUORUM: {_NOTHING: _QUORUM, _QUORUM: _QUORUM, _MFA: _BOTH, _BOTH: _BOTH},
+    Event.DEREGISTER_QUORUM: {_NOTHING: _NOTHING, _QUORUM: _NOTHING, _MFA: _MFA, _BOTH: _MFA},
+    Event.CHANGE_PASSWORD: {_NOTHING: _NOTHING, _QUORUM: _QUORUM, _MFA: _MFA, _BOTH: _MFA},
+}
+"""Purposes by event and purposes before. A new password removes quorum from a user with MFA, as in CloudHSM."""
+
+KEEPS_KEY = {(Event.REGISTER_MFA, _QUORUM), (Event.REGISTER_QUORUM, _MFA), (Event.REGISTER_QUORUM, _BOTH)}
+"""Registrations that must keep the user's key, because it stays registered for the other purpose."""
 
 
 class RegisteredKeys(NamedTuple):
-    """A user's public key (SubjectPublicKeyInfo, DER) under each use; where there are both they are equal."""
+    """A user's public key (SubjectPublicKeyInfo, DER) by purpose. Both are equal where there are two."""
 
     mfa: bytes | None
     quorum: bytes | None
@@ -76,14 +71,21 @@ NO_KEYS = RegisteredKeys(None, None)
 def keys_after(
     event: Event, keys: RegisteredKeys, key: bytes | None = None, *, change_quorum: bool = False
 ) -> RegisteredKeys:
-    """Return what is registered after an event; ``key`` is the one to register.
+    """Return the registered keys after an event.
 
-    ``change_quorum`` lets it replace the key of the other use too. Raises ``MfaNotEnabled``, and ``MfaSharesKey`` for
-    a second key.
+    Args:
+        event: The event.
+        keys: The registered keys before.
+        key: The key to register (SubjectPublicKeyInfo, DER).
+        change_quorum: Also replace a different key of the other purpose.
+
+    Raises:
+        MfaNotEnabled: The user has no second factor to deregister.
+        MfaSharesKey: A different key is registered for the other purpose.
     """
-    before = Uses((keys.mfa is not None, keys.quorum is not None))
-    uses = TRANSITIONS[event].get(before)
-    if uses is None:
+    before = Purposes((keys.mfa is not None, keys.quorum is not None))
+    registered = TRANSITIONS[event].get(before)
+    if registered is None:
         raise MfaNotEnabled("the user has no second factor to deregister")
     old = keys.mfa or keys.quorum
     if (event, before) in KEEPS_KEY and key != old and not change_quorum:
@@ -91,13 +93,13 @@ def keys_after(
             "MFA and quorum share one key, and the user has registered another; give that one, or change both by "
             "registering for MFA with --change-quorum"
         )
-    mfa, quorum = uses.value
+    mfa, quorum = registered.value
     current = old if key is None else key
     return RegisteredKeys(current if mfa else None, current if quorum else None)
 
 
 class Purpose(Enum):
-    """What a token is signed for."""
+    """The purpose of a token that a user signs."""
 
     LOGIN = auto()
     MFA = auto()
@@ -106,7 +108,7 @@ class Purpose(Enum):
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A token that was given out: for what, for whom (name and role), in which session (0 before login), and when."""
+    """A token that was issued: purpose, user (name and role), session token (0 before login), and time."""
 
     purpose: Purpose
     subject: tuple[str, str]
@@ -115,7 +117,7 @@ class _Waiting:
 
 
 class Challenges:
-    """Tokens to be signed with a user's key. Each is brought back once, for what and by whom it was asked for."""
+    """Tokens to sign with a user's key. Each can be redeemed once, for its purpose, by its user, in its session."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -123,23 +125,34 @@ class Challenges:
         self._waiting: dict[bytes, _Waiting] = {}
 
     def issue(self, token: bytes, purpose: Purpose, subject: tuple[str, str], session: int = 0) -> None:
-        """Remember a new token."""
+        """Add a new token.
+
+        Args:
+            token: 32 random bytes.
+            purpose: Its purpose.
+            subject: Name and role of its user.
+            session: The session token of its session; 0 before login.
+        """
         with self._lock:
             if len(self._waiting) >= MAX_TOKENS:
                 del self._waiting[next(iter(self._waiting))]
             self._waiting[token] = _Waiting(purpose, subject, session, self._clock())
 
     def redeem(self, token: bytes, purpose: Purpose, subject: tuple[str, str], session: int = 0) -> None:
-        """Use a token up, whether its signature then holds or not. Raises ``TokenUnknown``."""
+        """Use a token up, before the check of its signature.
+
+        Raises:
+            TokenUnknown: The token was used, has expired, or was issued for another user, session or purpose.
+        """
         with self._lock:
             waiting = self._waiting.pop(token, None)
-            # A clock that goes back makes no token younger.
+            # A clock that went back does not extend the life of a token.
             if (
                 waiting is None
                 or (waiting.purpose, waiting.subject, waiting.session) != (purpose, subject, session)
                 or not 0 <= self._clock() - waiting.since <= TOKEN_LIFETIME
             ):
-                raise TokenUnknown("the token was used, has expired, or was given out for something else; get another")
+                raise TokenUnknown("the token was used, has expired, or was issued for another purpose; get another")
 
     def prove(self, purpose: Purpose, row: UserRow, session: int, token_file: bytes, public_key: bytes) -> bytes:
         """Use a token up and return the key with which the user has signed it, as SubjectPublicKeyInfo (DER).
@@ -165,7 +178,7 @@ class Challenges:
         return key
 
     def drop_session(self, session: int) -> None:
-        """Forget the tokens of a session that has ended."""
+        """Drop the tokens of a session that has ended."""
         with self._lock:
             for token in [token for token, waiting in self._waiting.items() if waiting.session == session]:
                 del self._waiting[token]

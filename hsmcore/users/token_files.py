@@ -1,7 +1,7 @@
-"""Token files: the JSON that a user signs outside the HSM, in the shape of CloudHSM's command line (version 2.0).
+"""Token files: the JSON files that users sign outside the HSM, in the form of CloudHSM's command line (version 2.0).
 
-Bytes in, records out, and back. What was read says only what somebody wrote: the HSM looks up the token and verifies
-the signature. Binary values are base64; space inside of them does not count, since ``base64`` breaks lines.
+This module only reads and writes files; the HSM looks up the token and verifies the signature. Binary values are
+base64, which may contain white space, because ``base64`` breaks lines.
 """
 
 from __future__ import annotations
@@ -16,35 +16,39 @@ from hsmcore.primitives.proofs import TOKEN_BYTES
 
 VERSION = "2.0"
 MAX_BYTES = 256 * 1024
-"""Longest file that is read, in bytes; eight approvals take 5 KiB."""
+"""Maximum length of a file in bytes; eight approvals take 5 KiB."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedToken:
-    """The one token of a file for MFA or registration; the signature is empty where nobody signed."""
+    """The token of a file for MFA or registration; the signature is empty in an unsigned file."""
 
     token: bytes
     signature: bytes = field(default=b"")
 
 
 def encode_token(token: bytes, approval_data: bytes | None = None) -> bytes:
-    """Return the file of a token that is to be signed: for MFA, and with what was hashed for registration."""
+    """Return the file of a token to sign, for MFA, or for registration with the data whose hash the token is."""
     entry = {} if approval_data is None else {"approval_data": _base64(approval_data)}
     return _encode({"version": VERSION, "tokens": [entry | {"unsigned": _base64(token), "signed": ""}]})
 
 
 def read_token(file: bytes) -> SignedToken:
-    """Read the file of a token. Raises ``TokenFileInvalid``."""
+    """Read the file of a token for MFA or registration.
+
+    Raises:
+        TokenFileInvalid: The file is not well-formed.
+    """
     tokens = _decode(file).get("tokens")
     if not isinstance(tokens, list) or len(tokens) != 1:
         count = f"{len(tokens)}" if isinstance(tokens, list) else "no"
-        raise TokenFileInvalid(f"the file has {count} tokens where this HSM gave one")
+        raise TokenFileInvalid(f"the file has {count} tokens, not one")
     return SignedToken(_token(tokens[0], "unsigned"), _bytes(tokens[0], "signed"))
 
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """One approver's signature, as the file claims; the role is empty where the file has none."""
+    """One approver's signature as the file has it, not yet verified; the role may be empty."""
 
     username: str
     role: str
@@ -53,7 +57,7 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalFile:
-    """A token's raw data, its hash, and the signatures."""
+    """A quorum token's raw data, its hash, and the signatures."""
 
     approval_data: bytes
     token: bytes
@@ -61,14 +65,18 @@ class ApprovalFile:
 
 
 def encode_approval(service: str, key: int | None, approval_data: bytes, token: bytes) -> bytes:
-    """Return the file of a quorum token, to which approvers add their signatures."""
+    """Return the file of a quorum token, to which the approvers add their signatures."""
     reference = {} if key is None else {"key_reference": f"0x{key:016x}"}
     values = {"approval_data": _base64(approval_data), "token": _base64(token), "signatures": []}
     return _encode({"version": VERSION, "service": service, **reference, **values})
 
 
 def read_approval(file: bytes) -> ApprovalFile:
-    """Read the file of a quorum token. Raises ``TokenFileInvalid``."""
+    """Read the file of a quorum token.
+
+    Raises:
+        TokenFileInvalid: The file is not well-formed.
+    """
     document = _decode(file)
     signatures = document.get("signatures")
     if not isinstance(signatures, list):
@@ -85,25 +93,33 @@ def _encode(document: Mapping[str, object]) -> bytes:
 
 
 def _decode(file: bytes) -> Mapping[str, object]:
-    """Return the file's object of this version."""
+    """Return the file's JSON object, after a check of its version.
+
+    Raises:
+        TokenFileInvalid: The file is not well-formed.
+    """
     if len(file) > MAX_BYTES:
         raise TokenFileInvalid(f"the token file has {len(file)} bytes, more than {MAX_BYTES}")
     try:
         document = json.loads(file, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
-        raise TokenFileInvalid("the token file is no JSON in UTF-8") from error
+        raise TokenFileInvalid("the token file is not JSON in UTF-8") from error
     if not isinstance(document, dict):
-        raise TokenFileInvalid("the token file is no JSON object")
+        raise TokenFileInvalid("the token file is not a JSON object")
     if document.get("version") != VERSION:
         raise TokenFileInvalid(f'the token file is not of version "{VERSION}"')
     return document
 
 
 def _object(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
-    """Refuse a name that comes twice: two readers of the file would see two values."""
+    """Return the object.
+
+    Raises:
+        ValueError: A name is repeated; two readers of the file could see two values.
+    """
     read = dict(pairs)
     if len(read) != len(pairs):
-        raise ValueError("a name comes twice")
+        raise ValueError("a name is repeated")
     return read
 
 
@@ -118,13 +134,13 @@ def _bytes(entry: object, name: str) -> bytes:
     try:
         return base64.b64decode("".join(_text(entry, name).split()), validate=True)
     except ValueError as error:
-        raise TokenFileInvalid(f"{name!r} is no base64") from error
+        raise TokenFileInvalid(f"{name!r} is not base64") from error
 
 
 def _text(entry: object, name: str, missing: str | None = None) -> str:
     text = entry.get(name, missing) if isinstance(entry, dict) else None
     if not isinstance(text, str):
-        raise TokenFileInvalid(f"the token file has no text {name!r} where it should")
+        raise TokenFileInvalid(f"the token file lacks the text {name!r}")
     return text
 
 

@@ -1,4 +1,4 @@
-"""Runs the migrations on the connection, and in the transaction, that ``hsmcore.storage`` hands over."""
+"""Runs the migrations on the connection of ``hsmcore.storage``, in its transaction."""
 
 from __future__ import annotations
 

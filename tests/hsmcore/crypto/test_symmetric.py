@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hmac
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hsmcore import Hsm
+from hsmcore.crypto.streams import MAX_AGE
 from hsmcore.errors import (
     DataLengthInvalid,
     KeyFunctionNotPermitted,
@@ -21,7 +24,7 @@ from hsmcore.errors import (
     TagMismatch,
 )
 from hsmcore.tables.mechanisms import MECHANISMS, Mechanism
-from tests.hsmcore.conftest import PASSWORDS, Site
+from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS, Site
 from tests.hsmcore.judge import cmac, encrypted
 from tests.hsmcore.making import take_secret
 
@@ -295,3 +298,19 @@ def test_a_tag_that_was_cut_still_authenticates(site: Site, length: int) -> None
         with pytest.raises(MechanismParameterInvalid):
             hsm.crypto.decrypt(user, key, "AES_GCM", parameters | {"tag_length": refused}, cut)
     hsm.keys.destroy(user, key)
+
+
+def test_a_multi_part_operation_expires_without_messages(tmp_path: Path) -> None:
+    now = [0.0]
+    with Hsm.initialize(tmp_path / "hsm", admin_password=ADMIN_PASSWORD, clock=lambda: now[0]) as hsm:
+        hsm.users.create(hsm.users.login("admin", ADMIN_PASSWORD, "admin"), "cu1", "crypto-user", PASSWORDS["cu1"])
+        user = hsm.users.login("cu1", PASSWORDS["cu1"])
+        key = hsm.keys.generate(user, "AES_KEY_GEN", {}).handle
+        used, unused = (hsm.crypto.begin(user, "sign", key, "AES_CMAC", None)[0] for _ in range(2))
+        now[0] += MAX_AGE
+        hsm.crypto.update(user, used, b"just in time")
+        now[0] += 1
+        with pytest.raises(OperationNotFound):
+            hsm.crypto.update(user, unused, b"too late")
+        now[0] += MAX_AGE - 1
+        assert hsm.crypto.finish(user, used, b"") == hsm.crypto.sign(user, key, "AES_CMAC", None, b"just in time")

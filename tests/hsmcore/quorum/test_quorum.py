@@ -611,7 +611,7 @@ def test_the_table_of_states_is_whole() -> None:
 @pytest.mark.parametrize("event", Event)
 @pytest.mark.parametrize("state", State)
 def test_what_the_table_does_not_have_is_refused(event: Event, state: State) -> None:
-    token = tokens.Token(b"data", "user", None, Session(1, 1, "admin", "admin"), 0.0, 1.0, state)
+    token = tokens.QuorumToken(b"data", "user", None, Session(1, 1, "admin", "admin"), 0.0, 1.0, state)
     after = TRANSITIONS[event].get(state)
     if after is None:
         with pytest.raises(HsmError):

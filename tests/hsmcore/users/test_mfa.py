@@ -34,7 +34,7 @@ from hsmcore.errors import (
     UserNotFound,
 )
 from hsmcore.sessions.session import Session
-from hsmcore.users.mfa import MAX_TOKENS, TOKEN_LIFETIME, TRANSITIONS, Event, RegisteredKeys, Uses, keys_after
+from hsmcore.users.mfa import MAX_TOKENS, TOKEN_LIFETIME, TRANSITIONS, Event, Purposes, RegisteredKeys, keys_after
 from tests.hsmcore.conftest import ADMIN_PASSWORD
 from tests.hsmcore.judge import openssl
 from tests.signing import Signer
@@ -413,21 +413,23 @@ def test_an_edited_key_does_not_open(site: Site, signer: Signer, other: Signer, 
 
 def test_the_table_of_what_a_key_is_for_is_whole() -> None:
     assert TRANSITIONS.keys() == set(Event)
-    refused = [(event, uses) for event, rows in TRANSITIONS.items() for uses in Uses if uses not in rows]
-    assert refused == [(Event.DEREGISTER_MFA, Uses.NOTHING), (Event.DEREGISTER_MFA, Uses.QUORUM)]
+    refused = [(event, uses) for event, rows in TRANSITIONS.items() for uses in Purposes if uses not in rows]
+    assert refused == [(Event.DEREGISTER_MFA, Purposes.NOTHING), (Event.DEREGISTER_MFA, Purposes.QUORUM)]
 
 
-@pytest.mark.parametrize("uses", Uses)
+@pytest.mark.parametrize("uses", Purposes)
 @pytest.mark.parametrize("event", Event)
 @pytest.mark.parametrize("key", [b"old", b"new"])
 @pytest.mark.parametrize("change_quorum", [False, True])
-def test_a_user_has_one_key(uses: Uses, event: Event, key: bytes, change_quorum: bool) -> None:
+def test_a_user_has_one_key(uses: Purposes, event: Event, key: bytes, change_quorum: bool) -> None:
     mfa, quorum = uses.value
     before = RegisteredKeys(b"old" if mfa else None, b"old" if quorum else None)
     registers = event in (Event.REGISTER_MFA, Event.REGISTER_QUORUM)
     another = (uses, event) in {
-        (Uses.QUORUM, Event.REGISTER_MFA), (Uses.MFA, Event.REGISTER_QUORUM), (Uses.BOTH, Event.REGISTER_QUORUM),
-    }  # fmt: skip
+        (Purposes.QUORUM, Event.REGISTER_MFA),
+        (Purposes.MFA, Event.REGISTER_QUORUM),
+        (Purposes.BOTH, Event.REGISTER_QUORUM),
+    }
     refusal: type[HsmError] | None = None
     if event is Event.DEREGISTER_MFA and not mfa:
         refusal = MfaNotEnabled

@@ -1,1 +1,1 @@
-"""One module a schema change, named by its revision."""
+"""One module per schema change, named by its revision."""

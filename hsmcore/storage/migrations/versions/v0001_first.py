@@ -10,7 +10,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make the three tables."""
+    """Create the three tables."""
     op.create_table(
         "hsm",
         sa.Column("id", sa.Integer, sa.CheckConstraint("id = 1", name="only_one_hsm"), primary_key=True,

@@ -1,4 +1,4 @@
-"""Columns and indexes by which keys are found without reading all of them."""
+"""Columns and indexes for searches that do not read all keys."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def upgrade() -> None:
 
 
 def _found_by(attributes: object) -> dict[str, str]:
-    """Return the columns of a row; one that is damaged already keeps them empty."""
+    """Return the columns of a row; those of a damaged row stay empty."""
     try:
         values = json.loads(str(attributes))
         return {name: str(values[attribute]) for name, (attribute, _) in _COLUMNS.items()}

@@ -9,7 +9,7 @@ revision = "0003"
 down_revision = "0002"
 
 _FIRST, _LATER = 1, 3
-"""Numbers as CloudHSM gives them: ``admin``, then its appliance user, which is not stored, then everybody else."""
+"""Numbers as in CloudHSM: ``admin``, then the appliance user, which is not stored, then all others."""
 
 
 def upgrade() -> None:

@@ -10,7 +10,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Make the two tables."""
+    """Create the two tables."""
     op.create_table(
         "audit",
         sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),

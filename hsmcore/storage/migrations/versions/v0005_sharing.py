@@ -12,7 +12,7 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Add the sharing of keys, where no key has one yet, and the serial number."""
+    """Add the sharing of keys, which is empty, and the serial number."""
     sharing = sa.Column(
         "sharing", sa.Text, nullable=False, server_default="", comment="canonical JSON, bound to material too"
     )

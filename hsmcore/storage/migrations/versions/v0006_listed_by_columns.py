@@ -1,4 +1,4 @@
-"""A column for the ID, and an index that is enough to count a user's keys."""
+"""A column for the ID, and an index that suffices to count a user's keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    """Add the column, fill it from the attributes, make the indexes."""
+    """Add the column, fill it from the attributes, create the indexes."""
     comment = "as in attributes, hexadecimal, to find by"
     op.add_column("keys", sa.Column("key_id", sa.Text, nullable=False, server_default="", comment=comment))
     connection = op.get_bind()
@@ -27,7 +27,7 @@ def upgrade() -> None:
 
 
 def _key_id(attributes: object) -> str:
-    """Return a row's ID; one that is damaged already keeps none."""
+    """Return a row's ID; that of a damaged row stays empty."""
     try:
         return str(json.loads(str(attributes))["ID"]["hex"])
     except (ValueError, TypeError, KeyError):
