@@ -50,4 +50,4 @@ def test_openssl_agrees(made: Application, alias: str, algorithm: str) -> None:
 def test_registered_before_the_provider_it_takes_its_rsa_keys(library_user: Application, store: Path) -> None:
     """docs/consumers.md says so, and which two ways out there are."""
     said = library_user.run("BouncyFirst", store)
-    assert said == "unnamed: NullPointerException\nnamed: 256 bytes\nafter: 256 bytes\n"
+    assert said == "unnamed: SignatureException\nnamed: 256 bytes\nafter: 256 bytes\n"
