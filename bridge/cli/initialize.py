@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from bridge.cli.access import ADMIN, CRYPTO_USER, first_line, passphrase
+from bridge.cli.access import ADMIN, CRYPTO_USER, first_line
+from bridge.process.environment import passphrase
 from bridge.process.paths import socket_path
 
 

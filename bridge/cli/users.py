@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
+from bridge.carriers.client import connected
 from bridge.cli import cloudhsm, tables
-from bridge.cli.access import CRYPTO_USER, ROLES, as_admin, as_user, connected, new_password
+from bridge.cli.access import CRYPTO_USER, ROLES, as_admin, as_user, new_password
 
 _role = click.option("--role", type=ROLES, default=CRYPTO_USER, show_default=True, help="The user's role.")
 _file = click.option("--password-file", metavar="FILE", help="Read the password from FILE; - is standard input.")

@@ -10,7 +10,7 @@ import pytest
 
 from bridge.carriers.client import Client
 from bridge.pytest_plugin import USER
-from bridge.server import dispatch
+from bridge.server import connections
 from hsmcore import Hsm, errors
 from tests.bridge.conftest import PASSWORD, Carrier
 from tests.signing import Signer
@@ -62,7 +62,7 @@ def test_the_session_of_a_client_that_reconnects_waits_for_it(carrier: Carrier, 
 
 
 def test_it_does_not_wait_for_ever(carrier: Carrier, core: Hsm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "GRACE", 0.1)
+    monkeypatch.setattr(connections, "GRACE", 0.1)
     before = _sessions(core)
     clients = [carrier.user() for _ in range(3)]
     for client in clients:
