@@ -26,6 +26,7 @@ from hsmcore.quorum.tokens import QuorumRules
 from hsmcore.settings import Settings
 from hsmcore.storage.audit import Record
 from hsmcore.storage.database import HsmRow, Store
+from hsmcore.storage.rows import QUORUM, Change
 from hsmcore.storage.sealing import Vault, new_master, open_master, seal_master
 from hsmcore.storage.state_directory import StateDirectory, no_hsm
 from hsmcore.users.accounts import first_user
@@ -93,11 +94,12 @@ class Hsm:
                 raise StateError(f"there is an HSM in {state.home} already; it was left as it is")
             file_key = state.make_key_file() if passphrase is None else b""
             sealed = seal_master(master, passphrase, file_key)
-            rules = vault.seal_quorum(QuorumRules().encode())
-            entries, head = linked(first_entries(admin.username, admin.role), FIRST_HEAD, vault)
+            changes = Change(QUORUM, 1), admin.change()
+            entries, head = linked(first_entries(admin.username, admin.role, changes), FIRST_HEAD, vault)
             state.write_anchor(anchored(head, vault))
-            row = HsmRow(sealed, vault.seal_settings(settings.encode()), rules)
-            store.initialize(row, admin, Record(entries, stored(head, vault)))
+            rules = vault.seal_quorum(QuorumRules().encode(), 1)
+            row = HsmRow(sealed, vault.seal_settings(settings.encode()), rules, 1)
+            store.initialize(row, admin, Record(entries, stored(head, vault), changes=changes))
             state.sync()
             return cls(Core.of(state, store, vault, clock))
         except BaseException:
@@ -127,7 +129,7 @@ class Hsm:
             if not store.exists():
                 raise StateMissing(no_hsm(state.home))
             vault = Vault(open_master(store.master(), passphrase, state.read_key_file))
-            bring_up_to_date(store, vault, state, vault.seal_quorum(QuorumRules().encode()))
+            bring_up_to_date(store, vault, state, vault.seal_quorum(QuorumRules().encode(), 0))
             return cls(Core.of(state, store, vault, clock))
         except BaseException:
             _release(state, store)

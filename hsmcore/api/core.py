@@ -8,6 +8,7 @@ from threading import RLock
 from typing import Self
 
 from hsmcore.audit.log import AuditLog
+from hsmcore.audit.upgrade import bind_rows
 from hsmcore.crypto.operations import PreparedOperations
 from hsmcore.crypto.streams import MultiPartOperations
 from hsmcore.crypto.wrapping import Wrapping
@@ -48,6 +49,7 @@ class Core:
         settings = Settings.decode(vault.open_settings(store.settings()))
         lock, sessions = RLock(), Sessions()
         log = AuditLog(store, vault, state, sessions)
+        bind_rows(store, vault, log)
         accounts = Accounts(store, vault, lock, log)
         ring = KeyRing(store, vault, sessions, lock, log)
         approvals = Approvals(store, vault, accounts, ring, lock, clock, log)

@@ -23,11 +23,12 @@ from threading import RLock, local
 from hsmcore.audit.anchor import anchor_of, anchored, opened_head, resumed, stored
 from hsmcore.audit.chain import Finding, Head, Verifier, decoded, linked
 from hsmcore.audit.events import EVENTS, INITIALIZATION, LOG_BEGINS, LOG_BROKEN, USER_TYPES, Event, LogType, response_of
+from hsmcore.audit.stored_rows import StoredRows
 from hsmcore.errors import AuditAnchorInvalid, HsmError, RequestError, StateLocked, StoreFull, Unauthenticated
 from hsmcore.sessions.session import Session, Sessions
 from hsmcore.storage.audit import Record
 from hsmcore.storage.database import Store
-from hsmcore.storage.rows import AuditRow
+from hsmcore.storage.rows import AuditRow, Change
 from hsmcore.storage.sealing import Vault
 from hsmcore.storage.state_directory import StateDirectory
 from hsmcore.tables.attributes import PUBLIC
@@ -56,6 +57,7 @@ class _Command:
     token: bool = False
     response: int = 0
     detail: str = ""
+    changed: str = ""
     durable: bool = True
     written: int | None = None
 
@@ -74,6 +76,7 @@ class _Command:
             secret_handle=self.secret_handle,
             public_handle=self.public_handle,
             detail=self.detail,
+            changed=self.changed,
         )
 
 
@@ -245,16 +248,20 @@ class AuditLog:
             self._thread.command = outer
 
     @contextmanager
-    def changing(self) -> Iterator[Record | None]:
-        """Yield the entries of all threads that wait, for the store's next transaction; ``None`` for none."""
+    def changing(self, changes: Sequence[Change] = ()) -> Iterator[Record | None]:
+        """Yield the entries of all threads that wait, for the store's next transaction; ``None`` for none.
+
+        Args:
+            changes: The changes of rows in the transaction, which the entry of the command in progress names.
+        """
         with self._lock:
-            commands = self._unwritten()
+            commands = self._unwritten(changes)
             if self._in_doubt:
                 self._head = max(self._head, opened_head(self._store.audit_state()[0], self._vault) or self._head)
             rows, head = linked([command.row(self._head.reboot) for command in commands], self._head, self._vault)
             durable = any(command.durable for command in commands)
             try:
-                yield Record(rows, stored(head, self._vault), durable) if rows else None
+                yield Record(rows, stored(head, self._vault), durable, changes) if rows else None
             except BaseException:
                 # A commit can fail after everything was written; the head is then read again from the store.
                 self._in_doubt = True
@@ -267,10 +274,15 @@ class AuditLog:
                 self._head = head
                 self._state.write_anchor(anchored(head, self._vault))
 
-    def _unwritten(self) -> list[_Command]:
+    def _unwritten(self, changes: Sequence[Change]) -> list[_Command]:
         current = self._current()
-        if current is None and not self._owed:
+        if current is None and (changes or not self._owed):
             raise RuntimeError("a change outside a command: the table EVENTS needs a row for this method")
+        if current is not None:
+            current.changed = " ".join(map(str, changes))
+            if changes:
+                # A second transaction of the same command has an entry of its own.
+                current.written = None
         commands = [*self._owed, *self._waiting]
         if current is not None and current not in commands:
             commands.append(current)
@@ -313,10 +325,29 @@ class AuditLog:
         for row in self._all_rows(head.count):
             verifier.take(row)
         verifier.end(head)
+        verifier.findings.extend(self._damaged_rows(verifier))
         if kept is not None and not self._has(kept):
             text = "the log was changed or rolled back since the anchor was made"
             verifier.findings.append(Finding(kept.count - 1, text))
         return Verification(head, verifier.findings)
+
+    def _damaged_rows(self, verifier: Verifier) -> list[Finding]:
+        """Compare the stored rows with the changes that the log names."""
+        rows = StoredRows(self._store, self._vault)
+        suspects = rows.faults(verifier.newest if verifier.whole else None)
+        if not suspects:
+            return []
+        with self._lock:
+            # Rows may have changed since the head was read. No row changes under this lock.
+            for row in self._rows_between(verifier.expected, self._head.count):
+                verifier.note(decoded(row)[0])
+            faults = rows.faults(verifier.newest if verifier.whole else None, suspects)
+        return [Finding(None, text) for text in faults.values()]
+
+    def _rows_between(self, first: int, end: int) -> Iterator[tuple[object, ...]]:
+        while first < end and (page := self._store.audit_rows(first, min(PAGE, end - first))):
+            yield from page
+            first += len(page)
 
     def _all_rows(self, count: int) -> Iterator[tuple[object, ...]]:
         """Yield the stored rows before entry ``count``, and rows that are out of place."""
@@ -345,10 +376,13 @@ def _event(operation: str) -> Event:
     return event
 
 
-def first_entries(admin: str, role: str) -> list[AuditRow]:
-    """Return the entries of an initialisation, not yet chained."""
-    about = {LogType.USER: (admin, role)}
-    return [_Command(event, 0, *about.get(event.log_type, ("", ""))).row(1) for event in INITIALIZATION]
+def first_entries(admin: str, role: str, changes: Sequence[Change]) -> list[AuditRow]:
+    """Return the entries of an initialisation, not yet chained. That of the admin names the changes of rows."""
+    commands = [_Command(event, 0) for event in INITIALIZATION]
+    for command in commands:
+        if command.event.log_type is LogType.USER:
+            command.user_name, command.role, command.changed = admin, role, " ".join(map(str, changes))
+    return [command.row(1) for command in commands]
 
 
 def beginning() -> list[AuditRow]:

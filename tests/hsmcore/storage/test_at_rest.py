@@ -85,7 +85,8 @@ def test_nothing_secret_is_in_any_file(tmp_path: Path, passphrase: bytes | None)
 def test_passwords_are_kept_as_argon2id_with_a_salt(home: Path) -> None:
     vault = Vault(_master(home))
     with closing(sqlite3.connect(home / "hsm.db")) as connection, connection:
-        rows = connection.execute("SELECT number, username, role, verifier FROM users").fetchall()
+        columns = "number, username, role, verifier, failures, mfa_key, quorum_key, version"
+        rows = connection.execute(f"SELECT {columns} FROM users").fetchall()
     hashes = [vault.open_user(UserRow(*row)) for row in rows]
     assert all(text.startswith("$argon2id$") for text in hashes)
     assert len(hashes) == len(set(hashes)) == 3
