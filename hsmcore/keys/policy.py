@@ -287,5 +287,5 @@ def require_strong_hash(attributes: Mapping[str, Value], row: Mechanism) -> None
     bits, size = digest_bytes(row.hash) * 8 if row.hash else 0, attributes["SIZE"]
     if row.family == "ecdsa" and isinstance(size, int) and 0 < bits < min(size, 512):
         raise KeyFunctionNotPermitted(
-            f"{row.hash} is weaker than a key of {size} bits; this HSM signs with a hash as strong as the key"
+            f"Digest security strength ({bits // 2}) is weaker than the key security strength ({min(size, 512) // 2})"
         )

@@ -293,6 +293,8 @@ def _signatures() -> Iterator[Mechanism]:
 def _derivations() -> Iterator[Mechanism]:
     derives = frozenset({Operation.DERIVE})
     yield Mechanism(CMAC_KDF, _one(KeyType.AES), derives, "cmac_kdf")
+    plain = Service("KeyAgreement", "ECDH", properties={"key": "EC", "option": "enable_ecdh_without_kdf"})
+    yield Mechanism("ECDH", _one(KeyType.EC), derives, "ecdh", services=(plain,))
     for name, digest in HASHES.items():
         service = Service("KeyAgreement", f"ECDHwithX963{name}KDF", properties={"key": "EC"})
         yield Mechanism(f"ECDH_X963_{name}", _one(KeyType.EC), derives, "ecdh_x963", hash=digest, services=(service,))

@@ -138,7 +138,10 @@ class Machine(Life):
 
         if damage and "CTR" not in name and expected is None:
             tag = "javax.crypto.AEADBadTagException"
-            short = tag if "GCM" in name and len(sealed) > 16 else "javax.crypto.IllegalBlockSizeException"
+            wrong_length = (
+                "javax.crypto.BadPaddingException" if kind == "RSA" else "javax.crypto.IllegalBlockSizeException"
+            )
+            short = tag if "GCM" in name else wrong_length
             self.agree(short, lambda: reader(sealed[:-1]))
             if "GCM" in name:
                 self.agree(tag, lambda: reader(sealed[:-1] + bytes([sealed[-1] ^ 1])))

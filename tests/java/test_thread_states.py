@@ -109,3 +109,45 @@ def test_large_buffers_end_with_their_hsm(tmp_path: Path) -> None:
         [sys.executable, "-c", _INSTALLED_AGAIN, tmp_path / "hsm"], capture_output=True, text=True, timeout=120
     )
     assert done.stdout == "done\n", done.stderr
+
+
+_TWO_HSMS = """
+import sys
+from pathlib import Path
+from bridge.carriers import jvm
+from bridge.pytest_plugin import USER, fresh_hsm
+from jpype import JClass
+
+jvm.start([])
+seconds, threads = JClass("java.util.concurrent.TimeUnit").SECONDS, JClass("java.util.concurrent.Executors")
+cycle = JClass("java.lang.System")
+for turn in range(4):
+    pool = threads.newFixedThreadPool(4)
+    for place in range(2):
+        hsm = fresh_hsm(Path(sys.argv[1]) / f"{turn}-{place}", "pool-pass-1")
+        carrier = jvm.install(hsm)
+        provider = jvm.add_provider()
+        jvm.login(provider, USER, "pool-pass-1")
+        generator = JClass("javax.crypto.KeyGenerator").getInstance("AES", provider)
+        random = JClass("java.security.SecureRandom").getInstance("AES-CTR-DRBG", provider)
+        tasks = [pool.submit(JClass("ShortLivedThreads").drawing(random)) for _ in range(40)]
+        for task in tasks:
+            task.get(30, seconds)
+        carrier.close()
+        hsm.close()
+    pool.shutdown()
+    pool.awaitTermination(30, seconds)
+    del pool, tasks, random, generator, provider
+    for _ in range(20):
+        cycle.gc()
+        __import__("time").sleep(0.05)
+print("done")
+"""
+
+
+def test_a_thread_that_uses_two_hsms_in_turn_has_one_state(tmp_path: Path) -> None:
+    """As the threads of a program's pool do in a run of many tests, each with a fresh HSM."""
+    subprocess.run(["javac", "-d", tmp_path, _HERE / "ShortLivedThreads.java"], check=True, timeout=120)
+    script = _TWO_HSMS.replace("jvm.start([])", "jvm.start([], [sys.argv[1]])")
+    done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, timeout=300)
+    assert done.stdout == "done\n", done.stderr

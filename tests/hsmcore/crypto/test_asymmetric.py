@@ -302,7 +302,8 @@ def test_an_hsm_of_strong_hashes(tmp_path: Path) -> None:
                         signature = hsm.crypto.sign(made.user, private.handle, mechanism, None, digest)
                         assert hsm.crypto.verify(made.user, public.handle, mechanism, None, digest, signature)
                         continue
-                    with pytest.raises(KeyFunctionNotPermitted, match=hash_name):
+                    weak = rf"Digest security strength \({len(digest) * 4}\) is weaker .* strength \({least // 2}\)"
+                    with pytest.raises(KeyFunctionNotPermitted, match=weak):
                         hsm.crypto.sign(made.user, private.handle, mechanism, None, digest)
                     assert not hsm.crypto.verify(made.user, public.handle, mechanism, None, digest, bytes(64))
             assert hsm.crypto.sign(made.user, private.handle, "ECDSA_NONE", None, bytes(20))
