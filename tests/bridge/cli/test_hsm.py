@@ -14,7 +14,7 @@ import pytest
 from bridge.carriers.jvm import provider_jar
 from hsmcore import Hsm
 from hsmcore.errors import DataLengthInvalid
-from tests.site import ADMIN_PASSWORD, PASSWORD, Site, fresh_site
+from tests.site import ADMIN_PASSWORD, PASSWORD, Site, fresh_site, made_up_password
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_init_says_what_it_made(tmp_path: Path) -> None:
     assert f"Made an HSM in {site.home}" in said
     assert "cu1, the password of HSM_PASSWORD" in said
     assert PASSWORD not in said
-    (made_up,) = [line.split("password ")[1].split()[0] for line in said.splitlines() if " admin " in line]
+    made_up = made_up_password(said)
     assert "admin" in site.must("user", "list", HSM_ADMIN_PASSWORD=made_up)
     before = {path.name: path.read_bytes() for path in site.home.iterdir() if path.name != "hsm.lock"}
     assert "already" in refused(site, "init")
