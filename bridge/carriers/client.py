@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from bridge.process.paths import socket_path
+from bridge.process.peers import peer_user
 from bridge.protocol import codec
 from bridge.protocol.codec import Value
 from bridge.protocol.operations import NUMBERS
@@ -24,6 +26,10 @@ TIMEOUT = 120.0
 
 class DaemonUnreachable(HsmError):
     """No daemon answers on the socket, or it went away in the middle of an exchange."""
+
+
+class DaemonForeign(HsmError):
+    """Another operating-system user serves the socket."""
 
 
 class Channel(Protocol):
@@ -128,6 +134,21 @@ class SocketChannel:
             raise DaemonUnreachable(
                 f"no daemon answers at {path} ({error.strerror}); `hsm start` starts one"
             ) from error
+        self._require_own_server()
+
+    def _require_own_server(self) -> None:
+        """Check that this user, root or, for root, the directory's owner serves the socket, before a password is sent.
+
+        Raises:
+            DaemonForeign: Another user serves it.
+        """
+        own = os.geteuid()
+        server, owner = peer_user(self._socket), self._path.parent.stat().st_uid
+        if server not in (own, 0) and (own, server) != (0, owner):
+            self._socket.close()
+            raise DaemonForeign(
+                f"the operating-system user {server} serves {self._path}, not user {own}; nothing was sent there"
+            )
 
     def exchange(self, frame: bytes) -> bytes:
         """Send one request frame and return the response frame."""
