@@ -25,18 +25,27 @@ from bridge.process.hardening import harden
 from bridge.process.logs import logging_to
 from bridge.process.metrics import LOOPBACK, served
 from bridge.process.paths import log_path, socket_path
+from bridge.process.peers import peer_user
 from bridge.protocol import codec, repeat
 from bridge.protocol.codec import Value
+from bridge.protocol.operations import NUMBERS
 from bridge.protocol.repeat import Span
 from bridge.server.dispatch import Dispatcher
 from hsmcore import Hsm
 from hsmcore.errors import HsmError, OperationLimit, RequestError
 
 MAX_CONNECTIONS = 256
+RESERVED_CONNECTIONS = 4
+"""Connections above the maximum that answer HELLO and STATUS only, so that ``hsm status`` and ``hsm stop`` work."""
+RESERVED_SECONDS = 5
+"""How long such a connection may be idle, in seconds."""
 FRAME_SECONDS = 30
 """How long a peer may take to send a frame it has begun, or to take an answer, in seconds."""
 STOP_SECONDS = 5.0
 """How long answers under way are waited for at the end, in seconds."""
+
+_CONTROL = (NUMBERS["HELLO"], NUMBERS["STATUS"])
+_FULL = f"the daemon has {MAX_CONNECTIONS} connections; close some"
 
 _log = logging.getLogger("hsmbridge.daemon")
 
@@ -83,6 +92,7 @@ class Server:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._listener = _listen(path)
+        self._bound = _identity(path)
         # Accepting is woken through a pipe: closing a listening socket does not wake accept(2) on Linux.
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_writer.setblocking(False)
@@ -128,13 +138,14 @@ class Server:
             peer.refuse(None)
             return
         with self._lock:
-            full = len(self._peers) >= MAX_CONNECTIONS
+            peer.reserve(len(self._peers) >= MAX_CONNECTIONS)
+            full = len(self._peers) >= MAX_CONNECTIONS + RESERVED_CONNECTIONS
             if not full:
                 thread = threading.Thread(target=peer.run, name="connection", daemon=True)
                 self._peers[peer] = thread
         if full:
             _log.warning("refused a connection: there are %d", MAX_CONNECTIONS)
-            peer.refuse(OperationLimit(f"the daemon has {MAX_CONNECTIONS} connections; close some"))
+            peer.refuse(OperationLimit(_FULL))
             return
         try:
             thread.start()
@@ -149,7 +160,9 @@ class Server:
 
     def _end(self) -> None:
         self._listener.close()
-        self._path.unlink(missing_ok=True)
+        # Another daemon's socket may be there now, if the state directory was moved and another one made.
+        if _identity(self._path) == self._bound:
+            self._path.unlink(missing_ok=True)
         with self._lock:
             remaining = dict(self._peers)
         for peer in remaining:
@@ -177,11 +190,19 @@ class _Peer:
         self._gone = gone
         self._span: Span | None = None
         self._lend: Span | None = None
+        self._reserved = False
         # The kernel's time-outs, not settimeout: that costs a poll(2) for every read and write.
         limit = struct.pack("ll", FRAME_SECONDS, 0)
         connected.setblocking(True)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+    def reserve(self, reserved: bool) -> None:
+        """Answer HELLO and STATUS only, and end when idle; this connection is above the maximum."""
+        self._reserved = reserved
+        if reserved:
+            limit = struct.pack("ll", RESERVED_SECONDS, 0)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
 
     def refuse(self, error: HsmError | None) -> None:
         """Close without serving, with an error response where the peer may know why."""
@@ -215,6 +236,9 @@ class _Peer:
     def _serve(self) -> None:
         send, connection = self._socket.sendall, self._connection
         for count, frame in enumerate(self._frames()):
+            if self._reserved and codec.decode_header(frame)[0] not in _CONTROL:
+                send(codec.encode_error(*codec.correlation(frame), OperationLimit.code, _FULL))
+                return
             send(connection.answer(frame))
             if connection.broken:
                 return
@@ -257,6 +281,8 @@ class _Peer:
             try:
                 return self._socket.recv(CHUNK)
             except BlockingIOError:
+                if self._reserved:
+                    return b""
                 continue  # Idle between frames, which is allowed.
 
     def _complete(self, pending: bytes, length: int) -> bytes:
@@ -279,6 +305,15 @@ class _Peer:
             _log.debug("the peer did not take the answer: %s", error)
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return device and number of a file, ``None`` where it does not exist."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _listen(path: Path) -> socket.socket:
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -291,13 +326,6 @@ def _listen(path: Path) -> socket.socket:
     listener.listen(128)
     listener.setblocking(False)
     return listener
-
-
-def peer_user(connected: socket.socket) -> int:
-    """Return the user id of the process at the other end, as the kernel knows it."""
-    credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _, user, _ = struct.unpack("3i", credentials)
-    return int(user)
 
 
 @contextmanager
