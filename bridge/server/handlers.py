@@ -224,6 +224,10 @@ class Handlers:
             )  # fmt: skip
         return rows
 
+    def registration_token(self, connection: Connection) -> bytes:
+        """Return a token to sign for the registration of an approver's key."""
+        return self._hsm.quorum.registration_token()
+
     def quorum_values(self, connection: Connection) -> Fields:
         """Return the quorum values."""
         return dict(self._hsm.quorum.values())
