@@ -80,7 +80,9 @@ def initialize(
         strict_limits=strict_limits,
         strong_hashes=strong_hashes,
     )
-    lines = [f"Made an HSM in {home}" + (f"; admin's password: {made_up}  (made up, shown only now)" if made_up else "")]
+    lines = [
+        f"Made an HSM in {home}" + (f"; admin's password: {made_up}  (made up, shown only now)" if made_up else "")
+    ]
     failure = None
     with Hsm.initialize(home, admin_password=admin_password, passphrase=sealed_by, settings=settings) as hsm:
         if user and admin_password:
@@ -101,11 +103,12 @@ def initialize(
 def _summary(settings: Settings, user: str, *, activated: bool, made_up: bool) -> list[str]:
     """Return the lines about the new HSM's users and settings."""
     password = "the password above" if made_up else "the password you gave"
+    extractable = "extractable" if settings.extractable_default else "non-extractable"
     nobody = "none; `hsm user create NAME` makes one" if activated else "none"
     lines = [
         f"  admin         {ADMIN}, {password if activated else 'not activated'}",
         f"  crypto user   {f'{user}, the password of HSM_PASSWORD' if user else nobody}",
-        f"  new keys      {'extractable' if settings.extractable_default else 'non-extractable'} unless asked otherwise",
+        f"  new keys      {extractable} unless asked otherwise",
     ]
     if settings.clear_key_extraction:
         lines.append("  extraction    the owner of an extractable key can read it in the clear")

@@ -148,8 +148,8 @@ def test_keys(site: Site) -> None:
 def test_without_a_terminal_nothing_is_asked(site: Site) -> None:
     environment = {name: value for name, value in site.environment.items() if name == "HSM_HOME" or name[:4] != "HSM_"}
     lonely = Site(site.home, environment)
-    assert "HSM_USER is not set" in refused(lonely, "key", "list")
-    assert "HSM_ADMIN_PASSWORD is not set" in refused(lonely, "user", "delete", "cu9")
+    assert "no terminal to ask at; set HSM_USER and HSM_PASSWORD" in refused(lonely, "key", "list")
+    assert "no terminal to ask at; set HSM_ADMIN_PASSWORD" in refused(lonely, "user", "delete", "cu9")
     assert "--password-file" in refused(lonely, "user", "create", "cu9")
 
 

@@ -35,7 +35,7 @@ def to_closed_pipe(command: list[str], site: Site) -> subprocess.CompletedProces
 
 def to_full_disk(command: list[str], site: Site) -> subprocess.CompletedProcess[str]:
     """Run a command whose output goes to a full disk."""
-    with open("/dev/full", "wb") as full:
+    with Path("/dev/full").open("wb") as full:
         return _run(command, site, full.fileno())
 
 
@@ -65,7 +65,9 @@ def test_init_is_whole_and_its_password_is_not_lost(bare: Site, run: Run) -> Non
 
 def test_the_first_line_of_init_has_the_password(bare: Site) -> None:
     command = f"'{sys.executable}' -m bridge init | head -n 1"
-    line = subprocess.run(["sh", "-c", command], env=bare.environment, capture_output=True, text=True, timeout=120).stdout
+    line = subprocess.run(
+        ["sh", "-c", command], env=bare.environment, capture_output=True, text=True, timeout=120
+    ).stdout
     assert len(line.splitlines()) == 1
     bare.must("key", "list")
     bare.must("audit", "verify", HSM_ADMIN_PASSWORD=made_up_password(line))
