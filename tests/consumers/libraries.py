@@ -36,4 +36,9 @@ def _fetch(pom: Path, folder: Path) -> None:
         if done.returncode != 0:
             complaint = re.search(r"\[ERROR\] (.*)", done.stdout)
             missing(f"Maven could not fetch the libraries ({complaint[1] if complaint else done.stderr})")
-        Path(unfinished, "jars").rename(folder)
+        try:
+            Path(unfinished, "jars").rename(folder)
+        except OSError:
+            # Another test process was first.
+            if not folder.is_dir():
+                raise

@@ -411,9 +411,4 @@ def key_store(on: Subject, secrets: Keys, pairs: Keys, chain: Any) -> Iterator[C
     yield Cell("setCertificateEntry, another key's label", STORE, lambda: store.setCertificateEntry("taken", chain[0]))
     garbage = JClass("java.io.ByteArrayInputStream")(b"no key store of any kind")
     yield Cell("load, garbage", "java.io.IOException", lambda: store.load(garbage, JArray(JChar)("changeit")))
-    yield Cell(
-        "store, no password",
-        "java.io.IOException",
-        lambda: store.store(JClass("java.io.ByteArrayOutputStream")(), no_password),
-    )
     yield Cell("store, null", NULL, lambda: store.store(null("java.io.OutputStream"), JArray(JChar)("changeit")))
