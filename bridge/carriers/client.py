@@ -1,14 +1,16 @@
-"""The Python client: the protocol's operations by name, over the daemon's socket or straight into a dispatcher."""
+"""Python client of an HSM: calls operations by name, over the daemon's socket or in the same process."""
 
 from __future__ import annotations
 
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from bridge.process.environment import passphrase
 from bridge.process.paths import socket_path
 from bridge.process.peers import peer_user
 from bridge.protocol import codec
@@ -17,15 +19,15 @@ from bridge.protocol.operations import NUMBERS
 from hsmcore.errors import HsmError, MalformedRequest
 
 if TYPE_CHECKING:
-    from bridge.server.dispatch import Connection
+    from bridge.server.dispatch import Responder
     from hsmcore.hsm import Hsm
 
 TIMEOUT = 120.0
-"""How long a client waits for one answer, in seconds; generating a 4096-bit RSA key takes a few."""
+"""Longest wait for one answer, in seconds; generating a 4096-bit RSA key takes a few."""
 
 
 class DaemonUnreachable(HsmError):
-    """No daemon answers on the socket, or it went away in the middle of an exchange."""
+    """No daemon answers on the socket, or the connection broke before the answer."""
 
 
 class DaemonForeign(HsmError):
@@ -33,20 +35,20 @@ class DaemonForeign(HsmError):
 
 
 class Channel(Protocol):
-    """What carries frames: one answer for each request."""
+    """Carrier of one connection."""
 
     def exchange(self, frame: bytes) -> bytes:
         """Send one request frame and return the response frame."""
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
 
 
 class Client:
     """One connection to an HSM.
 
-    After ``LOGIN`` or ``LOGIN_MFA`` its session is used for every later call, until ``LOGOUT``. Use it as a context
-    manager, from one thread at a time. An error response is raised as the class of ``hsmcore.errors`` with its code.
+    Every call after ``LOGIN`` or ``LOGIN_MFA`` uses that session, until ``LOGOUT``. Use it as a context manager, from
+    one thread at a time.
     """
 
     def __init__(self, channel: Channel) -> None:
@@ -57,13 +59,21 @@ class Client:
 
     @classmethod
     def connect(cls, home: Path, timeout: float = TIMEOUT) -> Self:
-        """Connect to the daemon of this state directory. Raises ``DaemonUnreachable`` where none answers."""
+        """Connect to the daemon of a state directory.
+
+        Args:
+            home: The state directory.
+            timeout: Longest wait for one answer, in seconds.
+
+        Raises:
+            DaemonUnreachable: No daemon answers.
+        """
         return cls._greeted(SocketChannel(socket_path(home), timeout))
 
     @classmethod
     def local(cls, hsm: Hsm) -> Self:
-        """Use an HSM that is open in this process, through a dispatcher of its own."""
-        # Imported here so that a client of a daemon does not load the key store and its libraries.
+        """Return a client of an HSM that is open in this process."""
+        # Imported here, so that a client of a daemon does not load the key store and its libraries.
         from bridge.server.dispatch import Dispatcher
 
         return cls._greeted(LocalChannel(Dispatcher(hsm).connect()))
@@ -79,7 +89,17 @@ class Client:
         return client
 
     def call(self, operation_name: str, *fields: Value) -> tuple[Value, ...]:
-        """Do one operation and return its results; ``KeyError`` for a name that is not in the table."""
+        """Call one operation and return its results.
+
+        Args:
+            operation_name: A name of the operations table.
+            fields: The request's fields in order.
+
+        Raises:
+            HsmError: The HSM refused; the class is that of ``hsmcore.errors`` with the error's code.
+            MalformedRequest: The answer is not understood.
+            DaemonUnreachable: The connection broke; the HSM may have executed the operation.
+        """
         self._request += 1
         frame = codec.encode_request(NUMBERS[operation_name], self.session, self._request, fields)
         results = self._results(self.channel.exchange(frame))
@@ -100,7 +120,7 @@ class Client:
         return values
 
     def close(self) -> None:
-        """End the connection; the session ends with it unless another connection uses it."""
+        """Close the connection; the session ends with it unless another connection uses it."""
         self.channel.close()
 
     def __enter__(self) -> Self:
@@ -112,18 +132,38 @@ class Client:
         self.close()
 
 
-class LocalChannel:
-    """Requests answered by a dispatcher in the same thread."""
+@contextmanager
+def connected(home: Path) -> Iterator[Client]:
+    """Yield a client of the daemon or, if no daemon runs, of the HSM opened in this process."""
+    try:
+        client = Client.connect(home)
+    except DaemonUnreachable:
+        from hsmcore import Hsm
 
-    def __init__(self, connection: Connection) -> None:
-        self.exchange = connection.answer
-        self.close = connection.close
+        with Hsm.open(home, passphrase=passphrase(), start=False) as hsm, Client.local(hsm) as local:
+            yield local
+    else:
+        with client:
+            yield client
+
+
+class LocalChannel:
+    """Channel to a responder in the same process; the calling thread runs the operation."""
+
+    def __init__(self, responder: Responder) -> None:
+        self.exchange = responder.answer
+        self.close = responder.close
 
 
 class SocketChannel:
-    """Requests answered by the daemon at a Unix socket; ``timeout`` in seconds."""
+    """Channel to the daemon at a Unix socket."""
 
     def __init__(self, path: Path, timeout: float) -> None:
+        """Connect; ``timeout`` is the longest wait for one answer, in seconds.
+
+        Raises:
+            DaemonUnreachable: No daemon answers at ``path``.
+        """
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(timeout)
@@ -151,7 +191,11 @@ class SocketChannel:
             )
 
     def exchange(self, frame: bytes) -> bytes:
-        """Send one request frame and return the response frame."""
+        """Send one request frame and return the response frame.
+
+        Raises:
+            DaemonUnreachable: The connection broke, or the answer took too long.
+        """
         try:
             self._socket.sendall(frame)
             prefix = self._read(4)
@@ -159,8 +203,7 @@ class SocketChannel:
         except OSError as error:
             self.close()
             raise DaemonUnreachable(
-                f"the daemon at {self._path} went away before it answered ({error});"
-                " whether it did what was asked is not known"
+                f"the daemon at {self._path} went away before it answered ({error}); it may have executed the operation"
             ) from error
 
     def _read(self, length: int) -> bytes:
@@ -173,7 +216,7 @@ class SocketChannel:
         return bytes(buffer)
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self._socket.close()
 
 

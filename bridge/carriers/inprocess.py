@@ -1,11 +1,10 @@
-"""The in-process carrier, as far as Python goes: a buffer shared with one Java thread, and that thread's Python state.
+"""Python half of the in-process carrier: a buffer shared with one Java thread, and that thread's Python state.
 
-Java calls ``exchange``, as a native method, with the number of a channel; everything else goes through the buffer. A
-Java thread that enters Python gets a new Python thread state and loses it at the end of the call, which costs more than
-the rest of a request. One ``PyGILState_Ensure`` more, made inside the thread's first exchange and not matched by a
-release, keeps the state; it is deleted once the thread is gone. Nothing here imports JPype: ``bridge.carriers.jvm``
-makes the
-Java halves.
+Java calls ``exchange``, a native method, with the number of a channel; the buffer holds the request and the answer. A
+Java thread that enters Python gets a new Python thread state and loses it at the end of the call, which takes longer
+than the rest of a request. One more ``PyGILState_Ensure``, called inside the thread's first exchange without a matching
+release, keeps the state; it is deleted when the thread has ended. ``bridge.carriers.jvm`` makes the Java half, so
+this module does not import JPype.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.protocol import repeat
 from bridge.protocol.codec import LENGTH
-from bridge.server.dispatch import Connection, Dispatcher
+from bridge.server.dispatch import Dispatcher, Responder
 
 if TYPE_CHECKING:
     from hsmcore.hsm import Hsm
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 _read_length = LENGTH.unpack_from
 _REPEAT = repeat.REPEAT
 _LONG = 4096
-"""From this many bytes on, one copy more costs more than two pieces, in bytes."""
+"""Answers longer than this are written in two pieces, which takes less time than joining them. In bytes."""
 
 _python = ctypes.pythonapi
 _python.PyGILState_GetThisThreadState.restype = ctypes.c_void_p
@@ -39,35 +38,44 @@ _python.PyThreadState_Delete.argtypes = (ctypes.c_void_p,)
 _python.PyThreadState_Delete.restype = None
 
 _channels: list[Channel] = []
-"""Every channel by its number. Java keeps its channels for later threads, so none is ever taken out."""
+"""All channels by number. Java reuses its channels for later threads, so none is ever removed."""
 _FRAMES = 2
-"""Python's frames from ``Channel.keep_state`` to the call from Java: its own and that of ``exchange``."""
+"""Python frames between ``Channel.keep_state`` and the call from Java: its own and that of ``exchange``."""
 
 
 class InProcess:
-    """The carrier of one HSM to the Java threads of this process.
+    """Carrier between one HSM and the Java threads of this process.
 
-    All threads together are one connection: a session lives until ``LOGOUT`` or ``close``, not until the thread that
-    logged in ends.
+    All threads share one connection: a session lives until ``LOGOUT`` or ``close``, and survives the thread that
+    logged in.
     """
 
     def __init__(self, hsm: Hsm) -> None:
-        self._connection = Dispatcher(hsm).connect()
+        self._responder = Dispatcher(hsm).connect()
 
-    def attach(self, buffer: Any, *, lent: bool = False) -> Channel:
-        """Return a channel that shares this direct buffer: the calling thread's, or one lent for an exchange."""
-        return Channel(self._connection, buffer, lent=lent)
+    def attach(self, buffer: Any, *, pooled: bool = False) -> Channel:
+        """Return a channel that shares a buffer with Java.
+
+        Args:
+            buffer: A direct ``ByteBuffer``.
+            pooled: Many threads use the channel, one after another; else only the calling thread does.
+        """
+        return Channel(self._responder, buffer, pooled=pooled)
 
     def close(self) -> None:
-        """End the connection and its sessions; channels that are still there answer ``UNAUTHENTICATED``."""
-        self._connection.close()
+        """Close the connection, which ends its sessions; the channels then answer ``UNAUTHENTICATED``."""
+        self._responder.close()
 
 
 def exchange(environment: int, java_class: int, number: int) -> int:
-    """Answer the request at offset 0 of a channel's buffer, there, and return how long the answer is, in bytes.
+    """Replace the request at offset 0 of a channel's buffer by its answer, and return the answer's length in bytes.
 
-    Where the answer does not fit, it waits for ``grow``. The body of a native method; see ``bridge.carriers.natives``
-    for the first two arguments.
+    An answer that does not fit waits for ``Channel.grow``. This is the body of a native method.
+
+    Args:
+        environment: The thread's ``JNIEnv``.
+        java_class: A local reference to the class of the method.
+        number: The number of the channel.
     """
     channel = _channels[number]
     if not channel.owned:
@@ -81,8 +89,8 @@ def exchange(environment: int, java_class: int, number: int) -> int:
             return len(head) + len(response)
         response = head + response
     else:
-        # Copied before it is looked at: what is checked is then what is used, whatever Java does to the buffer.
-        response = channel.connection.answer_values(view[: _read_length(view)[0] + 4].tobytes())
+        # Copied before it is checked, because Java can change the buffer at any time.
+        response = channel.responder.answer_values(view[: _read_length(view)[0] + 4].tobytes())
     length = len(response)
     if length <= len(view):
         view[:length] = response
@@ -92,36 +100,36 @@ def exchange(environment: int, java_class: int, number: int) -> int:
 
 
 class Channel:
-    """What one Java thread shares with Python, or, if it is lent, one after another.
+    """Buffer that Python shares with one Java thread, or with one thread after another if it is pooled.
 
-    ``grow`` and ``release`` are those of ``io.hsmbridge.jce.carrier.InProcessChannel``.
+    ``grow`` and ``release`` implement ``io.hsmbridge.jce.carrier.InProcessChannel``.
     """
 
-    __slots__ = ("_kept", "connection", "number", "owned", "pending", "sessions", "view")
+    __slots__ = ("_kept", "number", "owned", "pending", "responder", "sessions", "view")
 
-    def __init__(self, connection: Connection, buffer: Any, *, lent: bool = False) -> None:
-        self.connection = connection
-        self.sessions = connection.sessions
+    def __init__(self, responder: Responder, buffer: Any, *, pooled: bool = False) -> None:
+        self.responder = responder
+        self.sessions = responder.sessions
         self.view = plain_view(buffer)
         self.pending = b""
-        # No thread's state is kept for a channel that the thread has only borrowed: nothing would tell of its end.
-        self.owned = lent
+        # Pooled channels keep no thread state: no Cleaner would release it.
+        self.owned = pooled
         self._kept: _KeptState | None = None
         _channels.append(self)
         self.number = len(_channels) - 1
         LENGTH.pack_into(self.view, 0, self.number)
 
     def grow(self, buffer: Any) -> None:
-        """Use this larger buffer from now on, and put the response that did not fit there."""
+        """Use a larger buffer from now on, and write the waiting answer to it."""
         self.view = plain_view(buffer)
         response, self.pending = self.pending, b""
         self.view[: len(response)] = response
 
     def release(self) -> None:
-        """Let go of the thread's Python state once the thread is gone. Called by another thread.
+        """Release the Python state of a thread that has ended. Another thread calls it.
 
-        The channel may then serve another thread: wrapping a Java buffer costs JPype 1.5 KiB a thread that it never
-        gives back, so Java keeps released channels and buffers for the next thread.
+        The channel may then serve another thread. JPype never frees the 1.5 KiB that it takes for each wrapped buffer,
+        so Java keeps released channels and buffers for the next thread.
         """
         self.pending = b""
         self.owned = False
@@ -130,25 +138,25 @@ class Channel:
             _departed.add(kept)
 
     def keep_state(self) -> None:
-        """Keep the calling thread's Python state from now on, where the thread is Java's."""
+        """Keep the calling thread's Python state from now on, if Java created the thread."""
         self.owned = True
         entry = inspect.currentframe()
         for _ in range(_FRAMES):
             entry = entry.f_back if entry is not None else None
-        # A thread that Python owns has frames below the call from Java, and its state is not ours to delete.
+        # A thread that Python created has frames below the call from Java; its state must not be deleted here.
         if entry is None:
             self._kept = _KeptState.of_this_thread()
 
 
 def plain_view(buffer: Any) -> memoryview:
-    """Return a direct buffer's memory as unsigned bytes; JPype shows it as signed big-endian ones."""
+    """Return a direct buffer's memory as unsigned bytes; JPype gives signed big-endian ones."""
     size = memoryview(buffer).nbytes
     return memoryview((ctypes.c_ubyte * size).from_buffer(buffer)).cast("B")
 
 
 @dataclass(frozen=True, slots=True)
 class _KeptState:
-    """A Java thread's Python thread state: its address, and the thread's id in the kernel."""
+    """Address of a Java thread's Python thread state, and the kernel's id of the thread."""
 
     address: int
     thread: int
@@ -159,15 +167,15 @@ class _KeptState:
         return cls(_python.PyGILState_GetThisThreadState(), threading.get_native_id())
 
     def in_use(self) -> bool:
-        """Return whether the thread may still run. Deleting the state under it would end the process."""
+        """Return whether the thread may still run. Deleting the state of a running thread would crash the process."""
         return sys.platform == "linux" and Path(f"/proc/self/task/{self.thread}").exists()
 
 
 class _Departed:
-    """Deletes the kept states of threads that are gone.
+    """Deletes the kept states of threads that have ended.
 
-    In a Python thread made for it: from CPython 3.12 on, ``PyThreadState_Delete`` of another thread's state also
-    unbinds the calling thread's own from ``PyGILState``, which a thread inside a call from Java would not survive.
+    A Python thread of its own does this: from CPython 3.12 on, ``PyThreadState_Delete`` of another thread's state also
+    unbinds the calling thread's state from ``PyGILState``, which would crash a thread inside a call from Java.
     """
 
     def __init__(self) -> None:
@@ -176,7 +184,7 @@ class _Departed:
         self._running = False
 
     def add(self, state: _KeptState) -> None:
-        """Delete this state when its thread has ended, which may be some microseconds after Java says so."""
+        """Delete a state when its thread has ended, which can be some microseconds after Java reports the end."""
         with self._lock:
             self._waiting.append(state)
             if not self._running:

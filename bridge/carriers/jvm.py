@@ -1,8 +1,8 @@
-"""The JVM in this process. The only file that imports JPype, and where its known faults are kept away from the rest.
+"""The JVM in this process. No other module imports JPype.
 
-JPype 1.7.1: its garbage-collector hook runs full Java collections, so it is switched off before the start; ``-Xrs``
-leaves the signals to Python; the class path is complete at the start, since jars added later are not found by
-``-providerclass``; and one process has one JVM, once.
+Workarounds for JPype 1.7.1: its garbage-collector hook runs full Java collections, so it is disabled before the JVM
+starts. ``-Xrs`` leaves the signals to Python. The class path is complete at the start, because ``-providerclass`` does
+not find jars that are added later. A process can start only one JVM.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hsmcore.hsm import Hsm
 
 JavaError: type[Exception] = JException
-"""Any exception that Java throws, as Python sees it."""
+"""Base class of the exceptions that Java throws."""
 PROVIDER_NAME = "CloudHSM"
 _PROVIDER = "com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider"
 _CARRIER = "io.hsmbridge.jce.carrier."
@@ -45,7 +45,11 @@ _log = logging.getLogger("hsmbridge.jvm")
 
 
 def provider_jar() -> Path:
-    """Return the provider's jar, which is installed beside this module. Raises ``StateError`` where it is not."""
+    """Return the path of the provider's jar.
+
+    Raises:
+        StateError: The jar was not built.
+    """
     jar = Path(__file__).parent.with_name("hsmbridge.jar")
     if not jar.is_file():
         raise StateError(f"{jar} is missing; installing the package builds it (pip install, or make install)")
@@ -53,11 +57,15 @@ def provider_jar() -> Path:
 
 
 def start(options: Sequence[str] = (), class_path: Sequence[str | Path] = (), *, own_signals: bool = True) -> None:
-    """Start the JVM with the provider's jar in front of ``class_path``.
+    """Start the JVM.
 
-    ``options`` are JVM options, each one word (``--add-opens=a/b=c``). With ``own_signals`` Python keeps SIGINT and
-    SIGTERM (``-Xrs``); without, Java has them and runs its shutdown hooks. Raises ``StateError`` where no JVM is found,
-    an option is refused, or a JVM was there before.
+    Args:
+        options: JVM options, each one word (``--add-opens=a/b=c``).
+        class_path: Entries of the class path after the provider's jar.
+        own_signals: Python keeps SIGINT and SIGTERM (``-Xrs``); else Java takes them and runs its shutdown hooks.
+
+    Raises:
+        StateError: No JVM is found, it refuses an option, or this process has started one before.
     """
     _jpype._collect = _collect_nothing
     signals = ("-Xrs",) if own_signals else ()
@@ -87,11 +95,11 @@ def adopt(class_path: Sequence[str | Path] = ()) -> None:
 
 
 def _collect_nothing(*arguments: object, **named: object) -> None:
-    """Stand in for JPype's hook of both garbage collectors."""
+    """Replace JPype's hook of both garbage collectors."""
 
 
 def started() -> bool:
-    """Return whether the JVM runs."""
+    """Return whether the JVM is running."""
     return bool(jpype.isJVMStarted())
 
 
@@ -101,12 +109,12 @@ def shutdown() -> None:
 
 
 def install(hsm: Hsm) -> InProcess:
-    """Give the provider this HSM in place of the one it may have had; close what is returned when it is over."""
+    """Connect the provider to an HSM, in place of an earlier one, and return the carrier, which the caller closes."""
     carrier = InProcess(hsm)
     channel_interface = JClass(_CARRIER + "InProcessChannel")
 
-    def open_channel(buffer: Any, lent: bool) -> Any:
-        channel = carrier.attach(buffer, lent=bool(lent))
+    def open_channel(buffer: Any, pooled: bool) -> Any:
+        channel = carrier.attach(buffer, pooled=bool(pooled))
         methods = {"grow": channel.grow, "release": channel.release}
         return JProxy(channel_interface, dict=methods)
 
@@ -130,7 +138,7 @@ def _library() -> str:
 
 
 def _logged(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a failure be raised in Java with its reason; JPype would hand over an exception without message or cause."""
+    """Raise a failure in Java with its reason; JPype would pass an exception without message or cause."""
 
     def call(*arguments: Any) -> Any:
         try:
@@ -143,9 +151,9 @@ def _logged(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def add_provider() -> Any:
-    """Register a new provider as the last one, in place of one of its name, and return it.
+    """Register a new provider as the last one of the JVM, in place of an earlier one, and return it.
 
-    Its constructor logs in where ``HSM_USER`` and ``HSM_PASSWORD`` are set.
+    Its constructor logs in if ``HSM_USER`` and ``HSM_PASSWORD`` are set.
     """
     security = JClass("java.security.Security")
     security.removeProvider(PROVIDER_NAME)
@@ -162,12 +170,12 @@ def restore(hsm: Hsm, provider: Any) -> InProcess:
 
 
 def remove_provider() -> None:
-    """Take the provider out of the JVM's list."""
+    """Remove the provider from the JVM's list."""
     JClass("java.security.Security").removeProvider(PROVIDER_NAME)
 
 
 def login(provider: Any, user: str, password: str) -> None:
-    """Log the provider in, as an application with a callback handler does."""
+    """Log the provider in through a callback handler, as an application does."""
     password_callback = JClass("javax.security.auth.callback.PasswordCallback")
 
     def handle(callbacks: Any) -> None:
@@ -179,7 +187,7 @@ def login(provider: Any, user: str, password: str) -> None:
 
 
 def run_main(class_name: str, arguments: Sequence[str]) -> int:
-    """Run the ``main`` of a class on the class path and return 0, or 1 after printing what it threw."""
+    """Run the ``main`` of a class on the class path and return 0, or 1 after printing its exception."""
     try:
         main_class = JClass(class_name)
     except TypeError:
@@ -189,26 +197,23 @@ def run_main(class_name: str, arguments: Sequence[str]) -> int:
 
 
 def run_keytool(arguments: Sequence[str]) -> int:
-    """Run the JDK's keytool. Up to JDK 21 it ends the process itself when it fails, with exit code 1."""
+    """Run the JDK's keytool and return its exit code. Up to JDK 21 a failing keytool ends the process with code 1."""
     return _run_tool("keytool", "java.base", arguments, JClass("java.lang.System").out)
 
 
 def run_jarsigner(arguments: Sequence[str]) -> int:
-    """Run the JDK's jarsigner. Up to JDK 21 it ends the process itself when it fails, with its exit code.
-
-    Raises ``StateError`` where the JVM is a run-time image without it.
-    """
+    """Run the JDK's jarsigner and return its exit code. Up to JDK 21 a failing jarsigner ends the process."""
     return _run_tool("jarsigner", "jdk.jartool", arguments)
 
 
 def _run_tool(tool: str, module: str, arguments: Sequence[str], *further: Any) -> int:
-    # Its package is not exported; JPype calls through JNI, which does not ask.
+    # The tool's package is not exported; JPype calls through JNI, which does not check that.
     try:
         main_class = JClass(f"sun.security.tools.{tool}.Main")
     except TypeError as error:
         raise StateError(f"this Java has no {tool} (its module is {module}); set JAVA_HOME to a whole JDK") from error
     words = JArray(JString)(list(arguments))
-    # JDK-8316964, in 22: a public constructor and a ``run`` that returns the exit code.
+    # JDK 22 (JDK-8316964) has a public constructor and a ``run`` that returns the exit code.
     if JClass("java.lang.Runtime").version().feature() >= 22:
         return int(main_class().run(words, *further))
     return _printing_failure(lambda: main_class.main(words))
@@ -275,7 +280,11 @@ def _opened(store: Any, alias: str, password: str) -> Opened:
 
 
 def write_key_store(entries: Iterable[JavaEntry], password: str) -> bytes:
-    """Return a PKCS #12 file with the entries. Raises ``KeyStoreEntry`` where Java refuses one."""
+    """Return a PKCS #12 file with the entries.
+
+    Raises:
+        KeyStoreEntry: Java refuses an entry.
+    """
     store = JClass("java.security.KeyStore").getInstance("PKCS12")
     store.load(None, None)
     with _characters(password) as characters:
@@ -305,7 +314,7 @@ def _set(store: Any, entry: JavaEntry, characters: Any) -> None:
 
 @contextmanager
 def _characters(password: str) -> Iterator[Any]:
-    """Give a password as ``char[]``, and overwrite it afterwards."""
+    """Yield a password as ``char[]``, and overwrite it afterwards."""
     encoded = password.encode("utf-16-le", "surrogatepass")
     units = [chr(unit) for unit in memoryview(encoded).cast("H")]
     characters = JArray(JChar)(units)

@@ -1,9 +1,8 @@
-"""Python functions as the bodies of Java's native methods, through JNI and ctypes.
+"""Registers Python functions as bodies of Java's native methods, through JNI and ctypes.
 
-A call through a JPype proxy is reflective: it makes objects, looks up names and takes a lock that all threads share.
-A native method that was registered with a ctypes function enters Python in a quarter of that time. Only few functions
-of JNI are needed, at indices of its tables that have been the same since JDK 1.2 (Java Native Interface Specification,
-chapters 4 and 5).
+A call through a JPype proxy is reflective: it creates objects, looks up names and takes a lock that all threads share.
+A native method whose body is a ctypes function enters Python in a quarter of that time. The module uses few functions
+of JNI, whose indices in JNI's tables are fixed (Java Native Interface Specification, chapters 4 and 5).
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _GET_STATIC_METHOD, _CALL_STATIC_OBJECT, _NEW_STRING = 113, 116, 167
 
 _int_to_int = CFUNCTYPE(c_int, c_void_p, c_void_p, c_int)
 _bodies: list[object] = []
-"""What Java may call: it must live as long as the JVM."""
+"""The registered functions, which must live as long as the JVM."""
 
 
 class _Method(ctypes.Structure):
@@ -34,13 +33,20 @@ class _Method(ctypes.Structure):
 
 
 def register(jvm_library: str, class_name: str, method: str, body: Callable[[int, int, int], int]) -> None:
-    """Make ``body`` the body of ``static native int method(int)`` of a class.
+    """Register the body of ``static native int method(int)`` of a class.
 
     The class is the value of the system property with its name: JNI itself finds only classes that were on the class
-    path when the JVM started. ``body`` is called with the JNI environment, the class and the argument. The JVM of that
-    library must run. ``body`` must
-    not raise: ctypes would print the exception and answer 0. Raises ``StateError`` where the class or method is not
-    there.
+    path when the JVM started.
+
+    Args:
+        jvm_library: The path of the library of the running JVM.
+        class_name: The name of the class, with dots.
+        method: The name of the method.
+        body: Function of the JNI environment, the class and the argument. It must not raise: ctypes would print the
+            exception and return 0.
+
+    Raises:
+        StateError: The JVM is not running, or the class or the method does not exist.
     """
     environment = _environment(ctypes.CDLL(jvm_library))
     found = _property(environment, class_name)
@@ -81,20 +87,20 @@ def _property(environment: c_void_p, name: str) -> int | None:
 
 
 def _environment(library: ctypes.CDLL) -> c_void_p:
-    """Return the calling thread's ``JNIEnv``; the thread becomes one of Java's where it is not yet."""
+    """Return the calling thread's ``JNIEnv``, after attaching the thread to the JVM if necessary."""
     machine, count, environment = c_void_p(), c_int(), c_void_p()
     if library.JNI_GetCreatedJavaVMs(byref(machine), 1, byref(count)) != _OK or not count.value:
-        raise StateError("the JVM does not run")
+        raise StateError("the JVM is not running")
     state = _call(machine, _GET_ENV, c_int, byref(environment), c_int(_VERSION))
     if state == _DETACHED:
         state = _call(machine, _ATTACH_AS_DAEMON, c_int, byref(environment), None)
     if state != _OK:
-        raise StateError(f"the JVM does not take this thread (JNI error {state})")
+        raise StateError(f"the JVM does not attach this thread (JNI error {state})")
     return environment
 
 
 def _call(table: c_void_p, index: int, result: Any, *arguments: Any) -> Any:
-    """Call a function of a JNI table with the table itself in front of the arguments."""
+    """Call a function of a JNI table with the table as first argument."""
     functions = cast(cast(table, POINTER(c_void_p))[0] or 0, POINTER(c_void_p))
     kinds = [type(argument) if isinstance(argument, ctypes._SimpleCData) else c_void_p for argument in arguments]
     return CFUNCTYPE(result, c_void_p, *kinds)(functions[index] or 0)(table, *arguments)

@@ -1,4 +1,4 @@
-"""Access to the HSM for all subcommands: connections, logins, and passwords from the environment."""
+"""Access to the HSM for all subcommands: logins, and passwords from the environment or the terminal."""
 
 from __future__ import annotations
 
@@ -10,28 +10,14 @@ from pathlib import Path
 
 import click
 
-from bridge.carriers.client import Client, DaemonUnreachable
+from bridge.carriers.client import Client, connected
+from bridge.process.environment import secret_of
 from bridge.process.logins import WAYS, Login, from_environment
 
 ADMIN = "admin"
 """Name of the user that ``hsm init`` creates, and of its role."""
 CRYPTO_USER = "crypto-user"
 ROLES = click.Choice([CRYPTO_USER, ADMIN])
-
-
-@contextmanager
-def connected(home: Path) -> Iterator[Client]:
-    """Yield a client of the daemon or, if no daemon runs, of the HSM opened in this process."""
-    try:
-        client = Client.connect(home)
-    except DaemonUnreachable:
-        from hsmcore import Hsm
-
-        with Hsm.open(home, passphrase=passphrase(), start=False) as hsm, Client.local(hsm) as local:
-            yield local
-    else:
-        with client:
-            yield client
 
 
 @contextmanager
@@ -63,18 +49,13 @@ def _logged_in(home: Path, login: Login) -> Iterator[Client]:
         yield client
 
 
-def passphrase() -> bytes | None:
-    """Return the master key's passphrase, or ``None`` if the environment has none."""
-    return _from_environment("HSM_PASSPHRASE")
-
-
 def secret(variable: str, question: str) -> bytes:
     """Return a password in UTF-8 from the environment, or ask for it at the terminal.
 
     Raises:
         ClickException: The variable is not set, and standard input is not a terminal.
     """
-    return _from_environment(variable) or _asked(variable, question, hidden=True).encode()
+    return secret_of(variable) or _asked(variable, question, hidden=True).encode()
 
 
 def new_password(name: str, file: str | None) -> bytes:
@@ -98,11 +79,6 @@ def first_line(file: str) -> bytes:
     with click.open_file(file, "rb") as stream:
         line: bytes = stream.readline()
     return line.rstrip(b"\r\n")
-
-
-def _from_environment(variable: str) -> bytes | None:
-    value = os.environ.get(variable)
-    return value.encode() if value else None
 
 
 def _asked(variables: str, question: str, *, hidden: bool) -> str:

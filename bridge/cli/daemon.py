@@ -18,7 +18,7 @@ from tempfile import TemporaryFile
 import click
 
 from bridge.carriers.client import Client, DaemonUnreachable
-from bridge.cli.access import passphrase
+from bridge.process.environment import passphrase
 from bridge.process.logins import SECRETS
 from bridge.process.paths import log_path, socket_path
 from bridge.protocol.codec import Value

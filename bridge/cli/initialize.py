@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bridge.cli.access import ADMIN, CRYPTO_USER, first_line, passphrase
+from bridge.cli.access import ADMIN, CRYPTO_USER, first_line
+from bridge.process.environment import passphrase
 from bridge.process.paths import socket_path
 from bridge.process.streams import discard_output
 from hsmcore.errors import HsmError

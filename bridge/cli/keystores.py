@@ -9,7 +9,7 @@ import click
 
 from bridge.cli import reports, storefiles
 from bridge.cli.access import as_user
-from bridge.cli.progress import progress
+from bridge.cloudhsm_cli.progress import progress
 from hsmcore.files import read_whole, write_whole
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import click
 
 from bridge.carriers.client import Client
 from bridge.cli.access import first_line, new_password, secret
-from bridge.cli.progress import Bar
+from bridge.cloudhsm_cli.progress import Bar
 from bridge.process.hardening import no_core_dump
 from bridge.protocol.codec import Value
 from hsmcore.files import PRIVATE, read_whole, write_whole

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from bridge.cli.access import passphrase
 from bridge.cli.passing import Words
+from bridge.process.environment import passphrase
 from bridge.process.paths import socket_path
 
 

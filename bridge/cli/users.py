@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
+from bridge.carriers.client import connected
 from bridge.cli import cloudhsm, tables
-from bridge.cli.access import ADMIN, CRYPTO_USER, ROLES, as_admin, as_user, connected, new_password
+from bridge.cli.access import ADMIN, CRYPTO_USER, ROLES, as_admin, as_user, new_password
 from bridge.process.logins import from_environment
 
 _role = click.option("--role", type=ROLES, default=CRYPTO_USER, show_default=True, help="The user's role.")

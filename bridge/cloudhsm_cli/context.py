@@ -9,8 +9,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Self
 
-from bridge.carriers.client import Client, DaemonUnreachable
-from bridge.cli.access import connected
+from bridge.carriers.client import Client, DaemonUnreachable, connected
 from bridge.cloudhsm_cli.errors import Failure
 from bridge.protocol.codec import Value
 

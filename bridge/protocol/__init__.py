@@ -1,1 +1,1 @@
-"""The message protocol, without I/O: frames, operations, repeated uses."""
+"""The message protocol, without I/O: frames, the operations table, repeated requests, conversions."""

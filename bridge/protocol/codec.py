@@ -1,8 +1,8 @@
-"""Bytes to requests and responses and back, as ``bridge/PROTOCOL.md`` lays them out. No I/O, no HSM.
+"""Encoding and decoding of frames, as ``bridge/PROTOCOL.md`` defines them. No I/O, no HSM.
 
-Every request of every carrier goes through ``decode_values`` and one of the ``encode_*`` functions, so these are
-written for speed: precompiled layouts, exact type tests and one loop a level. Everything here raises
-``MalformedRequest`` and nothing else on bytes that are not a frame.
+Almost every request passes ``decode_values`` and one of the ``encode_*`` functions, so these are written for speed:
+precompiled layouts, exact type tests and one loop for each level of nesting. Bytes that are not a frame raise
+``MalformedRequest``, ``FrameTooLarge`` or ``UnsupportedVersion``, and no other exception.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from hsmcore.errors import FrameTooLarge, MalformedRequest, UnsupportedVersion
 
 VERSION = 1
 HEADER_LENGTH = 24
-"""Header, in bytes, with the length field."""
+"""Length of the header with its length field, in bytes."""
 MAX_FRAME = 64 * 1024 * 1024
-"""Longest frame, in bytes, header and length field included (64 MiB)."""
+"""Length of the longest frame with its header, in bytes (64 MiB)."""
 MAX_DEPTH = 8
-"""How deep lists and maps may nest."""
+"""Deepest nesting of lists and maps."""
 
 LENGTH = Struct(">I")
 """A 4-byte length or count."""
@@ -37,13 +37,20 @@ _NULL, _FALSE, _TRUE, _INT, _BYTES, _TEXT, _LIST, _MAP = range(8)
 _CONSTANTS = (None, False, True)
 
 Value = object
-"""What a field or result holds: None, bool, int (64 bits, signed), bytes, str, list of values, dict of str to value."""
+"""A field or result: None, bool, int (64 bits, signed), bytes, str, list of values, or dict of str to value."""
 
 
 def frame_length(prefix: bytes | bytearray | memoryview) -> int:
-    """Return how long the frame is that begins with these 4 bytes or more, in bytes, its length field included.
+    """Return the length of a frame with its length field, in bytes.
 
-    Raises ``MalformedRequest`` below 24 and ``FrameTooLarge`` above 64 MiB: after either the stream cannot be followed.
+    The bytes after a frame with a wrong length cannot be trusted, so the caller closes the connection.
+
+    Args:
+        prefix: The first 4 bytes of the frame, or more.
+
+    Raises:
+        MalformedRequest: The frame is shorter than a header.
+        FrameTooLarge: The frame is longer than ``MAX_FRAME``.
     """
     length = int(_read_length(prefix, 0)[0]) + 4
     if length < HEADER_LENGTH:
@@ -56,7 +63,9 @@ def frame_length(prefix: bytes | bytearray | memoryview) -> int:
 def decode_header(frame: bytes) -> tuple[int, int, int]:
     """Return operation or status, session token and request id of one whole frame.
 
-    Raises ``UnsupportedVersion`` for another version, ``MalformedRequest`` where length or reserved byte are wrong.
+    Raises:
+        UnsupportedVersion: The frame has another protocol version.
+        MalformedRequest: The frame's length or its reserved byte is wrong.
     """
     if len(frame) < HEADER_LENGTH:
         raise MalformedRequest(f"a frame has at least {HEADER_LENGTH} bytes, this one has {len(frame)}")
@@ -69,7 +78,7 @@ def decode_header(frame: bytes) -> tuple[int, int, int]:
 
 
 def correlation(frame: bytes | memoryview) -> tuple[int, int]:
-    """Return session token and request id of a frame that may be damaged, 0 where they are not there."""
+    """Return session token and request id of a frame that may be damaged; both are 0 if it is too short."""
     if len(frame) < HEADER_LENGTH:
         return 0, 0
     _, _, _, _, session, request = _read_header(frame)
@@ -77,10 +86,11 @@ def correlation(frame: bytes | memoryview) -> tuple[int, int]:
 
 
 def decode_values(frame: bytes, at: int = HEADER_LENGTH) -> list[Value]:
-    """Decode the values from offset ``at`` to the end.
+    """Decode the values from offset ``at`` to the end of a frame.
 
-    Raises ``MalformedRequest`` on an unknown tag, a length or count beyond the end, text that is not UTF-8, a map key
-    that occurs twice, or nesting deeper than 8.
+    Raises:
+        MalformedRequest: A tag is unknown, a length or count exceeds the frame, a text is not UTF-8, a map has the same
+            key twice, or values nest deeper than ``MAX_DEPTH``.
     """
     values: list[Value] = []
     append = values.append
@@ -109,7 +119,7 @@ def decode_values(frame: bytes, at: int = HEADER_LENGTH) -> list[Value]:
 
 
 def _decode_one(frame: bytes, at: int, depth: int) -> tuple[Value, int]:
-    """Decode the value at ``at``; return it and the offset after it. ``depth`` counts the list or map it would be."""
+    """Return the value at ``at`` and the offset after it; ``depth`` is the nesting level of a list or map there."""
     tag = frame[at]
     if tag <= _TRUE:
         return _CONSTANTS[tag], at + 1
@@ -123,7 +133,7 @@ def _decode_one(frame: bytes, at: int, depth: int) -> tuple[Value, int]:
     if depth > MAX_DEPTH:
         raise MalformedRequest(f"values nest deeper than {MAX_DEPTH}")
     count = _read_length(frame, at + 1)[0]
-    # An element has at least one byte, a pair five: a count that cannot be met is refused before it costs memory.
+    # An element has at least one byte, a pair five. An impossible count is refused before it takes memory.
     if count * (5 if tag == _MAP else 1) > len(frame) - at - 5:
         raise MalformedRequest("a list or map counts more than its frame holds")
     return (_decode_map if tag == _MAP else _decode_list)(frame, at + 5, count, depth)
@@ -150,7 +160,7 @@ def _decode_map(frame: bytes, at: int, count: int, depth: int) -> tuple[dict[str
     for _ in range(count):
         start = at + 4
         at = start + _read_length(frame, at)[0]
-        # A key beyond the end is cut short here; its value's tag is then beyond the end too, and refused.
+        # Slicing cuts a key that exceeds the frame; reading the tag of its value then raises an IndexError.
         key = str(frame[start:at], "utf-8")
         if key in pairs:
             raise MalformedRequest("a map has the same key twice")
@@ -162,12 +172,22 @@ def _decode_map(frame: bytes, at: int, count: int, depth: int) -> tuple[dict[str
 
 
 def encode_request(operation: int, session: int, request: int, fields: Iterable[Value]) -> bytes:
-    """Return the frame of one request. Raises ``FrameTooLarge``, and ``TypeError`` for a value without an encoding."""
+    """Return the frame of one request."""
     return encode_frame(operation, session, request, encode_values(fields))
 
 
 def encode_frame(status: int, session: int, request: int, body: bytes) -> bytes:
-    """Return a frame with this encoded body; ``status`` is the operation in a request, 0 or an error in a response."""
+    """Return a frame.
+
+    Args:
+        status: The operation in a request; 0 or the code of an error in a response.
+        session: The session token.
+        request: The request id.
+        body: The encoded values.
+
+    Raises:
+        FrameTooLarge: The frame would be longer than ``MAX_FRAME``.
+    """
     length = len(body) + HEADER_LENGTH
     if length > MAX_FRAME:
         raise FrameTooLarge(
@@ -182,7 +202,11 @@ def encode_error(session: int, request: int, code: int, message: str) -> bytes:
 
 
 def encode_bytes_response(session: int, request: int, data: bytes) -> bytes:
-    """Return the frame of a response whose one result is bytes: the commonest, so it is made in one step."""
+    """Return the frame of a response whose one result is bytes. Most responses are, so this takes one step.
+
+    Raises:
+        FrameTooLarge: The frame would be longer than ``MAX_FRAME``.
+    """
     length = len(data)
     if length > MAX_FRAME - HEADER_LENGTH - 5:
         raise FrameTooLarge(f"the result of {length} bytes does not fit a frame; use a multi-part operation")
@@ -190,10 +214,7 @@ def encode_bytes_response(session: int, request: int, data: bytes) -> bytes:
 
 
 def encode_values(values: Iterable[Value]) -> bytes:
-    """Return the values one after the other.
-
-    Raises ``TypeError`` for a type that has no encoding and ``OverflowError`` for an integer above 64 bits.
-    """
+    """Return the encoding of the values, one after the other."""
     parts: list[bytes] = []
     for value in values:
         _encode_one(parts.append, value, 1)

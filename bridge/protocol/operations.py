@@ -1,7 +1,7 @@
 """The table of operations: one row for each number of ``bridge/PROTOCOL.md``.
 
-The dispatcher and the Python client are both driven by it. A row's fields are given by the exact Python types the codec
-decodes to, so that a request is checked with one look-up of its tuple of types.
+The dispatcher and the Python client read this table. A row lists the exact Python types that the codec decodes its
+fields to, so that the dispatcher checks a request with one look-up of its tuple of types.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ _NONE = type(None)
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: its name, for error messages, and the types it may have."""
+    """One field: its name for error messages, and its permitted types."""
 
     name: str
     types: tuple[type, ...]
 
 
 class Result(Enum):
-    """What a handler returns, which decides how it is encoded."""
+    """Kind of a handler's result, which selects the encoding."""
 
     BYTES = auto()
-    """``bytes``, the one result."""
+    """One result of type ``bytes``."""
     VALUE = auto()
-    """Any other single value, or ``bytes | None``."""
+    """One result of any other type, or ``bytes | None``."""
     VALUES = auto()
-    """A tuple of values."""
+    """Several results, as a tuple."""
     NOTHING = auto()
-    """No result; what the handler returns is dropped."""
+    """No result; the return value of the handler is ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Operation:
     """One operation.
 
     ``handler`` names a method of a service of ``Hsm`` (``keys.share``), of ``bridge.server.keystores.Stores``
-    (``store_``) or of ``bridge.server.handlers.Handlers``. All take the session first, or where ``needs_session`` is
-    false the connection, then the fields in order.
+    (``store_...``) or of ``bridge.server.handlers.Handlers``. The handler takes the session, or the connection if
+    ``needs_session`` is false, then the fields in order.
     """
 
     number: int
@@ -51,11 +51,11 @@ class Operation:
     needs_session: bool = True
 
     def signatures(self) -> frozenset[tuple[type, ...]]:
-        """Return every tuple of types that the fields may have."""
+        """Return every permitted tuple of field types."""
         return frozenset(product(*(field.types for field in self.fields)))
 
     def expected(self) -> str:
-        """Return the fields in words, for the message about wrong ones."""
+        """Return the fields in words, for the error message about wrong fields."""
         words = (f"{field.name} ({' or '.join(_WORDS[type_] for type_ in field.types)})" for field in self.fields)
         return ", ".join(words) or "no fields"
 

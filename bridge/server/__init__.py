@@ -1,1 +1,1 @@
-"""From a request to a call of the HSM and back."""
+"""The server, whatever the carrier: dispatches requests to the HSM and tracks which connection uses which session."""

@@ -1,4 +1,4 @@
-"""Request bytes to a call of the HSM to response bytes, whatever the carrier; which connection uses which session."""
+"""Dispatcher of requests: decodes a frame, calls the HSM, and encodes the answer. All carriers share it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from bridge.protocol import repeat
@@ -21,10 +20,10 @@ from bridge.protocol.codec import (
     encode_values,
 )
 from bridge.protocol.operations import OPERATIONS, Operation, Result
-from bridge.server.handlers import Connection as Joined
+from bridge.server.connections import Connection, Connections
 from bridge.server.handlers import Handlers
 from bridge.server.keystores import Stores
-from hsmcore.errors import HsmError, MalformedRequest, RequestError, Unauthenticated, UnknownOperation
+from hsmcore.errors import HsmError, MalformedRequest, RequestError, UnknownOperation
 
 if TYPE_CHECKING:
     from hsmcore.hsm import Hsm
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("hsmbridge.dispatch")
 
 Answer = Callable[[int, int, object], bytes]
-"""Makes a response of session token, request id and what the handler returned."""
+"""Encodes a response from session token, request id and the handler's result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +48,14 @@ class _Route:
 
 
 class Dispatcher:
-    """Answers the requests of every connection to one HSM. All methods may be called from any thread."""
+    """Answers the requests of every connection to one HSM. Each method may be called from any thread."""
 
     def __init__(self, hsm: Hsm, facts: Mapping[str, Value] | None = None) -> None:
-        """Serve this HSM; ``facts`` are what STATUS says besides."""
+        """Serve this HSM; ``facts`` are added to the answer to STATUS."""
         self._hsm = hsm
-        self.facts = facts or {}
         self._stores = Stores(hsm)
-        self._lock = Lock()
-        self._connections: dict[int, set[Joined]] = {}
-        handlers = Handlers(hsm, self)
+        self.connections = Connections(hsm)
+        handlers = Handlers(hsm, self.connections, facts or {})
         self.routes = {row.number: self._route(row, handlers) for row in OPERATIONS}
 
     def _route(self, row: Operation, handlers: Handlers) -> _Route:
@@ -75,77 +72,41 @@ class Dispatcher:
             raise LookupError(f"operation {row.name} names the handler {row.handler!r}, which does not exist")
         return handler
 
-    def connect(self) -> Connection:
-        """Return the state of a new connection; close it when its peer is gone."""
-        return Connection(self)
-
-    def join(self, token: int, connection: Joined) -> Session:
-        """Count the connection among those that keep the session alive. Raises ``Unauthenticated``."""
-        with self._lock:
-            if connection.closed:
-                raise Unauthenticated("the connection is closed")
-            session = self._hsm.users.session(token)
-            self._connections.setdefault(token, set()).add(connection)
-            connection.sessions[token] = session
-            return session
+    def connect(self) -> Responder:
+        """Open a connection, which the caller closes, and return its responder."""
+        return Responder(self)
 
     def keep(self, session: Session, operation: int, fields: list[Value]) -> int:
-        """Return the number with which a request that was answered can be repeated with other data, or 0."""
+        """Return the number that repeats a request with other data, 0 if it cannot be repeated."""
         return repeat.keep(self._hsm, session, operation, fields)
 
-    def end(self, token: int) -> None:
-        """End the session for every connection; unknown ones are let be."""
-        with self._lock:
-            for connection in self._connections.get(token, ()):
-                connection.sessions.pop(token, None)
-            self._end(token, self._hsm.users.logout)
 
-    def leave(self, connection: Connection) -> None:
-        """Take the connection away and end the sessions that no other connection has used."""
-        with self._lock:
-            connection.closed = True
-            tokens = list(connection.sessions)
-            connection.sessions.clear()
-            for token in tokens:
-                others = self._connections[token]
-                others.discard(connection)
-                if not others:
-                    self._end(token, self._hsm.users.abandon)
+class Responder:
+    """Answers the frames of one connection.
 
-    def _end(self, token: int, end: Callable[[Session], None]) -> None:
-        self._connections.pop(token, None)
-        try:
-            end(self._hsm.users.session(token))
-        except Unauthenticated:
-            _log.debug("a session had ended before its connections")
-
-
-class Connection:
-    """One client's connection: the sessions it has used.
-
-    ``broken`` is set once a frame was so damaged that the bytes after it cannot be trusted; a carrier with a stream
-    then sends the answer and closes.
+    ``broken`` is true after a frame with a damaged header: the bytes after it cannot be trusted, so a carrier with a
+    stream sends the answer and closes the connection.
     """
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
         self._routes = dispatcher.routes
-        self.sessions: dict[int, Session] = {}
-        self.closed = False
+        self._connection = Connection()
+        self.sessions = self._connection.sessions
         self.broken = False
 
     def close(self) -> None:
-        """End the connection, and each session that no other connection uses."""
-        self._dispatcher.leave(self)
+        """Close the connection, which ends each session that no other connection uses."""
+        self._dispatcher.connections.close(self._connection)
 
     def answer(self, frame: bytes) -> bytes:
-        """Answer one frame. Never raises an ``Exception``: whatever happens becomes an error response."""
+        """Answer one frame. Every ``Exception`` becomes an error response."""
         if frame[4:8] == repeat.MARK:
             return b"".join(repeat.answer(memoryview(frame), self.sessions))
         return self.answer_values(frame)
 
     def answer_values(self, frame: bytes) -> bytes:
-        """Answer one frame whose body is values, which is any but a REPEAT. Never raises an ``Exception``."""
+        """Answer one frame with values in its body, as all but REPEAT have. Every ``Exception`` becomes a response."""
         try:
             operation, token, request = decode_header(frame)
         except RequestError as error:
@@ -159,12 +120,12 @@ class Connection:
             if tuple(map(type, fields)) not in route.signatures:
                 raise MalformedRequest(f"{route.operation.name} takes {route.operation.expected()}")
             if route.needs_session:
-                session = self.sessions.get(token) or self._dispatcher.join(token, self)
+                session = self.sessions.get(token) or self._dispatcher.connections.join(token, self._connection)
                 result = route.call(session, *fields)
                 if route.repeats and not request:
                     request = self._dispatcher.keep(session, operation, fields)
                 return route.answer(token, request, result)
-            return route.answer(token, request, route.call(self, *fields))
+            return route.answer(token, request, route.call(self._connection, *fields))
         except HsmError as error:
             return encode_error(token, request, error.code, str(error))
         except Exception as error:
@@ -173,7 +134,7 @@ class Connection:
 
 
 def _log_defect(operation: int, error: Exception) -> None:
-    """Log type and place of an unexpected exception; not its message and no values, which might be secret."""
+    """Log the type and the place of an unexpected exception, without message and values, which might be secret."""
     places = "".join(traceback.format_tb(error.__traceback__))
     _log.error("operation %d failed with %s\n%s", operation, type(error).__qualname__, places)
 

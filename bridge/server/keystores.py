@@ -1,4 +1,4 @@
-"""Key store operations: entries between the protocol's maps and ``keystore``. Nothing is kept between requests."""
+"""Handlers of the key store operations. They convert entries between maps and ``keystore``, and store nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from bridge.protocol.codec import Value
-from bridge.server.handlers import Fields, flat
+from bridge.protocol.values import Fields, template
 from hsmcore.errors import MalformedRequest
 from keystore import Entered, Entry, KeyStore
 from keystore import file as key_store_file
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 class Stores:
-    """The handlers; each ``store_`` method is named in ``bridge.protocol.operations``."""
+    """Handlers of the key store operations; the rows of ``bridge.protocol.operations`` name the methods."""
 
     def __init__(self, hsm: Hsm) -> None:
         self._hsm = hsm
 
     def store_decode(self, connection: object, file: bytes, password: str | None) -> tuple[Fields, str | None]:
-        """Return the entries of a key store file, and why they must not be saved."""
+        """Return the entries of a key store file, and the reason why they must not be saved, ``None`` if they may."""
         decoded = key_store_file.decode(file, password)
         return {alias: _fields(entry) for alias, entry in decoded.entries.items()}, decoded.loses
 
@@ -35,12 +35,14 @@ class Stores:
         return key_store_file.encode(_entries(entries), password)
 
     def store_list(self, session: Session, entries: Fields) -> list[Value]:
-        """Tell which aliases are keys, run-length encoded as [is key, aliases]."""
-        told = self._of(session).listing(_entries(entries))
-        return [[is_key, [alias for alias, _ in alike]] for is_key, alike in groupby(told.items(), key=itemgetter(1))]
+        """Return whether each alias is exactly one key, run-length encoded as [is key, aliases]."""
+        listing = self._of(session).listing(_entries(entries))
+        return [
+            [is_key, [alias for alias, _ in alike]] for is_key, alike in groupby(listing.items(), key=itemgetter(1))
+        ]
 
     def store_is_key(self, session: Session, alias: str, entry: Fields | None) -> bool | None:
-        """Tell whether an alias is a key."""
+        """Return whether an alias is exactly one key, ``None`` without entry and key."""
         return self._of(session).is_key(alias, _entry(entry))
 
     def store_get_key(self, session: Session, alias: str, entry: Fields | None) -> Fields | None:
@@ -65,7 +67,7 @@ class Stores:
     ) -> tuple[Fields, Fields | None, list[Value]]:
         """Import a key and enter it."""
         store = self._of(session)
-        record, entered = store.import_key(alias, _entry(entry), flat(attributes), material, _certificates(chain))
+        record, entered = store.import_key(alias, _entry(entry), template(attributes), material, _certificates(chain))
         return record.fields(), *_entered(entered)
 
     def store_set_certificate(self, session: Session, alias: str, entry: Fields | None, certificate: bytes) -> Fields:
@@ -73,7 +75,7 @@ class Stores:
         return _fields(self._of(session).set_certificate(alias, _entry(entry), certificate))
 
     def store_persist(self, session: Session, keys: Fields) -> None:
-        """Make keys that were entered persistent."""
+        """Make the keys of entries token keys."""
         self._of(session).persist({alias: _handles(value) for alias, value in keys.items()})
 
     def _of(self, session: Session) -> KeyStore:
@@ -97,7 +99,7 @@ def _entries(fields: Fields) -> dict[str, Entry]:
 
 
 def _entry(fields: Mapping[str, Value] | None) -> Entry | None:
-    """Return the entry that a client gives back. Raises ``MalformedRequest``."""
+    """Return the entry that a client sent. Raises ``MalformedRequest``."""
     if fields is None:
         return None
     kind, chain, created, key = (fields.get(name) for name in ("kind", "chain", "created", "key"))

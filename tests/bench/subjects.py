@@ -62,7 +62,7 @@ def measured(work: Path, plan: Plan) -> dict[str, Rates]:
     return rates
 
 
-class _Subject:
+class Subject:
     """A process that measures when it is asked to."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
@@ -78,26 +78,26 @@ class _Subject:
 
 
 @contextmanager
-def _running(command: list[str], environment: Mapping[str, str]) -> Iterator[_Subject]:
+def running(command: list[str], environment: Mapping[str, str]) -> Iterator[Subject]:
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
-        yield _Subject(process)
+        yield Subject(process)
 
 
-def _subjects(work: Path, sizes: str) -> Iterator[tuple[str, AbstractContextManager[_Subject]]]:
+def _subjects(work: Path, sizes: str) -> Iterator[tuple[str, AbstractContextManager[Subject]]]:
     bench = ["java", "-cp", str(work), "Bench"]
-    yield IN_PROCESS, _running([*HSM, *bench, "hsm", sizes], site(work / "hsm"))
+    yield IN_PROCESS, running([*HSM, *bench, "hsm", sizes], site(work / "hsm"))
     yield SOCKET, _over_socket(work, sizes)
     if _library():
         yield SOFTHSM, _softhsm(work, sizes)
-    yield JDK, _running([*bench, "jdk", sizes], os.environ)
-    yield CEILING, _running([sys.executable, "-m", "tests.bench.ceiling", sizes], os.environ)
+    yield JDK, running([*bench, "jdk", sizes], os.environ)
+    yield CEILING, running([sys.executable, "-m", "tests.bench.ceiling", sizes], os.environ)
 
 
-def site(home: Path) -> dict[str, str]:
+def site(home: Path, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Make an HSM and return the environment of a crypto user's programs."""
-    environment = os.environ | {"HSM_HOME": str(home), "HSM_USER": "cu1", "HSM_PASSWORD": "bench-password"}
+    environment = {**environment} | {"HSM_HOME": str(home), "HSM_USER": "cu1", "HSM_PASSWORD": "bench-password"}
     subprocess.run([*HSM, "init"], env=environment, check=True, capture_output=True)
     return environment
 
@@ -129,12 +129,12 @@ def registration() -> str:
 
 
 @contextmanager
-def _over_socket(work: Path, sizes: str) -> Iterator[_Subject]:
+def _over_socket(work: Path, sizes: str) -> Iterator[Subject]:
     environment = site(work / "served")
     properties = work / "provider.security"
     properties.write_text(registration())
     command = ["java", f"-Djava.security.properties={properties}", "-cp", f"{work}:{jar(environment)}", "Bench", "hsm"]
-    with daemon(environment), _running([*command, sizes], environment) as subject:
+    with daemon(environment), running([*command, sizes], environment) as subject:
         yield subject
 
 
@@ -144,7 +144,7 @@ def _library() -> str | None:
 
 
 @contextmanager
-def _softhsm(work: Path, sizes: str) -> Iterator[_Subject]:
+def _softhsm(work: Path, sizes: str) -> Iterator[Subject]:
     """SunPKCS11 over a SoftHSM token of its own."""
     folder = work / "softhsm"
     tokens = folder / "tokens"
@@ -159,5 +159,5 @@ def _softhsm(work: Path, sizes: str) -> Iterator[_Subject]:
     configuration = folder / "pkcs11.cfg"
     configuration.write_text(f"name = soft\nlibrary = {_library()}\nslotListIndex = 0\n")
     provider = f"pkcs11:{configuration}:{_PIN}"
-    with _running(["java", "-cp", str(work), "Bench", provider, sizes], environment) as subject:
+    with running(["java", "-cp", str(work), "Bench", provider, sizes], environment) as subject:
         yield subject

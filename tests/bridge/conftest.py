@@ -13,7 +13,7 @@ import pytest
 from bridge.carriers.client import Channel, Client, LocalChannel, SocketChannel
 from bridge.carriers.unix import Server
 from bridge.process.paths import socket_path
-from bridge.pytest_plugin import USER
+from bridge.pytest_plugin import USER, fresh_hsm
 from bridge.server.dispatch import Dispatcher
 from hsmcore import Hsm
 
@@ -89,3 +89,18 @@ def client(carrier: Carrier) -> Iterator[Client]:
     """A client that has logged in as the crypto user."""
     with carrier.user() as client:
         yield client
+
+
+RUN = """
+import sys
+from pathlib import Path
+from bridge.carriers import peer, unix
+unix.run(Path(sys.argv[1]), ready=lambda: print("ready", flush=True))
+"""
+"""A program that runs the daemon of a state directory, and prints a line once the socket answers."""
+
+
+@pytest.fixture
+def fresh_home(tmp_path: Path) -> Path:
+    fresh_hsm(tmp_path / "hsm", PASSWORD).close()
+    return tmp_path / "hsm"

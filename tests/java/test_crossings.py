@@ -11,7 +11,7 @@ from sqlalchemy import Engine, event
 from bridge.protocol import repeat
 from bridge.protocol.codec import LENGTH
 from bridge.pytest_plugin import HsmUnderTest
-from bridge.server.dispatch import Connection
+from bridge.server.dispatch import Responder
 from hsmcore.sessions.session import Session
 from tests import jca
 from tests.jca import java
@@ -34,12 +34,12 @@ class Counts:
 @pytest.fixture
 def counts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counts]:
     counted = Counts()
-    in_full, repeated = Connection.answer_values, repeat.answer
+    in_full, repeated = Responder.answer_values, repeat.answer
 
-    def counting(connection: Connection, frame: bytes) -> bytes:
+    def counting(responder: Responder, frame: bytes) -> bytes:
         counted.requests += 1
         counted.received += len(frame)
-        return in_full(connection, frame)
+        return in_full(responder, frame)
 
     def counting_repeated(frame: memoryview, sessions: dict[int, Session]) -> tuple[bytes, bytes]:
         counted.requests += 1
@@ -50,7 +50,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counts]:
     def statement(*arguments: object) -> None:
         counted.statements += 1
 
-    monkeypatch.setattr(Connection, "answer_values", counting)
+    monkeypatch.setattr(Responder, "answer_values", counting)
     monkeypatch.setattr(repeat, "answer", counting_repeated)
     event.listen(Engine, "before_cursor_execute", statement)
     yield counted

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from bridge.carriers import unix
+from bridge.carriers import peer, unix
 from bridge.carriers.client import Client, DaemonUnreachable
 from bridge.process.paths import socket_path
 from bridge.protocol import codec
 from hsmcore import Hsm, errors
-from tests.bridge.conftest import PASSWORD, served
+from tests.bridge.conftest import PASSWORD, RUN, served
 
 _STATUS = codec.encode_request(4, 0, 1, ())
 
@@ -149,7 +149,7 @@ def test_a_frame_that_stops_half_way_holds_up_nobody(home: Path, bystander: Clie
 
 
 def test_a_slow_peer_is_given_up(core: Hsm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unix, "FRAME_SECONDS", 1)
+    monkeypatch.setattr(peer, "FRAME_SECONDS", 1)
     with served(core) as home, _raw(home) as silent, _raw(home) as dripping, Client.connect(home) as idle:
         silent.sendall(_STATUS[:10])
         dripping.sendall(struct.pack(">I", 1000))
@@ -241,17 +241,9 @@ def test_nothing_answers(tmp_path: Path) -> None:
         Client.connect(tmp_path)
 
 
-_RUN = """
-import sys
-from pathlib import Path
-from bridge.carriers import unix
-unix.run(Path(sys.argv[1]), ready=lambda: print("ready", flush=True))
-"""
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_daemon_stops_when_asked(fresh_home: Path, number: signal.Signals) -> None:
-    process = subprocess.Popen([sys.executable, "-c", _RUN, str(fresh_home)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", RUN, str(fresh_home)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     with pytest.raises(errors.StateLocked):
@@ -273,7 +265,7 @@ def test_a_daemon_stops_when_asked(fresh_home: Path, number: signal.Signals) -> 
 _STOPPED_EARLY = """
 import random, signal, sys
 from pathlib import Path
-from bridge.carriers import unix
+from bridge.carriers import peer, unix
 from hsmcore import Hsm
 
 signal.signal(signal.SIGTERM, lambda number, frame: None)
@@ -295,11 +287,3 @@ def test_no_signal_is_missed(fresh_home: Path) -> None:
         [sys.executable, "-c", _STOPPED_EARLY, str(fresh_home)], capture_output=True, text=True, timeout=60
     )
     assert done.stdout == "stopped 400 times\n", done.stderr
-
-
-@pytest.fixture
-def fresh_home(tmp_path: Path) -> Path:
-    from bridge.pytest_plugin import fresh_hsm
-
-    fresh_hsm(tmp_path / "hsm", PASSWORD).close()
-    return tmp_path / "hsm"

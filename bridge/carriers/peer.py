@@ -1,0 +1,192 @@
+"""One client of the daemon: its socket, and the answers to the frames that it sends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import struct
+import time
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from bridge.protocol import codec, repeat
+from bridge.protocol.operations import NUMBERS
+from hsmcore.errors import HsmError, RequestError
+
+if TYPE_CHECKING:
+    from bridge.server.dispatch import Responder
+
+FRAME_SECONDS = 30
+"""Longest wait for the rest of a frame, and for a client to take an answer, in seconds."""
+CHUNK = 64 * 1024
+"""Longest read, in bytes; so a frame that claims more costs no more memory than was sent.
+
+From 128 KiB on glibc maps fresh memory for each read, whatever arrives: seven times the cost of reading a short frame.
+"""
+SETTLED = 8
+"""Short operations in a row after which ``serve`` returns. A return costs as much as a few of them."""
+
+_NOW = socket.MSG_DONTWAIT
+_CONTROL = (NUMBERS["HELLO"], NUMBERS["STATUS"])
+
+_log = logging.getLogger("hsmbridge.daemon")
+
+Turns = SimpleQueue[None]
+"""An item for each thread that may begin a longer operation now."""
+
+
+def turns() -> Turns:
+    """Return a turn for each processor. More threads would take the interpreter lock from each other."""
+    queue = Turns()
+    for _ in range(max(2, os.cpu_count() or 1)):
+        queue.put(None)
+    return queue
+
+
+class Peer:
+    """A connection that one thread at a time serves. ``answer_now`` never waits, ``serve`` does."""
+
+    __slots__ = ("_limit", "_receive", "_responder", "_send", "_sessions", "_socket", "descriptor")
+
+    def __init__(self, connected: socket.socket, responder: Responder, limit: HsmError | None = None) -> None:
+        """Take a connection.
+
+        Args:
+            connected: The socket.
+            responder: The answers.
+            limit: The error that answers every request but HELLO and STATUS; ``None`` answers every request.
+        """
+        self._socket = connected
+        self._limit = limit
+        self._responder = responder
+        self._sessions = responder.sessions
+        self._receive = connected.recv
+        self._send = connected.send
+        self.descriptor = connected.fileno()
+        # The kernel's time-outs, not settimeout: that costs a poll(2) for every read and write.
+        seconds = struct.pack("ll", FRAME_SECONDS, 0)
+        connected.setblocking(True)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, seconds)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
+
+    def answer_now(self) -> tuple[bytes, bytes] | None:
+        """Receive, and answer if that is one repeated operation that takes microseconds.
+
+        Returns:
+            ``None`` if nothing is left to do, else the first two arguments of ``serve``.
+        """
+        try:
+            received = self._receive(CHUNK, _NOW)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b"", b""
+        answer = repeat.answer_short(received, self._sessions)
+        if answer is None:
+            return received, b""
+        try:
+            unsent = answer[self._send(answer, _NOW) :]
+        except OSError:
+            unsent = answer
+        return (received, unsent) if unsent else None
+
+    def serve(self, received: bytes, unsent: bytes, turns: Turns) -> bool:
+        """Answer until the client ends, breaks the protocol, is too slow or idle, or has settled on short operations.
+
+        Args:
+            received: Bytes from the client; empty at the end of the stream.
+            unsent: Rest of the answer to these bytes, or empty.
+            turns: Taken for each operation of milliseconds.
+
+        Returns:
+            Whether the connection goes on.
+        """
+        try:
+            if unsent:
+                self._socket.sendall(unsent)
+                return True
+            return self._serve(received, turns)
+        except RequestError as error:
+            self.send_error(error)
+        except OSError as error:
+            _log.debug("connection ended: %s", error)
+        except Exception as error:
+            _log.error("connection failed with %s", type(error).__qualname__)
+        return False
+
+    def _serve(self, received: bytes, turns: Turns) -> bool:
+        send, answer, sessions = self._socket.sendall, self._responder.answer, self._sessions
+        short = 0
+        while received:
+            frame, received = self._frame(received)
+            if self._limit is not None and codec.decode_header(frame)[0] not in _CONTROL:
+                send(codec.encode_error(*codec.correlation(frame), self._limit.code, str(self._limit)))
+                return False
+            response = repeat.answer_short(frame, sessions)
+            if response is not None:
+                short += 1
+            else:
+                short = 0
+                response = self._answer_in_turn(frame, turns) if frame[4:8] == repeat.MARK else answer(frame)
+            send(response)
+            if self._responder.broken:
+                return False
+            if not received:
+                if short >= SETTLED:
+                    return True
+                try:
+                    received = self._receive(CHUNK)
+                except BlockingIOError:
+                    return True  # Idle between frames, which is allowed.
+        return False
+
+    def _answer_in_turn(self, frame: bytes, turns: Turns) -> bytes:
+        turns.get()
+        try:
+            return self._responder.answer(frame)
+        finally:
+            turns.put(None)
+
+    def _frame(self, received: bytes) -> tuple[bytes, bytes]:
+        """Return the first frame, with what the client sends of it yet, and the bytes after it."""
+        if len(received) < 4:
+            received = self._complete(received, 4)
+        length = codec.frame_length(received)
+        if len(received) < length:
+            received = self._complete(received, length)
+        if len(received) == length:
+            return received, b""
+        return received[:length], received[length:]
+
+    def _complete(self, received: bytes, length: int) -> bytes:
+        """Return at least ``length`` bytes. Raises ``OSError`` if the client ends or takes too long."""
+        deadline = time.monotonic() + FRAME_SECONDS
+        buffer = bytearray(received)
+        while len(buffer) < length:
+            part = self._socket.recv(min(length - len(buffer), CHUNK))
+            if not part:
+                raise ConnectionResetError("the client ended inside a frame")
+            if time.monotonic() > deadline:
+                raise TimeoutError("the client took too long over a frame")
+            buffer += part
+        return bytes(buffer)
+
+    def send_error(self, error: HsmError) -> None:
+        """Send an error response that belongs to no request, if the client takes it."""
+        try:
+            self._socket.sendall(codec.encode_error(0, 0, error.code, str(error)))
+        except OSError as failure:
+            _log.debug("the client did not take the answer: %s", failure)
+
+    def hang_up(self) -> None:
+        """Receive nothing that is sent from now on; requests that were sent before are still answered."""
+        try:
+            self._socket.shutdown(socket.SHUT_RD)
+        except OSError:
+            _log.debug("the client was gone already")
+
+    def close(self) -> None:
+        """Close the connection, which ends each session that no other connection uses."""
+        self._socket.close()
+        self._responder.close()
