@@ -96,9 +96,7 @@ def initialize(
     lines += _master_key(home, sealed=sealed_by is not None)
     if not unactivated:
         lines.append("Next: `hsm start` for a daemon, or `hsm keytool`, `hsm jarsigner`, `hsm java` without one.")
-    _tell("\n".join(lines), sealed=sealed_by is not None)
-    if failure is not None:
-        raise click.ClickException(f"the HSM was made, but not its crypto user: {failure}") from failure
+    _tell("\n".join(lines), failure, sealed=sealed_by is not None)
 
 
 def _summary(settings: Settings, user: str, *, activated: bool, made_up: bool) -> list[str]:
@@ -145,8 +143,17 @@ def _master_key(home: Path, *, sealed: bool) -> list[str]:
     return [f"  master key    {home / 'master.key'}"]
 
 
-def _tell(text: str, *, sealed: bool) -> None:
-    """Print the text; where standard output is closed or full, print it to standard error and exit with code 1."""
+def _tell(text: str, failure: HsmError | None, *, sealed: bool) -> None:
+    """Print the text; where standard output is closed or full, print it to standard error.
+
+    Args:
+        text: The text.
+        failure: The reason why there is no crypto user, if one was to be made.
+        sealed: Whether a passphrase seals the master key.
+
+    Raises:
+        ClickException: Standard output is closed or full, or there is a failure.
+    """
     written = sys.stdout is not None
     try:
         click.echo(text)
@@ -157,5 +164,7 @@ def _tell(text: str, *, sealed: bool) -> None:
         click.echo(text, err=True)
     if not sealed:
         click.secho(_KEY_FILE_WARNING, fg="yellow", err=True)
+    if failure is not None:
+        raise click.ClickException(f"the HSM was made, but not its crypto user: {failure}") from failure
     if not written:
         raise click.ClickException("standard output takes no text; the HSM was made, as the text above says")

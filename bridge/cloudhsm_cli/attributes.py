@@ -104,7 +104,11 @@ def _curve_name(value: Value) -> object:
 
 
 def _template(text: str) -> Value:
-    """Return a template in the form ``NAME=VALUE,NAME=VALUE``; it may be empty."""
+    """Return a template in the form ``NAME=VALUE,NAME=VALUE``; it may be empty.
+
+    Raises:
+        ValueError: The text has another form, or a value is invalid.
+    """
     attributes: dict[str, Value] = {}
     for part in text.split(",") if text else ():
         name, equals, value = part.partition("=")

@@ -44,7 +44,11 @@ def _data(context: Context, call: Call, *, single: bool) -> Data:
 
 
 def _log_in(context: Context, call: Call, *, single: bool) -> None:
-    """Log in with the environment's login, in a role of the command, or else in another, which the HSM refuses."""
+    """Log in with the environment's login, in a role of the command, or else in another, which the HSM refuses.
+
+    Raises:
+        Failure: The command needs a login, and there is none.
+    """
     login = (from_environment(call.command.roles) or from_environment((ADMIN, CRYPTO_USER))) if single else None
     if login is not None:
         context.call("LOGIN", login.username, login.password, login.role)
