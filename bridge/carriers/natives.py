@@ -87,7 +87,11 @@ def _property(environment: c_void_p, name: str) -> int | None:
 
 
 def _environment(library: ctypes.CDLL) -> c_void_p:
-    """Return the calling thread's ``JNIEnv``, after attaching the thread to the JVM if necessary."""
+    """Return the calling thread's ``JNIEnv``, after attaching the thread to the JVM if necessary.
+
+    Raises:
+        StateError: The JVM is not running, or refuses the thread.
+    """
     machine, count, environment = c_void_p(), c_int(), c_void_p()
     if library.JNI_GetCreatedJavaVMs(byref(machine), 1, byref(count)) != _OK or not count.value:
         raise StateError("the JVM is not running")

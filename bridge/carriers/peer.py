@@ -160,7 +160,12 @@ class Peer:
         return received[:length], received[length:]
 
     def _complete(self, received: bytes, length: int) -> bytes:
-        """Return at least ``length`` bytes. Raises ``OSError`` if the client ends or takes too long."""
+        """Return at least ``length`` bytes.
+
+        Raises:
+            ConnectionResetError: The client ended.
+            TimeoutError: The client took too long.
+        """
         deadline = time.monotonic() + FRAME_SECONDS
         buffer = bytearray(received)
         while len(buffer) < length:
@@ -173,9 +178,9 @@ class Peer:
         return bytes(buffer)
 
     def send_error(self, error: HsmError) -> None:
-        """Send an error response that belongs to no request, if the client takes it."""
+        """Send an error response that belongs to no request, if the client takes it at once."""
         try:
-            self._socket.sendall(codec.encode_error(0, 0, error.code, str(error)))
+            self._send(codec.encode_error(0, 0, error.code, str(error)), _NOW)
         except OSError as failure:
             _log.debug("the client did not take the answer: %s", failure)
 

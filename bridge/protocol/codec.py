@@ -119,7 +119,11 @@ def decode_values(frame: bytes, at: int = HEADER_LENGTH) -> list[Value]:
 
 
 def _decode_one(frame: bytes, at: int, depth: int) -> tuple[Value, int]:
-    """Return the value at ``at`` and the offset after it; ``depth`` is the nesting level of a list or map there."""
+    """Return the value at ``at`` and the offset after it; ``depth`` is the nesting level of a list or map there.
+
+    Raises:
+        MalformedRequest: A tag is unknown, a length or count exceeds the frame, or values nest too deep.
+    """
     tag = frame[at]
     if tag <= _TRUE:
         return _CONSTANTS[tag], at + 1

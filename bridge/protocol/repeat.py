@@ -64,14 +64,14 @@ def answer(frame: memoryview, sessions: dict[int, Session]) -> tuple[bytes, byte
         rest = _START + first
         end = length + 4
         if kind != _KIND or rest > end or end > len(frame):
-            raise ValueError
+            return _not_repeated(frame), b""
         # Copied before use, because the client can change a shared buffer at any time.
         chosen, result = next(sessions[token].shortcuts[number])(
             frame[_START:rest].tobytes() if first else b"", frame[rest:end].tobytes()
         )
         size = len(result) + len(chosen) + _ANSWER
         if size + 4 > MAX_FRAME:
-            raise ValueError
+            return _not_repeated(frame), b""
         return _pack_answer(size, VERSION, 0, 0, token, request, len(chosen)) + chosen, result
     except Exception:
         return _not_repeated(frame), b""
@@ -89,12 +89,10 @@ def answer_short(received: bytes, sessions: dict[int, Session]) -> bytes | None:
         return None
     length, kind, token, request, number, first = _read(received)
     session = sessions.get(token)
-    if kind != _KIND or length + 4 != size or session is None or number not in session.brief:
+    rest = _START + first
+    if kind != _KIND or length + 4 != size or rest > size or session is None or number not in session.brief:
         return None
     try:
-        rest = _START + first
-        if rest > size:
-            raise ValueError
         chosen, result = next(session.shortcuts[number])(received[_START:rest] if first else b"", received[rest:])
         size = len(result) + len(chosen) + _ANSWER
         return b"".join((_pack_answer(size, VERSION, 0, 0, token, request, len(chosen)), chosen, result))

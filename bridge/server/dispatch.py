@@ -113,24 +113,33 @@ class Responder:
             self.broken = True
             return encode_error(*correlation(frame), error.code, str(error))
         try:
-            route = self._routes.get(operation)
-            if route is None:
-                raise UnknownOperation(f"there is no operation {operation}")
-            fields = decode_values(frame)
-            if tuple(map(type, fields)) not in route.signatures:
-                raise MalformedRequest(f"{route.operation.name} takes {route.operation.expected()}")
-            if route.needs_session:
-                session = self.sessions.get(token) or self._dispatcher.connections.join(token, self._connection)
-                result = route.call(session, *fields)
-                if route.repeats and not request:
-                    request = self._dispatcher.keep(session, operation, fields)
-                return route.answer(token, request, result)
-            return route.answer(token, request, route.call(self._connection, *fields))
+            return self._respond(operation, token, request, frame)
         except HsmError as error:
             return encode_error(token, request, error.code, str(error))
         except Exception as error:
             _log_defect(operation, error)
             return encode_error(token, request, HsmError.code, "internal error; the HSM's log says where")
+
+    def _respond(self, operation: int, token: int, request: int, frame: bytes) -> bytes:
+        """Run the operation and return its response.
+
+        Raises:
+            UnknownOperation: There is no operation with this number.
+            MalformedRequest: The fields do not fit the operation.
+        """
+        route = self._routes.get(operation)
+        if route is None:
+            raise UnknownOperation(f"there is no operation {operation}")
+        fields = decode_values(frame)
+        if tuple(map(type, fields)) not in route.signatures:
+            raise MalformedRequest(f"{route.operation.name} takes {route.operation.expected()}")
+        if route.needs_session:
+            session = self.sessions.get(token) or self._dispatcher.connections.join(token, self._connection)
+            result = route.call(session, *fields)
+            if route.repeats and not request:
+                request = self._dispatcher.keep(session, operation, fields)
+            return route.answer(token, request, result)
+        return route.answer(token, request, route.call(self._connection, *fields))
 
 
 def _log_defect(operation: int, error: Exception) -> None:

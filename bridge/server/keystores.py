@@ -99,7 +99,11 @@ def _entries(fields: Fields) -> dict[str, Entry]:
 
 
 def _entry(fields: Mapping[str, Value] | None) -> Entry | None:
-    """Return the entry that a client sent. Raises ``MalformedRequest``."""
+    """Return the entry that a client sent.
+
+    Raises:
+        MalformedRequest: A field is missing or has a wrong type.
+    """
     if fields is None:
         return None
     kind, chain, created, key = (fields.get(name) for name in ("kind", "chain", "created", "key"))
