@@ -5,8 +5,13 @@
     def test_signs(hsm):
         generator = JClass("java.security.KeyPairGenerator").getInstance("EC", hsm.provider)
 
+The fixtures ``hsm``, ``hsm_module`` and ``hsm_session`` yield an HSM of a test, of a module and of the whole run. The
+newest one has the JVM's provider ``CloudHSM``; an older one has it again when that one has ended. All are copies of one
+HSM that the first test makes, so they have the same serial number, master key and password.
+
 Options in the ini file: ``hsmbridge_jvm_args`` (one a line), ``hsmbridge_classpath`` (paths, relative to the ini file).
-One process has one JVM, started when the first test needs it; tests with other JVM options need another process.
+One process has one JVM, started when the first test needs it; tests with other JVM options need another process. A JVM
+that the project has started itself is used as it is.
 """
 
 from __future__ import annotations
@@ -15,9 +20,11 @@ import faulthandler
 import os
 import secrets
 import shutil
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,16 +39,24 @@ USER = "cu1"
 """Name of the crypto user of each fresh HSM."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HsmUnderTest:
-    """The value of the ``hsm`` fixture: the HSM, a session of ``cu1``, the JVM's provider and the state directory."""
+    """The value of the ``hsm`` fixtures: the HSM, the JVM's provider, the state directory, and the crypto user."""
 
     hsm: Hsm
-    session: Session
     provider: Any
     home: Path
     user: str
     password: str
+
+    @cached_property
+    def session(self) -> Session:
+        """A session of ``cu1`` in Python, which begins at the first use."""
+        return self.hsm.users.login(self.user, self.password.encode())
+
+
+_registered: list[tuple[Hsm, Any, ExitStack]] = []
+"""The HSMs whose providers are, or will be again, in the JVM, with the carriers to close at their end."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,7 +67,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def hsm_jvm(pytestconfig: pytest.Config) -> None:
-    """Start the JVM of this process, with the provider's jar and ``hsmbridge_classpath`` on its class path."""
+    """Start the JVM of this process, with the provider's jar and ``hsmbridge_classpath`` on its class path.
+
+    Raises:
+        UsageError: An entry of ``hsmbridge_classpath`` does not exist.
+    """
     # Imported here so that a test run that uses no fixture of this plugin does not load JPype.
     from bridge.carriers import jvm
 
@@ -61,7 +80,16 @@ def hsm_jvm(pytestconfig: pytest.Config) -> None:
     for name in ("HSM_USER", "HSM_PASSWORD"):
         os.environ.pop(name, None)
     options = [os.path.expandvars(option) for option in pytestconfig.getini("hsmbridge_jvm_args")]
-    jvm.start(options, pytestconfig.getini("hsmbridge_classpath"))
+    class_path = pytestconfig.getini("hsmbridge_classpath")
+    for entry in class_path:
+        if not any(entry.parent.glob(entry.name)):
+            raise pytest.UsageError(f"hsmbridge_classpath names {entry}, which does not exist")
+    if not jvm.started():
+        jvm.start(options, class_path)
+        return
+    if options:
+        warnings.warn("a JVM runs already, so hsmbridge_jvm_args has no effect", pytest.PytestWarning, stacklevel=1)
+    jvm.adopt(class_path)
 
 
 def _without_faulthandler(config: pytest.Config) -> None:
@@ -82,38 +110,64 @@ def hsm_template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
     A copy saves the three Argon2id hashes of an initialisation, more time than many a test takes.
     """
-    home = tmp_path_factory.mktemp("hsm-template") / "hsm"
-    password = secrets.token_hex(8)
+    home, password = tmp_path_factory.mktemp("hsm-template") / "hsm", secrets.token_hex(8)
     fresh_hsm(home, password).close()
     return home, password
 
 
 @pytest.fixture
 def hsm(hsm_jvm: None, hsm_template: tuple[Path, str], tmp_path: Path) -> Iterator[HsmUnderTest]:
-    """Yield a fresh HSM with the crypto user ``cu1`` logged in, in Python and in the JVM's provider ``CloudHSM``."""
+    """Yield a fresh HSM with the crypto user ``cu1``, who is logged in in the JVM's provider ``CloudHSM``."""
+    with _copied(hsm_template, tmp_path / "hsm") as copied:
+        yield copied
+
+
+@pytest.fixture(scope="module")
+def hsm_module(
+    hsm_jvm: None, hsm_template: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[HsmUnderTest]:
+    """Yield an HSM, as ``hsm`` does, for all tests of a module."""
+    with _copied(hsm_template, tmp_path_factory.mktemp("hsm-module") / "hsm") as copied:
+        yield copied
+
+
+@pytest.fixture(scope="session")
+def hsm_session(
+    hsm_jvm: None, hsm_template: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[HsmUnderTest]:
+    """Yield an HSM, as ``hsm`` does, for all tests of the run."""
+    with _copied(hsm_template, tmp_path_factory.mktemp("hsm-session") / "hsm") as copied:
+        yield copied
+
+
+@contextmanager
+def _copied(template: tuple[Path, str], home: Path) -> Iterator[HsmUnderTest]:
     from hsmcore import Hsm
 
-    template, password = hsm_template
-    home = tmp_path / "hsm"
-    shutil.copytree(template, home)
-    with Hsm.open(home) as core, provider_of(core, password) as provider:
-        session = core.users.login(USER, password.encode())
-        yield HsmUnderTest(core, session, provider, home, USER, password)
+    made, password = template
+    shutil.copytree(made, home)
+    with Hsm.open(home, start=False) as core, provider_of(core, password) as provider:
+        yield HsmUnderTest(core, provider, home, USER, password)
 
 
 @contextmanager
 def provider_of(core: Hsm, password: str) -> Iterator[Any]:
-    """Register a provider for this HSM in the JVM, with ``cu1`` logged in, and remove it at the end."""
+    """Register a provider for this HSM in the JVM, with ``cu1`` logged in; at the end register the one before."""
     from bridge.carriers import jvm
 
-    carrier = jvm.install(core)
-    provider = jvm.add_provider()
-    try:
-        jvm.login(provider, USER, password)
-        yield provider
-    finally:
-        jvm.remove_provider()
-        carrier.close()
+    with ExitStack() as carriers:
+        carriers.callback(jvm.install(core).close)
+        provider = jvm.add_provider()
+        _registered.append((core, provider, carriers))
+        try:
+            jvm.login(provider, USER, password)
+            yield provider
+        finally:
+            jvm.remove_provider()
+            _registered.pop()
+            if _registered:
+                before, its_provider, its_carriers = _registered[-1]
+                its_carriers.callback(jvm.restore(before, its_provider).close)
 
 
 def fresh_hsm(home: Path, password: str, settings: Settings | None = None) -> Hsm:

@@ -95,25 +95,29 @@ class Hsm:
             file_key = state.make_key_file() if passphrase is None else b""
             sealed = seal_master(master, passphrase, file_key)
             changes = Change(QUORUM, 1), admin.change()
-            entries, head = linked(first_entries(admin.username, admin.role, changes), FIRST_HEAD, vault)
+            first = first_entries(admin.username, changes, activated=admin_password is not None)
+            entries, head = linked(first, FIRST_HEAD, vault)
             state.write_anchor(anchored(head, vault))
             rules = vault.seal_quorum(QuorumRules().encode(), 1)
             row = HsmRow(sealed, vault.seal_settings(settings.encode()), rules, 1)
             store.initialize(row, admin, Record(entries, stored(head, vault), changes=changes))
             state.sync()
-            return cls(Core.of(state, store, vault, clock))
+            return cls(Core.of(state, store, vault, clock, start=False))
         except BaseException:
             _release(state, store)
             raise
 
     @classmethod
-    def open(cls, home: Path, *, passphrase: bytes | None = None, clock: Clock = time.monotonic) -> Self:
+    def open(
+        cls, home: Path, *, passphrase: bytes | None = None, clock: Clock = time.monotonic, start: bool = True
+    ) -> Self:  # fmt: skip
         """Open the HSM in a directory. A damaged key does not prevent it.
 
         Args:
             home: The state directory.
             passphrase: The passphrase that seals the master key; ``None`` where a key file does.
             clock: Gives seconds, by which tokens and multi-part operations expire.
+            start: Count a reboot in the audit log; a command that opens the HSM for a moment does not.
 
         Raises:
             StateMissing: The directory has no HSM.
@@ -130,7 +134,7 @@ class Hsm:
                 raise StateMissing(no_hsm(state.home))
             vault = Vault(open_master(store.master(), passphrase, state.read_key_file))
             bring_up_to_date(store, vault, state, vault.seal_quorum(QuorumRules().encode(), 0))
-            return cls(Core.of(state, store, vault, clock))
+            return cls(Core.of(state, store, vault, clock, start=start))
         except BaseException:
             _release(state, store)
             raise

@@ -44,6 +44,11 @@ class Site:
         return done.stdout
 
 
+def made_up_password(said: str) -> str:
+    """Return the admin's password that the first line of ``hsm init`` shows."""
+    return said.splitlines()[0].split("admin's password: ")[1].split()[0]
+
+
 @contextmanager
 def fresh_site(home: Path, *options: str) -> Iterator[Site]:
     """Make an HSM with the crypto user ``cu1``; its daemon, if one runs, is stopped afterwards."""

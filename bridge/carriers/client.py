@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from bridge.process.environment import passphrase
 from bridge.process.paths import socket_path
+from bridge.process.peers import peer_user
 from bridge.protocol import codec
 from bridge.protocol.codec import Value
 from bridge.protocol.operations import NUMBERS
@@ -26,6 +28,10 @@ TIMEOUT = 120.0
 
 class DaemonUnreachable(HsmError):
     """No daemon answers on the socket, or the connection broke before the answer."""
+
+
+class DaemonForeign(HsmError):
+    """Another operating-system user serves the socket."""
 
 
 class Channel(Protocol):
@@ -134,7 +140,7 @@ def connected(home: Path) -> Iterator[Client]:
     except DaemonUnreachable:
         from hsmcore import Hsm
 
-        with Hsm.open(home, passphrase=passphrase()) as hsm, Client.local(hsm) as local:
+        with Hsm.open(home, passphrase=passphrase(), start=False) as hsm, Client.local(hsm) as local:
             yield local
     else:
         with client:
@@ -168,6 +174,21 @@ class SocketChannel:
             raise DaemonUnreachable(
                 f"no daemon answers at {path} ({error.strerror}); `hsm start` starts one"
             ) from error
+        self._require_own_server()
+
+    def _require_own_server(self) -> None:
+        """Check that this user, root or, for root, the directory's owner serves the socket, before a password is sent.
+
+        Raises:
+            DaemonForeign: Another user serves it.
+        """
+        own = os.geteuid()
+        server, owner = peer_user(self._socket), self._path.parent.stat().st_uid
+        if server not in (own, 0) and (own, server) != (0, owner):
+            self._socket.close()
+            raise DaemonForeign(
+                f"the operating-system user {server} serves {self._path}, not user {own}; nothing was sent there"
+            )
 
     def exchange(self, frame: bytes) -> bytes:
         """Send one request frame and return the response frame.

@@ -76,6 +76,24 @@ def start(options: Sequence[str] = (), class_path: Sequence[str | Path] = (), *,
         raise StateError(f"the JVM did not start: {error}") from error
 
 
+def adopt(class_path: Sequence[str | Path] = ()) -> None:
+    """Add the provider's jar and other entries to the class path of a JVM that another program has started here.
+
+    Raises:
+        StateError: The JVM does not load the provider.
+    """
+    _jpype._collect = _collect_nothing
+    for entry in (provider_jar(), *class_path):
+        jpype.addClassPath(str(entry))
+    try:
+        JClass(_PROVIDER)
+    except (TypeError, JException) as error:
+        raise StateError(
+            f"a JVM runs in this process already, and the provider cannot be added to it ({error}); start it with "
+            f"{provider_jar()} on its class path"
+        ) from error
+
+
 def _collect_nothing(*arguments: object, **named: object) -> None:
     """Replace JPype's hook of both garbage collectors."""
 
@@ -101,9 +119,22 @@ def install(hsm: Hsm) -> InProcess:
         return JProxy(channel_interface, dict=methods)
 
     hook = JProxy(_CARRIER + "InProcessHook", dict={"open": _logged(open_channel)})
-    natives.register(jpype.getDefaultJVMPath(), _CARRIER + "InProcess", "exchange", exchange)
-    JClass(_CARRIER + "InProcess").install(hook)
+    owner = JClass(_CARRIER + "InProcess")
+    properties = JClass("java.lang.System").getProperties()
+    properties.put(_CARRIER + "InProcess", owner.class_)
+    try:
+        natives.register(_library(), _CARRIER + "InProcess", "exchange", exchange)
+    finally:
+        properties.remove(_CARRIER + "InProcess")
+    owner.install(hook)
     return carrier
+
+
+def _library() -> str:
+    """Return the path of the library of the running JVM, which another program may have chosen."""
+    maps = Path("/proc/self/maps").read_text().splitlines() if sys.platform == "linux" else []
+    loaded = (line.split(maxsplit=5)[-1] for line in maps if line.endswith("/libjvm.so"))
+    return next(loaded, None) or str(jpype.getDefaultJVMPath())
 
 
 def _logged(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -129,6 +160,13 @@ def add_provider() -> Any:
     provider = JClass(_PROVIDER)()
     security.addProvider(provider)
     return provider
+
+
+def restore(hsm: Hsm, provider: Any) -> InProcess:
+    """Connect the JVM to an HSM again, and register its provider as the last one."""
+    carrier = install(hsm)
+    JClass("java.security.Security").addProvider(provider)
+    return carrier
 
 
 def remove_provider() -> None:

@@ -1,7 +1,7 @@
 """Registers Python functions as bodies of Java's native methods, through JNI and ctypes.
 
 A call through a JPype proxy is reflective: it creates objects, looks up names and takes a lock that all threads share.
-A native method whose body is a ctypes function enters Python in a quarter of that time. The module uses six functions
+A native method whose body is a ctypes function enters Python in a quarter of that time. The module uses few functions
 of JNI, whose indices in JNI's tables are fixed (Java Native Interface Specification, chapters 4 and 5).
 """
 
@@ -18,6 +18,8 @@ _VERSION = 0x0001_0008
 _OK, _DETACHED = 0, -2
 _GET_ENV, _ATTACH_AS_DAEMON = 6, 7
 _FIND_CLASS, _EXCEPTION_CLEAR, _DELETE_LOCAL_REF, _REGISTER_NATIVES = 6, 17, 23, 215
+_GET_METHOD, _CALL_OBJECT = 33, 36
+_GET_STATIC_METHOD, _CALL_STATIC_OBJECT, _NEW_STRING = 113, 116, 167
 
 _int_to_int = CFUNCTYPE(c_int, c_void_p, c_void_p, c_int)
 _bodies: list[object] = []
@@ -31,7 +33,10 @@ class _Method(ctypes.Structure):
 
 
 def register(jvm_library: str, class_name: str, method: str, body: Callable[[int, int, int], int]) -> None:
-    """Register the body of ``static native int method(int)`` of a class on the class path.
+    """Register the body of ``static native int method(int)`` of a class.
+
+    The class is the value of the system property with its name: JNI itself finds only classes that were on the class
+    path when the JVM started.
 
     Args:
         jvm_library: The path of the library of the running JVM.
@@ -44,10 +49,9 @@ def register(jvm_library: str, class_name: str, method: str, body: Callable[[int
         StateError: The JVM is not running, or the class or the method does not exist.
     """
     environment = _environment(ctypes.CDLL(jvm_library))
-    found = _call(environment, _FIND_CLASS, c_void_p, c_char_p(class_name.replace(".", "/").encode()))
+    found = _property(environment, class_name)
     if not found:
-        _call(environment, _EXCEPTION_CLEAR, None)
-        raise StateError(f"the class {class_name} is not on the class path of the JVM")
+        raise StateError(f"the class {class_name} is not in the system properties of the JVM")
 
     entry = _int_to_int(body)
     _bodies.append(entry)
@@ -57,6 +61,29 @@ def register(jvm_library: str, class_name: str, method: str, body: Callable[[int
     if result != _OK:
         _call(environment, _EXCEPTION_CLEAR, None)
         raise StateError(f"{class_name} has no static native method int {method}(int)")
+
+
+def _property(environment: c_void_p, name: str) -> int | None:
+    """Return a reference to the value of a system property, which may be any object."""
+    system = _call(environment, _FIND_CLASS, c_void_p, c_char_p(b"java/lang/System"))
+    map_class = _call(environment, _FIND_CLASS, c_void_p, c_char_p(b"java/util/Map"))
+    properties = _call(
+        environment, _GET_STATIC_METHOD, c_void_p,
+        c_void_p(system), c_char_p(b"getProperties"), c_char_p(b"()Ljava/util/Properties;"),
+    )  # fmt: skip
+    get = _call(
+        environment, _GET_METHOD, c_void_p,
+        c_void_p(map_class), c_char_p(b"get"), c_char_p(b"(Ljava/lang/Object;)Ljava/lang/Object;"),
+    )  # fmt: skip
+    everything = _call(environment, _CALL_STATIC_OBJECT, c_void_p, c_void_p(system), c_void_p(properties), c_void_p())
+    key = _call(environment, _NEW_STRING, c_void_p, c_char_p(name.encode()))
+    arguments = (c_void_p * 1)(key)
+    value: int | None = _call(
+        environment, _CALL_OBJECT, c_void_p, c_void_p(everything), c_void_p(get), cast(arguments, c_void_p)
+    )
+    for reference in (system, map_class, everything, key):
+        _call(environment, _DELETE_LOCAL_REF, None, c_void_p(reference))
+    return value
 
 
 def _environment(library: ctypes.CDLL) -> c_void_p:

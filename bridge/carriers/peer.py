@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from bridge.protocol import codec, repeat
+from bridge.protocol.operations import NUMBERS
 from hsmcore.errors import HsmError, RequestError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ SETTLED = 8
 """Short operations in a row after which ``serve`` returns. A return costs as much as a few of them."""
 
 _NOW = socket.MSG_DONTWAIT
+_CONTROL = (NUMBERS["HELLO"], NUMBERS["STATUS"])
 
 _log = logging.getLogger("hsmbridge.daemon")
 
@@ -45,20 +47,28 @@ def turns() -> Turns:
 class Peer:
     """A connection that one thread at a time serves. ``answer_now`` never waits, ``serve`` does."""
 
-    __slots__ = ("_receive", "_responder", "_send", "_sessions", "_socket", "descriptor")
+    __slots__ = ("_limit", "_receive", "_responder", "_send", "_sessions", "_socket", "descriptor")
 
-    def __init__(self, connected: socket.socket, responder: Responder) -> None:
+    def __init__(self, connected: socket.socket, responder: Responder, limit: HsmError | None = None) -> None:
+        """Take a connection.
+
+        Args:
+            connected: The socket.
+            responder: The answers.
+            limit: The error that answers every request but HELLO and STATUS; ``None`` answers every request.
+        """
         self._socket = connected
+        self._limit = limit
         self._responder = responder
         self._sessions = responder.sessions
         self._receive = connected.recv
         self._send = connected.send
         self.descriptor = connected.fileno()
         # The kernel's time-outs, not settimeout: that costs a poll(2) for every read and write.
-        limit = struct.pack("ll", FRAME_SECONDS, 0)
+        seconds = struct.pack("ll", FRAME_SECONDS, 0)
         connected.setblocking(True)
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, seconds)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
 
     def answer_now(self) -> tuple[bytes, bytes] | None:
         """Receive, and answer if that is one repeated operation that takes microseconds.
@@ -110,6 +120,9 @@ class Peer:
         short = 0
         while received:
             frame, received = self._frame(received)
+            if self._limit is not None and codec.decode_header(frame)[0] not in _CONTROL:
+                send(codec.encode_error(*codec.correlation(frame), self._limit.code, str(self._limit)))
+                return False
             response = repeat.answer_short(frame, sessions)
             if response is not None:
                 short += 1

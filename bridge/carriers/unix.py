@@ -12,7 +12,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -25,12 +24,15 @@ from bridge.process.hardening import harden
 from bridge.process.logs import logging_to
 from bridge.process.metrics import LOOPBACK, served
 from bridge.process.paths import log_path, socket_path
+from bridge.process.peers import peer_user
 from bridge.protocol.codec import Value
 from bridge.server.dispatch import Dispatcher
 from hsmcore import Hsm
 from hsmcore.errors import OperationLimit
 
 MAX_CONNECTIONS = 256
+RESERVED_CONNECTIONS = 4
+"""Connections above the maximum, which answer HELLO and STATUS only, so that ``hsm status`` and ``hsm stop`` work."""
 STOP_SECONDS = 5.0
 """Longest wait at the end for the answers in progress, in seconds."""
 ACCEPT_SECONDS = 0.1
@@ -101,7 +103,10 @@ class Server:
         self._due: float | None = None
         """Time of ``time.monotonic`` at which the wait for connections ends."""
         self._stopping = False
+        self._reserved: list[Peer] = []
+        """The connections above the maximum, the oldest first."""
         self._listener = _listen(path)
+        self._bound = _identity(path)
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_writer.setblocking(False)
         self._epoll = select.epoll()
@@ -125,7 +130,9 @@ class Server:
                 self._serve_ready()
         finally:
             self._listener.close()
-            self._path.unlink(missing_ok=True)
+            # Another daemon's socket may be there now, if the state directory was moved and another one made.
+            if _identity(self._path) == self._bound:
+                self._path.unlink(missing_ok=True)
             self._workers.close(deadline)
             self._epoll.close()
 
@@ -177,14 +184,30 @@ class Server:
             _log.warning("refused a connection of another user")
             connected.close()
             return
-        peer = Peer(connected, self._dispatcher.connect())
-        if len(self._peers) >= MAX_CONNECTIONS:
+        full = len(self._peers) >= MAX_CONNECTIONS
+        limit = OperationLimit(f"the daemon has {MAX_CONNECTIONS} connections; close some") if full else None
+        peer = Peer(connected, self._dispatcher.connect(), limit)
+        if limit is not None and not self._reserve(peer):
             _log.warning("refused a connection: there are %d", MAX_CONNECTIONS)
-            peer.send_error(OperationLimit(f"the daemon has {MAX_CONNECTIONS} connections; close some"))
+            peer.send_error(limit)
             peer.close()
             return
         self._peers[peer.descriptor] = peer
         self._watch(peer)
+
+    def _reserve(self, peer: Peer) -> bool:
+        """Add a connection above the maximum, and end the oldest such connection if there are too many.
+
+        Returns:
+            Whether there is room.
+        """
+        self._reserved = [one for one in self._reserved if self._peers.get(one.descriptor) is one]
+        if len(self._reserved) >= 2 * RESERVED_CONNECTIONS:
+            return False
+        self._reserved.append(peer)
+        for oldest in self._reserved[:-RESERVED_CONNECTIONS]:
+            oldest.hang_up()
+        return True
 
     def _watch(self, peer: Peer) -> None:
         try:
@@ -217,6 +240,15 @@ class Server:
             self._wake()
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return device and number of a file; ``None`` where it does not exist."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _listen(path: Path) -> socket.socket:
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -229,13 +261,6 @@ def _listen(path: Path) -> socket.socket:
     listener.listen(128)
     listener.setblocking(False)
     return listener
-
-
-def peer_user(connected: socket.socket) -> int:
-    """Return the user id of the process at the other end, as the kernel knows it."""
-    credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _, user, _ = struct.unpack("3i", credentials)
-    return int(user)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import click
 
 from bridge.carriers.client import Client, connected
 from bridge.process.environment import secret_of
+from bridge.process.logins import WAYS, Login, from_environment
 
 ADMIN = "admin"
 """Name of the user that ``hsm init`` creates, and of its role."""
@@ -21,20 +22,30 @@ ROLES = click.Choice([CRYPTO_USER, ADMIN])
 
 @contextmanager
 def as_admin(home: Path) -> Iterator[Client]:
-    """Yield a client that is logged in as the admin."""
-    password = secret("HSM_ADMIN_PASSWORD", "Password of admin")
-    with connected(home) as client:
-        client.call("LOGIN", ADMIN, password, ADMIN)
+    """Yield a client that is logged in as an admin: that of the environment, or ``admin`` with a password asked for."""
+    with _logged_in(home, from_environment((ADMIN,)) or _asked_login(ADMIN, ADMIN)) as client:
         yield client
 
 
 @contextmanager
 def as_user(home: Path) -> Iterator[Client]:
-    """Yield a client that is logged in as the crypto user of ``HSM_USER``."""
-    user = os.environ.get("HSM_USER") or _asked("HSM_USER", "Crypto user", hidden=False)
-    password = secret("HSM_PASSWORD", f"Password of {user}")
+    """Yield a client that is logged in as a crypto user: that of the environment, or one who is asked for."""
+    login = from_environment((CRYPTO_USER,))
+    if login is None:
+        name = os.environ.get("HSM_USER") or _asked(WAYS[CRYPTO_USER], "Crypto user", hidden=False)
+        login = _asked_login(name, CRYPTO_USER)
+    with _logged_in(home, login) as client:
+        yield client
+
+
+def _asked_login(username: str, role: str) -> Login:
+    return Login(username, role, _asked(WAYS[role], f"Password of {username}", hidden=True).encode())
+
+
+@contextmanager
+def _logged_in(home: Path, login: Login) -> Iterator[Client]:
     with connected(home) as client:
-        client.call("LOGIN", user, password, CRYPTO_USER)
+        client.call("LOGIN", login.username, login.password, login.role)
         yield client
 
 
@@ -70,8 +81,8 @@ def first_line(file: str) -> bytes:
     return line.rstrip(b"\r\n")
 
 
-def _asked(variable: str, question: str, *, hidden: bool) -> str:
+def _asked(variables: str, question: str, *, hidden: bool) -> str:
     if not sys.stdin.isatty():
-        raise click.ClickException(f"{variable} is not set, and there is no terminal to ask at")
+        raise click.ClickException(f"there is no terminal to ask at; set {variables}")
     answer: str = click.prompt(question, hide_input=hidden, err=True)
     return answer

@@ -36,7 +36,7 @@ Entry = dict[str, Value]
 
 @click.group()
 def audit() -> None:
-    """List, verify and export the audit log, as the admin (HSM_ADMIN_PASSWORD).
+    """List, verify and export the audit log, as an admin (HSM_ADMIN_PASSWORD or CLOUDHSM_PIN).
 
     The log has an entry for each login, each change of users and keys, and each key that leaves the HSM. Each entry is
     chained to the one before it.
@@ -143,11 +143,12 @@ def _row(entry: Entry) -> AuditRow:
 
 def _columns(entry: Entry) -> Entry:
     """Return the columns of an entry in the table."""
+    from bridge.cloudhsm_cli.attributes import reference
     from hsmcore.audit.events import response_text
 
     row = _row(entry)
     moment = datetime.fromtimestamp(row.time // 1_000_000, UTC)
-    keys = " ".join(str(handle) for handle in (row.secret_handle, row.public_handle) if handle)
+    keys = " ".join(reference(handle) for handle in (row.secret_handle, row.public_handle) if handle)
     answer = "SUCCESS" if row.response == 0 else f"{row.response} {response_text(row.response)}"
     return {
         "number": f"{row.sequence:#x}",

@@ -20,9 +20,9 @@ from hsmcore.errors import (
 )
 
 _HINTS: dict[type[HsmError], str] = {
-    AuthenticationFailed: "check the user's name and password: HSM_USER and HSM_PASSWORD, or HSM_ADMIN_PASSWORD",
+    AuthenticationFailed: "check name and password in HSM_USER and HSM_PASSWORD, HSM_ADMIN_PASSWORD, or CLOUDHSM_PIN",
     AccountLocked: "an admin sets a new password with `hsm user change-password`",
-    PermissionDenied: "`hsm user` commands need the admin's password in HSM_ADMIN_PASSWORD",
+    PermissionDenied: "`hsm user` commands need an admin's login in HSM_ADMIN_PASSWORD or CLOUDHSM_PIN",
     ForeignStorePassword: "the password of FILE is in HSM_FILE_PASSWORD or --password-file",
     KeyStorePassword: "the password of the CloudHSM key store is in HSM_KEYSTORE_PASSWORD or --keystore-password-file",
     MasterKeyUnavailable: "set HSM_PASSPHRASE to the passphrase of `hsm init`",
@@ -70,6 +70,7 @@ def hsm(context: click.Context, home: Path) -> None:
       hsm init
       hsm keytool -genkeypair -alias release -keyalg RSA -dname CN=Release -providerName CloudHSM \\
           -storetype CloudHSM -keystore certs.store -storepass changeit -keypass changeit
+      cp "$(hsm jar)" app.jar
       hsm jarsigner -storetype CloudHSM -keystore certs.store -storepass changeit app.jar release
       hsm key list
 

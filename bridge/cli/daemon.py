@@ -19,6 +19,7 @@ import click
 
 from bridge.carriers.client import Client, DaemonUnreachable
 from bridge.process.environment import passphrase
+from bridge.process.logins import SECRETS
 from bridge.process.paths import log_path, socket_path
 from bridge.protocol.codec import Value
 from hsmcore.errors import HsmError, StateError
@@ -30,7 +31,7 @@ _STOP_SECONDS = 15.0
 _READY = b"ready"
 _LEVELS = ("error", "warn", "info", "debug")
 """The same as ``bridge.process.logs.LEVELS``, which this module does not import."""
-_SECRETS = ("HSM_USER", "HSM_PASSWORD", "HSM_ADMIN_PASSWORD", "HSM_PASSPHRASE")
+_SECRETS = (*SECRETS, "HSM_PASSPHRASE")
 
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:
@@ -92,6 +93,15 @@ def stop(home: Path) -> None:
     """
     running = _status(home)
     if running is None:
+        # Imported here: it loads a part of the core, which no other command of this module needs.
+        from hsmcore.storage.state_directory import lock_holder
+
+        holder = lock_holder(home)
+        if holder is not None:
+            raise StateError(
+                f"process {holder} has {home} open, but does not answer at {socket_path(home)}: it is another command, "
+                f"or a daemon that lost its socket, which `kill {holder}` stops"
+            )
         click.echo(f"No daemon runs for {home}")
         return
     pid = int(str(running["pid"]))

@@ -1,16 +1,27 @@
-"""``hsm init``."""
+"""``hsm init``: makes the HSM and its users, then prints what it made."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bridge.cli.access import ADMIN, CRYPTO_USER, first_line
 from bridge.process.environment import passphrase
 from bridge.process.paths import socket_path
+from bridge.process.streams import discard_output
+from hsmcore.errors import HsmError
+
+if TYPE_CHECKING:
+    from hsmcore.settings import Settings
+
+_KEY_FILE_WARNING = """\
+WARNING: the master key is a plain file, the development default. Anyone who can read it can open every key.
+         For production keys, make the HSM with HSM_PASSPHRASE set."""
 
 
 @click.command("init")
@@ -58,7 +69,11 @@ def initialize(
 
     socket_path(home)
     user, password = ("", b"") if unactivated else _crypto_user()
-    admin_password, shown = (None, "not activated") if unactivated else _admin_password(admin_password_file)
+    made_up = ""
+    admin_password = None if unactivated else _given_password(admin_password_file)
+    if admin_password == b"":
+        made_up = secrets.token_urlsafe(15)
+        admin_password = made_up.encode()
     sealed_by = passphrase()
     settings = Settings(
         clear_key_extraction=enable_clear_key_extraction,
@@ -66,34 +81,46 @@ def initialize(
         strict_limits=strict_limits,
         strong_hashes=strong_hashes,
     )
+    lines = [
+        f"Made an HSM in {home}" + (f"; admin's password: {made_up}  (made up, shown only now)" if made_up else "")
+    ]
+    failure = None
     with Hsm.initialize(home, admin_password=admin_password, passphrase=sealed_by, settings=settings) as hsm:
-        click.echo(f"Made an HSM in {home}")
-        click.echo(f"  admin         {ADMIN}, {shown}")
         if user and admin_password:
-            session = hsm.users.login(ADMIN, admin_password, ADMIN)
-            hsm.users.create(session, user, CRYPTO_USER, password)
-            click.echo(f"  crypto user   {user}, the password of HSM_PASSWORD")
-        else:
-            click.echo(f"  crypto user   none{'' if unactivated else '; `hsm user create NAME` makes one'}")
-    click.echo(f"  new keys      {'non-extractable' if non_extractable else 'extractable'} unless asked otherwise")
-    if enable_clear_key_extraction:
-        click.echo("  extraction    the owner of an extractable key can read it in the clear")
-    if strict_limits:
-        click.echo("  limits        CloudHSM's limits on the data of one operation")
-    if strong_hashes:
-        click.echo("  ECDSA         signs with hashes as strong as the key")
-    _tell_master_key(home, sealed=sealed_by is not None)
+            try:
+                session = hsm.users.login(ADMIN, admin_password, ADMIN)
+                hsm.users.create(session, user, CRYPTO_USER, password)
+            except HsmError as error:
+                failure, user = error, ""
+    lines += _summary(settings, user, activated=not unactivated, made_up=bool(made_up))
+    lines += _master_key(home, sealed=sealed_by is not None)
     if not unactivated:
-        click.echo("Next: `hsm start` for a daemon, or `hsm keytool`, `hsm jarsigner`, `hsm java` without one.")
+        lines.append("Next: `hsm start` for a daemon, or `hsm keytool`, `hsm jarsigner`, `hsm java` without one.")
+    _tell("\n".join(lines), failure, sealed=sealed_by is not None)
 
 
-def _admin_password(file: str | None) -> tuple[bytes, str]:
-    """Return the admin's password and the text that is shown for it."""
-    given = first_line(file) if file else os.environ.get("HSM_ADMIN_PASSWORD", "").encode()
-    if given:
-        return given, "the password you gave"
-    made_up = secrets.token_urlsafe(15)
-    return made_up.encode(), f"password {made_up}  (made up; shown only now, keep it)"
+def _summary(settings: Settings, user: str, *, activated: bool, made_up: bool) -> list[str]:
+    """Return the lines about the new HSM's users and settings."""
+    password = "the password above" if made_up else "the password you gave"
+    extractable = "extractable" if settings.extractable_default else "non-extractable"
+    nobody = "none; `hsm user create NAME` makes one" if activated else "none"
+    lines = [
+        f"  admin         {ADMIN}, {password if activated else 'not activated'}",
+        f"  crypto user   {f'{user}, the password of HSM_PASSWORD' if user else nobody}",
+        f"  new keys      {extractable} unless asked otherwise",
+    ]
+    if settings.clear_key_extraction:
+        lines.append("  extraction    the owner of an extractable key can read it in the clear")
+    if settings.strict_limits:
+        lines.append("  limits        CloudHSM's limits on the data of one operation")
+    if settings.strong_hashes:
+        lines.append("  ECDSA         signs with hashes as strong as the key")
+    return lines
+
+
+def _given_password(file: str | None) -> bytes:
+    """Return the admin's password from the file or the environment; empty where there is none."""
+    return first_line(file) if file else os.environ.get("HSM_ADMIN_PASSWORD", "").encode()
 
 
 def _crypto_user() -> tuple[str, bytes]:
@@ -110,14 +137,34 @@ def _crypto_user() -> tuple[str, bytes]:
     return user, password.encode()
 
 
-def _tell_master_key(home: Path, *, sealed: bool) -> None:
+def _master_key(home: Path, *, sealed: bool) -> list[str]:
     if sealed:
-        click.echo("  master key    sealed under HSM_PASSPHRASE, which every command now needs; nothing can replace it")
-        return
-    click.echo(f"  master key    {home / 'master.key'}")
-    click.secho(
-        "WARNING: the master key is a plain file, the development default. Anyone who can read it can open every key.\n"
-        "         For production keys, make the HSM with HSM_PASSPHRASE set.",
-        fg="yellow",
-        err=True,
-    )
+        return ["  master key    sealed under HSM_PASSPHRASE, which every command now needs; nothing can replace it"]
+    return [f"  master key    {home / 'master.key'}"]
+
+
+def _tell(text: str, failure: HsmError | None, *, sealed: bool) -> None:
+    """Print the text; where standard output is closed or full, print it to standard error.
+
+    Args:
+        text: The text.
+        failure: The reason why there is no crypto user, if one was to be made.
+        sealed: Whether a passphrase seals the master key.
+
+    Raises:
+        ClickException: Standard output is closed or full, or there is a failure.
+    """
+    written = sys.stdout is not None
+    try:
+        click.echo(text)
+    except OSError:
+        written = False
+        discard_output()
+    if not written:
+        click.echo(text, err=True)
+    if not sealed:
+        click.secho(_KEY_FILE_WARNING, fg="yellow", err=True)
+    if failure is not None:
+        raise click.ClickException(f"the HSM was made, but not its crypto user: {failure}") from failure
+    if not written:
+        raise click.ClickException("standard output takes no text; the HSM was made, as the text above says")

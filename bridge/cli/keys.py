@@ -8,6 +8,7 @@ import click
 
 from bridge.cli import cloudhsm, tables
 from bridge.cli.access import as_user
+from bridge.cloudhsm_cli.attributes import reference
 from bridge.protocol.codec import Value
 
 _COLUMNS = {
@@ -24,10 +25,10 @@ _COLUMNS = {
 
 @click.group(cls=cloudhsm.Group)
 def key() -> None:
-    """List the keys of the crypto user (HSM_USER, HSM_PASSWORD); the other commands are CloudHSM's.
+    """List the keys of the crypto user; the other commands are CloudHSM's.
 
-    CloudHSM's commands answer in JSON and log in with CLOUDHSM_ROLE and CLOUDHSM_PIN; docs/cli.md describes them.
-    CloudHSM's own list is `cloudhsm-cli key list`.
+    The crypto user is that of HSM_USER and HSM_PASSWORD, or of CLOUDHSM_ROLE and CLOUDHSM_PIN. CloudHSM's commands
+    answer in JSON; docs/cli.md describes them. CloudHSM's own list is `cloudhsm-cli key list`.
     """
 
 
@@ -46,4 +47,5 @@ def list_keys(home: Path, label: str | None, as_json: bool) -> None:
     wanted: dict[str, Value] = {} if label is None else {"LABEL": label}
     with as_user(home) as client:
         (rows,) = client.call("FIND_KEYS", wanted, 0)
-    tables.show(tables.maps(rows), _COLUMNS, as_json=as_json)
+    keys = [{**row, "HANDLE": reference(row["HANDLE"])} for row in tables.maps(rows)]
+    tables.show(keys, _COLUMNS, as_json=as_json, empty="No keys")

@@ -14,13 +14,18 @@ _WIDTH_OF_A_PIPE = 240
 """Width of a table in a pipe or a file, in columns, so that lines are not cut."""
 
 
-def show(rows: Sequence[Mapping[str, Value]], columns: Mapping[str, str], *, as_json: bool) -> None:
-    """Print the rows: all fields as JSON (bytes in hexadecimal), or ``columns`` (field to heading) as a table."""
+def show(
+    rows: Sequence[Mapping[str, Value]], columns: Mapping[str, str], *, as_json: bool, empty: str = "No entries"
+) -> None:  # fmt: skip
+    """Print the rows: all fields as JSON (bytes in hexadecimal), or ``columns`` (field to heading) as a table.
+
+    ``empty`` is the text that takes the place of a table without rows.
+    """
     if as_json:
         click.echo(json.dumps(rows, default=bytes.hex, indent=2, sort_keys=True))
         return
     if not rows:
-        click.echo("None")
+        click.echo(empty)
         return
     # Imported here, so that commands without a table start without it.
     from rich.box import SIMPLE_HEAD

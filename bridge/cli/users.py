@@ -9,7 +9,8 @@ import click
 
 from bridge.carriers.client import connected
 from bridge.cli import cloudhsm, tables
-from bridge.cli.access import CRYPTO_USER, ROLES, as_admin, as_user, new_password
+from bridge.cli.access import ADMIN, CRYPTO_USER, ROLES, as_admin, as_user, new_password
+from bridge.process.logins import from_environment
 
 _role = click.option("--role", type=ROLES, default=CRYPTO_USER, show_default=True, help="The user's role.")
 _file = click.option("--password-file", metavar="FILE", help="Read the password from FILE; - is standard input.")
@@ -19,8 +20,8 @@ _file = click.option("--password-file", metavar="FILE", help="Read the password 
 def user() -> None:
     """Create, list and delete users, change passwords; the other commands are CloudHSM's.
 
-    Commands that change a user log in as the admin, with HSM_ADMIN_PASSWORD or a password from the terminal. CloudHSM's
-    commands answer in JSON and log in with CLOUDHSM_ROLE and CLOUDHSM_PIN; docs/cli.md describes them.
+    Commands that change a user log in as an admin, with HSM_ADMIN_PASSWORD, CLOUDHSM_PIN or a password from the
+    terminal. CloudHSM's commands answer in JSON; docs/cli.md describes them.
     """
 
 
@@ -70,14 +71,15 @@ def list_users(home: Path, as_json: bool) -> None:
 def change_password(home: Path, name: str, role: str, password_file: str | None) -> None:
     """Set a user's password, which also unlocks the user.
 
-    Without HSM_ADMIN_PASSWORD, a crypto user changes their own password: set HSM_USER to NAME and HSM_PASSWORD to the
-    old password.
+    Without an admin's login in the environment, a crypto user changes their own password: set HSM_USER to NAME and
+    HSM_PASSWORD to the old password.
 
     \b
     Example:
       hsm user change-password cu1
     """
-    own = name == os.environ.get("HSM_USER") and role == CRYPTO_USER and "HSM_ADMIN_PASSWORD" not in os.environ
+    known = from_environment((ADMIN, CRYPTO_USER))
+    own = known is not None and (known.username.lower(), known.role) == (name.lower(), role) and role == CRYPTO_USER
     password = new_password(name, password_file)
     with (as_user if own else as_admin)(home) as client:
         client.call("USER_CHANGE_PASSWORD", name, role, password, False, False)

@@ -103,6 +103,30 @@ def _curve_name(value: Value) -> object:
     return CURVES.get(value, _hex(value)) if isinstance(value, bytes) else value
 
 
+def _template(text: str) -> Value:
+    """Return a template in the form ``NAME=VALUE,NAME=VALUE``; it may be empty.
+
+    Raises:
+        ValueError: The text has another form, or a value is invalid.
+    """
+    attributes: dict[str, Value] = {}
+    for part in text.split(",") if text else ():
+        name, equals, value = part.partition("=")
+        attribute = _BY_NAME.get(name)
+        if attribute is None or not equals or attribute.read is _template:
+            raise ValueError("NAME=VALUE,NAME=VALUE of attributes")
+        attributes[attribute.core] = attribute.read(value)
+    return attributes
+
+
+def _shown_template(value: Value) -> object:
+    if not isinstance(value, dict):
+        return value
+    return {
+        attribute.name: attribute.show(value[attribute.core]) for attribute in ATTRIBUTES if attribute.core in value
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Attribute:
     """One attribute: its name here and in the core, and the functions that read and show its value."""
@@ -143,6 +167,10 @@ ATTRIBUTES: tuple[Attribute, ...] = (
             "wrap",
             "wrap-with-trusted",
         )
+    ),
+    *(
+        Attribute(name, name.upper().replace("-", "_"), _template, _shown_template, always=False)
+        for name in ("wrap-template", "unwrap-template")
     ),
     Attribute("key-length-bytes", "KEY_LENGTH", _number, always=False),
     Attribute("public-exponent", "PUBLIC_EXPONENT", _exponent, always=False),
@@ -202,7 +230,7 @@ def key_types(core: Value) -> list[Value]:
 
 def reference(handle: Value) -> str:
     """Return the key reference of a handle: 0x and 16 hexadecimal digits."""
-    return f"0x{handle:016x}" if isinstance(handle, int) else str(handle)
+    return f"{handle:#018x}" if isinstance(handle, int) else str(handle)
 
 
 def short_object(key: Fields) -> dict[str, object]:

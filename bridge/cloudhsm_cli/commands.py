@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from bridge.cloudhsm_cli import cluster, keys, quorum, signing, users, wrapping
 from bridge.cloudhsm_cli.attributes import CURVE_CHOICES, NAMES
 from bridge.cloudhsm_cli.parser import Parser
-from bridge.cloudhsm_cli.table import ADMIN, CRYPTO_USER, Command, Handler, Kind, Option
+from bridge.cloudhsm_cli.table import ADMIN, COMMON, CRYPTO_USER, Command, Handler, Kind, Option
 
 _ALL: tuple[str, ...] = ()
 _BOTH = (ADMIN, CRYPTO_USER)
 _ADMIN = (ADMIN,)
 _CRYPTO = (CRYPTO_USER,)
+_KEY_USERS = (CRYPTO_USER, ADMIN)
 
 _ONE_HSM = "this HSM has no other cluster to replicate to"
 _NO_TLS = "mutual TLS needs a TLS listener, which this HSM does not have"
 _NO_PREHASHED = "this HSM signs with ed25519, but not with the prehashed ed25519ph"
 
-_CLUSTER = Option("cluster-id", "Id of the cluster; accepted and ignored")
 _USERNAME = Option("username", "Name of the user: at most 31 letters, digits and underscores").needed()
 _ROLE = Option("role", "Role of the user", choices=(ADMIN, CRYPTO_USER)).needed()
 _PASSWORD = Option("password", "The password; asked for if it is not given", Kind.SECRET)
@@ -41,9 +41,9 @@ _SHARE_ROLE = Option("role", "Role of the user", choices=(CRYPTO_USER,)).needed(
 
 def _row(
     path: str, help_text: str, roles: tuple[str, ...], handler: Handler | None, *options: Option, missing: str = "",
-    one_of: tuple[tuple[str, ...], ...] = (), note: str = "",
+    one_of: tuple[tuple[str, ...], ...] = (), note: str = "", open_for: tuple[str, str] | None = None,
 ) -> Command:  # fmt: skip
-    return Command(path, help_text, roles, (_CLUSTER, *options), handler, one_of, missing, note)
+    return Command(path, help_text, roles, (*COMMON, *options), handler, one_of, missing, note, open_for)
 
 
 def _quorum_values(kind: str) -> tuple[Option, ...]:
@@ -70,8 +70,7 @@ def _cluster() -> Iterator[Command]:
 
 
 def _users() -> Iterator[Command]:
-    config = Option("config", "Configuration file; accepted and ignored", Kind.FILE)
-    login = (_USERNAME, _ROLE, _PASSWORD, config)
+    login = (_USERNAME, _ROLE, _PASSWORD)
     token = Option("token", "File to write the token to sign to", Kind.FILE)
     yield _row("login", "Log in", _ALL, users.login, *login)
     yield _row("login mfa-token-sign", "Log in with a second factor", _ALL, users.login_mfa, *login, token.needed())
@@ -94,11 +93,15 @@ def _users() -> Iterator[Command]:
         Option("change-quorum", "Replace the key for approvals too", Kind.FLAG), _APPROVAL,
         one_of=(("token", "deregister"),),
     )  # fmt: skip
-    yield _row(
-        "user change-quorum token-sign register", "Register the public key for approvals of the logged-in user", _BOTH,
-        users.register_quorum, Option("public-key", "File with the public key (PEM)", Kind.FILE).needed(),
+    registration = (
+        Option("public-key", "File with the public key (PEM)", Kind.FILE).needed(),
         Option("signed-token", "Token file with the signed registration token", Kind.FILE).needed(),
-    )  # fmt: skip
+    )
+    words = "Register the public key for approvals of the logged-in user"
+    for name, note in (("register", ""), ("activate", "another name of register, in an earlier guide")):
+        yield _row(
+            f"user change-quorum token-sign {name}", words, _BOTH, users.register_quorum, *registration, note=note
+        )  # fmt: skip
     yield _row(
         "user replicate", "Copy a user to another cluster", _ADMIN, None, _USERNAME, _ROLE, *_REPLICATE,
         missing=_ONE_HSM,
@@ -112,11 +115,15 @@ def _quorum() -> Iterator[Command]:
     token = Option("token", "File to write the token to", Kind.FILE).needed()
     asked = Option("service", "Service to approve", choices=(*services, "registration", *_KEY_SERVICES)).needed()
     wanted = Option("filter", "The key, for a service of keys", Kind.LIST)
-    yield _row(f"{words} generate", "Write a quorum token to sign", _BOTH, quorum.generate, asked, token, wanted)
+    yield _row(
+        f"{words} generate", "Write a quorum token to sign", _BOTH, quorum.generate, asked, token, wanted,
+        open_for=("service", quorum.REGISTRATION), note="a registration token needs no login",
+    )  # fmt: skip
     yield _row(f"{words} list", "List the quorum tokens", _BOTH, quorum.list_tokens)
     scope = Option("scope", "Tokens of the user, or of all users", choices=("user", "all")).needed()
     yield _row(f"{words} delete", "Delete quorum tokens", _ADMIN, quorum.delete, scope)
-    yield _row(f"{words} list-quorum-values", "Show the quorum value of each service", _ALL, quorum.list_values)
+    for name, note in (("list-quorum-values", ""), ("get-quorum-values", "another name, in an earlier guide")):
+        yield _row(f"{words} {name}", "Show the quorum value of each service", _ALL, quorum.list_values, note=note)
     value = Option("value", "Approvals needed; 1 is no quorum", Kind.NUMBER, range=(0, 2**31 - 1)).needed()
     yield _row(
         f"{words} set-quorum-value", "Set the quorum value of a service", _ADMIN, quorum.set_value, service, value,
@@ -180,22 +187,23 @@ def _keys() -> Iterator[Command]:
     token = Option("starting-token", "The next_token of the previous page", Kind.NUMBER, range=(0, 2**31))
     verbose = Option("verbose", "Show complete key objects; no effect for admins", Kind.FLAG, short="v")
     yield _row(
-        "key list", "List your keys, keys shared with you, and all public keys", _BOTH, keys.list_keys, wanted,
+        "key list", "List your keys, keys shared with you, and all public keys", _KEY_USERS, keys.list_keys, wanted,
         items, token, verbose,
     )  # fmt: skip
     yield _row("key delete", "Delete a key", _CRYPTO, keys.delete, _FILTER)
     name = Option("name", "Name of the attribute", choices=NAMES).needed()
-    value = Option("value", "New value of the attribute").needed()
+    words = "New value of the attribute; of a template NAME=VALUE,NAME=VALUE"
+    value = Option("value", words, may_be_empty=True).needed()
     yield _row(
-        "key set-attribute", "Change an attribute of a key; an admin sets trusted, the owner all others", _BOTH,
-        keys.set_attribute, _FILTER, name, value, _APPROVAL, note="no wrap-template and unwrap-template",
+        "key set-attribute", "Change an attribute of a key; an admin sets trusted, the owner all others", _KEY_USERS,
+        keys.set_attribute, _FILTER, name, value, _APPROVAL,
     )  # fmt: skip
     yield _row("key share", "Share a key", _CRYPTO, keys.share, _FILTER, _USERNAME, _SHARE_ROLE, _APPROVAL)
     yield _row(
         "key unshare", "End the sharing of a key", _CRYPTO, keys.unshare, _FILTER, _USERNAME, _SHARE_ROLE, _APPROVAL
     )  # fmt: skip
     yield _row(
-        "key replicate", "Copy a key to another cluster", _BOTH, None, _FILTER, *_REPLICATE, missing=_ONE_HSM
+        "key replicate", "Copy a key to another cluster", _KEY_USERS, None, _FILTER, *_REPLICATE, missing=_ONE_HSM
     )  # fmt: skip
     encoding = Option("encoding", "File format", choices=("reference-pem", "pem", "ksp-key-reference")).needed()
     path = Option("path", "File to write", Kind.FILE).needed()

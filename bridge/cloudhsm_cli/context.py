@@ -62,6 +62,11 @@ class Context:
         self.logged_out()
 
 
+def warn(text: str) -> None:
+    """Print a warning to standard error."""
+    print(f"WARNING: {text}", file=sys.stderr, flush=True)
+
+
 def ask(question: str, wait: Callable[[], None] = lambda: None) -> str:
     """Print a question to standard error and return one line of standard input.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from bridge.cloudhsm_cli.context import Context
 from bridge.cloudhsm_cli.output import Answer, attempted, help_asked, show
 from bridge.cloudhsm_cli.run import run
 from bridge.cloudhsm_cli.table import PROGRAM
+from bridge.process.streams import discard_output
 from bridge.server.handlers import server_version
 
 
@@ -31,9 +31,11 @@ def run_words(words: Sequence[str], home: Path) -> int:
         return _single(words, home)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # The reader has closed the pipe; Python must not write to it again when it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        # Errors of a command are in its answer; this one is of the output.
+        discard_output()
+        if not isinstance(error, BrokenPipeError):
+            print(f"{PROGRAM}: the answer cannot be printed: {error.strerror}", file=sys.stderr)
         return 1
 
 

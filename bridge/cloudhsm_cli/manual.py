@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bridge.cloudhsm_cli.errors import Failure
 from bridge.cloudhsm_cli.parser import Parser
-from bridge.cloudhsm_cli.table import PROGRAM, Command, Kind, Option
+from bridge.cloudhsm_cli.table import COMMON, PROGRAM, Command, Kind, Option
 
 _TOP = f"""CloudHSM's command line for this HSM
 
@@ -101,8 +101,9 @@ def reference(commands: Sequence[Command]) -> str:
         lines.append(f"| [`{command.path}`](#{command.path.replace(' ', '-')}) | {roles} | {status} |")
     for command in commands:
         lines += ["", f"### {command.path}", "", f"{command.help}.", "", "```text", usage(command), "```", ""]
-        lines += [f"- `{option.usage()}`: {_explained(option)}" for option in command.options[1:]]
-        if len(command.options) == 1:
+        own = [option for option in command.options if option not in COMMON]
+        lines += [f"- `{option.usage()}`: {_explained(option)}" for option in own]
+        if not own:
             lines.pop()
     return "\n".join(lines) + "\n"
 

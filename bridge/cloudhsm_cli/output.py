@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -47,6 +49,12 @@ def attempted(make: Callable[[], str]) -> str | Answer:
 
 
 def show(text: str) -> None:
-    """Print a text; characters that the terminal's encoding lacks are escaped."""
+    """Print a text; characters that the terminal's encoding lacks are escaped.
+
+    Raises:
+        OSError: Standard output is closed or full.
+    """
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     encoding = sys.stdout.encoding or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)

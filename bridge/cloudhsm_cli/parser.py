@@ -151,6 +151,10 @@ def _invalid(option: Option, value: str, possible: str) -> str:
     return f"invalid value '{value[:_SHOWN]}' for '{option.usage()}' [{possible}]"
 
 
+def _present(option: Option, values: Mapping[str, object]) -> bool:
+    return option.name in values and (option.may_be_empty or bool(values[option.name]))
+
+
 def _checked(
     command: Command, values: Mapping[str, str | int | bool | list[str]]
 ) -> dict[str, str | int | bool | list[str]]:
@@ -160,7 +164,7 @@ def _checked(
         Failure: A required option is missing, or two options of one group are given.
     """
     read = {name: _read(command, name, value) for name, value in values.items()}
-    absent = [option.usage() for option in command.options if option.required and not values.get(option.name)]
+    absent = [option.usage() for option in command.options if option.required and not _present(option, values)]
     for group in command.one_of:
         given = [name for name in group if name in values]
         usages = [option.usage() for option in command.options if option.name in group]

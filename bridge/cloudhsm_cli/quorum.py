@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from bridge.cloudhsm_cli import files
 from bridge.cloudhsm_cli.attributes import reference
-from bridge.cloudhsm_cli.context import Context
+from bridge.cloudhsm_cli.context import Context, warn
 from bridge.cloudhsm_cli.selecting import one_key
-from bridge.cloudhsm_cli.table import Data, Values
+from bridge.cloudhsm_cli.table import ADMIN, Data, Values
 from bridge.protocol.codec import Value
+
+REGISTRATION = "registration"
+"""The service of a token that registers an approver's key."""
 
 
 def approve(context: Context, values: Values, option: str = "approval") -> None:
@@ -19,9 +22,12 @@ def approve(context: Context, values: Values, option: str = "approval") -> None:
 
 def generate(context: Context, values: Values) -> Data:
     """Write the file of a new quorum token."""
-    words = values.texts("filter")
-    key = one_key(context, words)["HANDLE"] if words else None
-    (token,) = context.call("QUORUM_TOKEN", values.text("service"), key)
+    words, service = values.texts("filter"), values.text("service")
+    if service == REGISTRATION and not context.role and not words:
+        (token,) = context.call("QUORUM_REGISTRATION_TOKEN")
+    else:
+        key = one_key(context, words)["HANDLE"] if words else None
+        (token,) = context.call("QUORUM_TOKEN", service, key)
     files.write(values.text("token"), token if isinstance(token, bytes) else b"")
     return {"path": values.text("token")}
 
@@ -57,9 +63,18 @@ def list_values(context: Context, values: Values) -> Data:
 
 
 def set_value(context: Context, values: Values) -> Data:
-    """Set the quorum value of a service."""
+    """Set the quorum value of a service; warn where too few admins can approve."""
+    service, value = values.text("service"), values.number("value")
     approve(context, values)
-    context.call("QUORUM_SET_VALUE", values.text("service"), values.number("value"))
+    context.call("QUORUM_SET_VALUE", service, value)
+    (users,) = context.call("USER_LIST")
+    rows = [user for user in users if isinstance(user, dict)] if isinstance(users, list) else []
+    registered = sum(user["role"] == ADMIN and user["quorum"] is True for user in rows)
+    if value > max(registered, 1):
+        warn(
+            f"the service {service} now takes {value} approvals, and {registered} admins have registered a key; "
+            "register more, or nobody can use the service or lower its value"
+        )
     return "Set quorum value successful"
 
 

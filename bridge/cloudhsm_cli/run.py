@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from bridge.cloudhsm_cli.commands import PARSER
@@ -11,9 +10,9 @@ from bridge.cloudhsm_cli.errors import Failure
 from bridge.cloudhsm_cli.output import Answer
 from bridge.cloudhsm_cli.parser import Call
 from bridge.cloudhsm_cli.table import ADMIN, CRYPTO_USER, Data
+from bridge.process.logins import WAYS, from_environment
 from hsmcore.errors import ApprovalRequired, HsmError, KeyQuorumFailed, UserNotFound
 
-_ROLE, _PIN = "CLOUDHSM_ROLE", "CLOUDHSM_PIN"
 _TEXTS: dict[type[HsmError], str] = {
     ApprovalRequired: "Quorum approval is required for this operation",
     KeyQuorumFailed: "Quorum Failed",
@@ -37,7 +36,7 @@ def run(context: Context, words: Sequence[str], *, single: bool) -> Answer:
 def _data(context: Context, call: Call, *, single: bool) -> Data:
     if call.command.missing:
         raise Failure(call.command.missing)
-    if call.command.roles and not context.role:
+    if not context.role and call.command.roles:
         _log_in(context, call, single=single)
     if call.command.handler is None:
         raise Failure(f"'{call.command.path}' does nothing by itself")
@@ -45,14 +44,18 @@ def _data(context: Context, call: Call, *, single: bool) -> Data:
 
 
 def _log_in(context: Context, call: Call, *, single: bool) -> None:
-    if not single:
-        raise Failure(f"'{call.command.path}' needs a login: login --username <USERNAME> --role <ROLE>")
-    role, pin = os.environ.get(_ROLE, ""), os.environ.get(_PIN, "")
-    username, colon, secret = pin.partition(":")
-    if role not in {ADMIN, CRYPTO_USER} or not colon:
+    """Log in with the environment's login, in a role of the command, or else in another, which the HSM refuses.
+
+    Raises:
+        Failure: The command needs a login, and there is none.
+    """
+    login = (from_environment(call.command.roles) or from_environment((ADMIN, CRYPTO_USER))) if single else None
+    if login is not None:
+        context.call("LOGIN", login.username, login.password, login.role)
+        context.logged_in(login.username, login.role)
+    elif call.command.needs_login(call.values):
+        how = " or ".join(WAYS[role] for role in call.command.roles)
         raise Failure(
-            f"'{call.command.path}' needs a login: set {_ROLE} to {ADMIN} or {CRYPTO_USER}, "
-            f"and {_PIN} to <username>:<password>"
+            f"'{call.command.path}' needs a login: "
+            + (f"set {how}" if single else "login --username <USERNAME> --role <ROLE>")
         )
-    context.call("LOGIN", username, secret.encode("utf-8", "surrogateescape"), role)
-    context.logged_in(username, role)

@@ -36,7 +36,10 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option. ``choices`` are its permitted values, if any; ``range`` is inclusive and applies to numbers."""
+    """One option. ``choices`` are its permitted values, if any; ``range`` is inclusive and applies to numbers.
+
+    A required option has a value that is not empty, unless it ``may_be_empty``.
+    """
 
     name: str
     help: str
@@ -46,6 +49,7 @@ class Option:
     required: bool = False
     default: str | int | None = None
     short: str = ""
+    may_be_empty: bool = False
 
     def needed(self) -> Option:
         """Return a copy of the option that is required."""
@@ -57,6 +61,13 @@ class Option:
             return f"--{self.name}"
         name = self.name.upper().replace("-", "_")
         return f"--{self.name} [<{name}>...]" if self.kind is Kind.LIST else f"--{self.name} <{name}>"
+
+
+COMMON = (
+    Option("cluster-id", "Id of the cluster; accepted and ignored"),
+    Option("config", "Configuration file; accepted and ignored", Kind.FILE),
+)
+"""Options of every command."""
 
 
 class Values:
@@ -104,6 +115,7 @@ class Command:
         roles: Roles that may use it; an empty tuple means that the command needs no login.
         one_of: Groups of option names; exactly one option of each group is required.
         missing: Reason why this HSM lacks the command; the command then has no ``handler``.
+        open_for: An option and a value of it with which the command needs no login.
     """
 
     path: str
@@ -114,11 +126,16 @@ class Command:
     one_of: tuple[tuple[str, ...], ...] = ()
     missing: str = ""
     note: str = ""
+    open_for: tuple[str, str] | None = None
 
     @property
     def words(self) -> tuple[str, ...]:
         """The path as a tuple of words."""
         return tuple(self.path.split())
+
+    def needs_login(self, values: Values) -> bool:
+        """Tell whether a call needs a login."""
+        return bool(self.roles) and (self.open_for is None or values.optional(self.open_for[0]) != self.open_for[1])
 
     def option(self, name: str) -> Option | None:
         """Return the option with this name or short name, or ``None``."""

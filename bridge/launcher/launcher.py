@@ -14,9 +14,11 @@ from pathlib import Path
 
 from bridge.launcher.commandline import CommandLine, UsageError, parse_java, parse_tool
 from bridge.process.hardening import no_core_dump
+from bridge.process.logins import from_environment
 from bridge.process.paths import socket_path
 from hsmcore import Hsm
 from hsmcore.errors import HsmError, StateLocked
+from hsmcore.tables.roles import CRYPTO_USER
 
 _INFORMATION = ("-version", "--version", "-fullversion", "-help", "--help", "-h", "-?", "-X", "--help-extra")
 _USAGE, _FAILED = 2, 1
@@ -47,7 +49,7 @@ def _run(tool: str, line: CommandLine, home: Path, passphrase: bytes | None) -> 
     with ExitStack() as stack:
         options = list(line.options)
         try:
-            hsm = stack.enter_context(Hsm.open(home, passphrase=passphrase))
+            hsm = stack.enter_context(Hsm.open(home, passphrase=passphrase, start=False))
         except StateLocked:
             hsm = None
             options.append(f"-Dhsmbridge.socket={socket_path(home)}")
@@ -56,6 +58,7 @@ def _run(tool: str, line: CommandLine, home: Path, passphrase: bytes | None) -> 
             # A crash of the JVM must not write keys to a file. Debuggers and jstack must work, so it stays dumpable.
             no_core_dump()
             stack.callback(jvm.install(hsm).close)
+        _name_user()
         code = _register() or _tool(tool, line)
         # Waits for the program's remaining threads, as java does, while the HSM is still open.
         jvm.shutdown()
@@ -68,6 +71,13 @@ def _tool(tool: str, line: CommandLine) -> int:
     if tool == "java":
         return jvm.run_main(line.main_class, line.arguments)
     return {"keytool": jvm.run_keytool, "jarsigner": jvm.run_jarsigner}[tool](line.arguments)
+
+
+def _name_user() -> None:
+    """Give the provider the crypto user of CloudHSM's variables, if there is one: Java reads hsmbridge's own."""
+    login = from_environment((CRYPTO_USER,))
+    if login is not None:
+        os.environ["HSM_USER"], os.environ["HSM_PASSWORD"] = login.username, os.fsdecode(login.password)
 
 
 def _register() -> int:

@@ -21,6 +21,7 @@ from prometheus_client.exposition import make_wsgi_app
 from prometheus_client.registry import Collector
 
 from hsmcore.api.statistics import Statistics
+from hsmcore.errors import StateError
 from hsmcore.sessions.usage_counts import BUCKETS
 from hsmcore.users.accounts import MAX_USERS
 
@@ -105,12 +106,18 @@ def served(hsm: Hsm, port: int | None) -> Iterator[int | None]:
         port: 0 picks a free port; ``None`` serves nothing.
 
     Raises:
-        OSError: The port is in use.
+        StateError: The port cannot be used.
     """
     if port is None:
         yield None
         return
-    with make_server(LOOPBACK, port, _application(hsm), _Server, _Handler) as server:
+    try:
+        listening = make_server(LOOPBACK, port, _application(hsm), _Server, _Handler)
+    except OSError as error:
+        raise StateError(
+            f"the metrics cannot have port {port} of {LOOPBACK}: {error.strerror}; choose another --metrics-port"
+        ) from error
+    with listening as server:
         thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
         thread.start()
         try:

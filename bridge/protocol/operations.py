@@ -211,6 +211,14 @@ OPERATIONS: tuple[Operation, ...] = (
         "keys.set_quorum",
         Result.NOTHING,
     ),
+    Operation(
+        120,
+        "QUORUM_REGISTRATION_TOKEN",
+        (),
+        "registration_token",
+        Result.BYTES,
+        needs_session=False,
+    ),
     Operation(150, "AUDIT_LIST", (_integer("first"), _integer("limit")), "audit_list", Result.VALUE),
     Operation(151, "AUDIT_VERIFY", (Field("anchor", (_NONE, str)),), "audit_verify", Result.VALUE),
 )

@@ -157,6 +157,10 @@ class Handlers:
         """Return the quorum tokens: those of admin services singly, those of keys as a count."""
         return values.quorum_tokens(self._hsm.quorum.tokens(session))
 
+    def registration_token(self, connection: Connection) -> bytes:
+        """Return a token to sign for the registration of an approver's key."""
+        return self._hsm.quorum.registration_token()
+
     def quorum_values(self, connection: Connection) -> Fields:
         """Return the quorum value of each service."""
         return dict(self._hsm.quorum.values())

@@ -14,6 +14,7 @@ from hsmcore.crypto.streams import MultiPartOperations
 from hsmcore.crypto.wrapping import Wrapping
 from hsmcore.keys.keyring import KeyRing
 from hsmcore.quorum.approvals import Approvals
+from hsmcore.quorum.registration import RegistrationTokens
 from hsmcore.sessions.session import Sessions
 from hsmcore.settings import Settings
 from hsmcore.storage.database import Store
@@ -42,16 +43,17 @@ class Core:
     challenges: Challenges
     ring: KeyRing
     approvals: Approvals
+    registrations: RegistrationTokens
     operations: PreparedOperations
     streams: MultiPartOperations
     wrapping: Wrapping
 
     @classmethod
-    def of(cls, state: StateDirectory, store: Store, vault: Vault, clock: Callable[[], float]) -> Self:
-        """Return the parts of the HSM in an unlocked state directory."""
+    def of(cls, state: StateDirectory, store: Store, vault: Vault, clock: Callable[[], float], *, start: bool) -> Self:
+        """Return the parts of the HSM in a locked state directory; ``start`` counts a reboot."""
         settings = Settings.decode(vault.open_settings(store.settings()))
         lock, sessions = RLock(), Sessions()
-        log = AuditLog(store, vault, state, sessions)
+        log = AuditLog(store, vault, state, sessions, start=start)
         bind_rows(store, vault, log)
         accounts = Accounts(store, vault, lock, log)
         ring = KeyRing(store, vault, sessions, lock, log)
@@ -70,6 +72,7 @@ class Core:
             challenges=Challenges(clock),
             ring=ring,
             approvals=approvals,
+            registrations=RegistrationTokens(vault, clock),
             operations=operations,
             streams=MultiPartOperations(clock),
             wrapping=Wrapping(ring, operations, approvals, settings),

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 
 from hsmcore.api.core import Core
 from hsmcore.api.guard import guarded
 from hsmcore.errors import MalformedRequest
+from hsmcore.primitives.proofs import read_user_key
 from hsmcore.quorum.approvals import TokenInfo
-from hsmcore.quorum.tokens import REGISTRATION, approval_data
+from hsmcore.quorum.registration import REGISTRATION
 from hsmcore.sessions.session import Session
-from hsmcore.users import mfa, token_files
-from hsmcore.users.mfa import Event, Purpose, RegisteredKeys
+from hsmcore.users import mfa
+from hsmcore.users.mfa import Event, RegisteredKeys
+from hsmcore.users.token_files import read_token
 
 
 class QuorumService:
@@ -21,7 +22,7 @@ class QuorumService:
     def __init__(self, core: Core) -> None:
         self._log = core.log
         self._accounts = core.accounts
-        self._challenges = core.challenges
+        self._registrations = core.registrations
         self._approvals = core.approvals
 
     @guarded
@@ -43,11 +44,12 @@ class QuorumService:
         """
         if service != REGISTRATION or key is not None:
             return self._approvals.request(session, service, key)
-        data = approval_data(session, service)
-        token = hashlib.sha256(data).digest()
         self._log.record()
-        self._challenges.issue(token, Purpose.QUORUM, (session.username, session.role), session.token)
-        return token_files.encode_token(token, data)
+        return self._registrations.issue(session.username, session.role)
+
+    def registration_token(self) -> bytes:
+        """Return a token file to sign for ``register``, for the user who then presents it. Needs no login."""
+        return self._registrations.issue()
 
     @guarded
     def register(self, session: Session, public_key: bytes, token_file: bytes) -> None:
@@ -56,18 +58,19 @@ class QuorumService:
         Args:
             session: The approver's session.
             public_key: The public key, in PEM.
-            token_file: The file of ``request`` for ``registration``, signed.
+            token_file: The file of ``registration_token``, or of ``request`` for ``registration``, signed.
 
         Raises:
             PublicKeyInvalid: The key is not an RSA-2048 key in PEM, or another user's.
             TokenFileInvalid: The token file is not well-formed.
-            TokenUnknown: The token was used, has expired, or was issued for another user, session or purpose.
+            TokenUnknown: The token was used, has expired, or was issued for another user or purpose.
             TokenSignatureInvalid: The signature is not of this key.
             MfaSharesKey: The user has a second factor with a different key.
             StoreFull: The disk is full.
         """
-        own = self._accounts.known(session.username, session.role)
-        key = self._challenges.prove(Purpose.QUORUM, own, session.token, token_file, public_key)
+        key, signed = read_user_key(public_key), read_token(token_file)
+        self._registrations.redeem(signed, session.username, session.role)
+        mfa.require_signed(signed, key)
         with self._accounts.changing(session.username, session.role) as row:
             self._accounts.require_own_key(row, key)
             keys = mfa.keys_after(Event.REGISTER_QUORUM, RegisteredKeys(row.mfa_key, row.quorum_key), key)
@@ -124,9 +127,11 @@ class QuorumService:
     def set_value(self, session: Session, service: str, value: int) -> None:
         """Set the number of approvals that an admin service takes. Takes an approval of the service ``quorum``.
 
+        The value may exceed the number of registered admins, as in CloudHSM; nobody can then approve.
+
         Raises:
             MalformedRequest: The service is unknown, or a key service.
-            QuorumValueInvalid: The value is out of range, or more than the number of registered admins.
+            QuorumValueInvalid: The value is out of range.
             ApprovalRequired: The session has no approved quorum token.
             StoreFull: The disk is full.
         """

@@ -22,7 +22,7 @@ def resumed(store: Store, vault: Vault, anchor: Head | None) -> tuple[Head, str]
     in_store, last_values = store.audit_state()
     head = opened_head(in_store, vault)
     last = None if last_values is None else decoded(last_values)[0]
-    reboot = max((known.reboot for known in (head, anchor) if known), default=0) + 1
+    reboot = max((known.reboot for known in (head, anchor) if known), default=0)
     broken = _difference(store, head, anchor, last)
     furthest = max((known for known in (anchor, head) if known), default=Head(0, 0, GENESIS))
     if last is not None and last.sequence >= furthest.count:

@@ -78,7 +78,7 @@ LOG_TYPES: Mapping[str, int | None] = {
 }
 """Log type to its number; the original prints ``UNKNOWN_LOG_TYPE (5)`` for a share."""
 
-USER_TYPES = {"crypto-user": 1, "admin": 2, "unactivated-admin": 6}
+USER_TYPES = {"crypto-user": 1, "admin": 2, "internal(APPLIANCE_USER)": 5, "unactivated-admin": 6}
 """Role to the number of the user type. An unknown role has the number 0."""
 _USER_TYPE_NAMES = {
     1: "CN_CRYPTO_USER",
@@ -136,23 +136,25 @@ EVENTS: Mapping[str, Event] = {
     "users.register_mfa": Event("CN_CHANGE_PSWD", LogType.USER),
     "users.deregister_mfa": Event("CN_CHANGE_PSWD", LogType.USER),
     "quorum.register": Event("HSM_REGISTER_APPROVER", LogType.USER),
-    "quorum.request": Event("CN_GET_TOKEN", LogType.MINIMAL),
-    "quorum.approve": Event("CN_APPROVE_TOKEN", LogType.MINIMAL),
-    "quorum.delete_tokens": Event("CN_DELETE_TOKEN", LogType.MINIMAL),
-    "quorum.set_value": Event("CN_SET_M_VALUE", LogType.MINIMAL),
-    "quorum.set_timeout": Event("CN_SET_M_VALUE", LogType.MINIMAL),
-    "keys.set_quorum": Event("CN_SET_M_VALUE", LogType.KEY),
+    "quorum.request": Event("CN_GET_TOKEN", LogType.USER),
+    "quorum.approve": Event("CN_APPROVE_TOKEN", LogType.USER),
+    "quorum.delete_tokens": Event("CN_DELETE_TOKEN", LogType.USER),
+    "quorum.set_value": Event("CN_SET_M_VALUE", LogType.USER),
+    "quorum.set_timeout": Event("CN_SET_M_VALUE", LogType.USER),
+    "keys.set_quorum": Event("CN_SET_M_VALUE", LogType.USER),
 }
 """A service's method, ``service.method``, to its event."""
 
 INITIALIZATION = (
     Event("CN_INIT_TOKEN", LogType.MINIMAL),
     Event("CN_GEN_PSWD_ENC_KEY", LogType.MINIMAL),
-    Event("CN_CREATE_CO", LogType.USER),
+    Event("CN_CREATE_APPLIANCE_USER", LogType.USER),
     Event("CN_INIT_DONE", LogType.MINIMAL),
     Event("CN_GEN_KEY_ENC_KEY", LogType.MINIMAL),
 )
 """The first entries of every log, written at initialisation."""
+ACTIVATION = Event("CN_CHANGE_PSWD", LogType.USER)
+"""The entry after them, of an HSM that is activated at initialisation."""
 LOG_BEGINS = Event("HSM_LOG_BEGINS", LogType.GENERIC)
 """The first entry of an HSM that is older than its log (see ``hsmcore.audit.upgrade``)."""
 ROWS_BOUND = Event("HSM_ROWS_BOUND", LogType.GENERIC)

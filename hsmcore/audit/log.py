@@ -15,14 +15,24 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import RLock, local
 
 from hsmcore.audit.anchor import anchor_of, anchored, opened_head, resumed, stored
-from hsmcore.audit.chain import Finding, Head, Verifier, decoded, linked
-from hsmcore.audit.events import EVENTS, INITIALIZATION, LOG_BEGINS, LOG_BROKEN, USER_TYPES, Event, LogType, response_of
+from hsmcore.audit.chain import FIRST_HEAD, Finding, Head, Verifier, decoded, linked
+from hsmcore.audit.events import (
+    ACTIVATION,
+    EVENTS,
+    INITIALIZATION,
+    LOG_BEGINS,
+    LOG_BROKEN,
+    USER_TYPES,
+    Event,
+    LogType,
+    response_of,
+)
 from hsmcore.audit.stored_rows import StoredRows
 from hsmcore.errors import AuditAnchorInvalid, HsmError, RequestError, StateLocked, StoreFull, Unauthenticated
 from hsmcore.sessions.session import Session, Sessions
@@ -32,10 +42,10 @@ from hsmcore.storage.rows import AuditRow, Change
 from hsmcore.storage.sealing import Vault
 from hsmcore.storage.state_directory import StateDirectory
 from hsmcore.tables.attributes import PUBLIC
+from hsmcore.tables.roles import APPLIANCE_NAME, APPLIANCE_USER, UNACTIVATED_ADMIN
 
 PAGE = 1000
 """Entries in one read."""
-_LONGEST_NAME = 64
 _NO_COMMAND = (RequestError, Unauthenticated, StoreFull, StateLocked)
 """Errors without an entry: requests without a session, and entries that cannot be written."""
 
@@ -95,7 +105,18 @@ class Verification:
 class AuditLog:
     """The log of one HSM. All methods may be called from any thread."""
 
-    def __init__(self, store: Store, vault: Vault, state: StateDirectory, sessions: Sessions) -> None:
+    def __init__(
+        self, store: Store, vault: Vault, state: StateDirectory, sessions: Sessions, *, start: bool
+    ) -> None:  # fmt: skip
+        """Continue the log of an HSM.
+
+        Args:
+            store: The database, which writes the entries.
+            vault: The vault of its master key.
+            state: The state directory, which has the anchor.
+            sessions: The sessions, which this numbers.
+            start: Count a reboot.
+        """
         self._store = store
         self._vault = vault
         self._state = state
@@ -107,12 +128,21 @@ class AuditLog:
         """Commands that have ended, and whose entries could not be written yet."""
         self._in_doubt = False
         self._broken = ""
-        self._head = self._opened()
+        self.known_user: Callable[[str, str], bool] = lambda *_: False
+        """Tells whether a user with a name and role exists; ``Accounts`` sets it."""
+        self._head = self._opened(start)
+        sessions.number_after(self._head.count)
         store.journal = self
 
-    def _opened(self) -> Head:
-        """Return the head to continue after, one reboot later. Writes an entry about any damage."""
+    def _opened(self, start: bool) -> Head:
+        """Return the head to continue after. Writes an entry about any damage, and counts a reboot at a start.
+
+        The first opening is a start too: the first counter then has the entries of the initialisation only.
+        """
         head, broken = resumed(self._store, self._vault, anchor_of(self._state, self._vault))
+        if not start and not broken and head.reboot > FIRST_HEAD.reboot:
+            return head
+        head = Head(head.count, head.reboot + 1, head.hash)
         self._broken = broken
         owed = []
         if broken:
@@ -171,14 +201,17 @@ class AuditLog:
         handle = key if isinstance(key, int) and 0 < key < 2**63 else 0
         if not isinstance(session, Session):
             name, role = str(arguments.get("username", "")), str(arguments.get("role", ""))
-            return _Command(event, self._sessions.next_number(), _shown(name), role, handle)
+            return _Command(event, self._sessions.next_number(), name, role, handle)
         # A command about users that names none concerns the session's user.
         own = (session.username, session.role) if event.log_type is LogType.USER else ("", "")
         name, role = str(arguments.get("username", own[0])), str(arguments.get("role", own[1]))
-        return _Command(event, session.number, _shown(name), role, handle, by=session)
+        return _Command(event, session.number, name, role, handle, by=session)
 
     def _refused(self, command: _Command, error: HsmError) -> None:
         response = response_of(error)
+        if not self.known_user(command.user_name, command.role):
+            # A password may have been typed in place of a name.
+            command.user_name = ""
         if command.written != response:
             command.response, command.written = response, None
             self.record()
@@ -383,18 +416,26 @@ def _event(operation: str) -> Event:
     return event
 
 
-def first_entries(admin: str, role: str, changes: Sequence[Change]) -> list[AuditRow]:
-    """Return the entries of an initialisation, not yet chained. That of the admin names the changes of rows."""
-    commands = [_Command(event, 0) for event in INITIALIZATION]
-    for command in commands:
-        if command.event.log_type is LogType.USER:
-            command.user_name, command.role, command.changed = admin, role, " ".join(map(str, changes))
-    return [command.row(1) for command in commands]
+def first_entries(admin: str, changes: Sequence[Change], *, activated: bool) -> list[AuditRow]:
+    """Return the entries of an initialisation, not yet chained.
+
+    Args:
+        admin: The name of the first user.
+        changes: The changes of rows, which the last entry names.
+        activated: Whether the first user has a password.
+    """
+    about = {LogType.USER: (APPLIANCE_NAME, APPLIANCE_USER)}
+    commands = [_Command(event, 0, *about.get(event.log_type, ("", ""))) for event in INITIALIZATION]
+    if activated:
+        commands.append(_Command(ACTIVATION, 0, admin, UNACTIVATED_ADMIN))
+    commands[-1].changed = " ".join(map(str, changes))
+    return [command.row(FIRST_HEAD.reboot) for command in commands]
 
 
 def beginning() -> list[AuditRow]:
     """Return the first entry, not yet chained, of the log of an HSM that is older than logs."""
-    return [_Command(LOG_BEGINS, 0, detail="the HSM is older than its audit log, which begins here").row(1)]
+    command = _Command(LOG_BEGINS, 0, detail="the HSM is older than its audit log, which begins here")
+    return [command.row(FIRST_HEAD.reboot)]
 
 
 def _kept(anchor: str | None) -> Head | None:
@@ -404,9 +445,3 @@ def _kept(anchor: str | None) -> Head | None:
         raise AuditAnchorInvalid("an anchor is a number, a colon and 64 hexadecimal digits, as verify prints it")
     count, _, digest = anchor.partition(":")
     return Head(int(count), 0, bytes.fromhex(digest))
-
-
-def _shown(name: str) -> str:
-    """Return a name as an entry has it: at most 64 characters of printable text."""
-    short = name[:_LONGEST_NAME]
-    return short if short.isprintable() else short.encode("unicode_escape").decode("ascii")

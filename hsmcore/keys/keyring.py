@@ -165,7 +165,7 @@ class KeyRing(KeyLookup):
             entry = self.entry(session, handle)
             policy.require_may_share(session, entry)
             if username not in entry.sharing.users:
-                raise SharingInvalid(f"key {handle} is not shared with {username!r}")
+                raise SharingInvalid(f"key {handle:#018x} is not shared with {username!r}")
             self._change_sharing(entry, entry.sharing.without(username))
             self._sessions.forget_key(handle)
 

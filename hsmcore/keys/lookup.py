@@ -57,7 +57,7 @@ class KeyLookup:
         entry = self.present(handle)
         if entry is not None and policy.sees(session, entry):
             return entry
-        raise KeyNotFound(f"there is no key {handle}")
+        raise KeyNotFound(f"there is no key {handle:#018x}")
 
     def present(self, handle: int) -> KeyEntry | None:
         """Return a key, regardless of sessions; ``None`` where it does not exist.
@@ -275,7 +275,7 @@ class KeyLookup:
         if material is not None:
             return material
         if sealed is None:
-            raise KeyNotFound(f"there is no key {entry.handle}")
+            raise KeyNotFound(f"there is no key {entry.handle:#018x}")
         return self._vault.open_key(replace(row_of(entry), sealed=sealed))
 
 

@@ -89,7 +89,7 @@ def require_owner(session: Session, entry: KeyEntry) -> None:
         PermissionDenied: Another user owns it.
     """
     if entry.owner != session.username:
-        raise PermissionDenied(f"key {entry.handle} belongs to another user; only the owner may do this")
+        raise PermissionDenied(f"key {entry.handle:#018x} belongs to another user; only the owner may do this")
 
 
 def require_may_share(session: Session, entry: KeyEntry) -> None:
@@ -135,7 +135,7 @@ def require_enough_users(entry: KeyEntry, sharing: Sharing) -> None:
     """
     needed, users = max(approvals_needed(entry, service) for service in KEY_SERVICES), 1 + len(sharing.users)
     if users < needed:
-        raise SharingInvalid(f"key {entry.handle} takes the approvals of {needed} users and would have {users}")
+        raise SharingInvalid(f"key {entry.handle:#018x} takes the approvals of {needed} users and would have {users}")
 
 
 def view_sharing(session: Session, entry: KeyEntry) -> Sharing:
@@ -152,7 +152,7 @@ def require_destroyable(entry: KeyEntry) -> None:
         KeyFunctionNotPermitted: Its DESTROYABLE is false.
     """
     if not entry.record.attributes["DESTROYABLE"]:
-        raise KeyFunctionNotPermitted(f"key {entry.handle} is not destroyable (DESTROYABLE is false)")
+        raise KeyFunctionNotPermitted(f"key {entry.handle:#018x} is not destroyable (DESTROYABLE is false)")
 
 
 def require_may_change(session: Session, entry: KeyEntry, template: Mapping[str, Value]) -> None:
@@ -234,17 +234,17 @@ def require_wrappable(session: Session, entry: KeyEntry, wrapping: Mapping[str, 
     require_owner(session, entry)
     attributes = entry.record.attributes
     if attributes["OBJECT_CLASS"] == PUBLIC:
-        raise KeyNotWrappable(f"key {entry.handle} is public and is not wrapped; read its encoding instead")
+        raise KeyNotWrappable(f"key {entry.handle:#018x} is public and is not wrapped; read its encoding instead")
     if not attributes["EXTRACTABLE"]:
-        raise KeyUnextractable(f"key {entry.handle} does not leave the HSM (EXTRACTABLE is false)")
+        raise KeyUnextractable(f"key {entry.handle:#018x} does not leave the HSM (EXTRACTABLE is false)")
     if attributes["WRAP_WITH_TRUSTED"] and not wrapping["TRUSTED"]:
-        raise KeyNotWrappable(f"key {entry.handle} is wrapped by a trusted key only (WRAP_WITH_TRUSTED is true)")
+        raise KeyNotWrappable(f"key {entry.handle:#018x} is wrapped by a trusted key only (WRAP_WITH_TRUSTED is true)")
     template = wrapping.get("WRAP_TEMPLATE")
     if isinstance(template, Mapping):
         different = [name for name, value in template.items() if attributes.get(name) != value]
         if different:
             raise KeyNotWrappable(
-                f"key {entry.handle} does not match the wrapping key's WRAP_TEMPLATE in {', '.join(different)}"
+                f"key {entry.handle:#018x} does not match the wrapping key's WRAP_TEMPLATE in {', '.join(different)}"
             )
 
 

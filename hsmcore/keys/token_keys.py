@@ -47,7 +47,9 @@ class DamagedKey:
 
     def error(self) -> StoreDamaged:
         """Return the error for any use of the key."""
-        return StoreDamaged(f"the stored row of key {self.handle} is damaged or was edited; restore it from a backup")
+        return StoreDamaged(
+            f"the stored row of key {self.handle:#018x} is damaged or was edited; restore it from a backup"
+        )
 
 
 class TokenKeys:

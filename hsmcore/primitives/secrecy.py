@@ -1,13 +1,15 @@
-"""The HSM's own protection: AES-256-GCM (SP 800-38D), Argon2id (RFC 9106) and SHA-256 (FIPS 180-4)."""
+"""The HSM's own protection: AES-256-GCM (SP 800-38D), Argon2id (RFC 9106), HMAC (RFC 2104), SHA-256 (FIPS 180-4)."""
 
 from __future__ import annotations
 
 import os
 
-from cryptography.exceptions import InvalidKey, InvalidTag
+from cryptography.exceptions import InvalidKey, InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 KEY_BYTES = 32
 """Bytes of a master key."""
@@ -37,6 +39,30 @@ class Sealer:
             return self._aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context)
         except InvalidTag:
             return None
+
+
+class Authenticator:
+    """Makes and checks HMAC-SHA256 codes (RFC 2104) under a key that HKDF (RFC 5869) derives for one purpose."""
+
+    def __init__(self, key: bytes, purpose: bytes) -> None:
+        self._key = HKDF(SHA256(), KEY_BYTES, None, purpose).derive(key)
+
+    def code(self, data: bytes) -> bytes:
+        """Return the 32 bytes that authenticate the data."""
+        return self._over(data).finalize()
+
+    def holds(self, data: bytes, code: bytes) -> bool:
+        """Tell whether a code is that of the data, in constant time."""
+        try:
+            self._over(data).verify(code)
+        except InvalidSignature:
+            return False
+        return True
+
+    def _over(self, data: bytes) -> HMAC:
+        mac = HMAC(self._key, SHA256())
+        mac.update(data)
+        return mac
 
 
 def key_from_passphrase(passphrase: bytes, salt: bytes, memory_kib: int, iterations: int, lanes: int) -> bytes:

@@ -161,7 +161,7 @@ class Approvals:
             raise ApproverInvalid(str(error)) from error
         entry = None if token.key is None else self._ring.present(token.key)
         if token.key is not None and (entry is None or row.username not in policy.associates(entry)):
-            raise ApproverInvalid(f"{row.username!r} is not a user of key {token.key}")
+            raise ApproverInvalid(f"{row.username!r} is not a user of key {token.key:#018x}")
         return row
 
     def _progress(self, token: QuorumToken) -> tuple[int, int]:
@@ -229,8 +229,7 @@ class Approvals:
 
         Raises:
             MalformedRequest: The service is unknown, or a key service.
-            QuorumValueInvalid: The value is out of range, more than the number of registered admins, or for ``user``
-                more than for ``quorum``.
+            QuorumValueInvalid: The value is out of range.
             StoreFull: The disk is full.
         """
         if service not in self.rules.values:
@@ -238,16 +237,7 @@ class Approvals:
         with self._lock:
             if not NO_QUORUM <= value <= MAX_APPROVALS:
                 raise QuorumValueInvalid(f"a quorum value is {NO_QUORUM} to {MAX_APPROVALS}, not {value}")
-            admins = self._accounts.approvers(ADMIN)
-            if value > max(admins, NO_QUORUM):
-                raise QuorumValueInvalid(f"the value {value} needs {value} registered admins; there are {admins}")
-            values = {**self.rules.values, service: value}
-            if values["user"] > values["quorum"]:
-                raise QuorumValueInvalid(
-                    f"the value of user is at most that of quorum, which guards it; {values['user']} is more than "
-                    f"{values['quorum']}"
-                )
-            self._change(replace(self.rules, values=values))
+            self._change(replace(self.rules, values={**self.rules.values, service: value}))
 
     def set_timeout(self, timeout: str, seconds: int) -> None:
         """Set a timeout of future quorum tokens.

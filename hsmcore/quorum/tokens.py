@@ -29,8 +29,6 @@ from hsmcore.errors import (
 from hsmcore.sessions.session import Session
 from hsmcore.tables.quorum_services import SERVICES
 
-REGISTRATION = "registration"
-"""The name, in place of a service, of a token that registers an approver's key."""
 NO_QUORUM = 1
 """The quorum value of an admin service that takes no approval."""
 MAX_TOKENS = 1024
@@ -42,7 +40,7 @@ DEFAULT_TIMEOUT = 600
 MAX_TIMEOUT = 24 * 60 * 60
 
 _UNKNOWN = "this session has no such token: it was used or deleted, has expired, or is of another session"
-_BLOCK = struct.Struct(">HHIQ16s36sI8x")
+BLOCK = struct.Struct(">HHIQ16s36sI8x")
 """A token's raw data, whose hash approvers sign, 80 bytes: kind (1 admin service, 2 key service), service, token id,
 key handle or 0, random bytes, requester padded with zeros, time of creation in seconds since 1970."""
 
@@ -149,17 +147,25 @@ class QuorumToken:
         self.state = after
 
 
-def approval_data(session: Session, service: str, key: int | None = None) -> bytes:
-    """Return new raw data for a token of the session's user. The number of ``registration`` is 0."""
-    return _BLOCK.pack(
+def approval_data(username: str, service: str, key: int | None = None) -> bytes:
+    """Return new raw data for a token of a user. The number of a name that is no service's is 0."""
+    return BLOCK.pack(
         1 if key is None else 2,
         SERVICES[service].number if service in SERVICES else 0,
         secrets.randbits(32),
         key or 0,
         secrets.token_bytes(16),
-        session.username.encode(),
+        username.encode(),
         int(time.time()) & 0xFFFFFFFF,
     )
+
+
+def requester(data: bytes) -> str:
+    """Return the user's name in raw data; empty where there is none, or the data is too short."""
+    if len(data) < BLOCK.size:
+        return ""
+    name: bytes = BLOCK.unpack_from(data)[5]
+    return name.rstrip(b"\0").decode("utf-8", "replace")
 
 
 class QuorumTokens:
@@ -197,7 +203,9 @@ class QuorumTokens:
     def add(self, session: Session, service: str, key: int | None, timeout: float) -> QuorumToken:
         """Add a new token, after ``require_room``."""
         with self._lock:
-            token = QuorumToken(approval_data(session, service, key), service, key, session, self._clock(), timeout)
+            token = QuorumToken(
+                approval_data(session.username, service, key), service, key, session, self._clock(), timeout
+            )
             self._tokens[token.digest] = token
             return token
 
@@ -257,7 +265,9 @@ class QuorumTokens:
                     f"Quorum approval is required for this operation: an approved token of the service {service}"
                 )
             if token is None:
-                raise KeyQuorumFailed(f"Quorum Failed: key {key} takes an approved token of the service {service}")
+                raise KeyQuorumFailed(
+                    f"Quorum Failed: key {key:#018x} takes an approved token of the service {service}"
+                )
             token.happens(Event.USE)
         try:
             yield

@@ -82,6 +82,14 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._alive)
 
+    def number_after(self, number: int) -> None:
+        """Number the next logins from ``number`` + 1 on.
+
+        The number of audit entries is large enough: each login has an entry. So commands that open the HSM one after
+        another number their sessions differently.
+        """
+        self._numbers = itertools.count(number + 1)
+
     def next_number(self) -> int:
         """Return the number of a login, which is that of its session if the login succeeds."""
         return next(self._numbers)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
 
-from sqlalchemy import Connection, Update, delete, insert, inspect, select, text, update
+from sqlalchemy import URL, Connection, Update, delete, insert, inspect, select, text, update
 
 from hsmcore.errors import StateVersion
 from hsmcore.storage import audit, keys
@@ -48,7 +48,7 @@ class Store:
     Each change writes the entries of the ``journal``, if there is one, in its transaction.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | URL) -> None:
         self._engine = connect(url)
         self._undurable = self._engine.execution_options(durable=False)
         self._log = audit.Appender(self._engine.dialect)
@@ -57,7 +57,8 @@ class Store:
     @classmethod
     def in_file(cls, path: Path) -> Self:
         """Return the store in an SQLite file."""
-        return cls(f"sqlite:///{path}")
+        # Not as text, where ? and # in the path have a meaning.
+        return cls(URL.create("sqlite", database=str(path)))
 
     def close(self) -> None:
         """Close the connection. Every later call raises ``StateError``."""

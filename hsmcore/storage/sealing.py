@@ -42,7 +42,7 @@ from dataclasses import replace
 
 from hsmcore.errors import MasterKeyUnavailable, StateVersion, StoreDamaged
 from hsmcore.primitives import secrecy
-from hsmcore.primitives.secrecy import Sealer
+from hsmcore.primitives.secrecy import Authenticator, Sealer
 from hsmcore.storage.rows import KeyRow, UserRow, context
 
 _HEADER = struct.Struct(">BB16sIII")
@@ -60,6 +60,7 @@ class Vault:
 
     def __init__(self, master: bytes) -> None:
         self._sealer = Sealer(master)
+        self._registrations = Authenticator(master, context("registration"))
 
     def seal_key(self, row: KeyRow, material: bytes) -> KeyRow:
         """Return the row with the material sealed to it."""
@@ -72,7 +73,7 @@ class Vault:
         Raises:
             StoreDamaged: The row does not open.
         """
-        return self._open(row.sealed, row.context(), f"key {row.handle}")
+        return self._open(row.sealed, row.context(), f"key {row.handle:#018x}")
 
     def seal_user(self, row: UserRow, verifier: str) -> UserRow:
         """Return the row with the password hash sealed to it."""
@@ -137,6 +138,17 @@ class Vault:
     def open_head(self, count: int, reboot: int, sealed: bytes) -> bytes | None:
         """Return the hash of the last entry; ``None`` where the head was changed."""
         return self._sealer.open(sealed, context("audit head", count.to_bytes(8, "big"), reboot.to_bytes(8, "big")))
+
+    def registration_code(self, data: bytes, role: str) -> bytes:
+        """Return the code that authenticates a registration token of a user in a role; the role may be empty.
+
+        It is no seal: anyone may request one without a login, and the number of seals under one key is limited.
+        """
+        return self._registrations.code(context("registration token", data, role.encode()))
+
+    def is_registration_code(self, data: bytes, role: str, code: bytes) -> bool:
+        """Tell whether a code authenticates a registration token."""
+        return self._registrations.holds(context("registration token", data, role.encode()), code)
 
     def _open(self, sealed: bytes, place: bytes, what: str) -> bytes:
         plain = self._sealer.open(sealed, place)

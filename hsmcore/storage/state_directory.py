@@ -38,15 +38,19 @@ class StateDirectory:
         Raises:
             StateMissing: The directory has no HSM, and ``create`` is false.
             StateLocked: Another process has the directory.
-            StateError: The path is not a directory.
+            StateError: The path is not a directory or not UTF-8, or another user may write there.
             StoreFull: The file system refuses.
         """
         self.home = home.absolute()
+        _require_text(self.home)
         if create:
             with _file_errors(self.home):
-                self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+                for above in reversed(self.home.parents):
+                    above.mkdir(mode=0o755, exist_ok=True)
+                self.home.mkdir(mode=0o700, exist_ok=True)
         elif not (self.home / _DATABASE).is_file():
             raise StateMissing(no_hsm(self.home))
+        require_private(self.home)
         self._lock = self._take()
         self._anchor = -1
         self._anchors_written = 0
@@ -141,7 +145,7 @@ class StateDirectory:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            holder = _holder(descriptor)
             os.close(descriptor)
             raise StateLocked(f"process {holder} has the HSM in {self.home} open") from error
         try:
@@ -153,9 +157,62 @@ class StateDirectory:
         return descriptor
 
 
+def lock_holder(home: Path) -> str | None:
+    """Return the id of the process that has a state directory, or ``unknown``; ``None`` where no process has it."""
+    try:
+        descriptor = os.open(home / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return _holder(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _holder(descriptor: int) -> str:
+    return os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+
+
 def no_hsm(home: Path) -> str:
     """Return the message about a directory without an HSM."""
     return f"there is no HSM in {home}; `hsm init` makes one"
+
+
+def require_private(home: Path) -> None:
+    """Check that no other user than root can replace the files of a state directory.
+
+    Raises:
+        StateError: The directory is another user's, others may write in it, or others may rename it.
+    """
+    with _file_errors(home):
+        found = home.stat()
+    if found.st_uid not in (0, os.geteuid()):
+        raise StateError(f"{home} belongs to another user (id {found.st_uid}), who could replace the HSM's files")
+    if found.st_mode & 0o022:
+        mode = stat.S_IMODE(found.st_mode)
+        raise StateError(f"other users may write in {home} (mode {mode:o}) and replace the HSM's files; chmod go-w it")
+    for above in {*home.parents, *home.resolve().parents}:
+        with _file_errors(above):
+            mode = above.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            raise StateError(
+                f"other users may write in {above} (mode {stat.S_IMODE(mode):o}) and replace {home}; chmod o-w it"
+            )
+
+
+def _require_text(home: Path) -> None:
+    """Check that a path is UTF-8, which messages, Java programs and configuration files need.
+
+    Raises:
+        StateError: It is not.
+    """
+    try:
+        str(home).encode()
+    except UnicodeEncodeError as error:
+        raise StateError(f"the path {os.fsencode(home)!r} is not UTF-8; choose another state directory") from error
 
 
 @contextmanager

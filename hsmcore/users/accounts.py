@@ -16,6 +16,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from threading import BoundedSemaphore, Lock, RLock
 
 from hsmcore.audit.log import AuditLog
@@ -38,7 +39,7 @@ from hsmcore.primitives.secrecy import hash_password, password_matches
 from hsmcore.storage.database import Store
 from hsmcore.storage.rows import KeyRow, UserRow
 from hsmcore.storage.sealing import Vault
-from hsmcore.tables.roles import ADMIN, APPLIANCE_USER, ROLES, UNACTIVATED_ADMIN
+from hsmcore.tables.roles import ADMIN, APPLIANCE_NAME, APPLIANCE_USER, ROLES, UNACTIVATED_ADMIN
 from hsmcore.users.token_files import SignedToken
 
 MAX_FAILURES = 5
@@ -68,7 +69,7 @@ class UserInfo:
     quorum: bool = False
 
 
-APPLIANCE = UserInfo(_APPLIANCE_NUMBER, "app_user", APPLIANCE_USER)
+APPLIANCE = UserInfo(_APPLIANCE_NUMBER, APPLIANCE_NAME, APPLIANCE_USER)
 """The account that every CloudHSM lists. It only synchronises HSMs, which a single HSM does not need."""
 
 
@@ -138,6 +139,12 @@ def first_user(vault: Vault, password: bytes | None) -> UserRow:
     return vault.seal_user(UserRow(_FIRST_NUMBER, FIRST_ADMIN, role, version=1), verifier)
 
 
+@cache
+def _nobody() -> str:
+    """Return the hash that is checked in place of that of a user who does not exist; its password is random."""
+    return hash_password(secrets.token_bytes(32))
+
+
 class Accounts:
     """The users of an HSM, by name and role. Every change is made under the HSM's lock."""
 
@@ -147,8 +154,8 @@ class Accounts:
         self._vault = vault
         self._lock = lock
         self._users = {(row.username, row.role): _User(_newest(row)) for row in store.users()}
-        # Checked in place of the hash of a user who does not exist; its password is random.
-        self._nobody = hash_password(secrets.token_bytes(32))
+        log.known_user = lambda username, role: (username.lower(), role) in self._users
+        self._nobody = _nobody()
         self._hashing = BoundedSemaphore(HASHING)
 
     def __len__(self) -> int:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from hsmcore.errors import MfaNotEnabled, MfaSharesKey, TokenSignatureInvalid, TokenUnknown
 from hsmcore.primitives.proofs import proves, read_user_key
 from hsmcore.storage.rows import UserRow
-from hsmcore.users.token_files import read_token
+from hsmcore.users.token_files import SignedToken, read_token
 
 TOKEN_LIFETIME = 600
 """Seconds until a token for MFA or registration expires."""
@@ -103,7 +103,6 @@ class Purpose(Enum):
 
     LOGIN = auto()
     MFA = auto()
-    QUORUM = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +172,7 @@ class Challenges:
         key = read_user_key(public_key)
         signed = read_token(token_file)
         self.redeem(signed.token, purpose, (row.username, row.role), session)
-        if not proves(key, signed.token, signed.signature):
-            raise TokenSignatureInvalid("the token is not signed with this key (RSA PKCS #1 v1.5, token as the digest)")
+        require_signed(signed, key)
         return key
 
     def drop_session(self, session: int) -> None:
@@ -182,3 +180,17 @@ class Challenges:
         with self._lock:
             for token in [token for token, waiting in self._waiting.items() if waiting.session == session]:
                 del self._waiting[token]
+
+
+def require_signed(signed: SignedToken, key: bytes) -> None:
+    """Check the signature of a token.
+
+    Args:
+        signed: The token.
+        key: The user's key (SubjectPublicKeyInfo, DER).
+
+    Raises:
+        TokenSignatureInvalid: The signature is not of this key.
+    """
+    if not proves(key, signed.token, signed.signature):
+        raise TokenSignatureInvalid("the token is not signed with this key (RSA PKCS #1 v1.5, token as the digest)")

@@ -21,10 +21,14 @@ MAX_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class SignedToken:
-    """The token of a file for MFA or registration; the signature is empty in an unsigned file."""
+    """The token of a file for MFA or registration; the signature is empty in an unsigned file.
+
+    ``data`` is the raw data of a registration token, whose hash the token is.
+    """
 
     token: bytes
     signature: bytes = field(default=b"")
+    data: bytes = field(default=b"")
 
 
 def encode_token(token: bytes, approval_data: bytes | None = None) -> bytes:
@@ -43,7 +47,8 @@ def read_token(file: bytes) -> SignedToken:
     if not isinstance(tokens, list) or len(tokens) != 1:
         count = f"{len(tokens)}" if isinstance(tokens, list) else "no"
         raise TokenFileInvalid(f"the file has {count} tokens, not one")
-    return SignedToken(_token(tokens[0], "unsigned"), _bytes(tokens[0], "signed"))
+    data = _bytes(tokens[0], "approval_data", missing="")
+    return SignedToken(_token(tokens[0], "unsigned"), _bytes(tokens[0], "signed"), data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ class ApprovalFile:
 
 def encode_approval(service: str, key: int | None, approval_data: bytes, token: bytes) -> bytes:
     """Return the file of a quorum token, to which the approvers add their signatures."""
-    reference = {} if key is None else {"key_reference": f"0x{key:016x}"}
+    reference = {} if key is None else {"key_reference": f"{key:#018x}"}
     values = {"approval_data": _base64(approval_data), "token": _base64(token), "signatures": []}
     return _encode({"version": VERSION, "service": service, **reference, **values})
 
@@ -130,9 +135,9 @@ def _token(entry: object, name: str) -> bytes:
     return token
 
 
-def _bytes(entry: object, name: str) -> bytes:
+def _bytes(entry: object, name: str, missing: str | None = None) -> bytes:
     try:
-        return base64.b64decode("".join(_text(entry, name).split()), validate=True)
+        return base64.b64decode("".join(_text(entry, name, missing).split()), validate=True)
     except ValueError as error:
         raise TokenFileInvalid(f"{name!r} is not base64") from error
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
-
-from bridge.carriers.jvm import provider_jar
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -33,7 +30,6 @@ def test_five_minutes(tmp_path: Path) -> None:
     # The first line installs into a virtual environment, which the tests run in already.
     install, _, rest = script.partition("\n")
     assert install.startswith("make install")
-    shutil.copy(provider_jar(), tmp_path / "app.jar")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HSM_")}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     done = subprocess.run(

@@ -20,8 +20,8 @@ def test_list_export_and_verify(site: Site, tmp_path: Path) -> None:
     )
     assert third == entries[2]
     text = site.must("audit", "list", "--text", "--first", "2", "--limit", "1")
-    assert "Opcode : CN_CREATE_CO (0x4)\n" in text
-    assert "User Name : admin\nUser Type : CN_CRYPTO_OFFICER (2)\n" in text
+    assert "Opcode : CN_CREATE_APPLIANCE_USER (0xfc)\n" in text
+    assert "User Name : app_user\nUser Type : CN_APPLIANCE_USER (5)\n" in text
     assert "CN_LOGIN" in site.must("audit", "list")
     file = tmp_path / "log.jsonl"
     site.must("audit", "export", str(file))

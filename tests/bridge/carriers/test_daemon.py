@@ -228,6 +228,7 @@ def _send_for_ever(peer: socket.socket) -> None:
 
 def test_the_number_of_connections_has_a_limit(core: Hsm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unix, "MAX_CONNECTIONS", 3)
+    monkeypatch.setattr(unix, "RESERVED_CONNECTIONS", 0)
     with served(core) as home:
         clients = [Client.connect(home) for _ in range(3)]
         with _raw(home) as refused:

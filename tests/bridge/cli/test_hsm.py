@@ -14,7 +14,7 @@ import pytest
 from bridge.carriers.jvm import provider_jar
 from hsmcore import Hsm
 from hsmcore.errors import DataLengthInvalid
-from tests.site import ADMIN_PASSWORD, PASSWORD, Site, fresh_site
+from tests.site import ADMIN_PASSWORD, PASSWORD, Site, fresh_site, made_up_password
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_init_says_what_it_made(tmp_path: Path) -> None:
     assert f"Made an HSM in {site.home}" in said
     assert "cu1, the password of HSM_PASSWORD" in said
     assert PASSWORD not in said
-    (made_up,) = [line.split("password ")[1].split()[0] for line in said.splitlines() if " admin " in line]
+    made_up = made_up_password(said)
     assert "admin" in site.must("user", "list", HSM_ADMIN_PASSWORD=made_up)
     before = {path.name: path.read_bytes() for path in site.home.iterdir() if path.name != "hsm.lock"}
     assert "already" in refused(site, "init")
@@ -149,8 +149,8 @@ def test_keys(site: Site) -> None:
 def test_without_a_terminal_nothing_is_asked(site: Site) -> None:
     environment = {name: value for name, value in site.environment.items() if name == "HSM_HOME" or name[:4] != "HSM_"}
     lonely = Site(site.home, environment)
-    assert "HSM_USER is not set" in refused(lonely, "key", "list")
-    assert "HSM_ADMIN_PASSWORD is not set" in refused(lonely, "user", "delete", "cu9")
+    assert "no terminal to ask at; set HSM_USER and HSM_PASSWORD" in refused(lonely, "key", "list")
+    assert "no terminal to ask at; set HSM_ADMIN_PASSWORD" in refused(lonely, "user", "delete", "cu9")
     assert "--password-file" in refused(lonely, "user", "create", "cu9")
 
 

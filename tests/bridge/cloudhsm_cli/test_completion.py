@@ -31,8 +31,16 @@ _LINES = [
     ("cloudhsm-cli key gener", "file", "cloudhsm-cli key generate-file"),
     ("cloudhsm-cli key share --fil", "x", "cloudhsm-cli key share --filter x"),
     # After an equals sign goes no space, after a whole word one.
-    ("cloudhsm-cli key list --filter attr.wrap-", "true", "cloudhsm-cli key list --filter attr.wrap-with-trusted=true"),
-    ("cloudhsm-cli key list --filter=attr.wrap-", "true", "cloudhsm-cli key list --filter=attr.wrap-with-trusted=true"),
+    (
+        "cloudhsm-cli key list --filter attr.wrap-w",
+        "true",
+        "cloudhsm-cli key list --filter attr.wrap-with-trusted=true",
+    ),
+    (
+        "cloudhsm-cli key list --filter=attr.wrap-w",
+        "true",
+        "cloudhsm-cli key list --filter=attr.wrap-with-trusted=true",
+    ),
     ("cloudhsm-cli login --username=x --ro", "admin", "cloudhsm-cli login --username=x --role admin"),
     ('cloudhsm-cli login --username "a b" --ro', "admin", 'cloudhsm-cli login --username "a b" --role admin'),
     ("cloudhsm-cli key import pem --key-type-class rsa", "", "cloudhsm-cli key import pem --key-type-class rsa-public"),

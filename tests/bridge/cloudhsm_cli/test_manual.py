@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bridge.cloudhsm_cli.commands import COMMANDS
 from bridge.cloudhsm_cli.manual import HEAD, rewritten
-from bridge.cloudhsm_cli.table import Kind
+from bridge.cloudhsm_cli.table import COMMON, Kind
 
 from .conftest import Site
 
@@ -39,11 +39,13 @@ REFERENCE = {
     "user change-password",
     "user change-mfa token-sign",
     "user change-quorum token-sign register",
+    "user change-quorum token-sign activate",
     "user replicate",
     "quorum token-sign generate",
     "quorum token-sign list",
     "quorum token-sign delete",
     "quorum token-sign list-quorum-values",
+    "quorum token-sign get-quorum-values",
     "quorum token-sign set-quorum-value",
     "quorum token-sign list-timeouts",
     "quorum token-sign set-timeout",
@@ -63,7 +65,7 @@ REFERENCE = {
     *(f"key {verb} {mechanism}" for verb in ("wrap", "unwrap") for mechanism in _WRAPPING),
     *(f"crypto {verb} {mechanism}" for verb in ("sign", "verify") for mechanism in _SIGNING),
 }
-"""Every command of the user guide."""
+"""Every command of the user guide, and the two other names that its walkthrough of quorum uses."""
 
 
 def test_the_table_has_every_command_of_the_reference() -> None:
@@ -110,3 +112,10 @@ def test_hsm_has_the_commands_whose_names_it_does_not_use(site: Site) -> None:
     assert site.run("key", "share", "--help", program="hsm").text.startswith("Share a key")
     for words in (["--help"], ["key", "--help"]):
         assert "cloudhsm-cli" in site.run(*words, program="hsm").text
+
+
+def test_every_command_accepts_the_common_options(site: Site) -> None:
+    for command in COMMANDS:
+        assert command.options[: len(COMMON)] == COMMON, command.path
+    for words in (["--config", "x", "key", "list"], ["key", "list", "--config", "x", "--cluster-id", "c"]):
+        assert isinstance(site.run(*words, user="cu1").data, dict)

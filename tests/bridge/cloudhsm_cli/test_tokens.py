@@ -210,6 +210,35 @@ def test_quorum_of_a_key(site: Site, shells: Callable[[], Shell]) -> None:
         owner.data(f"key delete --filter attr.label={label}")
 
 
+def test_the_first_set_up_as_the_guide_shows_it(tmp_path: Path) -> None:
+    """In single commands and without a daemon: nothing is kept from one to the next but files and the HSM."""
+    site = Site(tmp_path / "hsm", tmp_path)
+    made = {"HSM_ADMIN_PASSWORD": PASSWORDS["admin"], "HSM_USER": "cu1", "HSM_PASSWORD": PASSWORDS["cu1"]}
+    assert site.run("init", program="hsm", variables=made).status == 0
+    words = ["user", "create", "--username", "admin2", "--role", "admin", "--password", "second-admin-1"]
+    site.run(*words, user="admin")
+    second = {"CLOUDHSM_ROLE": "admin", "CLOUDHSM_PIN": "admin2:second-admin-1"}
+    logins = {"admin": site.environment("admin"), "admin2": second}
+    for name, subcommand in (("admin", "register"), ("admin2", "activate")):
+        key = make_key(site.work, name)
+        words = f"quorum token-sign generate --service registration --token {name}.json".split()
+        assert site.run(*words).data == {"path": f"{name}.json"}, "a registration token needs no login"
+        _sign_file(site.work / f"{name}.json", key)
+        words = f"user change-quorum token-sign {subcommand} --public-key {name}-public.pem".split()
+        registered = site.run(*words, "--signed-token", f"{name}.json", variables=logins[name])
+        assert registered.data == {"username": name, "role": "admin"}
+    values = {"user": 1, "quorum": 1, "cluster": 1}
+    for service, value, warned in (("user", 2, False), ("cluster", 3, True), ("quorum", 2, False)):
+        words = f"quorum token-sign set-quorum-value --service {service} --value {value}".split()
+        done = site.run(*words, user="admin")
+        assert done.data == "Set quorum value successful"
+        assert ("2 admins have registered a key" in done.errors) == warned
+        values[service] = value
+        for name in ("list-quorum-values", "get-quorum-values"):
+            assert site.run("quorum", "token-sign", name).data == values
+    assert _create(site).error == "Quorum approval is required for this operation"
+
+
 def _create(site: Site, *more: str) -> Answer:
     words = ["user", "create", "--username", "quorate", "--role", "crypto-user", "--password", "quorate-pass"]
     return site.run(*words, *more, user="admin")

@@ -76,6 +76,7 @@ ALLOWED = {
     "QUORUM_TIMEOUTS": "nuac",
     "QUORUM_SET_TIMEOUT": "a",
     "QUORUM_SET_KEY": "c",
+    "QUORUM_REGISTRATION_TOKEN": "nuac",
     "AUDIT_LIST": "a",
     "AUDIT_VERIFY": "a",
 }

@@ -49,7 +49,8 @@ NOT_LOGGED = {
     "users.all", "users.session", "users.authorise", "users.login_token", "users.mfa_token", "keys.find",
     "keys.find_pair", "keys.labels", "keys.get", "keys.describe", "crypto.encrypt", "crypto.decrypt", "crypto.sign",
     "crypto.verify", "crypto.keep_shortcut", "crypto.begin", "crypto.update", "crypto.finish", "crypto.abort",
-    "crypto.random", "audit.entries", "audit.verify", "quorum.tokens", "quorum.values", "quorum.timeouts",
+    "crypto.random", "audit.entries", "audit.verify", "quorum.registration_token", "quorum.tokens", "quorum.values",
+    "quorum.timeouts",
 }  # fmt: skip
 """Methods that are not commands: they use keys, or read."""
 
@@ -147,9 +148,13 @@ def test_a_life_in_the_log(life: Path) -> None:
     with Hsm.open(life) as hsm:
         log = _log(hsm)
     assert [entry.sequence for entry in log] == list(range(len(log)))
-    assert [entry.opcode for entry in log[:5]] == [
-        "CN_INIT_TOKEN", "CN_GEN_PSWD_ENC_KEY", "CN_CREATE_CO", "CN_INIT_DONE", "CN_GEN_KEY_ENC_KEY",
+    assert [(entry.opcode, entry.user_name, entry.user_type) for entry in log[:6]] == [
+        ("CN_INIT_TOKEN", "", 0), ("CN_GEN_PSWD_ENC_KEY", "", 0), ("CN_CREATE_APPLIANCE_USER", "app_user", 5),
+        ("CN_INIT_DONE", "", 0), ("CN_GEN_KEY_ENC_KEY", "", 0), ("CN_CHANGE_PSWD", "admin", 6),
     ]  # fmt: skip
+    assert {entry.reboot for entry in log[:6]} == {1}
+    assert {entry.reboot for entry in log[6:38]} == {2}
+    log = log[1:]
     assert [(entry.opcode, entry.user_name, entry.user_type, entry.response) for entry in log[5:15]] == [
         ("CN_LOGIN", "admin", 2, 0),
         ("CN_CREATE_USER", "cu1", 1, 0),
@@ -157,7 +162,7 @@ def test_a_life_in_the_log(life: Path) -> None:
         ("CN_LOGIN", "cu1", 1, 0),
         ("CN_LOGIN", "cu2", 1, 0),
         ("CN_LOGIN", "cu1", 1, 163),
-        ("CN_LOGIN", "nobody", 1, 157),
+        ("CN_LOGIN", "", 1, 157),
         ("CN_CREATE_CO", "second", 2, 0),
         ("CN_CHANGE_PSWD", "second", 2, 0),
         ("CN_DELETE_USER", "second", 2, 0),
@@ -178,8 +183,6 @@ def test_a_life_in_the_log(life: Path) -> None:
     assert [(entry.opcode, entry.user_name) for entry in log[34:37]] == [
         ("CN_LOGOUT", "cu2"), ("CN_APP_FINALIZE", "cu1"), ("CN_CLOSE_SESSION", "admin"),
     ]  # fmt: skip
-    assert {entry.reboot for entry in log[:5]} == {1}
-    assert {entry.reboot for entry in log[5:37]} == {2}
 
 
 def test_the_form_of_the_original() -> None:
@@ -202,24 +205,47 @@ def test_the_form_of_the_original() -> None:
     assert text_form(failed).endswith("User Name : cu1\nUser Type : CN_CRYPTO_USER (1)\n")
 
 
-def test_a_name_cannot_forge_lines(home: Path) -> None:
+def test_a_password_typed_as_a_name_is_not_in_the_log(home: Path) -> None:
+    secret = "my-secret\nResponse : 0:HSM Return: SUCCESS\ud800" + "y" * 5000
     with Hsm.open(home) as hsm:
+        admin, user = _admin(hsm), hsm.users.login("cu1", PASSWORDS["cu1"])
+        key = hsm.keys.generate(user, "AES_KEY_GEN", {}).handle
+        before = hsm.statistics().audit_entries
+        calls: list[Callable[[str], object]] = [
+            lambda name: hsm.users.login(name, b"wrong-guess-01"),
+            lambda name: hsm.users.login_mfa(name, b"wrong-guess-01", "admin", b"{}"),
+            lambda name: hsm.users.delete(admin, name, "admin"),
+            lambda name: hsm.users.change_password(admin, name, "admin", ADMIN_PASSWORD),
+            lambda name: hsm.users.create(admin, name, "admin", b"short"),
+            lambda name: hsm.users.register_mfa(admin, name, "admin", b"{}", b""),
+            lambda name: hsm.users.deregister_mfa(admin, name, "admin"),
+            lambda name: hsm.keys.share(user, key, name),
+            lambda name: hsm.keys.unshare(user, key, name),
+        ]
+        for name in (secret, "my_secret", "My_Secret"):
+            for call in calls:
+                with pytest.raises(HsmError):
+                    call(name)
         with pytest.raises(AuthenticationFailed):
-            hsm.users.login("x\nResponse : 0:HSM Return: SUCCESS\ud800" + "y" * 5000, b"wrong-guess-01")
-        last = _log(hsm)[-2]
-        assert (last.opcode, last.response) == ("CN_LOGIN", 157)
-        assert last.user_name.isprintable()
-        assert len(last.user_name) < 700
-        assert len(text_form(last).splitlines()) == 10
+            hsm.users.login("CU1", b"wrong-guess-01")
+        entries = hsm.audit.entries(admin, before)
+        assert len(entries) == 28
+        assert [entry.user_name for entry in entries] == [""] * 27 + ["CU1"]
+        assert not any(name in repr(entries).lower() for name in ("my_secret", "my-secret"))
+    assert b"y_secret" not in (home / "hsm.db").read_bytes()
     assert _findings(home) == []
 
 
-def test_each_opening_counts(home: Path) -> None:
-    reboots = []
-    for _ in range(3):
-        with Hsm.open(home) as hsm:
-            reboots.append(_log(hsm)[-1].reboot)
-    assert reboots == list(range(reboots[0], reboots[0] + 3))
+def test_each_start_counts_a_reboot_and_a_command_does_not(home: Path) -> None:
+    reboots, sessions = [], []
+    for start in (True, False, False, True, False):
+        with Hsm.open(home, start=start) as hsm:
+            last = _log(hsm)[-1]
+            reboots.append(last.reboot)
+            sessions.append(last.session)
+    first = reboots[0]
+    assert reboots == [first, first, first, first + 1, first + 1]
+    assert len(set(sessions)) == 5, "two commands number their sessions alike"
     assert _findings(home) == []
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hsmcore import Hsm
+from hsmcore.audit.chain import text_form
 from hsmcore.errors import (
     ApprovalRequired,
     ApproverInvalid,
@@ -68,7 +69,7 @@ def test_activation(tmp_path: Path) -> None:
         assert not other.alive
         admin = _admin(hsm)
         first = hsm.audit.entries(admin, 0, initial)
-        assert [(entry.opcode, entry.user_type) for entry in first if entry.user_name] == [("CN_CREATE_CO", 6)]
+        assert [entry.opcode for entry in first if entry.user_name] == ["CN_CREATE_APPLIANCE_USER"]
         lines = tail.take(admin)
         assert [line[:3] for line in lines] == [
             ("CN_LOGIN", "admin", 6), ("CN_LOGIN", "admin", 6), ("CN_CHANGE_PSWD", "admin", 6),
@@ -109,11 +110,11 @@ def test_quorum(tmp_path: Path, signers: dict[str, Signer]) -> None:
         _registered(hsm, second, signers["ad2"])
         hsm.quorum.set_timeout(made.admin, "approved", 60)
         hsm.quorum.set_value(made.admin, "quorum", 2)
-        token, nothing = ("CN_GET_TOKEN", "", 0, 0), ("", 0)
-        value = ("CN_SET_M_VALUE", *nothing, 0)
+        own = ("admin", 2)
+        token, value = ("CN_GET_TOKEN", *own, 0), ("CN_SET_M_VALUE", *own, 0)
         assert tail.take(made.admin) == [
-            token, ("HSM_REGISTER_APPROVER", "admin", 2, 0), token, ("HSM_REGISTER_APPROVER", "ad2", 2, 0),
-            value, value,
+            token, ("HSM_REGISTER_APPROVER", *own, 0),
+            ("CN_GET_TOKEN", "ad2", 2, 0), ("HSM_REGISTER_APPROVER", "ad2", 2, 0), value, value,
         ]  # fmt: skip
         with pytest.raises(ApprovalRequired):
             hsm.quorum.set_value(made.admin, "quorum", 1)
@@ -130,9 +131,9 @@ def test_quorum(tmp_path: Path, signers: dict[str, Signer]) -> None:
         hsm.quorum.set_value(made.admin, "quorum", 1)
         hsm.quorum.delete_tokens(made.admin, "all")
         assert tail.take(made.admin) == [
-            ("CN_SET_M_VALUE", *nothing, ApprovalRequired.code), token,
-            ("CN_GET_TOKEN", *nothing, QuorumTokenRefused.code), ("CN_APPROVE_TOKEN", *nothing, ApproverInvalid.code),
-            ("CN_APPROVE_TOKEN", *nothing, 0), value, ("CN_DELETE_TOKEN", *nothing, 0),
+            ("CN_SET_M_VALUE", *own, ApprovalRequired.code), token,
+            ("CN_GET_TOKEN", *own, QuorumTokenRefused.code), ("CN_APPROVE_TOKEN", *own, ApproverInvalid.code),
+            ("CN_APPROVE_TOKEN", *own, 0), value, ("CN_DELETE_TOKEN", *own, 0),
         ]  # fmt: skip
 
 
@@ -149,10 +150,12 @@ def test_keys_from_keys(tmp_path: Path) -> None:
         unwrapped = hsm.keys.unwrap(made.user, base, "AES_KEY_WRAP_ZERO_PAD", None, wrapped, attributes).handle
         hsm.keys.set_quorum(made.user, base, 1, 0)
         hsm.crypto.random(made.user, 32)
-        assert [(entry.opcode, entry.secret_handle) for entry in hsm.audit.entries(made.admin, before)] == [
+        entries = hsm.audit.entries(made.admin, before)
+        assert [(entry.opcode, entry.secret_handle) for entry in entries] == [
             ("CN_DERIVE_KEY", derived), ("CN_WRAP_KEY", derived), ("CN_UNWRAP_KEY", unwrapped),
             ("CN_SET_M_VALUE", base),
         ]  # fmt: skip
+        assert "User Name : cu1\nUser Type : CN_CRYPTO_USER (1)\n" in text_form(entries[-1])
 
 
 def test_what_is_in_memory_alone_is_in_the_log_first(tmp_path: Path, signers: dict[str, Signer]) -> None:

@@ -423,23 +423,29 @@ def test_there_are_at_most_1024_tokens(
 
 def test_values_that_are_refused(site: Site) -> None:
     session = site.login("ad4")
-    for service, value in (("quorum", 0), ("quorum", -1), ("quorum", 9), ("quorum", 4), ("user", 2), ("cluster", 4)):
+    for service, value in (("quorum", 0), ("quorum", -1), ("quorum", 9), ("user", 9), ("cluster", 0)):
         with pytest.raises(QuorumValueInvalid):
             site.hsm.quorum.set_value(session, service, value)
     for service in ("registration", "key-usage", "", "User"):
         with pytest.raises(MalformedRequest):
             site.hsm.quorum.set_value(session, service, 2)
+    assert site.hsm.quorum.values() == {"user": 1, "quorum": 1, "cluster": 1}
+
+
+def test_the_values_change_in_any_order(site: Site) -> None:
+    session = site.login("ad4")
+    site.hsm.quorum.set_value(session, "user", 2)
+    with pytest.raises(ApprovalRequired):
+        site.hsm.users.create(session, "new", "admin", PASSWORD)
+    site.hsm.quorum.set_value(session, "user", 4)
+    assert site.present(session, "user", *APPROVERS) == (4, 3)
+    with pytest.raises(ApprovalRequired):
+        site.hsm.users.create(session, "new", "admin", PASSWORD)
     site.hsm.quorum.set_value(session, "quorum", 3)
     site.present(session, "quorum", *APPROVERS)
-    site.hsm.quorum.set_value(session, "user", 3)
-    site.present(session, "quorum", *APPROVERS)
-    with pytest.raises(QuorumValueInvalid, match="user"):
-        site.hsm.quorum.set_value(session, "quorum", 2)
-    assert site.hsm.quorum.values() == {"user": 3, "quorum": 3, "cluster": 1}
-    site.hsm.quorum.set_value(session, "user", 1)
-    site.present(session, "quorum", *APPROVERS)
     site.hsm.quorum.set_value(session, "quorum", 1)
-    site.hsm.quorum.set_value(session, "cluster", 3)
+    site.hsm.quorum.set_value(session, "user", 1)
+    site.hsm.users.create(session, "new", "admin", PASSWORD)
     with pytest.raises(QuorumTokenRefused):
         site.hsm.quorum.request(session, "quorum")
 
@@ -502,13 +508,49 @@ def test_registration(site: Site) -> None:
     file = site.hsm.users.mfa_token(session, "ad4", "admin")
     with pytest.raises(TokenUnknown):
         site.hsm.quorum.register(session, signer.public, signer.signed(file))
-    file = site.hsm.quorum.request(session, "registration")
-    site.now[0] += 601
-    with pytest.raises(TokenUnknown):
-        site.hsm.quorum.register(session, signer.public, signer.signed(file))
     _register(site.hsm, session, signer)
     _register(site.hsm, site.login("cu1"), site.signers["cu1"])
     assert {user.username for user in site.hsm.users.all() if user.quorum} == {*APPROVERS, "ad4", "cu1"}
+
+
+def test_a_registration_token_is_of_a_user_and_not_of_a_session(site: Site) -> None:
+    signer, first = site.signers["ad4"], site.login("ad4")
+    own, open_to_all = site.hsm.quorum.request(first, "registration"), site.hsm.quorum.registration_token()
+    site.hsm.users.logout(first)
+    site.hsm.close()
+    with Hsm.open(site.home, clock=lambda: site.now[0]) as hsm:
+        session, other = (hsm.users.login(name, PASSWORD, "admin") for name in ("ad4", "ad3"))
+        with pytest.raises(TokenUnknown):
+            hsm.quorum.register(other, signer.public, signer.signed(own))
+        for file in (own, open_to_all):
+            hsm.quorum.register(session, signer.public, signer.signed(file))
+            with pytest.raises(TokenUnknown):
+                hsm.quorum.register(session, signer.public, signer.signed(file))
+        file = hsm.quorum.registration_token()
+        site.now[0] += 600
+        hsm.quorum.register(session, signer.public, signer.signed(file))
+        file = hsm.quorum.registration_token()
+        for step in (601, -602):
+            site.now[0] += step
+            with pytest.raises(TokenUnknown):
+                hsm.quorum.register(session, signer.public, signer.signed(file))
+        assert [user.username for user in hsm.users.all() if user.quorum] == [*APPROVERS, "ad4"]
+
+
+def test_a_registration_token_of_another_making_is_refused(site: Site, tmp_path: Path) -> None:
+    session, signer = site.login("ad4"), site.signers["ad4"]
+    file = json.loads(site.hsm.quorum.registration_token())
+    data = base64.b64decode(file["tokens"][0]["approval_data"])
+    with Hsm.initialize(tmp_path / "other", admin_password=PASSWORD, clock=lambda: site.now[0]) as other:
+        foreign = json.loads(other.quorum.registration_token())["tokens"][0]
+    forged = [data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :] for place in range(len(data))]
+    for content in (*forged, data[:-1], data + b"x", b"", data[:80], base64.b64decode(foreign["approval_data"])):
+        digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
+        entry = {"approval_data": base64.b64encode(content).decode(), "unsigned": digest, "signed": ""}
+        signed = json.dumps(file | {"tokens": [entry | {"signed": signer.sign(base64.b64decode(digest))}]})
+        with pytest.raises(TokenUnknown):
+            site.hsm.quorum.register(session, signer.public, signed.encode())
+    assert {user.username for user in site.hsm.users.all() if user.quorum} == set(APPROVERS)
 
 
 def test_the_quorum_key_of_a_user_with_mfa_is_that_of_mfa(site: Site) -> None:

@@ -51,6 +51,6 @@ def test_any_bytes(file: bytes) -> None:
     token=st.binary(min_size=32, max_size=32), data=st.binary(max_size=245), key=st.none() | st.integers(1, 2**63 - 1)
 )
 def test_what_is_written_is_read(token: bytes, data: bytes, key: int | None) -> None:
-    assert token_files.read_token(token_files.encode_token(token, data)) == token_files.SignedToken(token)
+    assert token_files.read_token(token_files.encode_token(token, data)) == token_files.SignedToken(token, data=data)
     read = token_files.read_approval(token_files.encode_approval("key-usage", key, data, token))
     assert (read.approval_data, read.token, read.approvals) == (data, token, ())

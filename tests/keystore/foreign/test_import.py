@@ -219,7 +219,7 @@ def test_what_opens_but_is_not_understood() -> None:
 
 _STOPS: list[tuple[list[str], dict[str, str], int, str]] = [
     (["--keystore", "{store}"], {"HSM_FILE_PASSWORD": "wrong"}, 1, "password is wrong"),
-    (["--keystore", "{store}"], {"HSM_FILE_PASSWORD": ""}, 1, "HSM_FILE_PASSWORD is not set"),
+    (["--keystore", "{store}"], {"HSM_FILE_PASSWORD": ""}, 1, "set HSM_FILE_PASSWORD"),
     (["--keystore", "{store}"], {"HSM_KEYSTORE_PASSWORD": "short"}, 1, "at least 6 characters"),
     (["--keystore", "{store}"], {"HSM_PASSWORD": "wrong-password"}, 1, "HSM_PASSWORD"),
     (["--keystore", "{store}/none/certs.store"], {}, 1, "create it first"),

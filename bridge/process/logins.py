@@ -1,0 +1,57 @@
+"""The login that the environment gives to a command, under CloudHSM's names or hsmbridge's own.
+
+``CLOUDHSM_ROLE`` (``admin`` or ``crypto-user``) and ``CLOUDHSM_PIN`` (``username:password``) are CloudHSM's.
+``HSM_USER`` and ``HSM_PASSWORD`` are a crypto user's, ``HSM_ADMIN_PASSWORD`` is that of the user ``admin``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hsmcore.tables.roles import ADMIN, CRYPTO_USER
+
+SECRETS = ("HSM_USER", "HSM_PASSWORD", "HSM_ADMIN_PASSWORD", "CLOUDHSM_ROLE", "CLOUDHSM_PIN")
+"""The variables of logins, which a daemon must not inherit."""
+WAYS = {
+    ADMIN: "HSM_ADMIN_PASSWORD, or CLOUDHSM_ROLE=admin and CLOUDHSM_PIN=<username>:<password>",
+    CRYPTO_USER: "HSM_USER and HSM_PASSWORD, or CLOUDHSM_ROLE=crypto-user and CLOUDHSM_PIN=<username>:<password>",
+}
+"""The variables that give a login in each role, for messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Name, role and password of a user; the password is in UTF-8."""
+
+    username: str
+    role: str
+    password: bytes = field(repr=False)
+
+
+def from_environment(roles: Sequence[str]) -> Login | None:
+    """Return the login in one of the roles, of which the first is preferred; ``None`` where there is none.
+
+    CloudHSM's variables take precedence if their role is one of ``roles``.
+    """
+    given = _of_cloudhsm()
+    if given is not None and given.role in roles:
+        return given
+    own = {
+        ADMIN: _login("admin", ADMIN, os.environ.get("HSM_ADMIN_PASSWORD")),
+        CRYPTO_USER: _login(os.environ.get("HSM_USER"), CRYPTO_USER, os.environ.get("HSM_PASSWORD")),
+    }
+    return next((login for login in (own[role] for role in roles) if login is not None), None)
+
+
+def _of_cloudhsm() -> Login | None:
+    role, pin = os.environ.get("CLOUDHSM_ROLE", ""), os.environ.get("CLOUDHSM_PIN", "")
+    username, colon, password = pin.partition(":")
+    return _login(username, role, password) if role in {ADMIN, CRYPTO_USER} and colon else None
+
+
+def _login(username: str | None, role: str, password: str | None) -> Login | None:
+    if not username or not password:
+        return None
+    return Login(username, role, password.encode("utf-8", "surrogateescape"))

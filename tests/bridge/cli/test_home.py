@@ -1,0 +1,134 @@
+"""State directories with unusual paths, and state directories that other users could change."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from hsmcore import Hsm
+from hsmcore.errors import StateError
+from tests.site import ADMIN_PASSWORD, PASSWORD, Site, fresh_site
+
+FILES = {"hsm.db", "hsm.lock", "master.key", "audit.anchor"}
+_NOBODY = 65534
+
+
+def at(home: Path) -> Site:
+    """A site with no HSM yet."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HSM_")}
+    own = {"HSM_HOME": str(home), "HSM_USER": "cu1", "HSM_PASSWORD": PASSWORD, "HSM_ADMIN_PASSWORD": ADMIN_PASSWORD}
+    return Site(home, kept | own)
+
+
+@pytest.mark.parametrize(
+    "name", ["a?mode=memory", "b#1", "c%41%2f%", " d e ", "f-schlüssel-鍵", "g\nh", "[i]*{j}", "k'l\"m;n&o=p:q"]
+)
+def test_any_path_works(tmp_path: Path, name: str) -> None:
+    home = tmp_path / name
+    with fresh_site(home) as site:
+        assert {path.name for path in home.iterdir() if not path.name.startswith("hsm.db-")} == FILES
+        assert all(path.stat().st_mode & 0o777 == 0o600 for path in home.iterdir())
+        assert site.must("start").startswith("Started")
+        assert site.must("key", "list", "--json").strip() == "[]"
+        assert site.must("stop") == "Stopped\n"
+    assert [path.name for path in tmp_path.iterdir()] == [name], "files outside the state directory"
+
+
+def test_a_path_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
+    longest = 107 - len("/hsm.sock") - len(os.fsencode(tmp_path)) - 1
+    fits, too_long = tmp_path / ("x" * longest), tmp_path / ("x" * (longest + 1))
+    done = at(too_long).hsm("init")
+    assert done.returncode == 1
+    assert "108 bytes" in done.stderr
+    assert "at most 107" in done.stderr
+    assert not too_long.exists()
+    with fresh_site(fits) as site:
+        site.must("start")
+
+
+def test_a_path_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    home = tmp_path / os.fsdecode(b"\xff")
+    done = at(home).hsm("init")
+    assert done.returncode == 1
+    assert r"\xff' is not UTF-8" in done.stderr
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+def test_a_directory_that_others_may_write_is_refused(tmp_path: Path, mode: int) -> None:
+    home = tmp_path / "hsm"
+    home.mkdir()
+    home.chmod(mode)
+    done = at(home).hsm("init")
+    assert done.returncode == 1
+    assert f"other users may write in {home} (mode {mode:o})" in done.stderr
+    assert list(home.iterdir()) == []
+    home.chmod(0o700)
+    with fresh_site(home) as site:
+        home.chmod(mode)
+        for command in (["start"], ["key", "list"], ["keytool", "-list"]):
+            done = site.hsm(*command)
+            assert done.returncode == 1
+            assert "chmod go-w" in done.stderr
+        home.chmod(0o755)
+        site.must("key", "list")
+
+
+def test_a_directory_that_others_may_replace_is_refused(tmp_path: Path) -> None:
+    above = tmp_path / "above"
+    above.mkdir()
+    above.chmod(0o777)
+    with pytest.raises(StateError, match=r"other users may write in .*above \(mode 777\)"):
+        Hsm.initialize(above / "hsm", admin_password=ADMIN_PASSWORD.encode())
+    above.chmod(0o1777)
+    Hsm.initialize(above / "hsm", admin_password=ADMIN_PASSWORD.encode()).close()
+
+
+@contextmanager
+def foreign_server(path: Path) -> Iterator[socket.socket]:
+    """Serve a socket in another user's process, and yield a stream of the bytes that it receives."""
+    received, told = socket.socketpair()
+    process = get_context("fork").Process(target=_serve, args=(path, told))
+    with received, told:
+        process.start()
+        try:
+            assert received.recv(16) == b"ready"
+            yield received
+        finally:
+            process.kill()
+            process.join()
+
+
+def _serve(path: Path, told: socket.socket) -> None:
+    os.setuid(_NOBODY)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        path.chmod(0o777)
+        told.send(b"ready")
+        while True:
+            connected, _ = listener.accept()
+            while part := connected.recv(65536):
+                told.send(part)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start another user's process")
+def test_another_users_server_gets_no_password() -> None:
+    with TemporaryDirectory() as above, fresh_site(Path(above) / "hsm") as site:
+        Path(above).chmod(0o711)
+        site.home.chmod(0o777)
+        with foreign_server(site.home / "hsm.sock") as received:
+            for command in (["key", "list"], ["status"], ["stop"]):
+                done = site.hsm(*command)
+                assert done.returncode == 1
+                assert f"user {_NOBODY}" in done.stderr
+            received.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                received.recv(1)
