@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -11,7 +10,6 @@ from hsmcore.api.core import Core
 from hsmcore.api.guard import audited, guarded
 from hsmcore.errors import PermissionDenied, UserBusy, UserOwnsKeys
 from hsmcore.keys.keyring import stored_rows
-from hsmcore.primitives.proofs import TOKEN_BYTES
 from hsmcore.sessions import permissions
 from hsmcore.sessions.session import Session
 from hsmcore.storage.rows import UserRow
@@ -122,7 +120,6 @@ class UserService:
                 self._log.record_end(f"users.{how.__name__}", session)
             self._ring.drop_session(session)
             self._streams.drop_session(session)
-            self._challenges.drop_session(session.token)
             self._approvals.quorum_tokens.drop_session(session)
 
     @guarded
@@ -303,9 +300,7 @@ class UserService:
             self._approvals.put_keys(row, mfa.keys_after(Event.DEREGISTER_MFA, _keys(row)), verifier)
 
     def _new_token(self, purpose: Purpose, subject: tuple[str, str], session: Session | None = None) -> bytes:
-        token = secrets.token_bytes(TOKEN_BYTES)
-        self._challenges.issue(token, purpose, subject, session.token if session else 0)
-        return token_files.encode_token(token)
+        return token_files.encode_token(self._challenges.issue(purpose, subject, session.token if session else 0))
 
     @contextmanager
     def _changing(self, session: Session, username: str, role: str, *, approval: bool) -> Iterator[UserRow]:

@@ -6,22 +6,26 @@ user with MFA approves with no other key. ``TRANSITIONS`` has every change; any 
 
 from __future__ import annotations
 
+import hmac
+import struct
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 from threading import Lock
 from typing import NamedTuple
 
 from hsmcore.errors import MfaNotEnabled, MfaSharesKey, TokenSignatureInvalid, TokenUnknown
 from hsmcore.primitives.proofs import proves, read_user_key
-from hsmcore.storage.rows import UserRow
+from hsmcore.primitives.secrecy import KEY_BYTES, Authenticator, random_bytes
+from hsmcore.storage.rows import UserRow, context
 from hsmcore.users.token_files import SignedToken, read_token
 
 TOKEN_LIFETIME = 600
 """Seconds until a token for MFA or registration expires."""
-MAX_TOKENS = 1024
-"""Maximum number of such tokens; one more drops the oldest."""
+MAX_USED = 65536
+"""Maximum number of used tokens that have not expired, far more than the logins of that time; one more is refused."""
+_MOMENT = struct.Struct(">Q8s")
+"""Beginning of a token: time of issue in ms, random bytes. The rest authenticates it."""
 
 
 class Purposes(Enum):
@@ -43,6 +47,7 @@ class Event(Enum):
     CHANGE_PASSWORD = auto()
 
 
+_UNKNOWN = "the token was used, has expired, or was issued for another purpose; get another"
 _NOTHING, _QUORUM, _MFA, _BOTH = Purposes
 
 TRANSITIONS: Mapping[Event, Mapping[Purposes, Purposes]] = {
@@ -105,37 +110,33 @@ class Purpose(Enum):
     MFA = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A token that was issued: purpose, user (name and role), session token (0 before login), and time."""
-
-    purpose: Purpose
-    subject: tuple[str, str]
-    session: int
-    since: float
-
-
 class Challenges:
-    """Tokens to sign with a user's key. Each can be redeemed once, for its purpose, by its user, in its session."""
+    """Tokens to sign with a user's key. Each can be redeemed once, for its purpose, by its user, in its session.
+
+    A token authenticates itself, so that the HSM keeps nothing for it: anybody may ask for tokens, before a login too.
+    Only used tokens are kept, until they expire.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = Lock()
-        self._waiting: dict[bytes, _Waiting] = {}
+        self._authenticator = Authenticator(random_bytes(KEY_BYTES), b"hsmbridge tokens to sign")
+        self._used: dict[bytes, float] = {}
 
-    def issue(self, token: bytes, purpose: Purpose, subject: tuple[str, str], session: int = 0) -> None:
-        """Add a new token.
+    def issue(self, purpose: Purpose, subject: tuple[str, str], session: int = 0) -> bytes:
+        """Return a new token, 32 bytes.
 
         Args:
-            token: 32 random bytes.
             purpose: Its purpose.
             subject: Name and role of its user.
             session: The session token of its session; 0 before login.
         """
-        with self._lock:
-            if len(self._waiting) >= MAX_TOKENS:
-                del self._waiting[next(iter(self._waiting))]
-            self._waiting[token] = _Waiting(purpose, subject, session, self._clock())
+        moment = _MOMENT.pack(int(self._clock() * 1000), random_bytes(8))
+        return moment + self._tag(moment, purpose, subject, session)
+
+    def _tag(self, moment: bytes, purpose: Purpose, subject: tuple[str, str], session: int) -> bytes:
+        names = [name.encode("utf-8", "surrogateescape") for name in subject]
+        return self._authenticator.code(context(purpose.name, moment, *names, session.to_bytes(8, "big")))[:16]
 
     def redeem(self, token: bytes, purpose: Purpose, subject: tuple[str, str], session: int = 0) -> None:
         """Use a token up, before the check of its signature.
@@ -143,15 +144,19 @@ class Challenges:
         Raises:
             TokenUnknown: The token was used, has expired, or was issued for another user, session or purpose.
         """
+        moment, now = token[: _MOMENT.size], self._clock()
+        genuine = len(token) > _MOMENT.size and hmac.compare_digest(
+            token[_MOMENT.size :], self._tag(moment, purpose, subject, session)
+        )
+        # A clock that went back does not extend the life of a token.
+        if not genuine or not 0 <= now - _MOMENT.unpack(moment)[0] / 1000 <= TOKEN_LIFETIME:
+            raise TokenUnknown(_UNKNOWN)
         with self._lock:
-            waiting = self._waiting.pop(token, None)
-            # A clock that went back does not extend the life of a token.
-            if (
-                waiting is None
-                or (waiting.purpose, waiting.subject, waiting.session) != (purpose, subject, session)
-                or not 0 <= self._clock() - waiting.since <= TOKEN_LIFETIME
-            ):
-                raise TokenUnknown("the token was used, has expired, or was issued for another purpose; get another")
+            while self._used and next(iter(self._used.values())) < now - TOKEN_LIFETIME:
+                del self._used[next(iter(self._used))]
+            if token in self._used or len(self._used) >= MAX_USED:
+                raise TokenUnknown(_UNKNOWN)
+            self._used[token] = now
 
     def prove(self, purpose: Purpose, row: UserRow, session: int, token_file: bytes, public_key: bytes) -> bytes:
         """Use a token up and return the key with which the user has signed it, as SubjectPublicKeyInfo (DER).
@@ -174,12 +179,6 @@ class Challenges:
         self.redeem(signed.token, purpose, (row.username, row.role), session)
         require_signed(signed, key)
         return key
-
-    def drop_session(self, session: int) -> None:
-        """Drop the tokens of a session that has ended."""
-        with self._lock:
-            for token in [token for token, waiting in self._waiting.items() if waiting.session == session]:
-                del self._waiting[token]
 
 
 def require_signed(signed: SignedToken, key: bytes) -> None:

@@ -34,7 +34,8 @@ from hsmcore.errors import (
     UserNotFound,
 )
 from hsmcore.sessions.session import Session
-from hsmcore.users.mfa import MAX_TOKENS, TOKEN_LIFETIME, TRANSITIONS, Event, Purposes, RegisteredKeys, keys_after
+from hsmcore.users.mfa import TOKEN_LIFETIME, TRANSITIONS, Event, Purposes, RegisteredKeys, keys_after
+from hsmcore.users.token_files import encode_token, read_token
 from tests.hsmcore.conftest import ADMIN_PASSWORD
 from tests.hsmcore.judge import openssl
 from tests.signing import Signer
@@ -225,13 +226,25 @@ def test_a_registration_belongs_to_its_session(site: Site, signer: Signer) -> No
     assert site.uses("cu1") == (False, False)
 
 
-def test_too_many_tokens_make_the_oldest_unknown(site: Site, signer: Signer) -> None:
-    first, second = (site.hsm.users.login_token("cu1", "crypto-user") for _ in range(2))
-    for _ in range(MAX_TOKENS - 1):
-        site.hsm.users.login_token("cu1", "crypto-user")
+def test_tokens_of_others_end_no_token(site: Site, signer: Signer) -> None:
+    file = site.hsm.users.login_token("cu1", "crypto-user")
+    for number in range(5000):
+        site.hsm.users.login_token(("cu1", "cu2", f"nobody_{number}")[number % 3], "crypto-user")
+    assert site.hsm.users.login_mfa("cu1", PASSWORD, "crypto-user", file).alive
     with pytest.raises(TokenUnknown):
-        site.hsm.users.login_mfa("cu1", PASSWORD, "crypto-user", first)
-    assert site.hsm.users.login_mfa("cu1", PASSWORD, "crypto-user", second).alive
+        site.hsm.users.login_mfa("cu1", PASSWORD, "crypto-user", file)
+
+
+def test_a_token_that_was_made_up_or_changed_is_unknown(site: Site, signer: Signer) -> None:
+    token = read_token(site.hsm.users.login_token("cu1", "crypto-user")).token
+    for forged in (bytes(32), token[:-1], token + b"0", *(_flipped(token, place) for place in range(len(token)))):
+        with pytest.raises((TokenUnknown, TokenFileInvalid)):
+            site.hsm.users.login_mfa("cu1", PASSWORD, "crypto-user", encode_token(forged))
+    assert site.hsm.users.login_mfa("cu1", PASSWORD, "crypto-user", encode_token(token)).alive
+
+
+def _flipped(token: bytes, place: int) -> bytes:
+    return token[:place] + bytes([token[place] ^ 1]) + token[place + 1 :]
 
 
 def test_a_key_is_exchanged_for_another(site: Site, signer: Signer, other: Signer) -> None:
