@@ -8,11 +8,12 @@ import socket
 import struct
 import time
 from queue import SimpleQueue
+from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
 from bridge.protocol import codec, repeat
 from bridge.protocol.operations import NUMBERS
-from hsmcore.errors import HsmError, RequestError
+from hsmcore.errors import HsmError, OperationLimit, RequestError
 
 if TYPE_CHECKING:
     from bridge.server.dispatch import Responder
@@ -24,10 +25,15 @@ CHUNK = 64 * 1024
 
 From 128 KiB on glibc maps fresh memory for each read, whatever arrives: seven times the cost of reading a short frame.
 """
+SMALL = 64 * 1024
+"""Longest frame, in bytes, that every connection may send; a larger one before a login takes a place of few."""
+LARGE_BEFORE_LOGIN = 4
+"""Maximum number of larger frames, of all connections without a login, at a time."""
 SETTLED = 8
 """Short operations in a row after which ``serve`` returns. A return costs as much as a few of them."""
 
 _NOW = socket.MSG_DONTWAIT
+_large_frames = BoundedSemaphore(LARGE_BEFORE_LOGIN)
 _CONTROL = (NUMBERS["HELLO"], NUMBERS["STATUS"])
 
 _log = logging.getLogger("hsmbridge.daemon")
@@ -47,7 +53,17 @@ def turns() -> Turns:
 class Peer:
     """A connection that one thread at a time serves. ``answer_now`` never waits, ``serve`` does."""
 
-    __slots__ = ("_limit", "_receive", "_responder", "_send", "_sessions", "_socket", "descriptor")
+    __slots__ = (
+        "_large",
+        "_leaving",
+        "_limit",
+        "_receive",
+        "_responder",
+        "_send",
+        "_sessions",
+        "_socket",
+        "descriptor",
+    )
 
     def __init__(self, connected: socket.socket, responder: Responder, limit: HsmError | None = None) -> None:
         """Take a connection.
@@ -59,6 +75,9 @@ class Peer:
         """
         self._socket = connected
         self._limit = limit
+        self._leaving = False
+        self._large = False
+        """Whether the current frame has one of the places of ``LARGE_BEFORE_LOGIN``."""
         self._responder = responder
         self._sessions = responder.sessions
         self._receive = connected.recv
@@ -107,18 +126,22 @@ class Peer:
                 self._socket.sendall(unsent)
                 return True
             return self._serve(received, turns)
-        except RequestError as error:
+        except (RequestError, OperationLimit) as error:
             self.send_error(error)
         except OSError as error:
             _log.debug("connection ended: %s", error)
         except Exception as error:
             _log.error("connection failed with %s", type(error).__qualname__)
+        finally:
+            self._give_back()
         return False
 
     def _serve(self, received: bytes, turns: Turns) -> bool:
         send, answer, sessions = self._socket.sendall, self._responder.answer, self._sessions
         short = 0
         while received:
+            if self._large:
+                self._give_back()
             frame, received = self._frame(received)
             if self._limit is not None and codec.decode_header(frame)[0] not in _CONTROL:
                 send(codec.encode_error(*codec.correlation(frame), self._limit.code, str(self._limit)))
@@ -153,11 +176,31 @@ class Peer:
         if len(received) < 4:
             received = self._complete(received, 4)
         length = codec.frame_length(received)
+        if length > SMALL and not self._sessions:
+            self._take_place()
         if len(received) < length:
             received = self._complete(received, length)
         if len(received) == length:
             return received, b""
         return received[:length], received[length:]
+
+    def _take_place(self) -> None:
+        """Take a place for a large frame before a login.
+
+        Raises:
+            OperationLimit: There is none.
+        """
+        if not _large_frames.acquire(blocking=False):
+            raise OperationLimit(
+                f"{LARGE_BEFORE_LOGIN} requests of more than {SMALL // 1024} KiB before a login are in progress, which"
+                " is the limit; log in first, or try again"
+            )
+        self._large = True
+
+    def _give_back(self) -> None:
+        if self._large:
+            self._large = False
+            _large_frames.release()
 
     def _complete(self, received: bytes, length: int) -> bytes:
         """Return at least ``length`` bytes.
@@ -184,8 +227,14 @@ class Peer:
         except OSError as failure:
             _log.debug("the client did not take the answer: %s", failure)
 
+    @property
+    def anonymous(self) -> bool:
+        """Whether the connection goes on and has no login."""
+        return not self._sessions and not self._leaving
+
     def hang_up(self) -> None:
         """Receive nothing that is sent from now on; requests that were sent before are still answered."""
+        self._leaving = True
         try:
             self._socket.shutdown(socket.SHUT_RD)
         except OSError:

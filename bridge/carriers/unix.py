@@ -2,7 +2,7 @@
 
 A client must have this process's user id, or be root (``SO_PEERCRED``, unix(7)). A client that sends garbage, half a
 frame or nothing affects its own connection only: the daemon reads frames in bounded steps, waits 30 seconds for the
-rest of one, and has at most 256 connections.
+rest of one, has at most 256 connections, and ends the oldest one without a login for one more.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ class Server:
             _log.warning("refused a connection of another user")
             connected.close()
             return
-        full = len(self._peers) >= MAX_CONNECTIONS
+        full = len(self._peers) >= MAX_CONNECTIONS and not self._make_room()
         limit = OperationLimit(f"the daemon has {MAX_CONNECTIONS} connections; close some") if full else None
         peer = Peer(connected, self._dispatcher.connect(), limit)
         if limit is not None and not self._reserve(peer):
@@ -194,6 +194,15 @@ class Server:
             return
         self._peers[peer.descriptor] = peer
         self._watch(peer)
+
+    def _make_room(self) -> bool:
+        """End the oldest connection without a login; return whether there was one."""
+        # A list, because workers end connections meanwhile.
+        for peer in list(self._peers.values()):
+            if peer.anonymous:
+                peer.hang_up()
+                return True
+        return False
 
     def _reserve(self, peer: Peer) -> bool:
         """Add a connection above the maximum, and end the oldest such connection if there are too many.

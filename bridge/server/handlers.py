@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bridge.protocol import values
 from bridge.protocol.codec import MAX_FRAME, VERSION, Value
 from bridge.protocol.values import Fields
-from hsmcore.errors import MalformedRequest, UnsupportedVersion
+from hsmcore.errors import MalformedRequest, Unauthenticated, UnsupportedVersion
 
 if TYPE_CHECKING:
     from bridge.server.connections import Connection, Connections
@@ -71,7 +71,12 @@ class Handlers:
         return self._joined(self._hsm.users.login_mfa(user, password, role, token_file), connection)
 
     def _joined(self, session: Session, connection: Connection) -> int:
-        self._connections.join(session.token, connection)
+        try:
+            self._connections.join(session.token, connection)
+        except Unauthenticated:
+            # The client was gone before its login ended.
+            self._hsm.users.abandon(session)
+            raise
         return session.token
 
     def logout(self, session: Session) -> None:

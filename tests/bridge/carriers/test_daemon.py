@@ -215,7 +215,7 @@ def test_a_peer_that_takes_no_answers_holds_up_nobody(home: Path, bystander: Cli
 
 
 def test_a_peer_that_takes_no_answers_is_given_up(core: Hsm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unix, "FRAME_SECONDS", 1)
+    monkeypatch.setattr("bridge.carriers.peer.FRAME_SECONDS", 1)
     with served(core) as home, _raw(home) as peer, pytest.raises((BrokenPipeError, ConnectionResetError)):
         _send_for_ever(peer)
 
@@ -231,6 +231,8 @@ def test_the_number_of_connections_has_a_limit(core: Hsm, monkeypatch: pytest.Mo
     monkeypatch.setattr(unix, "RESERVED_CONNECTIONS", 0)
     with served(core) as home:
         clients = [Client.connect(home) for _ in range(3)]
+        for client in clients:
+            _log_in(client)
         with _raw(home) as refused:
             assert _answer(refused)[0] == errors.OperationLimit.code
             assert _closed(refused)
@@ -244,6 +246,53 @@ def test_the_number_of_connections_has_a_limit(core: Hsm, monkeypatch: pytest.Mo
                 if _answer(again)[0] == 0:
                     return
         pytest.fail("closed connections still count")
+
+
+def _log_in(client: Client) -> None:
+    client.call("LOGIN", "cu1", PASSWORD.encode(), "crypto-user")
+
+
+def test_connections_without_a_login_keep_nobody_away(
+    core: Hsm, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setattr(unix, "MAX_CONNECTIONS", 8)
+    with served(core) as home, Client.connect(home) as early:
+        _log_in(early)
+        for _ in range(40):
+            request.addfinalizer(_raw(home).close)
+        with Client.connect(home) as late:
+            _log_in(late)
+            for _ in range(40):
+                request.addfinalizer(_raw(home).close)
+            assert len(late.call("RANDOM", 5)[0]) == 5
+        early.call("STATUS")
+
+
+def test_few_large_requests_before_a_login_at_a_time(home: Path, bystander: Client) -> None:
+    beginning = struct.pack(">I", 1 << 20) + bytes(peer.SMALL)
+    large = [_raw(home) for _ in range(peer.LARGE_BEFORE_LOGIN)]
+    for one in large:
+        one.sendall(beginning)
+    deadline = time.monotonic() + 10
+    status = 0
+    while status != errors.OperationLimit.code and time.monotonic() < deadline:
+        with _raw(home) as refused:
+            refused.sendall(beginning)
+            status = _answer(refused)[0]
+    assert status == errors.OperationLimit.code
+    with Client.connect(home) as client:
+        _log_in(client)
+        with pytest.raises(errors.HsmError, match="key"):
+            client.call("SIGN", 1, "HMAC_SHA256", None, bytes(2 * peer.SMALL))
+    for one in large:
+        one.close()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with Client.connect(home) as client, pytest.raises(errors.HsmError) as refusal:
+            client.call("SIGN", 1, "HMAC_SHA256", None, bytes(2 * peer.SMALL))
+        if not isinstance(refusal.value, errors.OperationLimit):
+            return
+    pytest.fail("places of large requests are not given back")
 
 
 def test_many_clients_at_once(home: Path) -> None:

@@ -13,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from bridge.carriers.client import Client
 from bridge.carriers.unix import MAX_CONNECTIONS, RESERVED_CONNECTIONS
-from tests.site import Site, fresh_site
+from bridge.protocol import codec
+from bridge.protocol.operations import NUMBERS
+from tests.site import PASSWORD, Site, fresh_site
 
 
 @pytest.fixture
@@ -47,15 +50,21 @@ def test_stop_does_not_deny_a_daemon_without_its_socket(site: Site) -> None:
     assert site.must("stop") == f"No daemon runs for {site.home}\n"
 
 
-def _connected(stack: ExitStack, site: Site, count: int) -> None:
+def _connected(stack: ExitStack, site: Site, count: int, token: int = 0) -> None:
+    """Open connections, of one session where its token is given."""
     for _ in range(count):
         connection = stack.enter_context(socket.socket(socket.AF_UNIX))
         connection.connect(str(site.home / "hsm.sock"))
+        if token:
+            connection.sendall(codec.encode_request(NUMBERS["RANDOM"], token, 1, (1,)))
+            connection.recv(65536)
 
 
 def test_idle_connections_do_not_keep_stop_and_status_away(site: Site) -> None:
     with ExitStack() as stack:
-        _connected(stack, site, MAX_CONNECTIONS)
+        client = stack.enter_context(Client.connect(site.home))
+        client.call("LOGIN", "cu1", PASSWORD.encode(), "crypto-user")
+        _connected(stack, site, MAX_CONNECTIONS - 1, client.session)
         assert "pid" in site.must("status")
         done = site.hsm("key", "list")
         assert done.returncode == 1
