@@ -1,0 +1,241 @@
+"""What a session, a key or an HSM that ends in the middle of something leaves behind."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from sqlalchemy import Connection, Engine, event
+
+from hsmcore import Hsm
+from hsmcore.errors import (
+    AttributeInvalid,
+    HsmError,
+    KeyFunctionNotPermitted,
+    KeyNotFound,
+    KeyTypeInconsistent,
+    OperationNotFound,
+    PermissionDenied,
+    QuorumTokenLimit,
+    StateError,
+    Unauthenticated,
+)
+from hsmcore.quorum.tokens import MAX_TOKENS_OF_USER
+from hsmcore.sessions.session import Session
+from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS, Site, make_site
+
+AES = {"TOKEN": True}
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Site]:
+    """An HSM for one test."""
+    made = make_site(tmp_path / "hsm")
+    with made.hsm:
+        yield made
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda hsm: hsm.users.login("cu1", PASSWORDS["cu1"]),
+        lambda hsm: hsm.users.login("cu1", b"wrong-password"),
+        lambda hsm: hsm.info(),
+    ],
+    ids=["login", "wrong password", "serial number"],
+)
+def test_a_closed_hsm_does_nothing(own: Site, use: Callable[[Hsm], object]) -> None:
+    own.hsm.close()
+    own.hsm.close()
+    with pytest.raises(StateError, match="closed"):
+        use(own.hsm)
+    for session in (own.admin, own.user):
+        with pytest.raises(Unauthenticated):
+            own.hsm.keys.labels(session)
+    with Hsm.open(own.home) as again:
+        admin = again.users.login("admin", ADMIN_PASSWORD, "admin")
+        assert again.audit.verify(admin).findings == []
+        with pytest.raises(StateError, match="closed"):
+            own.hsm.users.login("admin", ADMIN_PASSWORD, "admin")
+        assert again.audit.verify(admin).findings == []
+
+
+@contextmanager
+def _commits() -> Iterator[list[Connection]]:
+    commits: list[Connection] = []
+
+    def note(connection: Connection) -> None:
+        commits.append(connection)
+
+    event.listen(Engine, "commit", note)
+    try:
+        yield commits
+    finally:
+        event.remove(Engine, "commit", note)
+
+
+def test_threads_that_generate_session_keys_share_transactions(own: Site) -> None:
+    with _commits() as commits, ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: own.hsm.keys.generate(own.user, "AES_KEY_GEN", {}).handle, range(400)))
+    entries = [entry for entry in own.hsm.audit.entries(own.admin, 0) if entry.opcode == "CN_GENERATE_KEY"]
+    assert sorted(made) == sorted(entry.secret_handle for entry in entries)
+    assert len(commits) < len(entries)
+
+
+def test_no_key_is_made_after_the_end_of_its_session(own: Site) -> None:
+    """An entry of a key after that of the session's end says that the command failed."""
+    for _ in range(40):
+        session = own.hsm.users.login("cu1", PASSWORDS["cu1"])
+        with ThreadPoolExecutor(4) as pool:
+            jobs = [pool.submit(own.hsm.keys.generate, session, "AES_KEY_GEN", {}) for _ in range(8)]
+            own.hsm.users.logout(session)
+            for job in jobs:
+                with suppress(Unauthenticated):
+                    job.result()
+    entries = own.hsm.audit.entries(own.admin, 0)
+    ended = {entry.session: entry.sequence for entry in entries if entry.opcode == "CN_LOGOUT"}
+    late = [
+        entry for entry in entries
+        if entry.opcode == "CN_GENERATE_KEY" and entry.sequence > ended.get(entry.session, entry.sequence)
+    ]  # fmt: skip
+    assert all(entry.response for entry in late)
+    assert len(own.hsm.statistics().keys) == 0
+
+
+def test_a_login_beside_password_changes_finds_its_user(own: Site) -> None:
+    passwords = [b"changing-pass-1", b"changing-pass-2"]
+    own.hsm.users.change_password(own.other, "cu2", "crypto-user", passwords[0])
+    stopped, unknown = threading.Event(), []
+
+    def log_in() -> None:
+        while not stopped.is_set():
+            try:
+                own.hsm.users.logout(own.hsm.users.login("cu2", passwords[0]))
+            except HsmError as error:
+                unknown.append(type(error).__name__)
+
+    with ThreadPoolExecutor(3) as pool:
+        for _ in range(3):
+            pool.submit(log_in)
+        for number in range(12):
+            own.hsm.users.change_password(own.other, "cu2", "crypto-user", passwords[number % 2])
+        stopped.set()
+    assert "UserUnknown" not in unknown
+
+
+def test_an_operation_does_not_begin_with_a_destroyed_key(own: Site) -> None:
+    for _ in range(100):
+        key = own.hsm.keys.generate(own.user, "AES_KEY_GEN", {}).handle
+        gate = threading.Barrier(2)
+
+        def begin(key: int = key, gate: threading.Barrier = gate) -> int | None:
+            gate.wait()
+            try:
+                return own.hsm.crypto.begin(own.user, "encrypt", key, "AES_CTR", {"iv": bytes(16)})[0]
+            except HsmError:
+                return None
+
+        with ThreadPoolExecutor(1) as pool:
+            begun = pool.submit(begin)
+            gate.wait()
+            own.hsm.keys.destroy(own.user, key)
+            operation = begun.result()
+        if operation is not None:
+            with pytest.raises(OperationNotFound):
+                own.hsm.crypto.update(own.user, operation, b"text")
+
+
+def _info(bits: int, exponent: int) -> bytes:
+    numbers = rsa.RSAPublicNumbers(exponent, (1 << (bits - 1)) + 1)
+    return numbers.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+@pytest.mark.parametrize(
+    ("bits", "exponent"), [(16384, 65537), (2048, (1 << 257) + 1), (4096, (1 << 4000) + 1), (1024, 65537)]
+)
+def test_a_foreign_key_of_unusual_size_is_refused(site: Site, bits: int, exponent: int) -> None:
+    with pytest.raises(KeyTypeInconsistent, match=r"RSA key has|public exponent|not the SubjectPublicKeyInfo"):
+        site.hsm.crypto.encrypt(site.user, _info(bits, exponent), "RSA_X_509", None, bytes(bits // 8 - 1))
+
+
+@pytest.mark.parametrize("mechanism", ["AES_CTR", "AES_CBC", "HMAC_SHA256"])
+@pytest.mark.parametrize("kind", ["encrypt", "sign"])
+def test_a_foreign_key_begins_no_symmetric_operation(site: Site, mechanism: str, kind: str) -> None:
+    with pytest.raises(HsmError):
+        site.hsm.crypto.begin(site.user, kind, _info(2048, 65537), mechanism, {"iv": bytes(16)})
+
+
+@pytest.mark.parametrize("length", [4097, 1 << 20])
+def test_an_id_has_a_limit(site: Site, length: int) -> None:
+    with pytest.raises(AttributeInvalid, match="4096"):
+        site.hsm.keys.generate(site.user, "AES_KEY_GEN", {"ID": bytes(length)})
+    assert site.hsm.keys.generate(site.user, "AES_KEY_GEN", {"ID": os.urandom(4096)}).handle
+
+
+def test_a_trusted_key_is_frozen_for_its_owner(site: Site) -> None:
+    key = site.hsm.keys.generate(site.user, "AES_KEY_GEN", {"WRAP": True, "DECRYPT": False, "TOKEN": True}).handle
+    site.hsm.keys.set_attributes(site.user, key, {"LABEL": "before"})
+    site.hsm.keys.set_attributes(site.admin, key, {"TRUSTED": True})
+    for change in ({"DECRYPT": True}, {"LABEL": "after"}, {"UNWRAP": True}):
+        with pytest.raises(PermissionDenied, match="trusted"):
+            site.hsm.keys.set_attributes(site.user, key, change)
+    with pytest.raises(KeyFunctionNotPermitted):
+        site.hsm.crypto.decrypt(site.user, key, "AES_CTR", {"iv": bytes(16)}, b"text")
+    site.hsm.keys.set_attributes(site.admin, key, {"TRUSTED": False})
+    site.hsm.keys.set_attributes(site.user, key, {"LABEL": "after"})
+
+
+def test_one_users_quorum_tokens_have_a_limit(own: Site) -> None:
+    handles = []
+    for _ in range(MAX_TOKENS_OF_USER + 1):
+        key = own.hsm.keys.generate(own.user, "AES_KEY_GEN", {}).handle
+        own.hsm.keys.share(own.user, key, "cu2")
+        own.hsm.keys.set_quorum(own.user, key, 2, 0)
+        handles.append(key)
+    for key in handles[:-1]:
+        own.hsm.quorum.request(own.user, "key-management", key)
+    with pytest.raises(QuorumTokenLimit, match="cu1"):
+        own.hsm.quorum.request(own.user, "key-management", handles[-1])
+    assert own.hsm.quorum.request(own.other, "key-management", handles[0])
+
+
+def test_a_listing_beside_changes_has_every_key_that_stays(own: Site) -> None:
+    stay = {own.hsm.keys.generate(own.user, "AES_KEY_GEN", AES).handle for _ in range(30)}
+    stopped = threading.Event()
+
+    def change(session: Session) -> None:
+        while not stopped.is_set():
+            key = own.hsm.keys.generate(session, "AES_KEY_GEN", AES).handle
+            own.hsm.keys.generate(session, "AES_KEY_GEN", {})
+            own.hsm.keys.destroy(session, key)
+
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(2):
+            pool.submit(change, own.user)
+        try:
+            for _ in range(30):
+                filtered, _ = own.hsm.keys.describe(own.user, None, {"KEY_LENGTH": 32, "TOKEN": True}, 0, 0)
+                assert stay <= {one.record.handle for one in filtered}
+                assert stay <= {record.handle for record in own.hsm.keys.find(own.user, {"KEY_TYPE": "AES"})}
+        finally:
+            stopped.set()
+
+
+def test_an_hsm_without_trouble_has_no_troubles(own: Site) -> None:
+    assert own.hsm.troubles() == []
+    own.hsm.close()
+    assert own.hsm.troubles() == ["the HSM is closed"]
+
+
+def test_a_key_that_was_destroyed_is_unknown(own: Site) -> None:
+    key = own.hsm.keys.generate(own.user, "AES_KEY_GEN", AES).handle
+    own.hsm.keys.destroy(own.user, key)
+    with pytest.raises(KeyNotFound):
+        own.hsm.keys.get(own.user, key)
