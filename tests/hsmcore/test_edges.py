@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,12 +21,12 @@ from hsmcore.errors import (
     KeyFunctionNotPermitted,
     KeyNotFound,
     KeyTypeInconsistent,
-    OperationNotFound,
     PermissionDenied,
     QuorumTokenLimit,
     StateError,
     Unauthenticated,
 )
+from hsmcore.primitives import Stream
 from hsmcore.quorum.tokens import MAX_TOKENS_OF_USER
 from hsmcore.sessions.session import Session
 from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS, Site, make_site
@@ -89,23 +89,20 @@ def test_threads_that_generate_session_keys_share_transactions(own: Site) -> Non
     assert len(commits) < len(entries)
 
 
-def test_no_key_is_made_after_the_end_of_its_session(own: Site) -> None:
-    """An entry of a key after that of the session's end says that the command failed."""
-    for _ in range(40):
-        session = own.hsm.users.login("cu1", PASSWORDS["cu1"])
-        with ThreadPoolExecutor(4) as pool:
-            jobs = [pool.submit(own.hsm.keys.generate, session, "AES_KEY_GEN", {}) for _ in range(8)]
-            own.hsm.users.logout(session)
-            for job in jobs:
-                with suppress(Unauthenticated):
-                    job.result()
-    entries = own.hsm.audit.entries(own.admin, 0)
-    ended = {entry.session: entry.sequence for entry in entries if entry.opcode == "CN_LOGOUT"}
-    late = [
-        entry for entry in entries
-        if entry.opcode == "CN_GENERATE_KEY" and entry.sequence > ended.get(entry.session, entry.sequence)
-    ]  # fmt: skip
-    assert all(entry.response for entry in late)
+def test_no_key_is_made_after_the_end_of_its_session(own: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session ends between the check that it is alive and the entry in the log."""
+    record = own.hsm._core.log.record
+
+    def end_first(*, durable: bool = True) -> None:
+        monkeypatch.undo()
+        own.hsm.users.logout(own.user)
+        record(durable=durable)
+
+    monkeypatch.setattr(type(own.hsm._core.log), "record", lambda _, *, durable=True: end_first(durable=durable))
+    with pytest.raises(Unauthenticated):
+        own.hsm.keys.generate(own.user, "AES_KEY_GEN", {})
+    last = own.hsm.audit.entries(own.admin, 0)[-2:]
+    assert [(entry.opcode, bool(entry.response)) for entry in last] == [("CN_LOGOUT", False), ("CN_GENERATE_KEY", True)]
     assert len(own.hsm.statistics().keys) == 0
 
 
@@ -130,26 +127,26 @@ def test_a_login_beside_password_changes_finds_its_user(own: Site) -> None:
     assert "UserUnknown" not in unknown
 
 
-def test_an_operation_does_not_begin_with_a_destroyed_key(own: Site) -> None:
-    for _ in range(100):
-        key = own.hsm.keys.generate(own.user, "AES_KEY_GEN", {}).handle
-        gate = threading.Barrier(2)
+@pytest.mark.parametrize("change", ["destroy", "unshare"])
+def test_an_operation_does_not_begin_after_its_key_is_gone(
+    own: Site, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """The key goes between the check of permission and the beginning of the operation."""
+    key = own.hsm.keys.generate(own.user, "AES_KEY_GEN", {"TOKEN": True}).handle
+    own.hsm.keys.share(own.user, key, "cu2")
+    begin = own.hsm._core.streams.begin
 
-        def begin(key: int = key, gate: threading.Barrier = gate) -> int | None:
-            gate.wait()
-            try:
-                return own.hsm.crypto.begin(own.user, "encrypt", key, "AES_CTR", {"iv": bytes(16)})[0]
-            except HsmError:
-                return None
-
-        with ThreadPoolExecutor(1) as pool:
-            begun = pool.submit(begin)
-            gate.wait()
+    def change_first(_: object, session: Session, handle: int, stream: Stream) -> int:
+        if change == "destroy":
             own.hsm.keys.destroy(own.user, key)
-            operation = begun.result()
-        if operation is not None:
-            with pytest.raises(OperationNotFound):
-                own.hsm.crypto.update(own.user, operation, b"text")
+        else:
+            own.hsm.keys.unshare(own.user, key, "cu2")
+        return begin(session, handle, stream)
+
+    monkeypatch.setattr(type(own.hsm._core.streams), "begin", change_first)
+    with pytest.raises(KeyNotFound):
+        own.hsm.crypto.begin(own.other, "encrypt", key, "AES_CTR", {"iv": bytes(16)})
+    assert own.hsm.statistics().multipart == 0
 
 
 def _info(bits: int, exponent: int) -> bytes:
