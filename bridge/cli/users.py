@@ -10,6 +10,7 @@ import click
 from bridge.carriers.client import connected
 from bridge.cli import cloudhsm, tables
 from bridge.cli.access import ADMIN, CRYPTO_USER, ROLES, as_admin, as_user, new_password
+from bridge.process.environment import passphrase
 from bridge.process.logins import from_environment
 
 _role = click.option("--role", type=ROLES, default=CRYPTO_USER, show_default=True, help="The user's role.")
@@ -89,14 +90,42 @@ def change_password(home: Path, name: str, role: str, password_file: str | None)
 @user.command()
 @click.argument("name")
 @_role
+@click.option("--force-delete-keys", is_flag=True, help="Destroy the user's keys too. They cannot be restored.")
+@click.option("--yes", is_flag=True, help="Do not ask before keys are destroyed.")
 @click.pass_obj
-def delete(home: Path, name: str, role: str) -> None:
-    """Delete a user who owns no keys.
+def delete(home: Path, name: str, role: str, force_delete_keys: bool, yes: bool) -> None:
+    """Delete a user. One who owns keys is only deleted with --force-delete-keys.
 
     \b
     Example:
       hsm user delete cu2
+      hsm user delete cu2 --force-delete-keys
     """
+    if force_delete_keys and not yes:
+        click.confirm(f"Destroy all keys of {role} {name.lower()}?", abort=True, err=True)
     with as_admin(home) as client:
-        client.call("USER_DELETE", name, role)
-    click.echo(f"Deleted {role} {name.lower()}")
+        (destroyed,) = client.call("USER_DELETE", name, role, force_delete_keys)
+    click.echo(f"Deleted {role} {name.lower()}" + (f" and {destroyed} keys" if destroyed else ""))
+
+
+@user.command()
+@click.argument("name")
+@_file
+@click.pass_obj
+def recover(home: Path, name: str, password_file: str | None) -> None:
+    """Set an admin's password and unlock the admin, without a login.
+
+    The way back where no admin can log in any more. It takes the state directory, the master key's file or
+    HSM_PASSPHRASE, and a stopped daemon; the audit log records it as a change of the password.
+
+    \b
+    Example:
+      hsm stop
+      hsm user recover admin
+    """
+    password = new_password(name, password_file)
+    from hsmcore import Hsm
+
+    with Hsm.open(home, passphrase=passphrase(), start=False) as hsm:
+        hsm.users.recover(name, password)
+    click.echo(f"Set the password of {ADMIN} {name.lower()}")

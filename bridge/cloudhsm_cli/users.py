@@ -66,7 +66,7 @@ def create(context: Context, values: Values) -> Data:
 def delete(context: Context, values: Values) -> Data:
     """Delete a user."""
     approve(context, values)
-    context.call("USER_DELETE", values.text("username"), values.text("role"))
+    context.call("USER_DELETE", values.text("username"), values.text("role"), False)
     return _who(values)
 
 

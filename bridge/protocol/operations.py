@@ -155,7 +155,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(42, "FINISH", (_OPERATION, _DATA), "crypto.finish", Result.BYTES),
     Operation(43, "ABORT", (_OPERATION,), "crypto.abort", Result.NOTHING),
     Operation(50, "USER_CREATE", (_USER, _ROLE, _PASSWORD), "users.create", Result.NOTHING),
-    Operation(51, "USER_DELETE", (_USER, _ROLE), "users.delete", Result.NOTHING),
+    Operation(51, "USER_DELETE", (_USER, _ROLE, _boolean("with keys")), "users.delete", Result.VALUE),
     Operation(
         52,
         "USER_CHANGE_PASSWORD",

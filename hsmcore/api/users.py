@@ -154,13 +154,23 @@ class UserService:
             self._accounts.add(username, role, password)
 
     @guarded
-    def delete(self, session: Session, username: str, role: str) -> None:
+    def delete(self, session: Session, username: str, role: str, with_keys: bool = False) -> int:
         """Delete a user and stop sharing keys with that user. Takes a quorum approval of the service ``user``.
+
+        Args:
+            session: An admin's session.
+            username: The user's name.
+            role: The user's role.
+            with_keys: Destroy the user's keys too, also those whose DESTROYABLE is false or whose management takes
+                approvals.
+
+        Returns:
+            The number of destroyed keys.
 
         Raises:
             UserNotFound: No user has that name and role.
             UserBusy: The user is logged in.
-            UserOwnsKeys: The user owns keys.
+            UserOwnsKeys: The user owns keys, and ``with_keys`` is false.
             PermissionDenied: The user is the last admin.
             QuorumAdmins: Too few admins could then approve.
             ApprovalRequired: The session has no approved quorum token.
@@ -170,11 +180,33 @@ class UserService:
             self._accounts.require_not_last_admin(row)
             self._require_idle(row)
             self._approvals.require_enough_admins(row, NO_KEYS)
-            if role == CRYPTO_USER and self._ring.owned_by(row.username):
+            owned = self._ring.owned_by(row.username) if role == CRYPTO_USER else []
+            if owned and not with_keys:
                 raise UserOwnsKeys(f"{row.username!r} owns keys; delete them first")
             unshared = self._ring.unshared_with(row.username) if role == CRYPTO_USER else []
-            self._accounts.delete(row, stored_rows(unshared))
+            self._accounts.delete(row, stored_rows(unshared), owned)
             self._ring.replace(unshared)
+            for handle in owned:
+                self._ring.forget(handle)
+                self._streams.drop_key(handle)
+                self._approvals.quorum_tokens.drop_key(handle)
+        return len(owned)
+
+    @audited
+    def recover(self, username: str, password: bytes) -> None:
+        """Set an admin's password and unlock the account, without a login.
+
+        For the owner of the state directory, where no admin can log in any more. No client of the HSM reaches this
+        method. The admin's registered keys stay.
+
+        Raises:
+            UserNotFound: There is no such admin.
+            PasswordInvalid: The password breaks the rules for passwords.
+            StoreFull: The disk is full.
+        """
+        verifier = new_verifier(password)
+        with self._accounts.changing(username, ADMIN) as row:
+            self._accounts.put(row, row, verifier)
 
     @guarded
     def change_password(

@@ -120,6 +120,7 @@ EVENTS: Mapping[str, Event] = {
     "users.create": Event("CN_CREATE_USER", LogType.USER, _CREATED),
     "users.delete": Event("CN_DELETE_USER", LogType.USER),
     "users.change_password": Event("CN_CHANGE_PSWD", LogType.USER),
+    "users.recover": Event("CN_CHANGE_PSWD", LogType.USER),
     "keys.generate": Event("CN_GENERATE_KEY", LogType.KEY),
     "keys.generate_pair": Event("CN_GENERATE_KEY_PAIR", LogType.KEY),
     "keys.import_": Event("CN_CREATE_OBJECT", LogType.KEY),

@@ -224,6 +224,14 @@ class KeyRing(KeyLookup):
                 self._session_keys.remove(handle).erase()
             self._sessions.forget_key(handle)
 
+    def forget(self, handle: int) -> None:
+        """Remove a key from memory that is no longer on disk."""
+        with self._lock:
+            if self._session_keys.get(handle):
+                self._session_keys.remove(handle).erase()
+            self._token_keys.forget(handle)
+            self._sessions.forget_key(handle)
+
     def drop_session(self, session: Session) -> None:
         """Erase the session keys of a session that has ended."""
         with self._lock:

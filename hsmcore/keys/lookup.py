@@ -243,9 +243,9 @@ class KeyLookup:
             return KeyDescription(policy.view(session, entry))
         return describe(entry, policy.view_sharing(session, entry), self.material(entry))
 
-    def owned_by(self, username: str) -> bool:
-        """Tell whether a user owns a key. A damaged row counts."""
-        return self._session_keys.owned_by(username) or self._store.owns_keys(username)
+    def owned_by(self, username: str) -> list[int]:
+        """Return the handles of the keys that a user owns, damaged ones included."""
+        return [*self._session_keys.owned_by(username), *self._store.owned_by(username)]
 
     def is_current(self, entry: KeyEntry) -> bool:
         """Tell whether the entry is the one in memory, so that its key has not changed."""

@@ -58,9 +58,9 @@ class SessionKeys:
         """Return a session's keys, and those that other users share with its user."""
         return self.of_session(session) + self.shared_with(username)
 
-    def owned_by(self, owner: str) -> bool:
-        """Tell whether the user owns a session key."""
-        return any(entry.owner == owner for entry in self._entries.values())
+    def owned_by(self, owner: str) -> list[int]:
+        """Return the handles of the session keys that a user owns."""
+        return [entry.handle for entry in self._entries.values() if entry.owner == owner]
 
     def matching(self, session: int, username: str, template: SearchTemplate) -> Iterator[KeyEntry]:
         """Yield the selected keys among the ``visible`` ones."""

@@ -208,10 +208,10 @@ class Store:
         with store_errors(), self._engine.connect() as connection:
             return keys.newest(connection)
 
-    def owns_keys(self, owner: str) -> bool:
-        """Tell whether a user owns a token key."""
+    def owned_by(self, owner: str) -> list[int]:
+        """Return the handles of the token keys that a user owns."""
         with store_errors(), self._engine.connect() as connection:
-            return keys.owns(connection, owner)
+            return keys.owned_by(connection, owner)
 
     def add_user(self, user: UserRow) -> None:
         """Add a user."""
@@ -224,11 +224,12 @@ class Store:
         with self._changing(*moved, new.change()) as connection:
             connection.execute(_where(old).values(_user_values(new)))
 
-    def delete_user(self, user: UserRow, unshared: Sequence[KeyRow]) -> None:
-        """Delete a user, and replace the rows of the keys that are no longer shared."""
-        gone = self._gone(user.change().subject)
-        with self._changing(gone, *(row.change() for row in unshared)) as connection:
+    def delete_user(self, user: UserRow, unshared: Sequence[KeyRow], owned: Sequence[int]) -> None:
+        """Delete a user and the keys ``owned``, and replace the rows of the keys that are no longer shared."""
+        gone = [self._gone(user.change().subject), *(self._gone(key_subject(handle)) for handle in owned)]
+        with self._changing(*gone, *(row.change() for row in unshared)) as connection:
             keys.change(connection, unshared)
+            keys.remove(connection, owned)
             connection.execute(delete(USERS).where(USERS.c.username == user.username, USERS.c.role == user.role))
 
     def add_keys(self, rows: Sequence[KeyRow]) -> None:

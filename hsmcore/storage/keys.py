@@ -59,6 +59,8 @@ _ROWS = select(_KEYS, _NEWEST).outerjoin_from(
     _KEYS, _VERSIONS, _VERSIONS.c.subject == literal("key/").concat(cast(_C.handle, Text))
 )
 _PUBLIC = "PUBLIC_KEY"
+_AT_ONCE = 500
+"""Handles in one statement; databases limit the number of parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +141,9 @@ def newest(connection: Connection) -> int:
     return created if isinstance(created, int) else 0
 
 
-def owns(connection: Connection, owner: str) -> bool:
-    """Tell whether a user owns a token key."""
-    return connection.execute(select(_C.handle).where(_C.owner == owner).limit(1)).first() is not None
+def owned_by(connection: Connection, owner: str) -> list[int]:
+    """Return the handles of the token keys that a user owns."""
+    return list(connection.execute(select(_C.handle).where(_C.owner == owner)).scalars())
 
 
 def add(connection: Connection, rows: Sequence[KeyRow]) -> None:
@@ -154,14 +156,16 @@ def change(connection: Connection, rows: Sequence[KeyRow]) -> None:
     """Replace the rows with these handles."""
     for row in rows:
         connection.execute(update(KEYS).where(KEYS.c.handle == row.handle).values(_values(row)))
-    connection.execute(delete(SHARES).where(SHARES.c.handle.in_([row.handle for row in rows])))
+        connection.execute(delete(SHARES).where(SHARES.c.handle == row.handle))
     _share(connection, rows)
 
 
 def remove(connection: Connection, handles: Sequence[int]) -> None:
     """Delete the rows with these handles."""
-    connection.execute(delete(KEYS).where(KEYS.c.handle.in_(handles)))
-    connection.execute(delete(SHARES).where(SHARES.c.handle.in_(handles)))
+    for start in range(0, len(handles), _AT_ONCE):
+        some = handles[start : start + _AT_ONCE]
+        connection.execute(delete(KEYS).where(KEYS.c.handle.in_(some)))
+        connection.execute(delete(SHARES).where(SHARES.c.handle.in_(some)))
 
 
 def _share(connection: Connection, rows: Sequence[KeyRow]) -> None:

@@ -326,9 +326,9 @@ class Accounts:
         """Return the number of users in a role who have registered a key for quorum."""
         return sum(user.row.role == role and user.row.quorum_key is not None for user in self._users.values())
 
-    def delete(self, row: UserRow, unshared: Sequence[KeyRow]) -> None:
-        """Delete a user whose row is ``changing``, and store the rows of the keys that are no longer shared."""
-        self._store.delete_user(row, unshared)
+    def delete(self, row: UserRow, unshared: Sequence[KeyRow], owned: Sequence[int]) -> None:
+        """Delete a user whose row is ``changing`` and the keys ``owned``, and store rows that are no longer shared."""
+        self._store.delete_user(row, unshared, owned)
         del self._users[row.username, row.role]
 
     def _find(self, username: str, role: str) -> _User:

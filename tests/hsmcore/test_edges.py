@@ -16,15 +16,21 @@ from sqlalchemy import Connection, Engine, event
 
 from hsmcore import Hsm
 from hsmcore.errors import (
+    AccountLocked,
     AttributeInvalid,
     HsmError,
     KeyFunctionNotPermitted,
     KeyNotFound,
+    KeyQuorumFailed,
     KeyTypeInconsistent,
+    OperationNotFound,
+    PasswordInvalid,
     PermissionDenied,
     QuorumTokenLimit,
     StateError,
     Unauthenticated,
+    UserNotFound,
+    UserOwnsKeys,
 )
 from hsmcore.primitives import Stream
 from hsmcore.quorum.tokens import MAX_TOKENS_OF_USER
@@ -236,3 +242,61 @@ def test_a_key_that_was_destroyed_is_unknown(own: Site) -> None:
     own.hsm.keys.destroy(own.user, key)
     with pytest.raises(KeyNotFound):
         own.hsm.keys.get(own.user, key)
+
+
+def test_a_user_is_deleted_with_the_keys(own: Site) -> None:
+    kept = own.hsm.keys.generate(own.other, "AES_KEY_GEN", AES).handle
+    own.hsm.keys.share(own.other, kept, "cu1")
+    gone = [own.hsm.keys.generate(own.user, "AES_KEY_GEN", {**AES, "DESTROYABLE": False}).handle for _ in range(3)]
+    own.hsm.keys.share(own.user, gone[0], "cu2")
+    operation, _ = own.hsm.crypto.begin(own.other, "encrypt", gone[0], "AES_CTR", {"iv": bytes(16)})
+    own.hsm.users.logout(own.user)
+    with pytest.raises(UserOwnsKeys):
+        own.hsm.users.delete(own.admin, "cu1", "crypto-user")
+    assert own.hsm.users.delete(own.admin, "cu1", "crypto-user", True) == 3
+    for key in gone:
+        with pytest.raises(KeyNotFound):
+            own.hsm.keys.get(own.other, key)
+    with pytest.raises(OperationNotFound):
+        own.hsm.crypto.update(own.other, operation, b"text")
+    assert own.hsm.keys.describe(own.other, kept, {}, 0, 0)[0][0].sharing.users == ()
+    assert own.hsm.audit.verify(own.admin).findings == []
+    own.hsm.users.create(own.admin, "cu1", "crypto-user", PASSWORDS["cu1"])
+    assert own.hsm.keys.labels(own.hsm.users.login("cu1", PASSWORDS["cu1"])) == {}
+
+
+def test_the_last_admin_is_recovered_without_a_login(own: Site) -> None:
+    for _ in range(6):
+        with pytest.raises(HsmError):
+            own.hsm.users.login("admin", b"wrong-password", "admin")
+    with pytest.raises(AccountLocked):
+        own.hsm.users.login("admin", ADMIN_PASSWORD, "admin")
+    with pytest.raises(PasswordInvalid):
+        own.hsm.users.recover("admin", b"short")
+    with pytest.raises(UserNotFound):
+        own.hsm.users.recover("cu1", b"another-password")
+    own.hsm.users.recover("admin", b"another-password")
+    admin = own.hsm.users.login("admin", b"another-password", "admin")
+    last = [entry for entry in own.hsm.audit.entries(admin, 0) if entry.opcode == "CN_CHANGE_PSWD"][-1]
+    assert (last.user_name, last.response) == ("admin", 0)
+
+
+@pytest.mark.parametrize("manage", [0, 1])
+def test_what_needs_an_approval_to_use_needs_one_to_wrap_with(open_site: Site, manage: int) -> None:
+    hsm, user = open_site.hsm, open_site.user
+    attributes = {"WRAP": True, "UNWRAP": True, "EXTRACTABLE": True, "TOKEN": True}
+    target = hsm.keys.generate(user, "AES_KEY_GEN", attributes).handle
+    plain = hsm.keys.generate(user, "AES_KEY_GEN", attributes).handle
+    guarded = hsm.keys.generate(user, "AES_KEY_GEN", attributes).handle
+    wrapped, _ = hsm.keys.wrap(user, guarded, "AES_KEY_WRAP_ZERO_PAD", None, target)
+    hsm.keys.share(user, guarded, "cu2")
+    hsm.keys.set_quorum(user, guarded, manage, 2)
+    template = {"OBJECT_CLASS": "SECRET_KEY", "KEY_TYPE": "GENERIC_SECRET"}
+    for use in (
+        lambda: hsm.keys.wrap(user, guarded, "AES_KEY_WRAP_ZERO_PAD", None, target),
+        lambda: hsm.keys.wrap(user, plain, "AES_KEY_WRAP_ZERO_PAD", None, guarded),
+        lambda: hsm.keys.unwrap(user, guarded, "AES_KEY_WRAP_ZERO_PAD", None, wrapped, template),
+        lambda: hsm.crypto.decrypt(user, guarded, "AES_CTR", {"iv": bytes(16)}, wrapped),
+    ):
+        with pytest.raises(KeyQuorumFailed):
+            use()

@@ -222,7 +222,7 @@ def test_a_crypto_user_administers_nobody(client: Client) -> None:
     with pytest.raises(errors.PermissionDenied):
         client.call("USER_CREATE", "cu2", "crypto-user", b"some-password")
     with pytest.raises(errors.PermissionDenied):
-        client.call("USER_DELETE", USER, "crypto-user")
+        client.call("USER_DELETE", USER, "crypto-user", False)
 
 
 def test_the_client_has_the_entries_of_a_key_store(carrier: Carrier) -> None:

@@ -89,7 +89,7 @@ def test_approvals(carrier: Carrier, tmp_path: Path) -> None:
         with pytest.raises(errors.TokenUnknown):
             admin.call("QUORUM_APPROVE", file)
         with pytest.raises(errors.ApprovalRequired):
-            admin.call("USER_DELETE", "new", "crypto-user")
+            admin.call("USER_DELETE", "new", "crypto-user", False)
 
 
 def _wait_for_no_tokens(client: Client) -> None:
@@ -105,16 +105,16 @@ def test_a_user_who_is_logged_in_stays_as_is(carrier: Carrier) -> None:
         user = _login(carrier, "cu1", "crypto-user")
         for other in (admin, second):
             with pytest.raises(errors.UserBusy):
-                other.call("USER_DELETE", "cu1", "crypto-user")
+                other.call("USER_DELETE", "cu1", "crypto-user", False)
             with pytest.raises(errors.UserBusy):
                 other.call("USER_CHANGE_PASSWORD", "cu1", "crypto-user", b"another-pass-1", False, False)
             with pytest.raises(errors.UserBusy):
-                other.call("USER_DELETE", "admin" if other is second else "second", "admin")
+                other.call("USER_DELETE", "admin" if other is second else "second", "admin", False)
         user.call("FIND_KEYS", {}, 0)
         user.call("LOGOUT")
-        admin.call("USER_DELETE", "cu1", "crypto-user")
+        admin.call("USER_DELETE", "cu1", "crypto-user", False)
         with pytest.raises(errors.UserNotFound):
-            second.call("USER_DELETE", "cu1", "crypto-user")
+            second.call("USER_DELETE", "cu1", "crypto-user", False)
         with pytest.raises(errors.AuthenticationFailed):
             user.call("LOGIN", "cu1", PASSWORD, "crypto-user")
         user.close()

@@ -17,6 +17,7 @@ import pytest
 from hsmcore import Hsm
 from hsmcore.errors import (
     AccountLocked,
+    ApprovalRequired,
     AuthenticationFailed,
     HsmError,
     MfaNotEnabled,
@@ -468,3 +469,13 @@ def test_a_user_has_one_key(uses: Purposes, event: Event, key: bytes, change_quo
     keys = keys_after(event, before, given, change_quorum=change_quorum)
     assert len({*keys} - {None}) <= 1
     assert given is None or given in keys
+
+
+def test_an_admins_second_factor_takes_an_approval_to_drop(site: Site, signer: Signer, other: Signer) -> None:
+    """Also with a new password, which alone takes none."""
+    site.register(site.admin, "admin", signer)
+    site.register(site.admin, "ad2", other)
+    site.hsm.quorum.set_value(site.admin, "user", 2)
+    with pytest.raises(ApprovalRequired):
+        site.hsm.users.change_password(site.admin, "admin", "admin", PASSWORD, True)
+    assert site.uses("admin") == (True, True)
