@@ -91,7 +91,9 @@ class Hsm:
             state.make_database()
             store = Store.in_file(state.database)
             if store.exists():
-                raise StateError(f"there is an HSM in {state.home} already; it was left as it is")
+                raise StateError(
+                    f"there is an HSM in {state.home} already, which was not changed; choose another HSM_HOME"
+                )
             file_key = state.make_key_file() if passphrase is None else b""
             sealed = seal_master(master, passphrase, file_key)
             changes = Change(QUORUM, 1), admin.change()

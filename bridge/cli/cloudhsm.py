@@ -22,7 +22,10 @@ def command(*path: str) -> click.Command:
         context.exit(run_words([*path, *context.args], context.obj))
 
     below = PARSER.below(path)
-    text = below[0].help if len(below) == 1 else ", ".join(PARSER.next_words(path)) or "Read commands at a prompt"
+    if len(below) == 1 or (below and below[0].words == path):
+        text = below[0].help
+    else:
+        text = ", ".join(PARSER.next_words(path)) or "Read commands at a prompt"
     return _Words(
         path, path[-1], callback=click.pass_context(run), help=f"As cloudhsm-cli: {text}.", add_help_option=False
     )

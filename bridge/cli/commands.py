@@ -9,23 +9,22 @@ import click
 
 from bridge.cli import audit, cloudhsm, daemon, initialize, keys, keystores, tools, users
 from bridge.process.paths import default_home
+from bridge.process.streams import drop_unwritable_output
 from hsmcore.errors import (
     AccountLocked,
     AuthenticationFailed,
     ForeignStorePassword,
     HsmError,
     KeyStorePassword,
-    MasterKeyUnavailable,
     PermissionDenied,
 )
 
 _HINTS: dict[type[HsmError], str] = {
     AuthenticationFailed: "check name and password in HSM_USER and HSM_PASSWORD, HSM_ADMIN_PASSWORD, or CLOUDHSM_PIN",
-    AccountLocked: "an admin sets a new password with `hsm user change-password`",
+    AccountLocked: "`hsm user change-password`; for the last admin `hsm user recover`",
     PermissionDenied: "`hsm user` commands need an admin's login in HSM_ADMIN_PASSWORD or CLOUDHSM_PIN",
     ForeignStorePassword: "the password of FILE is in HSM_FILE_PASSWORD or --password-file",
     KeyStorePassword: "the password of the CloudHSM key store is in HSM_KEYSTORE_PASSWORD or --keystore-password-file",
-    MasterKeyUnavailable: "set HSM_PASSPHRASE to the passphrase of `hsm init`",
 }
 
 
@@ -47,7 +46,9 @@ class Commands(click.Group):
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise click.ClickException(str(error)) from error
+            drop_unwritable_output()
+            named = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+            raise click.ClickException(named or str(error)) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """List the subcommands in the order in which a new user needs them."""

@@ -82,7 +82,7 @@ def initialize(
         strong_hashes=strong_hashes,
     )
     lines = [
-        f"Made an HSM in {home}" + (f"; admin's password: {made_up}  (made up, shown only now)" if made_up else "")
+        f"Made an HSM in {home}" + (f"; admin's password: {made_up}  (generated, shown only now)" if made_up else "")
     ]
     failure = None
     with Hsm.initialize(home, admin_password=admin_password, passphrase=sealed_by, settings=settings) as hsm:

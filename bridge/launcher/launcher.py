@@ -7,6 +7,7 @@ The provider is registered last, so that the JDK's defaults stay as they are. Cr
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -21,6 +22,7 @@ from hsmcore.errors import HsmError, StateLocked
 from hsmcore.tables.roles import CRYPTO_USER
 
 _INFORMATION = ("-version", "--version", "-fullversion", "-help", "--help", "-h", "-?", "-X", "--help-extra")
+_HELP = ("-help", "--help", "-h", "-?")
 _USAGE, _FAILED = 2, 1
 
 
@@ -29,8 +31,8 @@ def launch(tool: str, words: Sequence[str], home: Path, *, passphrase: bytes | N
 
     Java's ``System.exit`` ends this process with its code instead of returning. Messages go to standard error.
     """
-    if tool == "java" and words and words[0] in _INFORMATION:
-        return _stock(tool, words)
+    if _asks_for_information(tool, words) and (stock := _stock(tool)):
+        return os.spawnv(os.P_WAIT, stock, [tool, *words])
     try:
         line = parse_java(words) if tool == "java" else parse_tool(words)
         return _run(tool, line, home, passphrase)
@@ -48,6 +50,7 @@ def _run(tool: str, line: CommandLine, home: Path, passphrase: bytes | None) -> 
 
     with ExitStack() as stack:
         options = list(line.options)
+        _name_user()
         try:
             hsm = stack.enter_context(Hsm.open(home, passphrase=passphrase, start=False))
         except StateLocked:
@@ -58,7 +61,6 @@ def _run(tool: str, line: CommandLine, home: Path, passphrase: bytes | None) -> 
             # A crash of the JVM must not write keys to a file. Debuggers and jstack must work, so it stays dumpable.
             no_core_dump()
             stack.callback(jvm.install(hsm).close)
-        _name_user()
         code = _register() or _tool(tool, line)
         # Waits for the program's remaining threads, as java does, while the HSM is still open.
         jvm.shutdown()
@@ -87,13 +89,21 @@ def _register() -> int:
     try:
         jvm.add_provider()
     except jvm.JavaError as error:
-        print(f"hsm: the provider was not registered: {error}", file=sys.stderr)
+        print(
+            f"hsm: the provider was not registered: {error}; its login is in HSM_USER and HSM_PASSWORD", file=sys.stderr
+        )
         return _FAILED
     return 0
 
 
-def _stock(tool: str, words: Sequence[str]) -> int:
-    """Run the JDK's own launcher, for versions and help."""
+def _asks_for_information(tool: str, words: Sequence[str]) -> bool:
+    """Tell whether the words ask for a version or help, for which no HSM is needed."""
+    if tool == "java":
+        return bool(words) and words[0] in _INFORMATION
+    return not words or words[0] in _HELP or words[-1] in _HELP
+
+
+def _stock(tool: str) -> str | None:
+    """Return the path of the JDK's own launcher, or ``None`` if it is missing."""
     java_home = os.environ.get("JAVA_HOME")
-    command = str(Path(java_home) / "bin" / tool) if java_home else tool
-    return os.spawnvp(os.P_WAIT, command, [command, *words])
+    return shutil.which(str(Path(java_home) / "bin" / tool) if java_home else tool)

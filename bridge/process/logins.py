@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from hsmcore.errors import HsmError
 from hsmcore.tables.roles import ADMIN, CRYPTO_USER
 
 SECRETS = ("HSM_USER", "HSM_PASSWORD", "HSM_ADMIN_PASSWORD", "CLOUDHSM_ROLE", "CLOUDHSM_PIN")
@@ -19,6 +20,10 @@ WAYS = {
     CRYPTO_USER: "HSM_USER and HSM_PASSWORD, or CLOUDHSM_ROLE=crypto-user and CLOUDHSM_PIN=<username>:<password>",
 }
 """The variables that give a login in each role, for messages."""
+
+
+class LoginVariablesInvalid(HsmError):
+    """``CLOUDHSM_PIN`` is set, but it and ``CLOUDHSM_ROLE`` do not name a user, a password and a role."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,9 @@ def from_environment(roles: Sequence[str]) -> Login | None:
     """Return the login in one of the roles, of which the first is preferred; ``None`` where there is none.
 
     CloudHSM's variables take precedence if their role is one of ``roles``.
+
+    Raises:
+        LoginVariablesInvalid: CloudHSM's variables hold no login.
     """
     given = _of_cloudhsm()
     if given is not None and given.role in roles:
@@ -46,9 +54,22 @@ def from_environment(roles: Sequence[str]) -> Login | None:
 
 
 def _of_cloudhsm() -> Login | None:
+    """Return the login of CloudHSM's variables; ``None`` without ``CLOUDHSM_PIN``.
+
+    Raises:
+        LoginVariablesInvalid: The role is unknown, or the user name or the password is missing.
+    """
     role, pin = os.environ.get("CLOUDHSM_ROLE", ""), os.environ.get("CLOUDHSM_PIN", "")
-    username, colon, password = pin.partition(":")
-    return _login(username, role, password) if role in {ADMIN, CRYPTO_USER} and colon else None
+    if not pin:
+        return None
+    username, _, password = pin.partition(":")
+    login = _login(username, role, password) if role in {ADMIN, CRYPTO_USER} else None
+    if login is None:
+        raise LoginVariablesInvalid(
+            "CLOUDHSM_ROLE and CLOUDHSM_PIN are no login; set them to a role (admin or crypto-user) and to "
+            "<username>:<password>, or unset both"
+        )
+    return login
 
 
 def _login(username: str | None, role: str, password: str | None) -> Login | None:

@@ -24,3 +24,15 @@ def discard_output() -> None:
     """Send the output that Python still buffers to ``/dev/null``, because its reader is gone or its disk is full."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def drop_unwritable_output() -> None:
+    """Discard the output that Python still buffers if standard output does not take it.
+
+    Otherwise the interpreter tries to write it at the exit, and reports a second error.
+    """
+    if sys.stdout is not None:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            discard_output()

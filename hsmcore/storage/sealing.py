@@ -196,12 +196,12 @@ def open_master(sealed: bytes, passphrase: bytes | None, read_file_key: Callable
     if kind == _BY_FILE:
         key, wrong = read_file_key(), "the key file master.key is not the one of this HSM's master key"
     elif passphrase is None:
-        raise MasterKeyUnavailable("the master key is sealed with a passphrase; set HSM_PASSPHRASE")
+        raise MasterKeyUnavailable("a passphrase seals the master key; set HSM_PASSPHRASE to that of `hsm init`")
     elif not (8 <= memory <= _MAX_MEMORY_KIB and 0 < passes <= 1000 and 0 < lanes <= 64 and memory >= 8 * lanes):
         raise StoreDamaged("the sealed master key's header is damaged; restore the state directory")
     else:
         key = secrecy.key_from_passphrase(passphrase, salt, memory, passes, lanes)
-        wrong = "the passphrase does not open the master key"
+        wrong = "the passphrase does not open the master key; set HSM_PASSPHRASE to that of `hsm init`"
     master = Sealer(key).open(sealed[_HEADER.size :], context("master", header))
     if master is None:
         raise MasterKeyUnavailable(wrong)

@@ -100,7 +100,8 @@ class StateDirectory:
             mode = stat.S_IMODE(path.stat().st_mode)
             key = path.read_bytes()
         except OSError as error:
-            raise MasterKeyUnavailable(f"the master key's file {path} cannot be read: {error.strerror}") from error
+            text = f"the master key's file {path} cannot be read: {error.strerror}; restore it"
+            raise MasterKeyUnavailable(text) from error
         if mode & 0o077:
             raise MasterKeyUnavailable(f"the master key's file {path} is open to others (mode {mode:o}); chmod 600 it")
         if len(key) != KEY_BYTES:

@@ -1,4 +1,4 @@
-"""What a session, a key or an HSM that ends in the middle of something leaves behind."""
+"""Sessions, keys and HSMs that end in the middle of an operation, and the state that they leave behind."""
 
 from __future__ import annotations
 

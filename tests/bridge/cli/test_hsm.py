@@ -171,6 +171,27 @@ def test_no_hsm_there(tmp_path: Path) -> None:
     assert not site.home.exists()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("keytool",), ("keytool", "-genkeypair", "--help"), ("jarsigner",), ("jarsigner", "-help"), ("java", "-h")],
+)
+def test_help_of_the_tools_of_java_needs_no_hsm(tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = bare(tmp_path).hsm(*words)
+    assert done.returncode == 0, done
+    assert "[options]" in (said := done.stdout + done.stderr) or "-genkeypair " in said
+
+
+def test_an_error_names_the_file(site: Site) -> None:
+    assert refused(site, "jar", "--install", "/proc/nothing") == "Error: /proc/nothing: No such file or directory"
+
+
+def test_a_lost_key_file_is_not_blamed_on_the_passphrase(tmp_path: Path) -> None:
+    with fresh_site(tmp_path / "hsm") as site:
+        (site.home / "master.key").unlink()
+        said = refused(site, "key", "list")
+        assert said.endswith("master.key cannot be read: No such file or directory; restore it")
+
+
 def test_a_passphrase(tmp_path: Path) -> None:
     with fresh_site(tmp_path / "hsm") as site:
         assert (site.home / "master.key").stat().st_mode & 0o777 == 0o600
@@ -179,7 +200,8 @@ def test_a_passphrase(tmp_path: Path) -> None:
     assert not (site.home / "master.key").exists()
     assert "passphrase" in refused(site, "start", HSM_PASSPHRASE="wrong")
     unset = Site(site.home, {name: value for name, value in site.environment.items() if name != "HSM_PASSPHRASE"})
-    assert "HSM_PASSPHRASE" in refused(unset, "start")
+    for arguments in (("start",), ("key", "list")):
+        assert refused(unset, *arguments).count("HSM_PASSPHRASE") == 1
     site.must("start")
     daemon = json.loads(site.must("status", "--json"))["pid"]
     for place in ("environ", "cmdline"):
@@ -193,6 +215,7 @@ def test_help_teaches(site: Site) -> None:
         shown = site.must("help", command)
         assert shown.startswith("Usage: hsm")
         assert "Example" in shown or command in ("user", "key")
+    assert "As cloudhsm-cli: Log in." in site.must("help", "login")
     assert "there is no command" in site.hsm("help", "nonsense").stderr
 
 

@@ -86,6 +86,25 @@ def test_the_variables_of_cloudhsm_take_precedence_in_their_role(site: Site) -> 
     assert cloudhsm(site, "key", "delete", "--filter", "attr.label=of_cu2", **other, **_ADMIN["hsm"])
 
 
+@pytest.mark.parametrize(
+    ("role", "pin"), [("crypto-user", "cu1"), ("crypto-user", "cu1:"), ("user", f"cu2:{_OTHER}"), ("", f"cu2:{_OTHER}")]
+)
+def test_no_other_login_replaces_a_wrong_one_of_cloudhsm(site: Site, role: str, pin: str) -> None:
+    variables = _USER["hsm"] | {"CLOUDHSM_ROLE": role, "CLOUDHSM_PIN": pin}
+    assert "CLOUDHSM_ROLE and CLOUDHSM_PIN are no login" in str(cloudhsm(site, "key", "list", **variables))
+    for command in (["key", "list"], ["keytool", "-list", "-storetype", "CloudHSM"]):
+        done = site.hsm(*command, **variables)
+        assert done.returncode == 1
+        assert "CLOUDHSM_ROLE and CLOUDHSM_PIN are no login" in done.stderr
+        assert _OTHER not in done.stderr
+
+
+def test_a_wrong_password_of_a_tool_names_its_variables(site: Site) -> None:
+    done = site.hsm("keytool", "-list", "-storetype", "CloudHSM", HSM_USER="cu2", HSM_PASSWORD="wrong-password")
+    assert done.returncode == 1
+    assert "HSM_USER and HSM_PASSWORD" in done.stderr
+
+
 def test_without_a_login_a_command_names_the_variables(site: Site) -> None:
     for command, variables in (
         (["key", "list"], ["HSM_USER", "CLOUDHSM_ROLE=crypto-user"]),

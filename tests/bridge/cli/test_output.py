@@ -86,6 +86,8 @@ def test_a_command_of_hsm_has_done_its_work(site: Site, run: Run, tmp_path: Path
     words = ["user", "create", name, "--password-file", str(tmp_path / "password")]
     done = run([sys.executable, "-m", "bridge", *words], site)
     assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert done.returncode == (0 if run is to_nothing else 1)
     assert name in site.must("user", "list")
 
 
