@@ -1,4 +1,4 @@
-"""What a session, a key or an HSM that ends in the middle of something leaves behind."""
+"""Ends in the middle of something: of a session, of a key, of an HSM."""
 
 from __future__ import annotations
 
