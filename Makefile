@@ -7,9 +7,10 @@ INSTALLED := $(VENV)/.installed
 JAR := bridge/hsmbridge.jar
 JAVA_SOURCES := $(shell find java/src/main -type f 2>/dev/null)
 PYTHON ?= python3
-# Test processes, each with a JVM of its own: one a processor, JOBS=0 for everything in one process.
+# Test processes, each with a JVM of its own: one a processor, JOBS=0 for everything in one process. In the order of the
+# folders the short tests come last, so that the processes end together.
 JOBS ?= auto
-SIDE_BY_SIDE := -n $(JOBS) --maxprocesses 8 --dist loadfile
+SIDE_BY_SIDE := -n $(JOBS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 
 # Args and Raises of docstrings name what the function takes and raises. Preview rules of ruff, so they run apart from the rest.
@@ -19,23 +20,37 @@ DOCSTRING_RULES := DOC102,DOC202,DOC403,DOC501
 JDKS := 21.0.8.2 25.0.2.1
 IMAGES := $(JDKS:%=.jdks/%)
 
-.PHONY: help install test test-jdks check format docs fuzz bench demo clean
+LOCKED = $(BIN)/python -m pip install --quiet --require-hashes
+COMPILE = .release/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes
+# The part of the suite that runs under the lowest and the newest versions allowed: every library that is used is in it.
+WITH_EACH_VERSION := tests/hsmcore tests/keystore tests/bridge/cli tests/bridge/process tests/bridge/protocol \
+    tests/bridge/plugin tests/bridge/cloudhsm_cli/test_interactive.py tests/bridge/cloudhsm_cli/test_progress.py \
+    tests/java/test_ciphers.py tests/java/test_provider.py
+
+.PHONY: help install lock sbom test test-all test-jdks test-lowest test-newest test-minimal check format docs fuzz bench \
+    demo clean
 
 help:
-	@echo 'make install   .venv with the package (editable), its tools and the provider jar; leaves .venv/bin/hsm'
-	@echo 'make demo      the main job, each command shown: a jar signed by keys that live in the HSM'
-	@echo 'make test      all tests;  make test ARGS="tests/keystore -x"  some of them'
-	@echo 'make test-jdks the JVM tests on Java 21 and 25, from run-time images that it fetches'
-	@echo 'make check     ruff, mypy, import-linter, javac -Xlint:all -Werror'
-	@echo 'make format    format everything'
-	@echo 'make docs      the reference in docs/cli.md, from the command table'
-	@echo 'make fuzz      10 000 hostile frames and 10 000 hostile command lines'
-	@echo 'make bench     rates, beside the JDK and SoftHSM'
-	@echo 'make clean     remove what the others made'
+	@echo 'make install      .venv with the locked dependencies, the package (editable) and the provider jar'
+	@echo 'make demo         the main job, each command shown: a jar signed by keys that live in the HSM'
+	@echo 'make test         every behaviour once;  make test ARGS="tests/keystore -x"  some of it'
+	@echo 'make test-all     the same with every repetition: all vectors, thousands of frames, kill loops'
+	@echo 'make test-jdks    the JVM tests on Java 21 and 25, from run-time images that it fetches'
+	@echo 'make test-lowest  part of the tests with the lowest versions of the dependencies that pyproject.toml allows'
+	@echo 'make test-newest  the same with the newest'
+	@echo 'make test-minimal the tests in an empty Debian with python3, make and a JDK (needs root and mmdebstrap)'
+	@echo 'make check        ruff, mypy, import-linter, javac -Xlint:all -Werror'
+	@echo 'make format       format everything'
+	@echo 'make docs         the reference in docs/cli.md, from the command table'
+	@echo 'make fuzz         10 000 hostile frames and 10 000 hostile command lines'
+	@echo 'make bench        rates, beside the JDK and SoftHSM'
+	@echo 'make lock         requirements/*.txt, from pyproject.toml'
+	@echo 'make sbom         build/hsmbridge.cdx.json: the run-time dependencies as CycloneDX'
+	@echo 'make clean        remove what the others made'
 
 install: $(INSTALLED) $(JAR)
 
-$(INSTALLED): pyproject.toml java/hatch_build.py
+$(INSTALLED): pyproject.toml requirements/dev.txt requirements/migration.txt java/hatch_build.py
 	@set -e; found=; \
 	for candidate in $(PYTHONS); do \
 	    if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then found=$$candidate; break; fi; \
@@ -51,11 +66,12 @@ $(INSTALLED): pyproject.toml java/hatch_build.py
 	"$$found" java/build_jar.py --jdk >/dev/null; \
 	echo "Creating $(VENV) with $$("$$found" --version), installing hsmbridge and building its jar ..."; \
 	"$$found" -m venv --clear $(VENV); \
-	if ! $(BIN)/python -m pip install --quiet --editable '.[dev,migration]' >$(VENV)/pip.log 2>&1; then \
-	    $(BIN)/python -m pip install --quiet --editable '.[dev]' || exit 1; \
+	$(LOCKED) --requirement requirements/dev.txt; \
+	if ! $(LOCKED) --no-build-isolation --requirement requirements/migration.txt >$(VENV)/pip.log 2>&1; then \
 	    echo "note: hsm keystore import does not read BKS and UBER files: pyjks needs a C compiler and Python's headers"; \
 	    echo "      (Debian: apt install gcc python3-dev); what pip said is in $(VENV)/pip.log"; \
-	fi
+	fi; \
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(JAR): pyproject.toml java/build_jar.py hsmcore/tables/mechanisms.py $(JAVA_SOURCES) | $(INSTALLED)
@@ -63,6 +79,48 @@ $(JAR): pyproject.toml java/build_jar.py hsmcore/tables/mechanisms.py $(JAVA_SOU
 
 test: install
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
+
+test-all: export HSMBRIDGE_TEST_ALL = 1
+test-all: test
+
+# The lowest versions come from a lock of their own, the newest from no lock.
+.lowest/.installed: pyproject.toml requirements/lowest.txt $(JAR) | $(INSTALLED)
+	@$(BIN)/python -m venv --clear .lowest
+	.lowest/bin/python -m pip install --quiet --require-hashes --requirement requirements/lowest.txt
+	.lowest/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+test-lowest: install .lowest/.installed
+	.lowest/bin/python -m pytest $(SIDE_BY_SIDE) $(WITH_EACH_VERSION) $(ARGS)
+
+test-newest: install
+	@$(BIN)/python -m venv --clear .newest
+	.newest/bin/python -m pip install --quiet --editable '.[test,migration]'
+	.newest/bin/python -m pytest $(SIDE_BY_SIDE) $(WITH_EACH_VERSION) $(ARGS)
+
+test-minimal: install
+	PYTHON="$(CURDIR)/$(BIN)/python" bash tests/minimal.sh $(ARGS)
+
+.release/.installed: requirements/release.txt | $(INSTALLED)
+	@$(BIN)/python -m venv --clear .release
+	.release/bin/python -m pip install --quiet --require-hashes --requirement requirements/release.txt
+	@touch $@
+
+lock: .release/.installed
+	$(COMPILE) --output-file requirements/run.txt $(ARGS)
+	$(COMPILE) --extra dev --constraints requirements/run.txt --output-file requirements/dev.txt $(ARGS)
+	$(COMPILE) --extra build --extra migration --constraints requirements/dev.txt \
+	    --output-file requirements/migration.txt $(ARGS)
+	$(COMPILE) --extra release --constraints requirements/dev.txt --output-file requirements/release.txt $(ARGS)
+	$(COMPILE) --extra build --extra test --extra migration --resolution lowest-direct \
+	    --output-file requirements/lowest.txt $(ARGS)
+
+# Made from an environment that holds the locked run-time dependencies and nothing else. The jar has no dependency.
+sbom: .release/.installed
+	@rm -rf build/sbom && $(BIN)/python -m venv --without-pip build/sbom
+	$(BIN)/python -m pip --python build/sbom/bin/python install --quiet --require-hashes --requirement requirements/run.txt
+	.release/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible \
+	    --output-file build/hsmbridge.cdx.json build/sbom/bin/python
 
 .jdks/%: | $(INSTALLED)
 	@rm -rf $@.new
@@ -95,7 +153,7 @@ docs: install
 
 # Hostile frames and command lines, many more than the suite tries.
 fuzz: install
-	HSMBRIDGE_FUZZ_FRAMES=10000 HSM_FUZZ_LINES=10000 $(BIN)/python -m pytest tests/faults/test_fuzz.py \
+	HSMBRIDGE_FUZZ_FRAMES=10000 HSMBRIDGE_FUZZ_LINES=10000 $(BIN)/python -m pytest tests/faults/test_fuzz.py \
 	    tests/bridge/cloudhsm_cli/test_hostile_lines.py $(ARGS)
 
 bench: install
@@ -105,5 +163,5 @@ demo: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/demo.sh
 
 clean:
-	rm -rf $(VENV) $(JAR) .jdks build dist .gradle .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .lowest .newest .release .minimal $(JAR) .jdks build dist .gradle .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -106,7 +106,10 @@ def _without_faulthandler(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def hsm_template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """Make the HSM of which the others are copies; its directory and the password of ``cu1``."""
+    """Return the state directory of an HSM and the password of its user ``cu1``, to be copied for each test.
+
+    A copy saves the three Argon2id hashes of an initialisation, more time than many a test takes.
+    """
     home, password = tmp_path_factory.mktemp("hsm-template") / "hsm", secrets.token_hex(8)
     fresh_hsm(home, password).close()
     return home, password

@@ -71,7 +71,7 @@ ORIGINAL: dict[str, tuple[str, ...]] = {
     "KeyPairGenerator": ("RSA", "EC", "Ed25519", "ML-DSA", *ML_DSA_SETS),
     "SecretKeyFactory": _SECRETS,
     "KeyFactory": ("RSA", "EC", "Ed25519", "ML-DSA", *ML_DSA_SETS),
-    "KeyAgreement": tuple(f"ECDHwithX963{name}KDF" for name in HASHES),
+    "KeyAgreement": (*(f"ECDHwithX963{name}KDF" for name in HASHES), "ECDH"),
     "SecureRandom": ("AES-CTR-DRBG",),
 }
 """The original's services by engine; names are compared without regard to case, and aliases count."""

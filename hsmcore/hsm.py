@@ -15,7 +15,7 @@ from hsmcore.api.core import Core
 from hsmcore.api.crypto import CryptoService
 from hsmcore.api.keys import KeyService
 from hsmcore.api.quorum import QuorumService
-from hsmcore.api.statistics import Statistics, gather
+from hsmcore.api.statistics import Statistics, gather, troubles
 from hsmcore.api.users import UserService
 from hsmcore.audit.anchor import anchored, stored
 from hsmcore.audit.chain import FIRST_HEAD, linked
@@ -26,12 +26,13 @@ from hsmcore.quorum.tokens import QuorumRules
 from hsmcore.settings import Settings
 from hsmcore.storage.audit import Record
 from hsmcore.storage.database import HsmRow, Store
+from hsmcore.storage.rows import QUORUM, Change
 from hsmcore.storage.sealing import Vault, new_master, open_master, seal_master
 from hsmcore.storage.state_directory import StateDirectory, no_hsm
 from hsmcore.users.accounts import first_user
 
 Clock = Callable[[], float]
-"""Gives seconds, by which tokens expire."""
+"""Gives seconds, by which tokens and multi-part operations expire."""
 
 DEFAULT_SETTINGS = Settings()
 
@@ -70,7 +71,7 @@ class Hsm:
             admin_password: The admin's password; ``None`` leaves the HSM unactivated until ``users.activate``.
             passphrase: The passphrase that seals the master key; ``None`` seals it under a new key file ``master.key``.
             settings: The HSM's settings, which never change.
-            clock: Gives seconds, by which tokens expire.
+            clock: Gives seconds, by which tokens and multi-part operations expire.
 
         Raises:
             PasswordInvalid: The password breaks the rules for passwords.
@@ -93,13 +94,13 @@ class Hsm:
                 raise StateError(f"there is an HSM in {state.home} already; it was left as it is")
             file_key = state.make_key_file() if passphrase is None else b""
             sealed = seal_master(master, passphrase, file_key)
-            rules = vault.seal_quorum(QuorumRules().encode())
-            entries, head = linked(
-                first_entries(admin.username, activated=admin_password is not None), FIRST_HEAD, vault
-            )
+            changes = Change(QUORUM, 1), admin.change()
+            first = first_entries(admin.username, changes, activated=admin_password is not None)
+            entries, head = linked(first, FIRST_HEAD, vault)
             state.write_anchor(anchored(head, vault))
-            row = HsmRow(sealed, vault.seal_settings(settings.encode()), rules)
-            store.initialize(row, admin, Record(entries, stored(head, vault)))
+            rules = vault.seal_quorum(QuorumRules().encode(), 1)
+            row = HsmRow(sealed, vault.seal_settings(settings.encode()), rules, 1)
+            store.initialize(row, admin, Record(entries, stored(head, vault), changes=changes))
             state.sync()
             return cls(Core.of(state, store, vault, clock, start=False))
         except BaseException:
@@ -115,7 +116,7 @@ class Hsm:
         Args:
             home: The state directory.
             passphrase: The passphrase that seals the master key; ``None`` where a key file does.
-            clock: Gives seconds, by which tokens expire.
+            clock: Gives seconds, by which tokens and multi-part operations expire.
             start: Count a reboot in the audit log; a command that opens the HSM for a moment does not.
 
         Raises:
@@ -132,17 +133,18 @@ class Hsm:
             if not store.exists():
                 raise StateMissing(no_hsm(state.home))
             vault = Vault(open_master(store.master(), passphrase, state.read_key_file))
-            bring_up_to_date(store, vault, state, vault.seal_quorum(QuorumRules().encode()))
+            bring_up_to_date(store, vault, state, vault.seal_quorum(QuorumRules().encode(), 0))
             return cls(Core.of(state, store, vault, clock, start=start))
         except BaseException:
             _release(state, store)
             raise
 
     def close(self) -> None:
-        """End all sessions and unlock the state directory. A second call has no effect."""
-        for session in self._core.sessions.all():
-            self.users.close_session(session)
-        _release(self._core.state, self._core.store)
+        """End all sessions and unlock the state directory. Every later operation fails; a second call has no effect."""
+        with self._core.lock:
+            for session in self._core.sessions.all():
+                self.users.close_session(session)
+            _release(self._core.state, self._core.store)
 
     def __enter__(self) -> Self:
         return self
@@ -167,6 +169,10 @@ class Hsm:
     def statistics(self) -> Statistics:
         """Return numbers for monitoring. Needs no login."""
         return gather(self._core)
+
+    def troubles(self) -> list[str]:
+        """Return the HSM's troubles as sentences; none where all is well. Needs no login."""
+        return troubles(self._core)
 
     def info(self) -> dict[str, str]:
         """Return vendor, model, serial number and versions. Needs no login."""

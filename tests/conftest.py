@@ -1,17 +1,52 @@
-"""Prints the counts of the tests at the end of a run, in one process or in several (pytest-xdist)."""
+"""How often tests repeat, and the counts that they print at the end, in one process or side by side (pytest-xdist).
+
+A quick run (``make test``) covers every behaviour once. With ``HSMBRIDGE_TEST_ALL=1`` (``make test-all``) the tests
+that are marked ``long`` run too, and the others repeat more often.
+"""
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Generator
-from typing import Any
+from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import islice
+from typing import Any, TypeVar
 
 import pytest
 
+from hsmcore.primitives import secrecy
+
 Tally = Callable[[str], Counter[str]]
+T = TypeVar("T")
+
+_ALL = os.environ.get("HSMBRIDGE_TEST_ALL") == "1"
+_STRIDE = 7
+"""Prime, so that a sample takes from every place of the groups that vector files consist of."""
+
+if not _ALL:
+    # Every hash says its cost, so that logins to an HSM made in this process take no time. A process has the full cost.
+    secrecy.MEMORY_KIB, secrecy.ITERATIONS = 64, 1
 
 _TALLIES: defaultdict[str, Counter[str]] = defaultdict(Counter)
 _SENT = "tallies"
+
+
+def repeated(quick: int, long: int, variable: str = "") -> int:
+    """Return how often to repeat; the environment variable, if there is one and it is set, says it instead."""
+    return int(os.environ.get(variable, long if _ALL else quick))
+
+
+def sampled(cases: Iterable[T]) -> Iterator[T]:
+    """Return the first of every seven cases in a quick run, else all."""
+    return islice(cases, 0, None, 1 if _ALL else _STRIDE)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that are marked ``long`` in a quick run."""
+    left_out = [] if _ALL else [item for item in items if item.get_closest_marker("long")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,8 @@ _python.PyThreadState_Delete.restype = None
 
 _channels: list[Channel] = []
 """All channels by number. Java reuses its channels for later threads, so none is ever removed."""
+_kept_addresses: set[int] = set()
+"""Addresses of the Python thread states that are kept for Java threads. Deleting one twice would crash the process."""
 _FRAMES = 2
 """Python frames between ``Channel.keep_state`` and the call from Java: its own and that of ``exchange``."""
 
@@ -162,9 +164,14 @@ class _KeptState:
     thread: int
 
     @classmethod
-    def of_this_thread(cls) -> _KeptState:
+    def of_this_thread(cls) -> _KeptState | None:
+        """Keep the calling thread's state; ``None`` if another channel has: a thread has one with each HSM it uses."""
+        address = _python.PyGILState_GetThisThreadState()
+        if address in _kept_addresses:
+            return None
+        _kept_addresses.add(address)
         _python.PyGILState_Ensure()
-        return cls(_python.PyGILState_GetThisThreadState(), threading.get_native_id())
+        return cls(address, threading.get_native_id())
 
     def in_use(self) -> bool:
         """Return whether the thread may still run. Deleting the state of a running thread would crash the process."""
@@ -202,6 +209,7 @@ class _Departed:
         for state in gone:
             _python.PyThreadState_Clear(state.address)
         for state in gone:
+            _kept_addresses.discard(state.address)
             _python.PyThreadState_Delete(state.address)
         with self._lock:
             self._running = bool(self._waiting)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
+import select
+import signal
+import socket
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+import termios
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -64,13 +67,17 @@ def warn(text: str) -> None:
     print(f"WARNING: {text}", file=sys.stderr, flush=True)
 
 
-def ask(question: str) -> str:
+def ask(question: str, wait: Callable[[], None] = lambda: None) -> str:
     """Print a question to standard error and return one line of standard input.
+
+    Args:
+        wait: Called before the line is read.
 
     Raises:
         Failure: Standard input has ended.
     """
     print(question, end="", flush=True, file=sys.stderr)
+    wait()
     line = sys.stdin.readline()
     if not line:
         raise Failure(f"there is no answer to '{question.strip()}'")
@@ -85,10 +92,39 @@ def ask_secret(question: str) -> str:
     """
     if not sys.stdin.isatty():
         return ask(question)
+    with _hidden_input():
+        return ask(question, wait=_wait_for_line)
+
+
+@contextmanager
+def _hidden_input() -> Iterator[None]:
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    hidden = list(before)
+    hidden[3] &= ~termios.ECHO
+    termios.tcsetattr(terminal, termios.TCSAFLUSH, hidden)
     try:
-        return getpass.getpass(question)
-    except EOFError as error:
-        raise Failure(f"there is no answer to '{question.strip()}'") from error
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+        print(file=sys.stderr)
+
+
+def _wait_for_line() -> None:
+    """Return when a line can be read.
+
+    A signal between a check of Python and its call of ``read`` would not end the ``read``: ``getpass`` loses a Ctrl-C
+    there. The handler of the interpreter writes every signal to a socket as well, which ends ``select``.
+    """
+    signals, written = socket.socketpair()
+    with signals, written:
+        written.setblocking(False)
+        before = signal.set_wakeup_fd(written.fileno(), warn_on_full_buffer=False)
+        try:
+            while sys.stdin not in select.select([sys.stdin, signals], [], [])[0]:
+                signals.recv(64)
+        finally:
+            signal.set_wakeup_fd(before)
 
 
 def password(given: str | None) -> bytes:

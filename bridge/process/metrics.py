@@ -139,7 +139,7 @@ def _application(hsm: Hsm) -> WSGIApplication:
         if environ["PATH_INFO"] == "/metrics":
             return metrics(environ, start)
         if environ["PATH_INFO"] == "/healthz":
-            troubles = hsm.statistics().troubles
+            troubles = hsm.troubles()
             status, body = "503 Service Unavailable" if troubles else "200 OK", "\n".join([*(troubles or ["ok"]), ""])
         else:
             status, body = "404 Not Found", "/metrics or /healthz\n"

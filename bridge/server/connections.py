@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
-from threading import Lock
+from threading import Lock, Timer
 from typing import TYPE_CHECKING
 
 from hsmcore.errors import Unauthenticated
@@ -13,23 +14,30 @@ if TYPE_CHECKING:
     from hsmcore.hsm import Hsm
     from hsmcore.sessions.session import Session
 
+GRACE = 10.0
+"""How long a session waits for a client that reconnects, after its last connection has closed, in seconds."""
+
 _log = logging.getLogger("hsmbridge.connections")
 
 
 class Connection:
-    """One client's connection: the sessions that it has used, by session token."""
+    """One client's connection: the sessions that it has used, by session token.
 
-    __slots__ = ("closed", "sessions")
+    ``reconnects`` is set if the client connects again after a connection has broken.
+    """
+
+    __slots__ = ("closed", "reconnects", "sessions")
 
     def __init__(self) -> None:
         self.sessions: dict[int, Session] = {}
         self.closed = False
+        self.reconnects = False
 
 
 class Connections:
     """The open connections to one HSM. Each method may be called from any thread.
 
-    A session ends when the last connection that used it closes.
+    A session ends when the last connection that used it closes, or ``GRACE`` seconds later if its client reconnects.
     """
 
     def __init__(self, hsm: Hsm) -> None:
@@ -38,6 +46,9 @@ class Connections:
         self._lock = Lock()
         self._users: dict[int, set[Connection]] = {}
         """The connections that have used a session, by session token."""
+        self._deserted: dict[int, float] = {}
+        """The times at which sessions end whose last connection has closed, by session token."""
+        self._timer: Timer | None = None
 
     def join(self, token: int, connection: Connection) -> Session:
         """Return a session, and record that the connection uses it.
@@ -50,6 +61,7 @@ class Connections:
                 raise Unauthenticated("the connection is closed")
             session = self._hsm.users.session(token)
             self._users.setdefault(token, set()).add(connection)
+            self._deserted.pop(token, None)
             connection.sessions[token] = session
             return session
 
@@ -61,7 +73,7 @@ class Connections:
             self._end(token, self._hsm.users.logout)
 
     def close(self, connection: Connection) -> None:
-        """Close a connection, and end the sessions that no other connection uses."""
+        """Close a connection, and end the sessions that no other connection uses, at once or after ``GRACE``."""
         with self._lock:
             connection.closed = True
             tokens = list(connection.sessions)
@@ -69,11 +81,34 @@ class Connections:
             for token in tokens:
                 others = self._users[token]
                 others.discard(connection)
-                if not others:
+                if not others and connection.reconnects:
+                    self._deserted[token] = time.monotonic() + GRACE
+                    self._end_later()
+                elif not others:
                     self._end(token, self._hsm.users.abandon)
+
+    def _end_later(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._deserted:
+            return
+        self._timer = Timer(max(0.0, min(self._deserted.values()) - time.monotonic()), self._end_deserted)
+        self._timer.daemon = True
+        try:
+            self._timer.start()
+        except RuntimeError:
+            _log.warning("no thread can be started for the end of a session; it ends after the next one's")
+
+    def _end_deserted(self) -> None:
+        with self._lock:
+            now = time.monotonic()
+            for token in [token for token, end in self._deserted.items() if end <= now]:
+                self._end(token, self._hsm.users.abandon)
+            self._end_later()
 
     def _end(self, token: int, end: Callable[[Session], None]) -> None:
         self._users.pop(token, None)
+        self._deserted.pop(token, None)
         try:
             end(self._hsm.users.session(token))
         except Unauthenticated:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from hsmcore.sessions.session import Session
 
 
+_RECONNECTS = "java"
+"""The client that connects again after a connection has broken."""
+
+
 def server_version() -> str:
     """Return the installed version of this package, ``0`` if it is not installed."""
     try:
@@ -47,6 +51,7 @@ class Handlers:
         """
         if not lowest <= VERSION <= highest:
             raise UnsupportedVersion(f"the client speaks versions {lowest} to {highest}, this HSM version {VERSION}")
+        connection.reconnects = client == _RECONNECTS
         return VERSION, self._version, MAX_FRAME
 
     def status(self, connection: Connection) -> Fields:

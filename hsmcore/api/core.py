@@ -8,6 +8,7 @@ from threading import RLock
 from typing import Self
 
 from hsmcore.audit.log import AuditLog
+from hsmcore.audit.upgrade import bind_rows
 from hsmcore.crypto.operations import PreparedOperations
 from hsmcore.crypto.streams import MultiPartOperations
 from hsmcore.crypto.wrapping import Wrapping
@@ -25,7 +26,10 @@ from hsmcore.users.mfa import Challenges
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """The parts of an open HSM. ``lock`` orders every change; ``clock`` gives seconds, by which tokens expire."""
+    """The parts of an open HSM. ``lock`` orders every change.
+
+    ``clock`` gives seconds, by which tokens and multi-part operations expire.
+    """
 
     state: StateDirectory
     store: Store
@@ -50,6 +54,7 @@ class Core:
         settings = Settings.decode(vault.open_settings(store.settings()))
         lock, sessions = RLock(), Sessions()
         log = AuditLog(store, vault, state, sessions, start=start)
+        bind_rows(store, vault, log)
         accounts = Accounts(store, vault, lock, log)
         ring = KeyRing(store, vault, sessions, lock, log)
         approvals = Approvals(store, vault, accounts, ring, lock, clock, log)

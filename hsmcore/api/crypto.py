@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from hsmcore.api.core import Core
 from hsmcore.api.guard import guarded
 from hsmcore.crypto.operations import KeyReference
-from hsmcore.errors import DataLengthInvalid, MalformedRequest
+from hsmcore.errors import DataLengthInvalid, HsmError, MalformedRequest, OperationNotFound
 from hsmcore.primitives.families import Run
 from hsmcore.primitives.secrecy import random_bytes
 from hsmcore.sessions.session import Session
@@ -35,6 +36,7 @@ class CryptoService:
         self._log = core.log
         self._operations = core.operations
         self._streams = core.streams
+        self._ring = core.ring
         # Bound once, since it runs on every operation.
         self._run = core.operations.run
 
@@ -119,7 +121,23 @@ class CryptoService:
         if operation is None:
             raise MalformedRequest(f"a multi-part operation is one of {', '.join(_IN_PARTS)}, not {kind[:32]!r}")
         stream, chosen = self._operations.stream(session, operation, key, mechanism)(parameters)
-        return self._streams.begin(session, key, stream), chosen
+        handle = self._streams.begin(session, key, stream)
+        if isinstance(key, int):
+            self._require_key(session, key, handle)
+        return handle, chosen
+
+    def _require_key(self, session: Session, key: int, operation: int) -> None:
+        """Check that the key was not destroyed or unshared before its operation began; abort it otherwise.
+
+        Raises:
+            HsmError: It was (``KeyNotFound``), or it cannot be read.
+        """
+        try:
+            self._ring.entry(session, key)
+        except HsmError:
+            with suppress(OperationNotFound):
+                self._streams.abort(session, operation)
+            raise
 
     def update(self, session: Session, operation: int, data: bytes) -> bytes:
         """Add data to a multi-part operation and return the output that is ready.

@@ -114,8 +114,8 @@ class KeyService:
         return self._add(session, [new], sharing)[0]
 
     def _add(self, session: Session, new: Sequence[generation.NewKey], sharing: Sharing) -> tuple[KeyRecord, ...]:
-        """Store new keys, under the lock: no user to share with can be deleted meanwhile."""
-        with self._lock:
+        """Store new keys. Where they are shared, the lock keeps the users from being deleted meanwhile."""
+        with self._lock if sharing.users else nullcontext():
             return self._ring.add(session, new, self._checked(session, sharing))
 
     def _checked(self, session: Session, sharing: Sharing) -> Sharing:
@@ -393,6 +393,5 @@ class KeyService:
             SharingInvalid: A user to share with is the owner, or named twice.
             StoreFull: The disk is full.
         """
-        with self._lock:
-            shared = self._checked(session, sharing)
-            return self._wrapping.unwrap(session, key, mechanism, parameters, wrapped, template, shared)
+        with self._wrapping.unwrapped(session, key, mechanism, parameters, wrapped, template) as new:
+            return self._add(session, [new], sharing)[0]

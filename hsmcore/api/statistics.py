@@ -41,7 +41,7 @@ def gather(core: Core) -> Statistics:
         prepared = sum(len(operations) for session in sessions for operations in session.prepared.values())
     counts = core.operations.counts
     return Statistics(
-        troubles=_troubles(core),
+        troubles=troubles(core),
         keys=core.ring.kinds(),
         sessions=Counter(session.role for session in sessions),
         users=Counter((user.role, user.locked) for user in core.accounts.infos() if user != APPLIANCE),
@@ -53,10 +53,11 @@ def gather(core: Core) -> Statistics:
     )
 
 
-def _troubles(core: Core) -> list[str]:
-    troubles = [core.log.trouble] if core.log.trouble else []
+def troubles(core: Core) -> list[str]:
+    """Return the HSM's troubles as sentences; none where all is well. Takes no lock and counts nothing."""
+    found = [core.log.trouble] if core.log.trouble else []
     try:
-        len(core.ring)
+        core.store.serial()
     except StateError as error:
-        troubles.append(str(error))
-    return troubles
+        found.append(str(error))
+    return found

@@ -117,9 +117,9 @@ class UserService:
 
     def _end(self, session: Session, how: Callable[[Session], None]) -> None:
         with self._lock:
-            if session.alive:
+            # Ended first: no entry after that of the session's end says that a command of the session succeeded.
+            if self._sessions.end(session):
                 self._log.record_end(f"users.{how.__name__}", session)
-            self._sessions.end(session)
             self._ring.drop_session(session)
             self._streams.drop_session(session)
             self._challenges.drop_session(session.token)
@@ -138,8 +138,8 @@ class UserService:
         with self._accounts.changing(session.username, session.role) as row:
             self._accounts.put(row, replace(row, role=ADMIN), verifier)
             for other in self._sessions.of_user(row.username, row.role):
-                self._log.record_end("users.close_session", other)
                 self._sessions.end(other)
+                self._log.record_end("users.close_session", other)
 
     @guarded
     def create(self, session: Session, username: str, role: str, password: bytes) -> None:
@@ -192,7 +192,7 @@ class UserService:
         """Set a user's password and unlock the account. A user with a second factor no longer approves then.
 
         A user changes the own password; an admin changes that of any user who is not logged in, which takes a quorum
-        approval of the service ``user``.
+        approval of the service ``user``. So does the own password of an admin who deregisters the second factor.
 
         Raises:
             PermissionDenied: The session is of another user who is not an admin.
@@ -205,7 +205,8 @@ class UserService:
         """
         own = _require_own_or_admin(session, username, role)
         verifier = new_verifier(password)
-        with self._changing(session, username, role, approval=not own) as row:
+        weaker = session.role == ADMIN and deregister_mfa
+        with self._changing(session, username, role, approval=weaker or not own) as row:
             keys = mfa.keys_after(Event.CHANGE_PASSWORD, _keys(row))
             if deregister_quorum:
                 keys = mfa.keys_after(Event.DEREGISTER_QUORUM, keys)

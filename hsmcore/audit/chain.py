@@ -16,13 +16,14 @@ from hsmcore.audit.events import (
     LOG_BROKEN,
     LOG_TYPES,
     OPCODES,
+    ROWS_BOUND,
     LogType,
     command_type,
     numbered,
     response_text,
     user_type,
 )
-from hsmcore.storage.rows import GENESIS, AuditRow
+from hsmcore.storage.rows import GENESIS, AuditRow, Change, read_changes
 
 _TYPES = tuple({"int": int, "str": str, "bytes": bytes}[str(field.type)] for field in fields(AuditRow))
 
@@ -92,6 +93,10 @@ class Verifier:
 
     def __init__(self, seals: Seals) -> None:
         self._seals = seals
+        self.newest: dict[str, Change] = {}
+        """The newest change of each row, by subject."""
+        self.whole = True
+        """Whether no entry is missing or was changed."""
         self.findings: list[Finding] = []
         self.expected = 0
         """Sequence number of the next entry."""
@@ -108,13 +113,25 @@ class Verifier:
             self._missing(row.sequence)
         genuine = row.digest() == row.hash and self._seals.sealed_entry(row.sequence, row.hash, row.seal)
         if not whole or not genuine:
+            self.whole = False
             self._found(row.sequence, "the entry was changed, or is not the HSM's")
         elif self.last is not None and row.previous != self.last:
             self._found(row.sequence, "the entry does not follow the one before it")
         elif row.opcode == LOG_BROKEN.opcode:
             self._found(row.sequence, f"an opening of the HSM found: {row.detail}")
+        if whole and genuine:
+            self.note(row)
         self.last = row.hash if whole and genuine else None
         self.expected = row.sequence + 1
+
+    def note(self, row: AuditRow) -> None:
+        """Take over the changes of rows that a genuine entry names."""
+        changes = read_changes(row.changed)
+        if row.opcode == ROWS_BOUND.opcode and any(change.subject in self.newest for change in changes):
+            self._found(
+                row.sequence, "the settings of an older version were put back: rows got their first version twice"
+            )
+        self.newest.update((change.subject, change) for change in changes)
 
     def end(self, head: Head) -> None:
         """Compare the last entry with the head."""
@@ -126,6 +143,7 @@ class Verifier:
             self._found(head.count - 1, "the last entry is not the one that the head seals")
 
     def _missing(self, sequence: int) -> None:
+        self.whole = False
         first, last = self.expected, sequence - 1
         what = f"entry {first:#x} is" if first == last else f"entries {first:#x} to {last:#x} are"
         self._found(first, f"{what} missing")

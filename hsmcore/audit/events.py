@@ -52,6 +52,7 @@ OPCODES: Mapping[str, int | None] = {
     "HSM_REGISTER_APPROVER": None,
     "HSM_LOG_BEGINS": None,
     "HSM_LOG_BROKEN": None,
+    "HSM_ROWS_BOUND": None,
 }
 """Opcode to its number; ``None`` where the original's documentation never shows one. ``HSM_`` marks this HSM's own."""
 
@@ -156,6 +157,8 @@ ACTIVATION = Event("CN_CHANGE_PSWD", LogType.USER)
 """The entry after them, of an HSM that is activated at initialisation."""
 LOG_BEGINS = Event("HSM_LOG_BEGINS", LogType.GENERIC)
 """The first entry of an HSM that is older than its log (see ``hsmcore.audit.upgrade``)."""
+ROWS_BOUND = Event("HSM_ROWS_BOUND", LogType.GENERIC)
+"""An entry that names rows of an older schema when they get versions (see ``hsmcore.audit.upgrade``)."""
 LOG_BROKEN = Event("HSM_LOG_BROKEN", LogType.GENERIC)
 """An entry about a log that was changed while the HSM was closed. ``verify`` reports it from then on."""
 

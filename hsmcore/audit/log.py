@@ -33,11 +33,12 @@ from hsmcore.audit.events import (
     LogType,
     response_of,
 )
+from hsmcore.audit.stored_rows import StoredRows
 from hsmcore.errors import AuditAnchorInvalid, HsmError, RequestError, StateLocked, StoreFull, Unauthenticated
 from hsmcore.sessions.session import Session, Sessions
 from hsmcore.storage.audit import Record
 from hsmcore.storage.database import Store
-from hsmcore.storage.rows import AuditRow
+from hsmcore.storage.rows import AuditRow, Change
 from hsmcore.storage.sealing import Vault
 from hsmcore.storage.state_directory import StateDirectory
 from hsmcore.tables.attributes import PUBLIC
@@ -66,11 +67,16 @@ class _Command:
     token: bool = False
     response: int = 0
     detail: str = ""
+    changed: str = ""
     durable: bool = True
     written: int | None = None
+    by: Session | None = None
+    """The session of a command that fails if the session has ended."""
 
     def row(self, reboot: int) -> AuditRow:
         variant = "token" if self.token else self.role
+        if self.by is not None and not self.by.alive and not self.response:
+            self.response = Unauthenticated.code
         return AuditRow(
             sequence=0,
             time=time.time_ns() // 1000,
@@ -84,6 +90,7 @@ class _Command:
             secret_handle=self.secret_handle,
             public_handle=self.public_handle,
             detail=self.detail,
+            changed=self.changed,
         )
 
 
@@ -118,6 +125,7 @@ class AuditLog:
         self._thread = local()
         self._waiting: list[_Command] = []
         self._owed: list[_Command] = []
+        """Commands that have ended, and whose entries could not be written yet."""
         self._in_doubt = False
         self._broken = ""
         self.known_user: Callable[[str, str], bool] = lambda *_: False
@@ -135,19 +143,21 @@ class AuditLog:
         if not start and not broken and head.reboot > FIRST_HEAD.reboot:
             return head
         head = Head(head.count, head.reboot + 1, head.hash)
-        rows: list[AuditRow] = []
         self._broken = broken
+        owed = []
         if broken:
             _log.error("the audit log is not as it was left: %s", broken)
-            rows, head = linked([_Command(LOG_BROKEN, 0, detail=broken).row(head.reboot)], head, self._vault)
+            owed = [_Command(LOG_BROKEN, 0, detail=broken)]
+        rows, after = linked([command.row(head.reboot) for command in owed], head, self._vault)
         try:
-            self._store.append_audit(Record(rows, stored(head, self._vault)))
+            self._store.append_audit(Record(rows, stored(after, self._vault)))
         except StoreFull:
             _log.warning("the audit log cannot be written; every command is refused until it can be")
             self._in_doubt = True
+            self._owed.extend(owed)
             return head
-        self._state.write_anchor(anchored(head, self._vault))
-        return head
+        self._state.write_anchor(anchored(after, self._vault))
+        return after
 
     @property
     def count(self) -> int:
@@ -195,7 +205,7 @@ class AuditLog:
         # A command about users that names none concerns the session's user.
         own = (session.username, session.role) if event.log_type is LogType.USER else ("", "")
         name, role = str(arguments.get("username", own[0])), str(arguments.get("role", own[1]))
-        return _Command(event, session.number, name, role, handle)
+        return _Command(event, session.number, name, role, handle, by=session)
 
     def _refused(self, command: _Command, error: HsmError) -> None:
         response = response_of(error)
@@ -278,16 +288,20 @@ class AuditLog:
             self._thread.command = outer
 
     @contextmanager
-    def changing(self) -> Iterator[Record | None]:
-        """Yield the entries of all threads that wait, for the store's next transaction; ``None`` for none."""
+    def changing(self, changes: Sequence[Change] = ()) -> Iterator[Record | None]:
+        """Yield the entries of all threads that wait, for the store's next transaction; ``None`` for none.
+
+        Args:
+            changes: The changes of rows in the transaction, which the entry of the command in progress names.
+        """
         with self._lock:
-            commands = self._unwritten()
+            commands = self._unwritten(changes)
             if self._in_doubt:
                 self._head = max(self._head, opened_head(self._store.audit_state()[0], self._vault) or self._head)
             rows, head = linked([command.row(self._head.reboot) for command in commands], self._head, self._vault)
             durable = any(command.durable for command in commands)
             try:
-                yield Record(rows, stored(head, self._vault), durable) if rows else None
+                yield Record(rows, stored(head, self._vault), durable, changes) if rows else None
             except BaseException:
                 # A commit can fail after everything was written; the head is then read again from the store.
                 self._in_doubt = True
@@ -300,10 +314,15 @@ class AuditLog:
                 self._head = head
                 self._state.write_anchor(anchored(head, self._vault))
 
-    def _unwritten(self) -> list[_Command]:
+    def _unwritten(self, changes: Sequence[Change]) -> list[_Command]:
         current = self._current()
-        if current is None and not self._owed:
+        if current is None and (changes or not self._owed):
             raise RuntimeError("a change outside a command: the table EVENTS needs a row for this method")
+        if current is not None:
+            current.changed = " ".join(map(str, changes))
+            if changes:
+                # A second transaction of the same command has an entry of its own.
+                current.written = None
         commands = [*self._owed, *self._waiting]
         if current is not None and current not in commands:
             commands.append(current)
@@ -346,10 +365,29 @@ class AuditLog:
         for row in self._all_rows(head.count):
             verifier.take(row)
         verifier.end(head)
+        verifier.findings.extend(self._damaged_rows(verifier))
         if kept is not None and not self._has(kept):
             text = "the log was changed or rolled back since the anchor was made"
             verifier.findings.append(Finding(kept.count - 1, text))
         return Verification(head, verifier.findings)
+
+    def _damaged_rows(self, verifier: Verifier) -> list[Finding]:
+        """Compare the stored rows with the changes that the log names."""
+        rows = StoredRows(self._store, self._vault)
+        suspects = rows.faults(verifier.newest if verifier.whole else None)
+        if not suspects:
+            return []
+        with self._lock:
+            # Rows may have changed since the head was read. No row changes under this lock.
+            for row in self._rows_between(verifier.expected, self._head.count):
+                verifier.note(decoded(row)[0])
+            faults = rows.faults(verifier.newest if verifier.whole else None, suspects)
+        return [Finding(None, text) for text in faults.values()]
+
+    def _rows_between(self, first: int, end: int) -> Iterator[tuple[object, ...]]:
+        while first < end and (page := self._store.audit_rows(first, min(PAGE, end - first))):
+            yield from page
+            first += len(page)
 
     def _all_rows(self, count: int) -> Iterator[tuple[object, ...]]:
         """Yield the stored rows before entry ``count``, and rows that are out of place."""
@@ -378,12 +416,19 @@ def _event(operation: str) -> Event:
     return event
 
 
-def first_entries(admin: str, *, activated: bool) -> list[AuditRow]:
-    """Return the entries of an initialisation, not yet chained; ``admin`` is the name of the first user."""
+def first_entries(admin: str, changes: Sequence[Change], *, activated: bool) -> list[AuditRow]:
+    """Return the entries of an initialisation, not yet chained.
+
+    Args:
+        admin: The name of the first user.
+        changes: The changes of rows, which the last entry names.
+        activated: Whether the first user has a password.
+    """
     about = {LogType.USER: (APPLIANCE_NAME, APPLIANCE_USER)}
     commands = [_Command(event, 0, *about.get(event.log_type, ("", ""))) for event in INITIALIZATION]
     if activated:
         commands.append(_Command(ACTIVATION, 0, admin, UNACTIVATED_ADMIN))
+    commands[-1].changed = " ".join(map(str, changes))
     return [command.row(FIRST_HEAD.reboot) for command in commands]
 
 

@@ -15,12 +15,12 @@ from typing import Any
 
 from hsmcore import primitives
 from hsmcore.crypto.limits import limited, limited_stream
-from hsmcore.errors import HsmError, KeyMaterialInvalid, KeyTypeInconsistent
+from hsmcore.errors import HsmError, KeyMaterialInvalid, KeySizeInvalid, KeyTypeInconsistent
 from hsmcore.keys import policy
 from hsmcore.keys.keyring import KeyRing
 from hsmcore.keys.records import KeyEntry
 from hsmcore.primitives.families import Begin, Run
-from hsmcore.primitives.keyforms import PublicKey, open_public
+from hsmcore.primitives.keyforms import PublicKey, open_public, public_facts
 from hsmcore.quorum.approvals import Approvals
 from hsmcore.sessions import permissions
 from hsmcore.sessions.session import Session
@@ -186,6 +186,7 @@ class PreparedOperations:
         """
         row = policy.mechanism(mechanism, kind)
         if isinstance(key, bytes):
+            policy.require_usable(_foreign_attributes(key), row, kind)
             return primitives.stream(row, kind, _foreign(key))
         entry = self._ring.entry(session, key)
         policy.require_usable(entry.record.attributes, row, kind)
@@ -203,20 +204,28 @@ def foreign_keys() -> int:
 @lru_cache(maxsize=FOREIGN_KEYS)
 def _foreign(public_key_info: bytes) -> PublicKey:
     try:
-        return open_public(public_key_info)
-    except KeyMaterialInvalid as error:
+        key = open_public(public_key_info)
+        public_facts(key)
+    except (KeyMaterialInvalid, KeySizeInvalid) as error:
         raise KeyTypeInconsistent(str(error)) from error
+    return key
 
 
 @lru_cache(maxsize=FOREIGN_KEYS)
 def _foreign_operation(public_key_info: bytes, mechanism: str, kind: str) -> Run:
     """Bind a public key from outside, with the attributes of a public key of its type."""
-    key, operation, row = _foreign(public_key_info), Operation(kind), MECHANISMS[mechanism]
-    attributes: Mapping[str, Value] = {
+    operation, row = Operation(kind), MECHANISMS[mechanism]
+    policy.require_usable(_foreign_attributes(public_key_info), row, operation)
+    return primitives.operation(row, operation, _foreign(public_key_info))
+
+
+def _foreign_attributes(public_key_info: bytes) -> Mapping[str, Value]:
+    """Return the attributes that decide about the use of a public key from outside."""
+    attributes = dict.fromkeys((kind.value for kind in Operation), False)
+    return {
+        **attributes,
         "OBJECT_CLASS": PUBLIC,
-        "KEY_TYPE": primitives.type_of(key),
+        "KEY_TYPE": primitives.type_of(_foreign(public_key_info)),
         "ENCRYPT": True,
         "VERIFY": True,
     }
-    policy.require_usable(attributes, row, operation)
-    return primitives.operation(row, operation, key)

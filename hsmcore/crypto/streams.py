@@ -1,13 +1,14 @@
 """Multi-part operations: each has a handle and processes its data in parts.
 
 ``begin`` starts an operation, ``update`` continues it any number of times. ``finish``, ``abort``, the end of its
-session, the end of its key, and 15 minutes without a message end it. After that its handle is unknown.
+session, the end of its key, and 15 minutes without a message end it. One operation more than a session may have ends
+the one that has been quiet longest. After that its handle is unknown.
 """
 
 from __future__ import annotations
 
 import secrets
-import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
@@ -36,19 +37,23 @@ class _Unfinished:
 
 
 class MultiPartOperations:
-    """The unfinished operations of all sessions. In each session, the one without a message for longest comes first."""
+    """The unfinished operations of all sessions. In each session, the one without a message for longest comes first.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    ``clock`` gives seconds, from any beginning.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = Lock()
         self._operations: dict[int, dict[int, _Unfinished]] = {}
+        self._displaced: dict[int, deque[int]] = {}
 
     def __len__(self) -> int:
         with self._lock:
             return sum(map(len, self._operations.values()))
 
     def begin(self, session: Session, key: int | bytes, stream: Stream) -> int:
-        """Add an operation and return its handle (63 random bits).
+        """Add an operation and return its handle (63 random bits), in place of the quietest if there are too many.
 
         Args:
             session: The session that continues the operation.
@@ -57,7 +62,7 @@ class MultiPartOperations:
 
         Raises:
             Unauthenticated: The session has ended.
-            OperationLimit: The session has the maximum number of unfinished operations.
+            OperationLimit: The session has the maximum number of operations, each with a message in progress.
         """
         with self._lock:
             if not session.alive:
@@ -65,7 +70,7 @@ class MultiPartOperations:
             operations = self._operations.setdefault(session.token, {})
             self._expire(operations)
             if len(operations) >= MAX_OPERATIONS:
-                raise OperationLimit(f"Reached max number of sessions in session pool: {MAX_OPERATIONS}")
+                self._displace(session, operations)
             handle = secrets.randbits(63) or 1
             operations[handle] = _Unfinished(key, stream, self._clock())
             return handle
@@ -116,6 +121,7 @@ class MultiPartOperations:
         """End all operations of a session."""
         with self._lock:
             self._operations.pop(session.token, None)
+            self._displaced.pop(session.token, None)
 
     def drop_key(self, key: int) -> None:
         """End all operations with a key that was destroyed."""
@@ -133,8 +139,22 @@ class MultiPartOperations:
         if operation is None:
             # A session with an operation was authorised to begin it, so only a session without one is checked.
             permissions.require(session, "crypto.begin")
+            if handle in self._displaced.get(session.token, ()):
+                raise OperationNotFound(
+                    f"the operation was ended: its session began more than {MAX_OPERATIONS} and it was quiet longest"
+                )
             raise OperationNotFound(_UNKNOWN)
         return operation
+
+    def _displace(self, session: Session, operations: dict[int, _Unfinished]) -> None:
+        quiet = next((handle for handle, operation in operations.items() if not operation.guard.locked()), None)
+        if quiet is None:
+            raise OperationLimit(
+                "There are too many operations happening at the same time: "
+                f"Reached max number of sessions in session pool: {MAX_OPERATIONS}"
+            )
+        del operations[quiet]
+        self._displaced.setdefault(session.token, deque(maxlen=MAX_OPERATIONS)).append(quiet)
 
     def _expire(self, operations: dict[int, _Unfinished]) -> None:
         oldest = self._clock() - MAX_AGE

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 
 from hsmcore.crypto.operations import PreparedOperations
 from hsmcore.errors import (
@@ -17,8 +17,9 @@ from hsmcore.errors import (
     WrappedKeyInvalid,
 )
 from hsmcore.keys import generation, policy
+from hsmcore.keys.generation import NewKey
 from hsmcore.keys.keyring import KeyRing
-from hsmcore.keys.records import KeyEntry, KeyRecord, Sharing
+from hsmcore.keys.records import KeyEntry
 from hsmcore.quorum.approvals import Approvals
 from hsmcore.sessions.session import Session
 from hsmcore.settings import Settings
@@ -40,7 +41,7 @@ class Wrapping:
     def wrap(
         self, session: Session, key: int, mechanism: str, parameters: Mapping[str, object] | None, target: int
     ) -> tuple[bytes, dict[str, object] | None]:
-        """Encrypt the target under the key. Takes an approval where the management of either key does.
+        """Encrypt the target under the key. Takes an approval where the management or the use of either key does.
 
         Returns:
             The wrapped key, and the parameters to unwrap it with if there are any.
@@ -53,7 +54,8 @@ class Wrapping:
                 result: tuple[bytes, dict[str, object] | None] = run(parameters, self._ring.material(entry))
         return result
 
-    def unwrap(
+    @contextmanager
+    def unwrapped(
         self,
         session: Session,
         key: int,
@@ -61,11 +63,11 @@ class Wrapping:
         parameters: Mapping[str, object] | None,
         wrapped: bytes,
         template: Mapping[str, object],
-        sharing: Sharing,
-    ) -> KeyRecord:
-        """Decrypt a wrapped key and store it, with the attributes of the template and of the key's UNWRAP_TEMPLATE.
+    ) -> Iterator[NewKey]:
+        """Yield a wrapped key, to be stored in the block, with the attributes of template and key's UNWRAP_TEMPLATE.
 
-        Takes an approval where the management of the unwrapping key does.
+        Takes an approval where the management or the use of the unwrapping key does; it is used up if the block
+        succeeds.
 
         Raises:
             AttributeInvalid: An attribute is unknown, of the wrong type, or not allowed here.
@@ -85,10 +87,15 @@ class Wrapping:
                     raise WrappedKeyInvalid(
                         f"the bytes do not unwrap with this key and {mechanism} to a {key_class} of type {key_type}"
                     ) from None
-                return self._ring.add(session, [new], sharing)[0]
+                yield new
 
     def _managing(self, session: Session, entry: KeyEntry) -> AbstractContextManager[None]:
-        return self._approvals.granted_key(session, "key-management", entry)
+        """Take an approval where the key's management does, else where its use does.
+
+        A copy of a key whose use takes approvals would take none, and unwrapping decrypts as a use does.
+        """
+        service = "key-management" if policy.approvals_needed(entry, "key-management") else "key-usage"
+        return self._approvals.granted_key(session, service, entry)
 
 
 def _class_and_type(template: Mapping[str, Value]) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from hsmcore.primitives.generators import ec_pair, ed25519_pair, ml_dsa_pair, re
 from hsmcore.primitives.keyforms import KeyFacts, read_private, read_public
 from hsmcore.settings import Settings
 from hsmcore.tables.attributes import CLASSES, PRIVATE, PUBLIC, SECRET, TYPES, Origin, Value, checked, complete
+from hsmcore.tables.lookup import row_of
 from hsmcore.tables.mechanisms import CURVES, EXPONENT, ML_DSA_DEFAULT, KeyType, Mechanism, Operation
 
 DEFAULT_SIZES = {KeyType.AES.value: 256, KeyType.DESEDE.value: 192, KeyType.GENERIC_SECRET.value: 256}
@@ -51,7 +52,7 @@ def generate_secret(mechanism: str, attributes: Mapping[str, object], settings: 
     """
     _, key_type = _generator(mechanism, "secret_key")
     template = checked(attributes)
-    size = template.pop("SIZE", DEFAULT_SIZES[key_type])
+    size = template.pop("SIZE", row_of(DEFAULT_SIZES, key_type, "DEFAULT_SIZES of hsmcore.keys.generation"))
     return _new(SECRET, secret_key(key_type, _number(size)), template, settings, generated=True)
 
 
@@ -106,9 +107,7 @@ def generate_pair(
     """
     _, key_type = _generator(mechanism, "key_pair")
     public_template, private_template = checked(public), checked(private)
-    generator = _PAIR_GENERATORS.get(key_type)
-    if generator is None:
-        raise LookupError(f"the table _PAIR_GENERATORS of hsmcore.keys.generation has no row {key_type}; add one")
+    generator = row_of(_PAIR_GENERATORS, key_type, "_PAIR_GENERATORS of hsmcore.keys.generation")
     halves = generator(public_template)
     return (
         _new(PUBLIC, halves[0], public_template, settings, generated=True),

@@ -87,6 +87,7 @@ class KeyRing(KeyLookup):
     def _secured(self, entry: KeyEntry, material: bytes, session: int | None) -> KeyEntry:
         """Return the entry with its material: sealed for a token key, in memory for a session key."""
         if entry.record.attributes["TOKEN"]:
+            entry = replace(entry, version=entry.version + 1)
             sealed = self._vault.seal_key(row_of(entry), material).sealed
             return replace(entry, session=None, sealed=sealed, material=None)
         return replace(entry, session=session, sealed=None, material=material)

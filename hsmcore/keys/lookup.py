@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from heapq import merge
 from threading import RLock
@@ -90,10 +91,9 @@ class KeyLookup:
             StoreDamaged: All that was found for a label is a damaged key of the user.
         """
         policy.require_may_find(session, template.choices)
-        with self._lock:
-            stored = self._token_keys.matching(_owner_filter(session), template, limit)
-            found, damaged = self._seen(session, stored, limit)
-            found += self._session_keys.matching(session.token, _shared_with(session), template)
+        stored = self._token_keys.matching(_owner_filter(session), template, limit)
+        found, damaged = self._seen(session, stored, limit)
+        found += self._own(session, template)
         if not found:
             _require_whole(session, template, damaged)
         found.sort(key=_age)
@@ -101,8 +101,8 @@ class KeyLookup:
 
     def halves(self, session: Session, public_key_info: bytes) -> list[KeyRecord]:
         """Return the records of the keys of a pair that the session sees."""
+        found, _ = self._seen(session, self._token_keys.halves(_owner_filter(session), public_key_info), 0)
         with self._lock:
-            found, _ = self._seen(session, self._token_keys.halves(_owner_filter(session), public_key_info), 0)
             own = self._session_keys.visible(session.token, session.username)
         found += [entry for entry in own if entry.record.public_key_info == public_key_info]
         return [entry.record for entry in found]
@@ -157,16 +157,16 @@ class KeyLookup:
         """
         policy.require_may_find(session, template.choices)
         last = first + limit if limit else None
-        with self._lock:
-            if handle is not None:
-                entries = self._one(session, handle, template)
-                count, entries = len(entries), entries[first:last]
-            elif self._token_keys.countable(template):
+        if handle is not None:
+            entries = self._one(session, handle, template)
+            count, entries = len(entries), entries[first:last]
+        elif self._token_keys.countable(template):
+            with self._lock:
                 entries, count = self._window(session, template, first, limit)
-            else:
-                entries, count = self._sifted(session, template, first, limit)
-            found, damaged = self._seen(session, entries, 0)
-            page = [self._described(session, entry) for entry in found]
+        else:
+            entries, count = self._sifted(session, template, first, limit)
+        found, damaged = self._seen(session, entries, 0)
+        page = self._descriptions(session, found)
         if not page:
             _require_whole(session, template, damaged)
         return page, count
@@ -199,7 +199,7 @@ class KeyLookup:
         page: list[KeyEntry | DamagedKey] = []
         count = 0
         for entry in merge(seen, self._own(session, stored), key=_age):
-            if not derived.choices or derived.fits(self._described(session, entry).values()):
+            if not derived.choices or self._has(session, entry, derived):
                 if count >= first and (not limit or len(page) < limit):
                     page.append(entry)
                 count += 1
@@ -211,9 +211,22 @@ class KeyLookup:
             if isinstance(entry, KeyEntry) and policy.sees(session, entry):
                 yield entry
 
+    def _has(self, session: Session, entry: KeyEntry, derived: SearchTemplate) -> bool:
+        """Tell whether a key has the derived values. A key that was destroyed meanwhile has none."""
+        return any(derived.fits(description.values()) for description in self._descriptions(session, [entry]))
+
+    def _descriptions(self, session: Session, entries: Iterable[KeyEntry]) -> list[KeyDescription]:
+        """Describe keys, without those that were destroyed meanwhile."""
+        descriptions = []
+        for entry in entries:
+            with suppress(KeyNotFound):
+                descriptions.append(self._described(session, entry))
+        return descriptions
+
     def _own(self, session: Session, template: SearchTemplate) -> list[KeyEntry]:
         """Return the selected session keys that the session sees, oldest first."""
-        return sorted(self._session_keys.matching(session.token, _shared_with(session), template), key=_age)
+        with self._lock:
+            return sorted(self._session_keys.matching(session.token, _shared_with(session), template), key=_age)
 
     def _one(self, session: Session, handle: int, template: SearchTemplate) -> list[KeyEntry | DamagedKey]:
         try:
@@ -223,8 +236,7 @@ class KeyLookup:
         if not template.without(DERIVED).fits(entry.record.attributes):
             return []
         derived = template.within(DERIVED)
-        fits = not derived.choices or derived.fits(self._described(session, entry).values())
-        return [entry] if fits else []
+        return [entry] if not derived.choices or self._has(session, entry, derived) else []
 
     def _described(self, session: Session, entry: KeyEntry) -> KeyDescription:
         if session.role == ADMIN:

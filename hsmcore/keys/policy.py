@@ -23,7 +23,7 @@ from hsmcore.errors import (
 from hsmcore.keys.records import NOT_SHARED, KeyEntry, KeyRecord, Sharing
 from hsmcore.sessions.session import NO_SESSION, Session
 from hsmcore.tables.attributes import PRIVATE, PUBLIC, SECRET, Value
-from hsmcore.tables.mechanisms import DIGEST_BYTES, MECHANISMS, Mechanism, Operation
+from hsmcore.tables.mechanisms import MECHANISMS, Mechanism, Operation, digest_bytes
 from hsmcore.tables.quorum_services import KEY_SERVICES, MAX_APPROVALS, SERVICES
 from hsmcore.tables.roles import ADMIN, CRYPTO_USER
 
@@ -168,6 +168,10 @@ def require_may_change(session: Session, entry: KeyEntry, template: Mapping[str,
     require_owner(session, entry)
     if "TRUSTED" in template:
         raise PermissionDenied("TRUSTED is set by an admin")
+    if entry.record.attributes["TRUSTED"]:
+        raise PermissionDenied(
+            f"key {entry.handle} is trusted, and its attributes do not change until an admin sets TRUSTED to false"
+        )
 
 
 def approvals_needed(entry: KeyEntry, service: str) -> int:
@@ -280,8 +284,8 @@ def require_strong_hash(attributes: Mapping[str, Value], row: Mechanism) -> None
     Raises:
         KeyFunctionNotPermitted: The hash is shorter.
     """
-    bits, size = DIGEST_BYTES.get(row.hash, 0) * 8, attributes["SIZE"]
+    bits, size = digest_bytes(row.hash) * 8 if row.hash else 0, attributes["SIZE"]
     if row.family == "ecdsa" and isinstance(size, int) and 0 < bits < min(size, 512):
         raise KeyFunctionNotPermitted(
-            f"{row.hash} is weaker than a key of {size} bits; this HSM signs with a hash as strong as the key"
+            f"Digest security strength ({bits // 2}) is weaker than the key security strength ({min(size, 512) // 2})"
         )

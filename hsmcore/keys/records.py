@@ -65,6 +65,7 @@ class KeyEntry:
 
     A token key has its ``sealed`` material. A session key has its plain ``material``, and in ``session`` the session
     token of its session. ``loaded`` is the key object, once the key was used. ``created`` is in ms since 1970.
+    ``version`` is that of a token key's row.
     """
 
     record: KeyRecord
@@ -75,6 +76,7 @@ class KeyEntry:
     sealed: bytes | None = field(default=None, repr=False)
     material: bytes | None = field(default=None, repr=False)
     loaded: OpenedKey | None = field(default=None, repr=False)
+    version: int = 0
 
     @property
     def handle(self) -> int:

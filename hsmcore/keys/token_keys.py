@@ -7,7 +7,7 @@ used; a damaged row affects its own key only.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -16,18 +16,23 @@ from hsmcore.keys.records import KeyEntry, KeyRecord, Sharing
 from hsmcore.keys.search import SearchTemplate
 from hsmcore.storage.database import Store
 from hsmcore.storage.keys import KeyQuery
-from hsmcore.storage.rows import KeyRow, decode_attributes, encode_attributes
+from hsmcore.storage.rows import (
+    INDEXED,
+    KeyRow,
+    decode_attributes,
+    encode_attributes,
+    index_column,
+    index_columns,
+    key_subject,
+)
 from hsmcore.storage.sealing import Vault
-from hsmcore.tables.attributes import Value
 
 CACHED = 4096
 """Maximum number of keys in memory; the one that was read first is dropped first."""
 MAX_HANDLE = 2**63 - 1
 _PAGE = 500
 """Rows in one read."""
-_INDEXED = {"LABEL": "label", "OBJECT_CLASS": "object_class", "KEY_TYPE": "key_type", "ID": "key_id"}
-"""Columns of the attributes that have one."""
-_IN_SQL = frozenset({*_INDEXED, "TOKEN"})
+_IN_SQL = frozenset({*INDEXED, "TOKEN"})
 """Attributes by which the database selects; TOKEN is true for every row."""
 
 _log = logging.getLogger("hsmcore.keys.token_keys")
@@ -48,7 +53,7 @@ class DamagedKey:
 
 
 class TokenKeys:
-    """The token keys. A caller holds the HSM's lock, except for ``cached``."""
+    """The token keys. A caller that changes them, or keeps them in memory, holds the HSM's lock."""
 
     def __init__(self, store: Store, vault: Vault) -> None:
         self._store = store
@@ -67,8 +72,13 @@ class TokenKeys:
         entry = self._cache.get(handle)
         if entry is not None:
             return entry
-        row = self._store.key(handle) if 0 < handle <= MAX_HANDLE else None
-        return None if row is None else self._opened(row)
+        if not 0 < handle <= MAX_HANDLE:
+            return None
+        row = self._store.key(handle)
+        if row is not None:
+            return self._opened(row)
+        newest = self._store.newest(key_subject(handle))
+        return DamagedKey(handle, "") if newest is not None and newest.live else None
 
     def put(self, entry: KeyEntry) -> None:
         """Put an entry in memory, in place of the one with its handle."""
@@ -116,12 +126,12 @@ class TokenKeys:
     def _rows(self, query: KeyQuery, first: int, count: int) -> Iterator[KeyRow]:
         """Yield all rows after ``first`` others. One read returns ``count`` of them (0 for all), up to a page."""
         size = min(count, _PAGE) or _PAGE
-        while True:
-            rows = self._store.find_keys(query, first, size)
+        rows = self._store.find_keys(query, first, size)
+        yield from rows
+        while len(rows) == size:
+            # After the last key and not after so many keys: other threads destroy keys meanwhile.
+            rows = self._store.find_keys(query, 0, size, rows[-1])
             yield from rows
-            if len(rows) < size:
-                return
-            first += size
 
     def opened(self, row: KeyRow) -> KeyEntry | DamagedKey:
         """Return a row as an entry without keeping it in memory, where a long listing would displace keys in use."""
@@ -129,16 +139,18 @@ class TokenKeys:
 
     def _opened(self, row: KeyRow, *, keep: bool = True) -> KeyEntry | DamagedKey:
         try:
+            if row.version != row.newest:
+                raise StoreDamaged("the row is not the one that was written last")
             self._vault.open_key(row)
             attributes = decode_attributes(row.attributes)
             sharing = Sharing.decode(row.sharing)
-            if (row.label, row.object_class, row.key_type, row.key_id) != _columns(attributes):
+            if any(getattr(row, column) != value for column, value in index_columns(attributes).items()):
                 raise StoreDamaged("a column differs from its attribute")
         except (StoreDamaged, ValueError, TypeError, KeyError, AttributeError):
             _log.error("the row of key %d is damaged or was edited; the key cannot be used", row.handle)
             return DamagedKey(row.handle, row.owner)
         record = KeyRecord(row.handle, attributes, row.public_key_info)
-        entry = KeyEntry(record, row.owner, row.created, sharing, sealed=row.sealed)
+        entry = KeyEntry(record, row.owner, row.created, sharing, sealed=row.sealed, version=row.version)
         if keep:
             self.put(entry)
         return entry
@@ -146,35 +158,28 @@ class TokenKeys:
 
 def _query(user: str | None, template: SearchTemplate) -> KeyQuery:
     columns = {
-        _INDEXED[name]: tuple(map(_column, values)) for name, values in template.choices.items() if name in _INDEXED
+        INDEXED[name]: tuple(map(index_column, values)) for name, values in template.choices.items() if name in INDEXED
     }
     if True not in template.choices.get("TOKEN", (True,)):
         columns["handle"] = ()
     return KeyQuery(user, columns)
 
 
-def _column(value: Value) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
-
-
-def _columns(attributes: Mapping[str, Value]) -> tuple[str, ...]:
-    return tuple(_column(attributes[name]) for name in _INDEXED)
-
-
 def row_of(entry: KeyEntry) -> KeyRow:
     """Return the row of a key."""
     record = entry.record
-    label, object_class, key_type, key_id = _columns(record.attributes)
+    columns = index_columns(record.attributes)
     return KeyRow(
-        record.handle,
-        entry.owner,
-        entry.created,
-        encode_attributes(record.attributes),
-        record.public_key_info,
-        entry.sealed or b"",
-        label,
-        object_class,
-        key_type,
-        entry.sharing.encode(),
-        key_id,
+        handle=record.handle,
+        owner=entry.owner,
+        created=entry.created,
+        attributes=encode_attributes(record.attributes),
+        public_key_info=record.public_key_info,
+        sealed=entry.sealed or b"",
+        sharing=entry.sharing.encode(),
+        version=entry.version,
+        label=columns["label"],
+        object_class=columns["object_class"],
+        key_type=columns["key_type"],
+        key_id=columns["key_id"],
     )

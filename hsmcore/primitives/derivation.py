@@ -1,4 +1,6 @@
-"""Derivation of secret keys: AES-CMAC in counter mode (SP 800-108r1 4.1), ECDH (SP 800-56A 5.7.1.2) with the X9.63 KDF.
+"""Derivation of secret keys.
+
+AES-CMAC in counter mode (SP 800-108r1 4.1); ECDH (SP 800-56A 5.7.1.2) with the X9.63 KDF or without one.
 
 Each function takes parameters and the length of the result in bytes.
 """
@@ -61,6 +63,21 @@ def ecdh_x963(row: Mechanism, key: ec.EllipticCurvePrivateKey) -> Derive:
         peer = _peer(parameters, key.curve)
         shared_info = bytes_parameter(parameters, "shared_info")
         return x963_kdf(algorithm, key.exchange(ec.ECDH(), peer), shared_info, length)
+
+    return run
+
+
+def ecdh(row: Mechanism, key: ec.EllipticCurvePrivateKey) -> Derive:
+    """ECDH without a KDF: the last bytes of the shared x-coordinate, as PKCS #11 has it (3.0 2.3.18).
+
+    The parameter ``peer`` is the other side's SubjectPublicKeyInfo (DER), whose point is validated.
+    """
+
+    def run(parameters: Parameters, length: int) -> bytes:
+        secret = key.exchange(ec.ECDH(), _peer(parameters, key.curve))
+        if length > len(secret):
+            raise MechanismParameterInvalid(f"ECDH on {key.curve.name} gives {len(secret)} bytes, not {length}")
+        return secret[-length:]
 
     return run
 

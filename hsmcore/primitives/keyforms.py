@@ -30,6 +30,8 @@ PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519Public
 OpenedKey = bytes | PrivateKey | PublicKey
 """A key as the functions of this package take it."""
 
+MAX_EXPONENT = 1 << 256
+"""An RSA public exponent is less than this."""
 _KINDS = "RSA, EC, Ed25519 or ML-DSA"
 
 _CURVES = {
@@ -112,15 +114,18 @@ def public_facts(key: PublicKey) -> KeyFacts:
     """Return a public key as bytes with its public facts.
 
     Raises:
-        KeyMaterialInvalid: The RSA exponent is even or too small.
+        KeyMaterialInvalid: The RSA exponent is even, too small or too large (FIPS 186-5, section 5.4).
         KeySizeInvalid: The size or curve is not supported.
     """
     info = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if isinstance(key, rsa.RSAPublicKey):
         check_rsa_size(key.key_size)
         exponent = key.public_numbers().e
-        if exponent < EXPONENT or exponent % 2 == 0:
-            raise KeyMaterialInvalid(f"the public exponent is odd and at least {EXPONENT}, not {exponent}")
+        if not EXPONENT <= exponent < MAX_EXPONENT or exponent % 2 == 0:
+            raise KeyMaterialInvalid(
+                f"the public exponent is odd, at least {EXPONENT} and less than 2**256; this one has "
+                f"{exponent.bit_length()} bits"
+            )
         encoded = exponent.to_bytes((exponent.bit_length() + 7) // 8, "big")
         return KeyFacts("RSA", key.key_size, info, info, exponent=encoded)
     if isinstance(key, ed25519.Ed25519PublicKey):

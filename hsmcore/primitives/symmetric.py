@@ -20,6 +20,7 @@ from hsmcore.errors import (
     TagMismatch,
 )
 from hsmcore.primitives.parameters import Parameters, bytes_parameter, number_parameter
+from hsmcore.tables.lookup import row_of
 from hsmcore.tables.mechanisms import Mechanism
 
 GCM_IV, GCM_TAG = 12, 16
@@ -195,7 +196,7 @@ _MODES: dict[str, Callable[..., modes.CBC | modes.CTR | modes.ECB]] = {
 def _mode(row: Mechanism, iv: bytes) -> modes.CBC | modes.CTR | modes.ECB:
     if len(iv) != row.iv:
         raise MechanismParameterInvalid(f"the iv of {row.name} has {row.iv} bytes, not {len(iv)}")
-    mode = _MODES[row.mode]
+    mode = row_of(_MODES, row.mode, "_MODES of hsmcore.primitives.symmetric")
     return mode(iv) if row.iv else mode()
 
 

@@ -16,6 +16,7 @@ from hsmcore.errors import (
     QuorumAdmins,
     QuorumTokenRefused,
     QuorumValueInvalid,
+    StoreDamaged,
     TokenFileInvalid,
     TokenSignatureInvalid,
     UserNotFound,
@@ -27,7 +28,7 @@ from hsmcore.primitives.proofs import proves
 from hsmcore.quorum.tokens import MAX_TIMEOUT, NO_QUORUM, QuorumRules, QuorumToken, QuorumTokens
 from hsmcore.sessions.session import Session
 from hsmcore.storage.database import Store
-from hsmcore.storage.rows import UserRow
+from hsmcore.storage.rows import QUORUM, Change, UserRow
 from hsmcore.storage.sealing import Vault
 from hsmcore.tables.quorum_services import MAX_APPROVALS, SERVICES
 from hsmcore.tables.roles import ADMIN
@@ -73,7 +74,10 @@ class Approvals:
         self._clock = clock
         self._audit = log
         self.quorum_tokens = QuorumTokens(lock, clock)
-        self.rules = QuorumRules.decode(vault.open_quorum(store.quorum()))
+        sealed, self._version = store.quorum()
+        if Change(QUORUM, self._version) != store.newest(QUORUM):
+            raise StoreDamaged("the stored quorum values are not the newest ones; restore the state directory")
+        self.rules = QuorumRules.decode(vault.open_quorum(sealed, self._version))
 
     def request(self, session: Session, service: str, key: int | None) -> bytes:
         """Return the token file of a new quorum token.
@@ -251,8 +255,9 @@ class Approvals:
             self._change(replace(self.rules, timeouts={**self.rules.timeouts, timeout: seconds}))
 
     def _change(self, rules: QuorumRules) -> None:
-        self._store.change_quorum(self._vault.seal_quorum(rules.encode()))
-        self.rules = rules
+        version = self._version + 1
+        self._store.change_quorum(self._vault.seal_quorum(rules.encode(), version), version)
+        self.rules, self._version = rules, version
 
     def put_keys(self, row: UserRow, keys: RegisteredKeys, verifier: str | None = None) -> None:
         """Replace the registered keys of a user whose row is ``changing``, and the password if there is a new one.

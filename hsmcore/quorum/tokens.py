@@ -33,6 +33,8 @@ NO_QUORUM = 1
 """The quorum value of an admin service that takes no approval."""
 MAX_TOKENS = 1024
 """Maximum number of quorum tokens (CloudHSM's quota)."""
+MAX_TOKENS_OF_USER = 64
+"""Maximum number of quorum tokens of one user."""
 DEFAULT_TIMEOUT = 600
 """Default of both timeouts, in seconds."""
 MAX_TIMEOUT = 24 * 60 * 60
@@ -179,10 +181,16 @@ class QuorumTokens:
 
         Raises:
             QuorumTokenRefused: The user has an active token for the admin service.
-            QuorumTokenLimit: The HSM holds the maximum number of tokens.
+            QuorumTokenLimit: The user or the HSM has the maximum number of tokens.
         """
         with self._lock:
             alive = self.alive()
+            own = sum(token.session.username == session.username for token in alive)
+            if own >= MAX_TOKENS_OF_USER:
+                raise QuorumTokenLimit(
+                    f"{session.username!r} has {MAX_TOKENS_OF_USER} quorum tokens, which is the limit for a user; use "
+                    "them or delete them"
+                )
             if key is None and any(
                 (token.service, token.session.username) == (service, session.username) for token in alive
             ):

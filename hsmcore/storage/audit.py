@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from operator import attrgetter
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Dialect, delete, insert, text, update
 
-from hsmcore.storage.rows import COLUMNS, AuditRow
+from hsmcore.storage.rows import COLUMNS, AuditRow, Change
 from hsmcore.storage.schema import AUDIT, AUDIT_HEAD
 
 StoredHead = tuple[object, object, object]
@@ -16,11 +17,15 @@ StoredHead = tuple[object, object, object]
 
 
 class Record(NamedTuple):
-    """The log's part of one transaction: entries, the head after them, and whether to wait for the disk."""
+    """The log's part of one transaction: entries, the head after them, and whether to wait for the disk.
+
+    ``changes`` are those that the entries name.
+    """
 
     rows: Sequence[AuditRow]
     head: StoredHead
     durable: bool = True
+    changes: Sequence[Change] = ()
 
 
 # As text, without conversions, so that an edited row is read as it is.
@@ -30,6 +35,11 @@ _HEAD = text("SELECT count, reboot, sealed FROM audit_head")
 _END = 2**62
 """The log does not continue after a sequence number from here on, which nobody but a forger writes."""
 _HEAD_COLUMNS = ("count", "reboot", "sealed")
+_PUT_VERSION = text(
+    "INSERT INTO versions (subject, version, live) VALUES (:subject, :version, :live)"
+    " ON CONFLICT (subject) DO UPDATE SET version = excluded.version, live = excluded.live"
+)
+_VERSION = text("SELECT version, live FROM versions WHERE subject = :subject")
 _values = attrgetter(*COLUMNS)
 
 
@@ -48,6 +58,8 @@ class Appender:
         """Add entries and replace the head, in the transaction of the connection."""
         if record.rows:
             connection.exec_driver_sql(self._insert, [_values(row) for row in record.rows])
+        if record.changes:
+            connection.execute(_PUT_VERSION, [asdict(change) for change in record.changes])
         if connection.exec_driver_sql(self._update, record.head).rowcount != 1:
             connection.execute(delete(AUDIT_HEAD))
             values = dict(zip(_HEAD_COLUMNS, record.head, strict=True))
@@ -69,3 +81,12 @@ def head(connection: Connection) -> StoredHead | None:
     """Return the stored head."""
     row = connection.execute(_HEAD).first()
     return None if row is None else (row[0], row[1], row[2])
+
+
+def newest(connection: Connection, subject: str) -> Change | None:
+    """Return the newest change of a subject, as the index of versions has it; ``None`` where it has none."""
+    row = connection.execute(_VERSION, {"subject": subject}).first()
+    if row is None:
+        return None
+    version, live = row
+    return Change(subject, version if isinstance(version, int) else 0, bool(live))

@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
 
-from sqlalchemy import URL, Connection, delete, insert, inspect, select, text, update
+from sqlalchemy import URL, Connection, Update, delete, insert, inspect, select, text, update
 
 from hsmcore.errors import StateVersion
 from hsmcore.storage import audit, keys
 from hsmcore.storage.audit import Record, StoredHead
-from hsmcore.storage.engine import connect, store_errors
+from hsmcore.storage.engine import close, connect, store_errors
 from hsmcore.storage.keys import KeyQuery
-from hsmcore.storage.rows import KeyRow, UserRow
+from hsmcore.storage.rows import QUORUM, UNKNOWN, Change, KeyRow, UserRow, key_subject
 from hsmcore.storage.schema import HEAD, HSM, KNOWN, LOGGED, USERS
 
 
@@ -28,13 +28,18 @@ class HsmRow:
     master: bytes = field(repr=False)
     settings: bytes
     quorum: bytes
+    quorum_version: int
 
 
 class Journal(Protocol):
     """The source of the audit log's entries for each transaction."""
 
-    def changing(self) -> AbstractContextManager[Record | None]:
-        """Yield the entries to write. They count as written when the block ends without an error."""
+    def changing(self, changes: Sequence[Change] = ()) -> AbstractContextManager[Record | None]:
+        """Yield the entries to write. They count as written when the block ends without an error.
+
+        Args:
+            changes: The changes of rows in the transaction, which the entry of the command in progress names.
+        """
 
 
 class Store:
@@ -56,9 +61,9 @@ class Store:
         return cls(URL.create("sqlite", database=str(path)))
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection. Every later call raises ``StateError``."""
         with store_errors():
-            self._engine.dispose()
+            close(self._engine)
 
     def exists(self) -> bool:
         """Tell whether the database has an HSM.
@@ -77,7 +82,8 @@ class Store:
         with store_errors(), self._engine.begin() as connection:
             _migrate(connection, hsm.quorum)
             self._log.append(connection, record)
-            values = {"id": 1, "master": hsm.master, "settings": hsm.settings, "quorum": hsm.quorum}
+            values: dict[str, object] = {"id": 1, "master": hsm.master, "settings": hsm.settings}
+            values |= {"quorum": hsm.quorum, "quorum_version": hsm.quorum_version}
             connection.execute(insert(HSM).values(values | {"serial": secrets.token_hex(8)}))
             connection.execute(insert(USERS), [_user_values(admin)])
 
@@ -116,15 +122,34 @@ class Store:
         with store_errors(), self._engine.connect() as connection:
             return _blob(connection.execute(text("SELECT settings FROM hsm")).scalar_one())
 
-    def quorum(self) -> bytes:
-        """Return the sealed quorum values and timeouts."""
+    def quorum(self) -> tuple[bytes, int]:
+        """Return the sealed quorum values and timeouts, and their version."""
         with store_errors(), self._engine.connect() as connection:
-            return _blob(connection.execute(text("SELECT quorum FROM hsm")).scalar_one())
+            sealed, version = connection.execute(text("SELECT quorum, quorum_version FROM hsm")).one()
+            return _blob(sealed), version if isinstance(version, int) and 0 <= version < 2**63 else 0
 
-    def change_quorum(self, quorum: bytes) -> None:
+    def change_quorum(self, quorum: bytes, version: int) -> None:
         """Replace the sealed quorum values and timeouts."""
-        with self._changing() as connection:
-            connection.execute(update(HSM).values(quorum=quorum))
+        with self._changing(Change(QUORUM, version)) as connection:
+            connection.execute(update(HSM).values(quorum=quorum, quorum_version=version))
+
+    def newest(self, subject: str) -> Change | None:
+        """Return the newest change of a row; ``None`` where there was none."""
+        with store_errors(), self._engine.connect() as connection:
+            return audit.newest(connection, subject)
+
+    def bind_rows(self, keys_: Sequence[KeyRow], users: Sequence[UserRow]) -> None:
+        """Replace rows of an older schema by rows with versions."""
+        changes = [*(row.change() for row in keys_), *(row.change() for row in users)]
+        with self._changing(*changes) as connection:
+            keys.change(connection, keys_)
+            for user in users:
+                connection.execute(_where(user).values(_user_values(user)))
+
+    def bind_settings(self, settings: bytes, quorum: bytes, version: int) -> None:
+        """Replace settings and quorum values of an older schema when all other rows have versions."""
+        with self._changing(Change(QUORUM, version)) as connection:
+            connection.execute(update(HSM).values(settings=settings, quorum=quorum, quorum_version=version))
 
     def serial(self) -> str:
         """Return the HSM's serial number, 16 random hexadecimal digits."""
@@ -141,10 +166,22 @@ class Store:
         with store_errors(), self._engine.connect() as connection:
             return keys.one(connection, handle)
 
-    def find_keys(self, query: KeyQuery, offset: int, limit: int) -> list[KeyRow]:
-        """Return a page of the token keys that the query finds, oldest first."""
+    def keys_after(self, handle: int, limit: int) -> list[KeyRow]:
+        """Return the token keys with the next greater handles."""
         with store_errors(), self._engine.connect() as connection:
-            return keys.page(connection, query, offset, limit)
+            return keys.after(connection, handle, limit)
+
+    def find_keys(self, query: KeyQuery, offset: int, limit: int, last: KeyRow | None = None) -> list[KeyRow]:
+        """Return a page of the token keys that the query finds, oldest first.
+
+        Args:
+            query: The query.
+            offset: The number of keys before the page.
+            limit: The size of the page.
+            last: The key after which to begin; ``None`` for the oldest.
+        """
+        with store_errors(), self._engine.connect() as connection:
+            return keys.page(connection, query, offset, limit, last)
 
     def labels(self, user: str | None) -> list[tuple[str, str, int]]:
         """Return each label that a user sees with an object class and the number of token keys that have both."""
@@ -178,24 +215,25 @@ class Store:
 
     def add_user(self, user: UserRow) -> None:
         """Add a user."""
-        with self._changing() as connection:
+        with self._changing(user.change()) as connection:
             connection.execute(insert(USERS), [_user_values(user)])
 
     def change_user(self, old: UserRow, new: UserRow) -> None:
         """Replace a user's row."""
-        change = update(USERS).where(USERS.c.username == old.username, USERS.c.role == old.role)
-        with self._changing() as connection:
-            connection.execute(change.values(_user_values(new)))
+        moved = [self._gone(old.change().subject)] if old.role != new.role else []
+        with self._changing(*moved, new.change()) as connection:
+            connection.execute(_where(old).values(_user_values(new)))
 
-    def delete_user(self, username: str, role: str, unshared: Sequence[KeyRow]) -> None:
+    def delete_user(self, user: UserRow, unshared: Sequence[KeyRow]) -> None:
         """Delete a user, and replace the rows of the keys that are no longer shared."""
-        with self._changing() as connection:
+        gone = self._gone(user.change().subject)
+        with self._changing(gone, *(row.change() for row in unshared)) as connection:
             keys.change(connection, unshared)
-            connection.execute(delete(USERS).where(USERS.c.username == username, USERS.c.role == role))
+            connection.execute(delete(USERS).where(USERS.c.username == user.username, USERS.c.role == user.role))
 
     def add_keys(self, rows: Sequence[KeyRow]) -> None:
         """Add keys, all or none."""
-        with self._changing() as connection:
+        with self._changing(*(row.change() for row in rows)) as connection:
             keys.add(connection, rows)
 
     def record(self) -> None:
@@ -222,28 +260,37 @@ class Store:
 
     def change_key(self, row: KeyRow) -> None:
         """Replace a key's row."""
-        with self._changing() as connection:
+        with self._changing(row.change()) as connection:
             keys.change(connection, [row])
 
     def delete_keys(self, handles: Iterable[int]) -> None:
         """Delete keys, all or none."""
-        with self._changing() as connection:
-            keys.remove(connection, list(handles))
+        handles = list(handles)
+        with self._changing(*(self._gone(key_subject(handle)) for handle in handles)) as connection:
+            keys.remove(connection, handles)
+
+    def _gone(self, subject: str) -> Change:
+        newest = self.newest(subject)
+        return Change(subject, newest.version + 1 if newest else 1, live=False)
 
     @contextmanager
-    def _changing(self) -> Iterator[Connection]:
+    def _changing(self, *changes: Change) -> Iterator[Connection]:
         """Begin a transaction with the journal's entries, and translate its errors, also those of the commit."""
-        with self._recording() as record, store_errors(), self._engine.begin() as connection:
+        with self._recording(changes) as record, store_errors(), self._engine.begin() as connection:
             if record is not None:
                 self._log.append(connection, record)
             yield connection
 
-    def _recording(self) -> AbstractContextManager[Record | None]:
-        return nullcontext() if self.journal is None else self.journal.changing()
+    def _recording(self, changes: Sequence[Change] = ()) -> AbstractContextManager[Record | None]:
+        return nullcontext() if self.journal is None else self.journal.changing(changes)
 
 
 # As text, without conversions: one damaged value would otherwise prevent the reading of all rows.
-_ALL_USERS = text("SELECT number, username, role, verifier, failures, mfa_key, quorum_key FROM users")
+_ALL_USERS = text(
+    "SELECT number, username, role, verifier, failures, mfa_key, quorum_key, users.version,"
+    " CASE WHEN live THEN versions.version END"
+    " FROM users LEFT JOIN versions ON subject = 'user/' || role || '/' || username"
+)
 
 
 def _blob(value: object) -> bytes:
@@ -252,22 +299,31 @@ def _blob(value: object) -> bytes:
 
 
 def _user_row(
-    number: object, username: object, role: object, verifier: object, failures: object, mfa: object, quorum: object
-) -> UserRow:
+    number: object, username: object, role: object, verifier: object, failures: object, mfa: object, quorum: object,
+    version: object, newest: object,
+) -> UserRow:  # fmt: skip
     """Return a row; a value of the wrong type becomes one that does not open, or that locks the account."""
     return UserRow(
-        number if isinstance(number, int) else 0,
+        number if isinstance(number, int) and 0 <= number < 2**63 else 0,
         str(username),
         str(role),
         verifier if isinstance(verifier, bytes) else b"",
-        failures if isinstance(failures, int) else sys.maxsize,
+        failures if isinstance(failures, int) and failures >= 0 else sys.maxsize,
         mfa if isinstance(mfa, bytes) or mfa is None else b"",
         quorum if isinstance(quorum, bytes) or quorum is None else b"",
+        version if isinstance(version, int) and 0 <= version < 2**63 else 0,
+        newest if isinstance(newest, int) else UNKNOWN,
     )
 
 
 def _user_values(user: UserRow) -> dict[str, object]:
-    return asdict(user)
+    values = asdict(user)
+    del values["newest"]
+    return values
+
+
+def _where(user: UserRow) -> Update:
+    return update(USERS).where(USERS.c.username == user.username, USERS.c.role == user.role)
 
 
 def _revision(connection: Connection) -> str | None:

@@ -32,12 +32,22 @@ def connect(url: str | URL) -> Engine:
     return engine
 
 
+def close(engine: Engine) -> None:
+    """Close the connection for good: every later use of the engine raises ``StateError``."""
+    event.listen(engine, "do_connect", _refuse)
+    engine.dispose()
+
+
+def _refuse(*_arguments: object) -> None:
+    raise StateError("the HSM is closed")
+
+
 def _configure(connection: Any, record: object) -> None:
     # The driver's own transaction control would commit before DDL, and half a migration could stay.
     connection.isolation_level = None
     # Damaged text must not prevent the reading of later rows.
     connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
-    for setting in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "busy_timeout=5000"):
+    for setting in ("journal_mode=WAL", "secure_delete=ON", "busy_timeout=5000"):
         connection.execute(f"PRAGMA {setting}")
 
 

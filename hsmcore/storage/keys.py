@@ -16,19 +16,24 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    Text,
     and_,
+    case,
+    cast,
     column,
     delete,
     func,
     insert,
+    literal,
     or_,
     select,
     table,
     true,
+    tuple_,
     update,
 )
 
-from hsmcore.storage.rows import KeyRow
+from hsmcore.storage.rows import UNKNOWN, KeyRow
 from hsmcore.storage.schema import KEYS, SHARES
 
 _COLUMNS = (
@@ -43,10 +48,16 @@ _COLUMNS = (
     "key_type",
     "sharing",
     "key_id",
+    "version",
 )
 # Without types and conversions: one damaged value would otherwise prevent the reading of all rows.
 _KEYS = table("keys", *map(column, _COLUMNS))
 _C: Any = _KEYS.c
+_VERSIONS = table("versions", column("subject"), column("version"), column("live"))
+_NEWEST = case((_VERSIONS.c.live.is_(true()), _VERSIONS.c.version), else_=UNKNOWN)
+_ROWS = select(_KEYS, _NEWEST).outerjoin_from(
+    _KEYS, _VERSIONS, _VERSIONS.c.subject == literal("key/").concat(cast(_C.handle, Text))
+)
 _PUBLIC = "PUBLIC_KEY"
 
 
@@ -79,19 +90,29 @@ def _shares_of(user: str) -> Select[tuple[int]]:
 
 def shared_with(connection: Connection, username: str) -> list[KeyRow]:
     """Return the rows of the keys that are shared with a user."""
-    return [_row(*row) for row in connection.execute(select(_KEYS).where(_C.handle.in_(_shares_of(username))))]
+    return [_row(*row) for row in connection.execute(_ROWS.where(_C.handle.in_(_shares_of(username))))]
 
 
 def one(connection: Connection, handle: int) -> KeyRow | None:
     """Return the row with that handle; ``None`` where it does not exist."""
-    found = connection.execute(select(_KEYS).where(_C.handle == handle)).first()
+    found = connection.execute(_ROWS.where(_C.handle == handle)).first()
     return None if found is None else _row(*found)
 
 
-def page(connection: Connection, query: KeyQuery, offset: int, limit: int) -> list[KeyRow]:
-    """Return a page of the rows that the query finds, oldest first."""
-    ordered = select(_KEYS).where(query.condition()).order_by(_C.created, _C.handle)
+def page(
+    connection: Connection, query: KeyQuery, offset: int, limit: int, last: KeyRow | None
+) -> list[KeyRow]:  # fmt: skip
+    """Return a page of the rows that the query finds and that follow ``last``, oldest first."""
+    ordered = _ROWS.where(query.condition()).order_by(_C.created, _C.handle)
+    if last is not None:
+        ordered = ordered.where(tuple_(_C.created, _C.handle) > tuple_(last.created, last.handle))
     return [_row(*row) for row in connection.execute(ordered.offset(offset).limit(limit))]
+
+
+def after(connection: Connection, handle: int, limit: int) -> list[KeyRow]:
+    """Return the rows with the next greater handles."""
+    ordered = _ROWS.where(_C.handle > handle).order_by(_C.handle).limit(limit)
+    return [_row(*row) for row in connection.execute(ordered)]
 
 
 def labels(connection: Connection, user: str | None) -> list[tuple[str, str, int]]:
@@ -170,6 +191,8 @@ def _row(
     key_type: object,
     sharing: object,
     key_id: object,
+    version: object,
+    newest: object,
 ) -> KeyRow:
     """Return a row; a value of the wrong type becomes one that does not open."""
     return KeyRow(
@@ -184,4 +207,6 @@ def _row(
         str(key_type),
         sharing if isinstance(sharing, str) else "damaged",
         str(key_id),
+        version if isinstance(version, int) and 0 <= version < 2**63 else 0,
+        newest if isinstance(newest, int) else UNKNOWN,
     )

@@ -14,6 +14,48 @@ from hsmcore.tables.attributes import Value
 GENESIS = bytes(32)
 """``previous`` of the first entry."""
 
+QUORUM = "quorum"
+"""The subject of the quorum values."""
+UNKNOWN = -1
+"""The newest version of a row that the log does not know, or that was deleted."""
+
+INDEXED = {"LABEL": "label", "OBJECT_CLASS": "object_class", "KEY_TYPE": "key_type", "ID": "key_id"}
+"""Columns of the attributes that have one, to find keys by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of a stored row, as the entry of its command names it.
+
+    ``subject`` is ``key/HANDLE``, ``user/ROLE/NAME`` or ``quorum``. ``version`` is the row's version after the change;
+    each change of a subject has a greater one. ``live`` is false where the row was deleted.
+    """
+
+    subject: str
+    version: int
+    live: bool = True
+
+    def __str__(self) -> str:
+        return f"{'' if self.live else '-'}{self.subject}/{self.version}"
+
+
+def read_changes(text: str) -> list[Change]:
+    """Return the changes in an entry's ``changed``.
+
+    Raises:
+        ValueError: The text has another form.
+    """
+    changes = []
+    for part in text.split():
+        subject, _, version = part.lstrip("-").rpartition("/")
+        changes.append(Change(subject, int(version), live=not part.startswith("-")))
+    return changes
+
+
+def key_subject(handle: int) -> str:
+    """Return the subject of a key's row."""
+    return f"key/{handle}"
+
 
 def context(kind: str, *fields: bytes) -> bytes:
     """Return associated data of a kind and its fields. Different fields never give the same bytes."""
@@ -61,9 +103,23 @@ def _from_json(plain: Mapping[str, Any]) -> dict[str, Any]:
     return attributes
 
 
+def index_column(value: Value) -> str:
+    """Return an attribute's value as the column that repeats it has it."""
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def index_columns(attributes: Mapping[str, Value]) -> dict[str, str]:
+    """Return the columns that repeat attributes, to find keys by."""
+    return {column: index_column(attributes[name]) for name, column in INDEXED.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """The row of a token key. ``created`` is in ms since 1970; label, class, type and ID repeat attributes."""
+    """The row of a token key. ``created`` is in ms since 1970; label, class, type and ID repeat attributes.
+
+    ``version`` counts the changes of the row; it is 0 in a row of a schema without versions. ``newest`` is the version
+    that the log has for the key.
+    """
 
     handle: int
     owner: str
@@ -76,15 +132,23 @@ class KeyRow:
     key_type: str
     sharing: str = ""
     key_id: str = ""
+    version: int = 0
+    newest: int = UNKNOWN
 
     def context(self) -> bytes:
         """Return the associated data of the material."""
         owner, attributes, sharing = (
             text.encode("utf-8", "surrogateescape") for text in (self.owner, self.attributes, self.sharing)
         )
-        numbers = self.handle.to_bytes(8, "big"), self.created.to_bytes(8, "big")
-        fields = (numbers[0], owner, numbers[1], attributes, self.public_key_info or b"")
-        return context("key", *fields, *([sharing] if sharing else []))
+        handle, created, version = (n.to_bytes(8, "big") for n in (self.handle, self.created, self.version))
+        fields = (handle, owner, created, attributes, self.public_key_info or b"")
+        if not self.version:
+            return context("key", *fields, *([sharing] if sharing else []))
+        return context("key row", version, *fields, sharing)
+
+    def change(self) -> Change:
+        """Return the change that wrote this row."""
+        return Change(key_subject(self.handle), self.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +156,7 @@ class UserRow:
     """The row of a user. ``failures`` counts the wrong passwords since the last right one.
 
     ``number`` is the HSM's number for the user, in order of creation. ``mfa_key`` and ``quorum_key`` are public keys
-    (SubjectPublicKeyInfo, DER).
+    (SubjectPublicKeyInfo, DER). ``version`` and ``newest`` are as in ``KeyRow``.
     """
 
     number: int
@@ -102,18 +166,29 @@ class UserRow:
     failures: int = 0
     mfa_key: bytes | None = None
     quorum_key: bytes | None = None
+    version: int = 0
+    newest: int = UNKNOWN
 
     def context(self) -> bytes:
         """Return the associated data of the password hash."""
         names = [name.encode("utf-8", "surrogateescape") for name in (self.username, self.role)]
-        if self.mfa_key is None and self.quorum_key is None:
-            return context("user", *names)
-        return context("user", *names, self.mfa_key or b"", self.quorum_key or b"")
+        keys = self.mfa_key or b"", self.quorum_key or b""
+        if self.version:
+            version, number, failures = (n.to_bytes(8, "big") for n in (self.version, self.number, self.failures))
+            return context("user row", version, *names, number, failures, *keys)
+        return context("user", *names, *(keys if any(keys) else ()))
+
+    def change(self) -> Change:
+        """Return the change that wrote this row."""
+        return Change(f"user/{self.role}/{self.username}", self.version)
 
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """The row of an entry. ``time`` is in µs since 1970; an absent handle is 0, an absent text empty."""
+    """The row of an entry. ``time`` is in µs since 1970; an absent handle is 0, an absent text empty.
+
+    ``changed`` names the stored rows that the command changed, each as a ``Change``, with spaces between them.
+    """
 
     sequence: int
     time: int
@@ -127,13 +202,16 @@ class AuditRow:
     secret_handle: int = 0
     public_handle: int = 0
     detail: str = ""
+    changed: str = ""
     previous: bytes = GENESIS
     hash: bytes = b""
     seal: bytes = b""
 
     def digest(self) -> bytes:
         """Return the correct ``hash``."""
-        values = (str(getattr(self, name)).encode("utf-8", "surrogateescape") for name in _HASHED)
+        # Entries that changed no row have the hash that they had before the field existed.
+        names = _HASHED if self.changed else _HASHED[:-1]
+        values = (str(getattr(self, name)).encode("utf-8", "surrogateescape") for name in names)
         return sha256(context("audit", self.previous, *values))
 
     def public(self) -> dict[str, int | str]:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest migration."""
-KNOWN = ("0001", "0002", "0003", "0004", "0005", HEAD)
+KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", HEAD)
 """Every migration that this version knows."""
 
 LOGGED = KNOWN[3:]
@@ -22,6 +34,7 @@ HSM = Table(
     Column("settings", LargeBinary, nullable=False, comment="sealed settings"),
     Column("quorum", LargeBinary, nullable=False, comment="sealed quorum values and timeouts"),
     Column("serial", String(16), nullable=False, server_default="", comment="serial number, 16 hexadecimal digits"),
+    Column("quorum_version", BigInteger, nullable=False, server_default="0", comment="bound to quorum"),
 )
 
 USERS = Table(
@@ -34,6 +47,7 @@ USERS = Table(
     Column("failures", Integer, nullable=False, comment="wrong passwords since the last right one"),
     Column("mfa_key", LargeBinary, nullable=True, comment="SubjectPublicKeyInfo in DER"),
     Column("quorum_key", LargeBinary, nullable=True, comment="SubjectPublicKeyInfo in DER"),
+    Column("version", BigInteger, nullable=False, server_default="0", comment="bound to verifier"),
 )
 
 KEYS = Table(
@@ -50,6 +64,7 @@ KEYS = Table(
     Column("key_type", String(16), nullable=False, server_default="", comment="the same"),
     Column("sharing", Text, nullable=False, server_default="", comment="canonical JSON, bound to material too"),
     Column("key_id", Text, nullable=False, server_default="", comment="as in attributes, hexadecimal, to find by"),
+    Column("version", BigInteger, nullable=False, server_default="0", comment="bound to material"),
     Index("keys_by_time", "created", "handle"),
     Index("keys_by_label", "label", "object_class", "owner"),
     # Has every column that counting a user's keys needs, so that it reads no rows.
@@ -73,6 +88,7 @@ AUDIT = Table(
     Column("secret_handle", BigInteger, nullable=False),
     Column("public_handle", BigInteger, nullable=False),
     Column("detail", Text, nullable=False),
+    Column("changed", Text, nullable=False, server_default="", comment="changes of stored rows"),
     Column("previous", LargeBinary, nullable=False, comment="hash of the entry before"),
     Column("hash", LargeBinary, nullable=False, comment="SHA-256, see hsmcore.audit.chain"),
     Column("seal", LargeBinary, nullable=False, comment="of the hash, see hsmcore.storage.sealing"),
@@ -93,4 +109,12 @@ SHARES = Table(
     Column("handle", BigInteger, primary_key=True, autoincrement=False, comment="as in keys.sharing, to find by"),
     Column("username", String(31), primary_key=True, comment="the same"),
     Index("shares_by_user", "username"),
+)
+
+VERSIONS = Table(
+    "versions",
+    METADATA,
+    Column("subject", String(80), primary_key=True, comment="as in audit.changed"),
+    Column("version", BigInteger, nullable=False, comment="of the newest entry about the subject"),
+    Column("live", Boolean, nullable=False, comment="whether its row was not deleted"),
 )

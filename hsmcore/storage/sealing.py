@@ -6,12 +6,16 @@ A value that was moved to another row, or whose row was edited, does not open.
 ====================  ==========================================================================================
 kind                  fields
 ====================  ==========================================================================================
-``hsmbridge key 1``   handle (8 bytes), owner, time of creation (8 bytes, ms), attributes as stored (JSON),
-                      SubjectPublicKeyInfo (empty where there is none), and only for a shared key its sharing (JSON)
-``hsmbridge user 1``  user name, role; where a public key is registered, also the MFA key and the quorum key
-                      (SubjectPublicKeyInfo, empty where there is none)
-``hsmbridge settings 1``  ``audit``: there is a log; none where no version with an audit log has opened the HSM yet
-``hsmbridge quorum 1``  none
+``hsmbridge key row 1``  version (8 bytes), handle (8 bytes), owner, time of creation (8 bytes, ms), attributes as
+                      stored (JSON), SubjectPublicKeyInfo (empty where there is none), sharing (JSON)
+``hsmbridge user row 1``  version (8 bytes), user name, role, number (8 bytes), wrong passwords (8 bytes), MFA key and
+                      quorum key (SubjectPublicKeyInfo, empty where there is none)
+``hsmbridge settings 1``  ``audit``: there is a log; ``rows``: all rows have versions. Each is absent before the first
+                      opening by a version of hsmbridge that has it
+``hsmbridge quorum row 1``  version (8 bytes)
+``hsmbridge key 1``   as ``key row``, without version, and with sharing only for a shared key: rows of an older schema
+``hsmbridge user 1``  user name, role; where a public key is registered, also both keys: rows of an older schema
+``hsmbridge quorum 1``  none: the row of an older schema
 ``hsmbridge audit entry 1``  sequence number (8 bytes), hash of the entry; nothing is sealed but these
 ``hsmbridge audit head 1``  number of entries (8 bytes), reboot counter (8 bytes)
 ``hsmbridge master 1``  the header of the master key's seal
@@ -47,7 +51,8 @@ _MAX_MEMORY_KIB = 4 * 1024 * 1024
 """Maximum memory of Argon2id in KiB (4 GiB); a header with more is forged."""
 
 
-_SETTINGS_BEFORE_LOGS, _SETTINGS = context("settings"), context("settings", b"audit")
+_SETTINGS_BEFORE_LOGS, _SETTINGS_BEFORE_VERSIONS = context("settings"), context("settings", b"audit")
+_SETTINGS = context("settings", b"audit", b"rows")
 
 
 class Vault:
@@ -82,9 +87,9 @@ class Vault:
         """
         return self._open(row.verifier, row.context(), f"user {row.username!r}").decode()
 
-    def seal_settings(self, settings: bytes) -> bytes:
-        """Seal the HSM's settings."""
-        return self._sealer.seal(settings, _SETTINGS)
+    def seal_settings(self, settings: bytes, *, versions: bool = True) -> bytes:
+        """Seal the HSM's settings, and with them that there is a log, and that all rows have ``versions``."""
+        return self._sealer.seal(settings, _SETTINGS if versions else _SETTINGS_BEFORE_VERSIONS)
 
     def open_settings(self, sealed: bytes) -> bytes:
         """Return the HSM's settings.
@@ -92,24 +97,31 @@ class Vault:
         Raises:
             StoreDamaged: They do not open.
         """
-        place = _SETTINGS_BEFORE_LOGS if self.sealed_before_logs(sealed) else _SETTINGS
-        return self._open(sealed, place, "the settings")
+        for place in (_SETTINGS_BEFORE_LOGS, _SETTINGS_BEFORE_VERSIONS):
+            settings = self._sealer.open(sealed, place)
+            if settings is not None:
+                return settings
+        return self._open(sealed, _SETTINGS, "the settings")
 
     def sealed_before_logs(self, sealed: bytes) -> bool:
         """Tell whether settings were sealed by a version without an audit log."""
         return self._sealer.open(sealed, _SETTINGS_BEFORE_LOGS) is not None
 
-    def seal_quorum(self, rules: bytes) -> bytes:
-        """Seal the quorum values and timeouts."""
-        return self._sealer.seal(rules, context("quorum"))
+    def sealed_before_versions(self, sealed: bytes) -> bool:
+        """Tell whether settings were sealed by a version without versions of rows."""
+        return self._sealer.open(sealed, _SETTINGS_BEFORE_VERSIONS) is not None
 
-    def open_quorum(self, sealed: bytes) -> bytes:
+    def seal_quorum(self, rules: bytes, version: int) -> bytes:
+        """Seal the quorum values and timeouts to a version of their row; 0 for an older schema."""
+        return self._sealer.seal(rules, _quorum_context(version))
+
+    def open_quorum(self, sealed: bytes, version: int) -> bytes:
         """Return the quorum values and timeouts.
 
         Raises:
             StoreDamaged: They do not open.
         """
-        return self._open(sealed, context("quorum"), "the quorum values")
+        return self._open(sealed, _quorum_context(version), "the quorum values")
 
     def seal_entry(self, sequence: int, digest: bytes) -> bytes:
         """Seal the hash of an entry of the audit log."""
@@ -143,6 +155,10 @@ class Vault:
         if plain is None:
             raise StoreDamaged(f"the stored row of {what} is damaged or was edited; restore it from a backup")
         return plain
+
+
+def _quorum_context(version: int) -> bytes:
+    return context("quorum row", version.to_bytes(8, "big")) if version else context("quorum")
 
 
 def new_master() -> bytes:

@@ -25,6 +25,8 @@ Value = Plain | Template
 A template has attributes of another key, but no templates.
 """
 
+MAX_BYTES = 4096
+"""Maximum length of an attribute of bytes."""
 MAX_LABEL = 127
 """Maximum characters of a label (CloudHSM, from Client SDK 5.11)."""
 
@@ -162,6 +164,8 @@ def normal(name: str, value: object) -> Value:
         raise AttributeInvalid(f"{name} is of type {expected.__name__}, not {type(value).__name__}")
     if name == "PUBLIC_EXPONENT" and isinstance(value, bytes):
         return value.lstrip(b"\0")
+    if isinstance(value, bytes) and len(value) > MAX_BYTES:
+        raise AttributeInvalid(f"{name} has at most {MAX_BYTES} bytes, not {len(value)}")
     if name == "LABEL" and isinstance(value, str):
         _check_label(value)
     return _template(name, value) if isinstance(value, Mapping) else value

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from hsmcore.tables.lookup import row_of
+
 HASHES = {"SHA1": "SHA-1", "SHA224": "SHA-224", "SHA256": "SHA-256", "SHA384": "SHA-384", "SHA512": "SHA-512"}
 """Spelling inside mechanism and signature names, to the name of the digest (FIPS 180-4)."""
 
@@ -125,6 +127,11 @@ class Mechanism:
     limit: int = 0
     services: tuple[Service, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Raise ``LookupError`` where ``DIGEST_BYTES`` lacks the hash."""
+        if self.hash:
+            digest_bytes(self.hash)
+
 
 _CRYPT = frozenset({Operation.ENCRYPT, Operation.DECRYPT})
 _WRAPS = frozenset({Operation.WRAP, Operation.UNWRAP})
@@ -134,6 +141,11 @@ _GENERATES = frozenset({Operation.GENERATE})
 
 _CBC_LIMITS = {KeyType.AES: 16_272, KeyType.DESEDE: 16_280}
 _HMAC_LIMITS = {"SHA1": 16_288, "SHA224": 16_256, "SHA256": 16_288, "SHA384": 16_224, "SHA512": 16_224}
+
+
+def digest_bytes(name: str) -> int:
+    """Return the length of a digest."""
+    return row_of(DIGEST_BYTES, name, "DIGEST_BYTES of hsmcore.tables.mechanisms")
 
 
 def _one(key_type: KeyType) -> frozenset[KeyType]:
@@ -147,7 +159,7 @@ def _sizes(key_type: KeyType) -> str:
 
 
 def _generators() -> Iterator[Mechanism]:
-    bits = {f"Hmac{name}": str(DIGEST_BYTES[HASHES[name]] * 8) for name in HASHES}
+    bits = {f"Hmac{name}": str(digest_bytes(digest) * 8) for name, digest in HASHES.items()}
     for key_type, names in (
         (KeyType.AES, ("AES",)),
         (KeyType.DESEDE, ("DESede",)),
@@ -281,6 +293,8 @@ def _signatures() -> Iterator[Mechanism]:
 def _derivations() -> Iterator[Mechanism]:
     derives = frozenset({Operation.DERIVE})
     yield Mechanism(CMAC_KDF, _one(KeyType.AES), derives, "cmac_kdf")
+    plain = Service("KeyAgreement", "ECDH", properties={"key": "EC", "option": "enable_ecdh_without_kdf"})
+    yield Mechanism("ECDH", _one(KeyType.EC), derives, "ecdh", services=(plain,))
     for name, digest in HASHES.items():
         service = Service("KeyAgreement", f"ECDHwithX963{name}KDF", properties={"key": "EC"})
         yield Mechanism(f"ECDH_X963_{name}", _one(KeyType.EC), derives, "ecdh_x963", hash=digest, services=(service,))
@@ -298,12 +312,12 @@ def _macs_and_digests() -> Iterator[Mechanism]:
             "Mac",
             f"Hmac{name}",
             properties={
-                "length": str(DIGEST_BYTES[digest]),
+                "length": str(digest_bytes(digest)),
                 "keys": "AES,GENERIC_SECRET",
                 "longest": str(MAX_HMAC_KEY * 8),
             },
         )
-        limit = _HMAC_LIMITS[name]
+        limit = _HMAC_LIMITS.get(name, 0)
         yield Mechanism(f"HMAC_{name}", keys, _SIGNS, "mac", hash=digest, limit=limit, services=(mac,))
         local = Service("MessageDigest", digest, (name,) if name == "SHA1" else (), {"digest": digest})
         yield Mechanism(name, frozenset(), frozenset({Operation.DIGEST}), "digest", hash=digest, services=(local,))

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
-from threading import Lock, RLock
+from threading import BoundedSemaphore, Lock, RLock
 
 from hsmcore.audit.log import AuditLog
 from hsmcore.errors import (
@@ -48,6 +48,9 @@ MAX_USERS = 1024
 """Maximum number of users (CloudHSM's quota for hsm2m.medium)."""
 FIRST_ADMIN = "admin"
 """The name of a new HSM's user."""
+
+HASHING = 2
+"""Maximum number of password hashes that are computed at a time; other logins wait for their turn."""
 
 _FIRST_NUMBER, _APPLIANCE_NUMBER = 1, 2
 _WRONG = "wrong user name, role or password"
@@ -130,8 +133,10 @@ def first_user(vault: Vault, password: bytes | None) -> UserRow:
         PasswordInvalid: The password breaks the rules for passwords.
     """
     if password is None:
-        return vault.seal_user(UserRow(_FIRST_NUMBER, FIRST_ADMIN, UNACTIVATED_ADMIN), hash_password(b""))
-    return vault.seal_user(UserRow(_FIRST_NUMBER, FIRST_ADMIN, ADMIN), new_verifier(password))
+        role, verifier = UNACTIVATED_ADMIN, hash_password(b"")
+    else:
+        role, verifier = ADMIN, new_verifier(password)
+    return vault.seal_user(UserRow(_FIRST_NUMBER, FIRST_ADMIN, role, version=1), verifier)
 
 
 @cache
@@ -148,9 +153,10 @@ class Accounts:
         self._audit = log
         self._vault = vault
         self._lock = lock
-        self._users = {(row.username, row.role): _User(row) for row in store.users()}
+        self._users = {(row.username, row.role): _User(_newest(row)) for row in store.users()}
         log.known_user = lambda username, role: (username.lower(), role) in self._users
         self._nobody = _nobody()
+        self._hashing = BoundedSemaphore(HASHING)
 
     def __len__(self) -> int:
         return len(self._users)
@@ -174,7 +180,7 @@ class Accounts:
         """
         user = self._users.get((username.lower(), role)) if _NAME.fullmatch(username) else None
         if user is None:
-            password_matches(password, self._nobody)
+            self._matches(password, self._nobody)
             raise UserUnknown(_WRONG)
         with user.guard:
             verifier, key = self._vault.open_user(user.row), user.row.mfa_key
@@ -184,7 +190,7 @@ class Accounts:
                     f"{user.row.username!r} logs in with a second factor, and no signed token was given; programs that "
                     "use the JCE provider log in as a user without one"
                 )
-            right = password_matches(password, verifier)
+            right = self._matches(password, verifier)
             if key is not None and signed is not None:
                 right &= proves(key, signed.token, signed.signature)
             if user.locked:
@@ -192,19 +198,24 @@ class Accounts:
                     f"the account {user.row.username!r} is locked; an admin unlocks it with a new password"
                 )
             failure = None if right else AuthenticationFailed(_WRONG)
-            self._count(user, failure)
+            self._count(user, failure, verifier)
             if failure is not None:
                 raise failure
             return user.row
 
-    def _count(self, user: _User, failure: AuthenticationFailed | None) -> None:
+    def _matches(self, password: bytes, verifier: str) -> bool:
+        with self._hashing:
+            return password_matches(password, verifier)
+
+    def _count(self, user: _User, failure: AuthenticationFailed | None, verifier: str) -> None:
         """Count wrong passwords in memory and on disk; a right one resets the count. A full disk is tolerated."""
         failures = 0 if failure is None else user.row.failures + 1
         if failure is not None:
             self._audit.refuse(failure)
         if failures == user.row.failures:
             return
-        old, user.row = user.row, replace(user.row, failures=failures)
+        old = user.row
+        user.row = self._vault.seal_user(replace(old, failures=failures, version=old.version + 1), verifier)
         try:
             self._store.change_user(old, user.row)
         except StoreFull:
@@ -217,8 +228,11 @@ class Accounts:
             AuthenticationFailed: The user was deleted, or has another password or key.
         """
         user = self._users.get((row.username, row.role))
-        if user is None or user.row.verifier != row.verifier:
+        if user is None or self._credentials(user.row) != self._credentials(row):
             raise AuthenticationFailed(_WRONG)
+
+    def _credentials(self, row: UserRow) -> tuple[str, bytes | None]:
+        return self._vault.open_user(row), row.mfa_key
 
     def known(self, username: str, role: str) -> UserRow:
         """Return a user's row.
@@ -248,7 +262,9 @@ class Accounts:
             if len(self._users) >= MAX_USERS:
                 raise UserLimit(f"there are {MAX_USERS} users, which is the limit; delete one first")
             number = max((user.row.number for user in self._users.values()), default=_FIRST_NUMBER)
-            row = self._vault.seal_user(UserRow(max(number, _APPLIANCE_NUMBER) + 1, name, role), verifier)
+            row = UserRow(max(number, _APPLIANCE_NUMBER) + 1, name, role)
+            newest = self._store.newest(row.change().subject)
+            row = self._vault.seal_user(replace(row, version=newest.version + 1 if newest else 1), verifier)
             self._store.add_user(row)
             self._users[name, role] = _User(row)
 
@@ -272,11 +288,12 @@ class Accounts:
             verifier = self._vault.open_user(old)
         else:
             new = replace(new, failures=0)
-        row = self._vault.seal_user(new, verifier)
+        row = self._vault.seal_user(replace(new, version=old.version + 1), verifier)
         self._store.change_user(old, row)
-        del self._users[old.username, old.role]
         user.row = row
-        self._users[row.username, row.role] = user
+        if row.role != old.role:
+            self._users[row.username, row.role] = user
+            del self._users[old.username, old.role]
 
     def require_not_last_admin(self, row: UserRow) -> None:
         """Check that a user is not the last admin.
@@ -311,7 +328,7 @@ class Accounts:
 
     def delete(self, row: UserRow, unshared: Sequence[KeyRow]) -> None:
         """Delete a user whose row is ``changing``, and store the rows of the keys that are no longer shared."""
-        self._store.delete_user(row.username, row.role, unshared)
+        self._store.delete_user(row, unshared)
         del self._users[row.username, row.role]
 
     def _find(self, username: str, role: str) -> _User:
@@ -319,6 +336,11 @@ class Accounts:
         if user is None:
             raise UserNotFound(_no_user(username, role))
         return user
+
+
+def _newest(row: UserRow) -> UserRow:
+    """Return a stored row; one that is not the newest has no password hash, so that it does not open."""
+    return row if row.version == row.newest else replace(row, verifier=b"", version=max(row.version, row.newest))
 
 
 def _info(user: _User) -> UserInfo:

@@ -22,6 +22,25 @@ KEYS = {
 """Aliases of the pairs in the HSM, with keytool's words for them; the default hash differs from JDK to JDK."""
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let a quick run have each carrier and each position of the provider once, a long one every pair of them.
+
+    Tests without a position have the daemon only. Programs that use libraries are left to a long run: programs of the
+    JDK use the same services of the provider.
+    """
+    for item in items:
+        if not item.path.is_relative_to(_HERE) or not isinstance(item, pytest.Function):
+            continue
+        if "library_classes" in item.fixturenames:
+            item.add_marker(pytest.mark.long)
+        elif hasattr(item, "callspec"):
+            parameters = {value for value in item.callspec.params.values() if isinstance(value, str)}
+            position = parameters & {"first", "last"}
+            if ("beside" in parameters and position != {"last"}) or ("daemon" in parameters and position == {"last"}):
+                item.add_marker(pytest.mark.long)
+
+
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The certificate file; beside it lie ``rsa.pem``, ``ec.pem`` and both in ``peers.pem``."""

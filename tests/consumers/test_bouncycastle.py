@@ -45,3 +45,9 @@ def test_openssl_agrees(made: Application, alias: str, algorithm: str) -> None:
     # The stamp holds for that data and no other.
     (made.folder / "other").write_bytes(b"x")
     assert made.attempt_openssl(*stamp, "-data", "other").returncode != 0
+
+
+def test_registered_before_the_provider_it_takes_its_rsa_keys(library_user: Application, store: Path) -> None:
+    """docs/consumers.md says so, and which two ways out there are."""
+    said = library_user.run("BouncyFirst", store)
+    assert said == "unnamed: SignatureException\nnamed: 256 bytes\nafter: 256 bytes\n"

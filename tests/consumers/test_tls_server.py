@@ -10,6 +10,7 @@ import pytest
 
 from tests.consumers.application import Application
 from tests.consumers.openssl import ALGORITHMS, ECDSA, OFFERS, kind_of_key
+from tests.tools.test_first_provider import documented
 
 
 @pytest.fixture(scope="module", params=["first", "last"])
@@ -33,18 +34,34 @@ def test_both_ends_are_authenticated(
     assert "Verify return code: 0 (ok)" in said
 
 
-@pytest.mark.parametrize(("position", "preferred"), [("last", ""), ("first", "KeyPairGenerator.EC:SunEC")])
-def test_key_exchange_on_a_nist_curve(
-    stock: Application, peers: Path, store: Path, position: str, preferred: str
-) -> None:
-    # A first provider makes JSSE's ephemeral EC pairs too, which ECDH cannot use, unless another is preferred for them.
-    settings = stock.folder / "preferred.security"
-    settings.write_text(f"jdk.security.provider.preferred={preferred}\n")
-    options = f"-Djava.security.properties={settings}"
-    with stock.started("Tls", "server", position, store, peers, JAVA_TOOL_OPTIONS=options) as lines:
+@pytest.mark.parametrize("position", ["last", "first"])
+def test_key_exchange_on_a_nist_curve(stock: Application, peers: Path, store: Path, position: str) -> None:
+    """As the first provider it makes JSSE's ephemeral pairs too, which ECDH cannot use, without that line."""
+    with stock.started("Tls", "server", position, store, peers, JAVA_TOOL_OPTIONS=_documented(stock)) as lines:
         said = _greeted(stock, peers, store, lines[0].split()[1], "-tls1_3", ECDSA, "-groups", "P-256")
     assert "hello from CN=openssl ec" in said
     assert "Server Temp Key: ECDH, prime256v1" in said
+
+
+@pytest.mark.parametrize("protocol", ["tls1_2", "tls1_3"])
+@pytest.mark.parametrize("position", ["last", "first"])
+def test_sessions_resume(stock: Application, peers: Path, store: Path, position: str, protocol: str) -> None:
+    """As the first provider it also makes JSSE's key of tickets, with which it takes no IV, without that line."""
+    session = stock.folder / "session.pem"
+    with stock.started("Tls", "server", position, store, peers, JAVA_TOOL_OPTIONS=_documented(stock)) as lines:
+        port = lines[0].split()[1]
+        said = _greeted(stock, peers, store, port, f"-{protocol}", ECDSA, "-sess_out", str(session))
+        again = _greeted(stock, peers, store, port, f"-{protocol}", ECDSA, "-sess_in", str(session))
+    assert "New, TLSv1" in said
+    assert "Reused, TLSv1" in again
+    assert "hello from CN=openssl ec" in again
+
+
+def _documented(stock: Application) -> str:
+    """Return the JVM's option for a ``java.security`` file with the line of docs/consumers.md."""
+    settings = stock.folder / "preferred.security"
+    settings.write_text(f"{documented()}\n")
+    return f"-Djava.security.properties={settings}"
 
 
 def _greeted(

@@ -12,12 +12,12 @@ from bridge.carriers.client import Client
 from bridge.process.paths import socket_path
 from bridge.protocol import codec
 from hsmcore import errors
-from tests.conftest import Tally
+from tests.conftest import Tally, repeated
 from tests.site import ADMIN_PASSWORD, PASSWORD, Site
 
 from .hostile import Hostile
 
-FRAMES = int(os.environ.get("HSMBRIDGE_FUZZ_FRAMES", "400"))
+FRAMES = repeated(300, 3_000, "HSMBRIDGE_FUZZ_FRAMES")
 SEED = int(os.environ.get("HSMBRIDGE_FUZZ_SEED", "7"))
 SECONDS = 60
 """How long one answer may take before it is called a hang."""

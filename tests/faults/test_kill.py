@@ -11,10 +11,10 @@ import time
 
 from bridge.carriers.client import Client
 from hsmcore.errors import HsmError
-from tests.conftest import Tally
+from tests.conftest import Tally, repeated
 from tests.site import PASSWORD, Site
 
-ROUNDS = 50
+ROUNDS = repeated(5, 50)
 
 
 def test_kill_at_random_points(site: Site, tally: Tally) -> None:
@@ -31,7 +31,7 @@ def test_kill_at_random_points(site: Site, tally: Tally) -> None:
         assert begun.wait(60)
         time.sleep(chance.uniform(0.0, 0.2))
         os.kill(pid, signal.SIGKILL)
-        worker.join(timeout=30)
+        worker.join(timeout=120)
         assert not worker.is_alive()
     site.must("start")
     _check(site, acknowledged, destroyed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bridge.carriers.client import Client
+from bridge.process.paths import socket_path
 from hsmcore import Hsm
 from hsmcore.errors import HsmError, StateLocked, StateMissing, StateVersion, StoreDamaged, StoreFull
 from tests.site import PASSWORD, Site
@@ -31,11 +33,11 @@ def _token_keys(home: Path, count: int) -> list[int]:
 
 def test_second_daemon_is_refused(site: Site) -> None:
     site.must("start")
-    again = site.hsm("start")
-    assert again.returncode == 0 or "running" in again.stderr
+    pid = json.loads(site.must("status", "--json"))["pid"]
+    assert site.must("start") == f"A daemon is running already, pid {pid}, socket {socket_path(site.home)}\n"
     with pytest.raises(StateLocked):
         Hsm.open(site.home)
-    assert site.hsm("status").returncode == 0
+    assert json.loads(site.must("status", "--json"))["pid"] == pid
 
 
 def test_no_state_directory(site: Site, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import logging
 import sqlite3
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -198,6 +200,37 @@ def test_no_iv_of_gcm_is_used_twice(tmp_path: Path) -> None:
     assert len(ivs) == len(set(ivs)) == 2 * THREADS * IVS
     assert {len(iv) for iv in ivs} == {12}
     assert chosen not in ivs
+
+
+_FORKING = """
+import os, sys
+from pathlib import Path
+from hsmcore import Hsm
+
+with Hsm.initialize(Path(sys.argv[1]), admin_password=b"admin-pass-001") as hsm:
+    hsm.users.create(hsm.users.login("admin", b"admin-pass-001", "admin"), "cu1", "crypto-user", b"first-pass-001")
+    session = hsm.users.login("cu1", b"first-pass-001")
+    key = hsm.keys.generate(session, "AES_KEY_GEN", {}).handle
+
+    def print_ivs():
+        ivs = [hsm.crypto.encrypt(session, key, "AES_GCM", None, b"data")[1]["iv"].hex() for _ in range(100)]
+        os.write(1, " ".join([*ivs, ""]).encode())  # At once: two processes write to one pipe.
+
+    hsm.crypto.encrypt(session, key, "AES_GCM", None, b"data")
+    child = os.fork()
+    print_ivs()
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+
+def test_a_forked_process_draws_ivs_of_its_own(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _FORKING, str(tmp_path / "hsm")], capture_output=True, text=True, timeout=120, check=True
+    )
+    ivs = done.stdout.split()
+    assert len(ivs) == len(set(ivs)) == 200
 
 
 class _Recorder:

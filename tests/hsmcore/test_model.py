@@ -26,6 +26,7 @@ from hsmcore.errors import (
 )
 from hsmcore.keys.records import KeyRecord, Sharing
 from hsmcore.sessions.session import Session
+from tests.conftest import repeated
 
 from .conftest import ADMIN_PASSWORD, PASSWORDS, make_site
 from .making import ec_key, take_pair
@@ -306,5 +307,5 @@ class Machine(RuleBasedStateMachine):
                 assert [dict(key.record.attributes) for key in seen] == [key.attributes for key in seen]
 
 
-Machine.TestCase.settings = settings(deadline=None, max_examples=15, stateful_step_count=30)
+Machine.TestCase.settings = settings(deadline=None, max_examples=repeated(6, 15), stateful_step_count=30)
 TestModel = Machine.TestCase

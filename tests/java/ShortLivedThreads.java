@@ -1,3 +1,4 @@
+import java.security.SecureRandom;
 import javax.crypto.Mac;
 
 /** Uses the HSM from many threads that each live for one call. */
@@ -17,5 +18,10 @@ public final class ShortLivedThreads {
             }
         }
         System.gc();
+    }
+
+    /** Returns a task that uses the HSM once. */
+    public static Runnable drawing(SecureRandom random) {
+        return () -> random.nextBytes(new byte[8]);
     }
 }

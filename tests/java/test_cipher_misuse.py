@@ -33,6 +33,7 @@ _PASSWORD = "strict-limits-1"
 INVALID_KEY = "java.security.InvalidKeyException"
 INVALID_PARAMETER = "java.security.InvalidAlgorithmParameterException"
 WRONG_LENGTH = "javax.crypto.IllegalBlockSizeException"
+PADDING = "javax.crypto.BadPaddingException"
 
 
 def _raises(name: str, match: str | None = None) -> Any:
@@ -123,7 +124,7 @@ def test_gcm_ciphertexts_that_are_cut_or_changed(hsm: object) -> None:
     sealed = bytes(cipher.doFinal(b"some text"))
     reader = jca.cipher(_AEAD, "decrypt", key, jca.gcm_parameters(bytes(cipher.getIV())))
     for length in (0, 1, 15):
-        with _raises(WRONG_LENGTH):
+        with _raises("javax.crypto.AEADBadTagException"):
             reader.doFinal(sealed[:length])
     for wrong in (sealed[:16], sealed[:-1], sealed + b"\0", b"\0" + sealed):
         reader.updateAAD(b"bound")
@@ -171,8 +172,8 @@ def test_rsa_keys_and_data_that_do_not_fit(hsm: object, name: str) -> None:
         cipher.doFinal(bytes(257))
     sealed = bytes(cipher.doFinal(b"text"))
     reader = jca.cipher(name, "decrypt", pair.getPrivate())
-    for wrong in (b"", sealed[:-1], sealed + b"\0"):
-        with _raises(WRONG_LENGTH):
+    for wrong, raised in ((b"", PADDING), (sealed[:-1], PADDING), (sealed + b"\0", WRONG_LENGTH)):
+        with _raises(raised):
             reader.doFinal(wrong)
     if "OAEP" in name:
         with _raises("javax.crypto.BadPaddingException"):
@@ -184,12 +185,16 @@ def test_rsa_keys_and_data_that_do_not_fit(hsm: object, name: str) -> None:
 def test_a_buffer_that_is_too_short_loses_nothing(hsm: object, name: str) -> None:
     key = _key(name)
     cipher = jca.cipher(name, "encrypt", key, _parameters(name))
-    data, short, long = JArray(JByte)(bytes(32)), JArray(JByte)(31), JArray(JByte)(64)
+    plain = bytes(range(32))
+    # 20 bytes are no whole number of blocks, so the cipher holds some of them when the call fails.
+    sealed = bytes(cipher.update(plain[:20]) or b"")
+    last, short, long = JArray(JByte)(plain[20:]), JArray(JByte)(1), JArray(JByte)(64)
     with _raises("javax.crypto.ShortBufferException"):
-        cipher.doFinal(data, 0, 32, short, 0)
-    length = cipher.doFinal(data, 0, 32, long, 0)
+        cipher.doFinal(last, 0, 12, short, 0)
+    length = cipher.doFinal(last, 0, 12, long, 0)
+    sealed += bytes(long)[:length]
     spec = jca.gcm_parameters(bytes(cipher.getIV())) if name == _AEAD else _parameters(name)
-    assert bytes(jca.cipher(name, "decrypt", key, spec).doFinal(bytes(long)[:length])) == bytes(32)
+    assert bytes(jca.cipher(name, "decrypt", key, spec).doFinal(sealed)) == plain
 
 
 @pytest.fixture
@@ -234,3 +239,102 @@ def test_strict_limits_of_macs(strict_hsm: Hsm) -> None:
             mac.doFinal(bytes(beyond))
         mac.reset()
     assert len(mac.doFinal(bytes(16_288))) == 32
+
+
+_SHORT = "javax.crypto.ShortBufferException"
+
+
+@pytest.mark.parametrize("name", [*_BLOCKS, _AEAD])
+@pytest.mark.parametrize("updated", [0, 20])
+def test_decryption_into_a_buffer_that_is_too_short_loses_nothing(hsm: object, name: str, updated: int) -> None:
+    key, text = _key(name), bytes(range(64))
+    writer = jca.cipher(name, "encrypt", key, _parameters(name))
+    if name == _AEAD:
+        writer.updateAAD(b"bound")
+    sealed = bytes(writer.doFinal(text))
+    spec = jca.gcm_parameters(bytes(writer.getIV())) if name == _AEAD else _parameters(name)
+    reader = jca.cipher(name, "decrypt", key, spec)
+    if name == _AEAD:
+        reader.updateAAD(b"bound")
+    first = bytes(reader.update(sealed[:updated]) or b"") if updated else b""
+    rest = JArray(JByte)(sealed[updated:])
+    for room in (0, 1, len(text) - len(first) - 1):
+        with _raises(_SHORT):
+            reader.doFinal(rest, 0, len(rest), JArray(JByte)(room), 0)
+        assert reader.getOutputSize(len(rest)) >= len(text) - len(first)
+    exact = JArray(JByte)(len(text) - len(first))
+    assert reader.doFinal(rest, 0, len(rest), exact, 0) == len(exact)
+    assert first + bytes(exact) == text
+
+
+def test_a_result_that_is_held_is_for_the_same_input(hsm: object) -> None:
+    name = "AES/CBC/PKCS5Padding"
+    key, state = _key(name), "java.lang.IllegalStateException"
+    sealed = bytes(jca.cipher(name, "encrypt", key, _iv(16)).doFinal(bytes(40)))
+    reader = jca.cipher(name, "decrypt", key, _iv(16))
+    reader.update(sealed[:16])
+    rest = JArray(JByte)(sealed[16:])
+    with _raises(_SHORT):
+        reader.doFinal(rest, 0, len(rest), JArray(JByte)(39), 0)
+    for call in (lambda: reader.update(bytes(16)), lambda: reader.doFinal(bytes(32))):
+        with _raises(state, "a longer output"):
+            call()
+    assert bytes(reader.doFinal(rest)) == bytes(40)
+    assert bytes(reader.doFinal(sealed)) == bytes(40)
+    whole, other = JArray(JByte)(sealed), bytes(jca.cipher(name, "encrypt", key, _iv(16)).doFinal(b"other"))
+    with _raises(_SHORT):
+        reader.doFinal(whole, 0, len(whole), JArray(JByte)(39), 0)
+    assert bytes(reader.doFinal(other)) == b"other"
+
+
+def test_decrypting_nothing_with_padding_is_nothing(hsm: object) -> None:
+    assert len(jca.cipher("AES/CBC/PKCS5Padding", "decrypt", jca.secret_key(), _iv(16)).doFinal()) == 0
+
+
+@pytest.mark.parametrize("name", [*_RSA, "RSA/ECB/NoPadding"])
+def test_rsa_asks_for_room_for_a_modulus_and_loses_nothing(hsm: object, name: str) -> None:
+    pair = jca.key_pair("RSA", 2048)
+    cipher = jca.cipher(name, "encrypt", pair.getPublic())
+    text, long = JArray(JByte)(b"text"), JArray(JByte)(256)
+    modes = [(cipher, text)]
+    if "NoPadding" not in name:
+        modes.append((jca.cipher(name, "decrypt", pair.getPrivate()), JArray(JByte)(cipher.doFinal(text))))
+    for engine, data in modes:
+        engine.update(data, 0, 2)
+        with _raises(_SHORT):
+            engine.doFinal(data, 2, len(data) - 2, JArray(JByte)(255), 0)
+        length = engine.doFinal(data, 2, len(data) - 2, long, 0)
+        assert length == (256 if engine is cipher else 4)
+    if len(modes) > 1:
+        assert bytes(long)[:4] == b"text"
+
+
+def test_the_name_of_a_padding_is_whole(hsm: object) -> None:
+    factory = jca.java("javax.crypto.Cipher")
+    for padding in ("P", "PKCS1", "PKCS1Paddin", "PKCS1PaddingX"):
+        with _raises("javax.crypto.NoSuchPaddingException"):
+            factory.getInstance(f"RSA/ECB/{padding}", jca.PROVIDER)
+    assert factory.getInstance("RSA/None/pkcs1PADDING", jca.PROVIDER) is not None
+
+
+def test_keys_of_others_are_refused_for_what_was_asked(hsm: object) -> None:
+    secret, pair = jca.java("javax.crypto.spec.SecretKeySpec")(bytes(32), "AES"), jca.key_pair("EC", 256, "SunEC")
+    agreement = jca.java("javax.crypto.KeyAgreement").getInstance("ECDHwithX963SHA256KDF", jca.PROVIDER)
+    for operation, call in {
+        "cipher": lambda: jca.cipher("AES/CBC/NoPadding", "encrypt", secret),
+        "mac": lambda: jca.mac("HmacSHA256", secret, b""),
+        "signature": lambda: jca.sign("SHA256withECDSA", pair.getPrivate(), b""),
+        "key agreement": lambda: agreement.init(pair.getPrivate()),
+    }.items():
+        with _raises(INVALID_KEY, f"Non CloudHsm key is not supported for this {operation} operation"):
+            call()
+
+
+def test_pkcs1_padding_that_is_wrong_is_not_told(hsm: object) -> None:
+    """The result is the same each time, of any length, and not an exception: implicit rejection."""
+    pair = jca.key_pair("RSA", 2048)
+    results = {
+        bytes(jca.cipher("RSA/ECB/PKCS1Padding", "decrypt", pair.getPrivate()).doFinal(bytes([0, *range(1, 256)])))
+        for _ in range(3)
+    }
+    assert len(results) == 1

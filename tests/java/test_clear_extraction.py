@@ -77,3 +77,11 @@ def test_an_imported_ec_key_is_opaque_by_default(hsm: object) -> None:
     assert imported.getS() is None
     assert imported.getEncoded() is None
     assert jca.sign("SHA256withECDSA", imported, b"text")
+
+
+def test_an_ed25519_key_tells_its_bytes(clear: object) -> None:
+    generator = jca.java("java.security.KeyPairGenerator").getInstance("Ed25519", jca.PROVIDER)
+    private = generator.generateKeyPair().getPrivate()
+    spec = jca.java("java.security.spec.PKCS8EncodedKeySpec")(private.getEncoded())
+    judge = jca.java("java.security.KeyFactory").getInstance("Ed25519", "SunEC").generatePrivate(spec)
+    assert bytes(private.getBytes().get()) == bytes(judge.getBytes().get())

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from bridge.pytest_plugin import HsmUnderTest
 from tests import jca
+
+from .test_provider import by_password, configured
 
 
 @pytest.mark.parametrize(("kind", "size"), [("RSA", 2048), ("EC", 256)])
@@ -130,3 +133,39 @@ def test_the_jdk_passes_an_rsa_key_on_to_the_hsm(hsm: object) -> None:
     assert bytes(decrypting.doFinal(encrypted)) == b"text"
     signed = jca.sign("SHA256withRSA", pair.getPrivate(), b"text", None)
     assert jca.verify("SHA256withRSA", pair.getPublic(), b"text", signed, "SunRsaSign")
+
+
+def _found(store_of: Any, alias: str) -> Any:
+    store = jca.java("java.security.KeyStore").getInstance("CloudHSM", store_of)
+    store.load(None, None)
+    return store.getKey(alias, None)
+
+
+def test_two_objects_of_one_key_are_equal_across_instances_of_one_login(hsm: HsmUnderTest) -> None:
+    other = configured("other")
+    other.login(None, by_password(hsm.user, hsm.password))
+    generator = jca.java("java.security.KeyPairGenerator").getInstance("EC", jca.PROVIDER)
+    public = {"TOKEN": True, "EC_PARAMS": bytes(jca.java(f"{jca.ATTRIBUTES}.EcParams").EC_CURVE_PRIME256)}
+    generator.initialize(jca.pair_map(jca.attribute_map(**public), jca.attribute_map(TOKEN=True, LABEL="pair")))
+    keys = {
+        "secret": jca.generated(TOKEN=True, LABEL="secret", SIZE=256),
+        "mac": jca.generated("HmacSHA256", TOKEN=True, LABEL="mac", SIZE=256),
+        "pair": generator.generateKeyPair().getPrivate(),
+    }
+    for alias, key in keys.items():
+        for found in (_found(hsm.provider, alias), _found(other, alias)):
+            assert found is not key
+            assert key.equals(found)
+            assert found.equals(key)
+            assert found.hashCode() == key.hashCode()
+        assert not any(key.equals(another) for name, another in keys.items() if name != alias)
+        assert not key.equals(None)
+        assert not key.equals(alias)
+    other.logout()
+
+
+def test_an_rsa_key_without_crt_is_refused(hsm: object) -> None:
+    private = jca.key_pair("RSA", 2048, "SunRsaSign").getPrivate()
+    spec = jca.java("java.security.spec.RSAPrivateKeySpec")(private.getModulus(), private.getPrivateExponent())
+    with pytest.raises(jca.java("java.security.spec.InvalidKeySpecException")):
+        jca.java("java.security.KeyFactory").getInstance("RSA", jca.PROVIDER).generatePrivate(spec)

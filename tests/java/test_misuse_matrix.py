@@ -150,9 +150,9 @@ def _works(engine: str, on: Subject) -> None:
 
 
 def _signs(on: Subject) -> None:
+    on.engine.initSign(on.pair().private)
     if on.name == "RSASSA-PSS":
         on.engine.setParameter(jca.pss("SHA-256", 32))
-    on.engine.initSign(on.pair().private)
     on.engine.update(bytes(64))
     signed = on.engine.sign()
     on.engine.initVerify(on.pair().public)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from jpype import JObject
 
 from tests import jca
 
@@ -154,7 +155,7 @@ def test_parameters_that_do_not_fit(hsm: object) -> None:
         with pytest.raises(jca.java(_INVALID_PARAMETER)):
             _engine(name).setParameter(parameters)
     pair = jca.key_pair("RSA", 2048)
-    with pytest.raises(jca.java(_SIGNATURE)):
+    with pytest.raises(jca.java(_INVALID_PARAMETER)):
         jca.sign("RSASSA-PSS", pair.getPrivate(), _MESSAGE, parameters=jca.pss("SHA-512", 300))
     longer = jca.sign("SHA256withRSA/PSS", pair.getPrivate(), _MESSAGE, parameters=jca.pss("SHA-256", 8))
     assert jca.verify("RSASSA-PSS", pair.getPublic(), _MESSAGE, longer, "SunRsaSign", jca.pss("SHA-256", 8))
@@ -193,7 +194,7 @@ def test_keys_that_do_not_fit(hsm: Any, name: str, kind: str) -> None:
     assert hsm.hsm.status()["keys"] == before
 
 
-def test_a_key_whose_session_is_gone(hsm: Any) -> None:
+def test_session_keys_end_with_their_session_and_the_next_session_has_its_own(hsm: Any) -> None:
     pair, secret = jca.key_pair("EC", 256), jca.secret_key()
     hsm.provider.logout()
     from bridge.carriers import jvm
@@ -203,4 +204,119 @@ def test_a_key_whose_session_is_gone(hsm: Any) -> None:
         jca.sign("SHA256withECDSA", pair.getPrivate(), _MESSAGE)
     with pytest.raises(jca.java("java.security.ProviderException")):
         jca.mac("AESCMAC", secret, _MESSAGE)
-    assert jca.secret_key() is not None
+    fresh = jca.key_pair("EC", 256)
+    signature = jca.sign("SHA256withECDSA", fresh.getPrivate(), _MESSAGE)
+    assert jca.verify("SHA256withECDSA", fresh.getPublic(), _MESSAGE, signature)
+
+
+_EDDSA = "java.security.spec.EdDSAParameterSpec"
+
+
+def _parameters(name: str) -> Any:
+    return jca.java(_EDDSA)(False) if name == "Ed25519" else jca.pss("SHA-256", 32)
+
+
+@pytest.mark.parametrize("name", ["RSASSA-PSS", "SHA256withRSA/PSS", "Ed25519"])
+def test_parameters_in_mid_message_are_refused_and_lose_nothing(hsm: object, name: str) -> None:
+    generator = jca.java("java.security.KeyPairGenerator").getInstance(
+        "Ed25519" if name == "Ed25519" else "RSA", jca.PROVIDER
+    )
+    pair, engine, parameters = generator.generateKeyPair(), _engine(name), _parameters(name)
+    engine.setParameter(parameters)
+    engine.initSign(pair.getPrivate())
+    engine.setParameter(parameters)
+    engine.update(_MESSAGE)
+    with pytest.raises(jca.java("java.security.ProviderException"), match="Parameters cannot change"):
+        engine.setParameter(parameters)
+    signed = engine.sign()
+    engine.setParameter(parameters)
+    engine.initVerify(pair.getPublic())
+    for call in (
+        lambda: engine.update(_MESSAGE),
+        lambda: engine.update(jca.java("java.nio.ByteBuffer").wrap(_MESSAGE)),
+    ):
+        call()
+        with pytest.raises(jca.java("java.security.ProviderException"), match="Parameters cannot change"):
+            engine.setParameter(parameters)
+        assert engine.verify(signed)
+    engine.update(_MESSAGE)
+    engine.initVerify(pair.getPublic())
+    engine.setParameter(parameters)
+    engine.update(_MESSAGE)
+    assert engine.verify(signed)
+
+
+def test_ed25519_takes_parameters_that_say_nothing(hsm: object) -> None:
+    generator = jca.java("java.security.KeyPairGenerator").getInstance("Ed25519", jca.PROVIDER)
+    pair, engine = generator.generateKeyPair(), _engine("Ed25519")
+    spec = jca.java(_EDDSA)
+    engine.initSign(pair.getPrivate())
+    for parameters in (spec(False), JObject(None, "java.security.spec.AlgorithmParameterSpec")):
+        engine.setParameter(parameters)
+    engine.update(_MESSAGE)
+    assert jca.verify("Ed25519", pair.getPublic(), _MESSAGE, bytes(engine.sign()), None)
+    for wrong in (spec(True), spec(False, b""), spec(False, b"context"), jca.pss("SHA-256", 32)):
+        with pytest.raises(jca.java(_INVALID_PARAMETER)):
+            engine.setParameter(wrong)
+
+
+@pytest.mark.parametrize("digest", ["MD5", "SHA3-256", "SHA-512/256", "RC4"])
+def test_pss_refuses_hashes_that_the_hsm_has_not_when_they_are_set(hsm: object, digest: str) -> None:
+    with pytest.raises(jca.java(_INVALID_PARAMETER), match=digest):
+        _engine("RSASSA-PSS").setParameter(jca.pss(digest, 16))
+
+
+def test_pss_refuses_a_salt_that_does_not_fit_the_key(hsm: object) -> None:
+    private = jca.key_pair("RSA", 2048).getPrivate()
+    longest, engine = 256 - 32 - 2, _engine("RSASSA-PSS")
+    engine.setParameter(jca.pss("SHA-256", longest + 1))
+    with pytest.raises(jca.java(_INVALID_KEY), match="too short for a salt"):
+        engine.initSign(private)
+    engine.setParameter(jca.pss("SHA-256", longest))
+    engine.initSign(private)
+    with pytest.raises(jca.java(_INVALID_PARAMETER), match="too short for a salt"):
+        engine.setParameter(jca.pss("SHA-256", longest + 1))
+    engine.update(_MESSAGE)
+    assert len(engine.sign()) == 256
+
+
+@pytest.mark.parametrize("change", [-300, -1, 1])
+@pytest.mark.parametrize("name", ["SHA256withRSA", "SHA256withRSA/PSS", "SHA256withECDSA"])
+def test_signatures_of_another_form_are_refused_as_the_jdk_does(hsm: object, name: str, change: int) -> None:
+    pair = jca.key_pair(*(("EC", 256) if "ECDSA" in name else ("RSA", 2048)))
+    signed = jca.sign(name, pair.getPrivate(), _MESSAGE)
+    wrong = signed + bytes(change) if change > 0 else signed[: max(0, len(signed) + change)]
+    with pytest.raises(jca.java(_SIGNATURE)):
+        jca.verify(name, pair.getPublic(), _MESSAGE, wrong)
+
+
+@pytest.mark.parametrize(
+    ("encoded", "is_form"),
+    [
+        ("3006020101020101", True),
+        ("30060201ff020100", True),
+        ("3008020200800202 0080", True),
+        ("30820006020101020101", False),
+        ("308106020101020101", False),
+        ("3080020101020101 0000", False),
+        ("30050200020101", False),
+        ("3009020101020101020101", False),
+        ("3007020200010201 01", False),
+        ("30070202ff800201 01", True),
+        ("300602010102010100", False),
+        ("3106020101020101", False),
+        ("3006040101020101", False),
+        ("30", False),
+        ("3003020101", False),
+        ("300402010102", False),
+    ],
+)
+def test_der_of_ecdsa_is_read_as_the_jdk_reads_it(hsm: object, encoded: str, is_form: bool) -> None:
+    public = jca.key_pair("EC", 256).getPublic()
+    for provider in (jca.PROVIDER, "SunEC"):
+        try:
+            assert not jca.verify("SHA256withECDSA", public, _MESSAGE, bytes.fromhex(encoded), provider)
+        except jca.java(_SIGNATURE):
+            assert not is_form, provider
+        else:
+            assert is_form, provider

@@ -41,6 +41,11 @@ public class Program {
 """
 
 
+_ONCE_IN_A_QUICK_RUN = pytest.mark.parametrize(
+    "desk", ["in process", pytest.param("beside a daemon", marks=pytest.mark.long)], indirect=True
+)
+
+
 @pytest.fixture(scope="module", params=["in process", "beside a daemon"])
 def desk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     with fresh_site(tmp_path_factory.mktemp("hsm")) as site:
@@ -65,6 +70,7 @@ def test_a_jar_is_signed(desk: Desk) -> None:
     assert "jar verified." in desk.must("jarsigner", "-verify", str(jar))
 
 
+@_ONCE_IN_A_QUICK_RUN
 def test_a_jar_is_signed_with_ed25519(desk: Desk) -> None:
     store = ["-storetype", "CloudHSM", "-keystore", str(desk.folder / "edwards.store"), "-storepass", "changeit"]
     desk.site.must(
@@ -90,6 +96,7 @@ def test_exit_codes(desk: Desk, words: tuple[str, ...], code: int) -> None:
     assert ("java.lang.IllegalStateException: thrown" in done.stderr) == (words[0] == "throw")
 
 
+@_ONCE_IN_A_QUICK_RUN
 def test_failures_of_the_tools(desk: Desk) -> None:
     store = ["-storetype", "CloudHSM", "-keystore", str(desk.folder / "missing.store"), "-storepass", "changeit"]
     assert desk.site.hsm("keytool", "-list", *store).returncode == 1

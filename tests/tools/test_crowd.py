@@ -1,4 +1,4 @@
-"""Many clients at once: four JVMs of sixteen threads each, and nobody is left waiting."""
+"""Many clients at once: some JVMs of sixteen threads each, and nobody is left waiting."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import subprocess
 from pathlib import Path
 
 from bridge.carriers.jvm import provider_jar
+from tests.conftest import repeated
 
 from .conftest import Desk
 
 _HERE = Path(__file__).parent
-JVMS, THREADS, OPERATIONS = 4, 16, 40
+JVMS, THREADS, OPERATIONS = repeated(2, 4), 16, repeated(10, 40)
 
 PROGRAM = """
 import java.security.*;

@@ -8,10 +8,18 @@ import shutil
 import signal
 import subprocess
 
+import pytest
+
 from bridge.carriers.jvm import provider_jar
 from tests.site import PASSWORD, Site
 
 from .conftest import Desk
+
+
+@pytest.fixture(scope="module", autouse=True)
+def store(desk: Desk) -> None:
+    """The key store's file, without which keytool asks for no key."""
+    _make(desk, "first")
 
 
 def _listing(desk: Desk, **variables: str) -> str:

@@ -104,6 +104,7 @@ def test_an_argument_that_is_none_is_refused(desk: Desk) -> None:
     assert f'Provider "{PROVIDER}" not found' in done.stdout
 
 
+@pytest.mark.long
 def test_each_way_on_another_jdk(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     others = [home for home in sorted(Path("/usr/lib/jvm").glob("*")) if (home / "bin" / "jarsigner").is_file()]
     newest = [home for home in others if "25" in home.name]

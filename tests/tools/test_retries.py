@@ -17,8 +17,11 @@ from bridge.process.paths import socket_path
 
 from .conftest import Desk
 
-_GENERATE_KEY_PAIR, _SIGN = 11, 32
-_LOST = "The underlying Provider connection was lost"
+_GENERATE_KEY_PAIR, _SIGN, _REPEAT = 11, 32, 34
+_LOST = (
+    "The underlying Provider connection was lost: "
+    "Communication with the device was lost during the execution of the function."
+)
 
 
 class Breaking:
@@ -74,7 +77,7 @@ def breaking(desk: Desk, operation: int) -> Iterator[tuple[Breaking, Path]]:
         broken.listener.close()
 
 
-def run(desk: Desk, path: Path, mode: str) -> str:
+def run(desk: Desk, path: Path, mode: str, *words: str) -> str:
     subprocess.run(
         ["javac", "-cp", str(provider_jar()), "-d", str(desk.folder), Path(__file__).with_name("Retried.java")],
         check=True, timeout=120,
@@ -82,17 +85,21 @@ def run(desk: Desk, path: Path, mode: str) -> str:
     cluster = {"servers": [{"hostname": str(path)}], "options": {"default_retry_mode": mode}}
     (desk.folder / "retry.cfg").write_text(json.dumps({"clusters": [{"cluster": cluster}]}))
     environment = {name: value for name, value in desk.site.environment.items() if name != "HSM_HOME"}
+    options = [f"-Dhsmbridge.config={desk.folder}/retry.cfg", "-cp", f"{desk.folder}:{provider_jar()}"]
     return subprocess.run(
-        ["java", f"-Dhsmbridge.config={desk.folder}/retry.cfg", "-cp", f"{desk.folder}:{provider_jar()}", "Retried"],
+        ["java", *options, "Retried", *words],
         env=environment, capture_output=True, text=True, check=True, timeout=120,
     ).stdout.strip()  # fmt: skip
 
 
+@pytest.mark.parametrize("operation", [_SIGN, _REPEAT])
 @pytest.mark.parametrize(("mode", "said"), [("standard", "signed: true"), ("off", f"signing: {_LOST}")])
-def test_a_signature_is_asked_for_again_unless_that_is_off(desk: Desk, mode: str, said: str) -> None:
-    with breaking(desk, _SIGN) as (broken, path):
-        assert run(desk, path, mode).startswith(said)
-        assert (broken.seen > 1) is (mode == "standard")
+def test_a_signature_is_asked_for_again_unless_that_is_off(desk: Desk, operation: int, mode: str, said: str) -> None:
+    """The key is a session key, and the connection that breaks is the session's only one."""
+    with breaking(desk, operation) as (broken, path):
+        assert run(desk, path, mode, "session").startswith(said)
+        # What is asked for again of a REPEAT is the whole request.
+        assert broken.seen == (2 if operation == _SIGN and mode == "standard" else 1)
 
 
 def test_a_generation_is_never_repeated(desk: Desk) -> None:

@@ -1,4 +1,7 @@
-"""Reads the vector files of the ``cryptography-vectors`` package: NIST response files and the OAEP examples."""
+"""Reads the vector files of the ``cryptography-vectors`` package: NIST response files and the OAEP examples.
+
+Of each file a quick run gets a sample.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cryptography_vectors
+
+from tests.conftest import sampled
 
 
 def _text(path: str) -> str:
@@ -21,6 +26,10 @@ def records(path: str, closing: str) -> Iterator[dict[str, str]]:
     heading such as ``[P-256,SHA-1]`` is under ``section``, one such as ``[mod = 2048]`` under its name. A bare ``FAIL``
     counts as a value of its own.
     """
+    return sampled(_records(path, closing))
+
+
+def _records(path: str, closing: str) -> Iterator[dict[str, str]]:
     state: dict[str, str] = {}
     for raw in _text(path).splitlines():
         line = raw.strip()
@@ -46,6 +55,10 @@ def cases(pattern: str) -> int:
 
 def decryptions(path: str, plaintext: str) -> Iterator[dict[str, str]]:
     """Yield the cases of an authenticated decryption; its plaintext is absent where the ciphertext must be refused."""
+    return sampled(_decryptions(path, plaintext))
+
+
+def _decryptions(path: str, plaintext: str) -> Iterator[dict[str, str]]:
     state: dict[str, str] = {}
     for raw in _text(path).splitlines():
         line = raw.strip().strip("[]")
@@ -59,6 +72,10 @@ def decryptions(path: str, plaintext: str) -> Iterator[dict[str, str]]:
 
 def rsa_examples(path: str) -> Iterator[dict[str, str]]:
     """Yield the examples of RSA encryption: all numbers of the private key, message, encryption."""
+    return sampled(_rsa_examples(path))
+
+
+def _rsa_examples(path: str) -> Iterator[dict[str, str]]:
     state: dict[str, str] = {}
     name = ""
     for raw in [*_text(path).splitlines(), "# End:"]:

@@ -89,6 +89,38 @@ def test_the_peer_is_asked_who_it_is(
     monkeypatch.undo()
 
 
+_CONNECTING = """
+import os, socket, sys
+os.chdir(sys.argv[1])
+os.setgroups([])
+os.setuid(4711)
+with socket.socket(socket.AF_UNIX) as peer:
+    peer.settimeout(60)
+    peer.connect("hsm.sock")
+    try:
+        peer.sendall(bytes.fromhex(sys.argv[2]))
+        print(len(peer.recv(1)))
+    except (BrokenPipeError, ConnectionResetError):
+        print(0)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_another_user_of_the_same_group_is_refused(home: Path, bystander: Client) -> None:
+    """The user decides, whatever the socket's mode and the group are."""
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (home, socket_path(home))}
+    try:
+        for path in modes:
+            path.chmod(0o777)
+        done = subprocess.run(
+            [sys.executable, "-c", _CONNECTING, str(home), _STATUS.hex()], capture_output=True, text=True, timeout=120
+        )
+    finally:
+        for path, mode in modes.items():
+            path.chmod(mode)
+    assert done.stdout == "0\n", done.stderr
+
+
 @pytest.mark.parametrize(
     ("sent", "code"),
     [
@@ -180,6 +212,18 @@ def test_a_peer_that_takes_no_answers_holds_up_nobody(home: Path, bystander: Cli
         except BlockingIOError:
             for _ in range(20):
                 bystander.call("STATUS")
+
+
+def test_a_peer_that_takes_no_answers_is_given_up(core: Hsm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unix, "FRAME_SECONDS", 1)
+    with served(core) as home, _raw(home) as peer, pytest.raises((BrokenPipeError, ConnectionResetError)):
+        _send_for_ever(peer)
+
+
+def _send_for_ever(peer: socket.socket) -> None:
+    """Send requests and take no answer, until the daemon has had enough."""
+    while True:
+        peer.sendall(_STATUS * 100)
 
 
 def test_the_number_of_connections_has_a_limit(core: Hsm, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,15 @@ from .conftest import PASSWORDS, Site
 
 _LOGIN = f"login --username cu1 --role crypto-user --password {PASSWORDS['cu1']}"
 _NO_NUMBERS = ("x", "1.5", "0x10", "99999999999999999999", "\u0663")
+_GROUPS = {
+    ("",): "unrecognized subcommand ''",
+    ("key",): "'key' requires a subcommand: generate-symmetric",
+    ("key", "wrong"): "unrecognized subcommand 'wrong'; there are generate-symmetric",
+    ("crypto", "sign"): "'crypto sign' requires a subcommand: ecdsa",
+    ("no-such-command",): "unrecognized subcommand 'no-such-command'; there are cluster",
+    ("key", "list", "extra"): "unexpected argument 'extra'",
+}
+"""Words that are no command, and a part of the message about them."""
 
 
 def _sample(option: Option) -> list[str]:
@@ -61,26 +70,31 @@ def _wrong(command: Command) -> Iterator[tuple[list[str], str]]:
 
 
 def test_every_command_with_wrong_arguments(site: Site) -> None:
-    cases = [case for command in COMMANDS for case in _wrong(command)]
-    groups = (["''"], ["key"], ["key", "wrong"], ["crypto", "sign"], ["no-such-command"], ["key", "list", "extra"])
-    cases += [(words, "") for words in groups]
+    cases = [(shlex.join(words), expected) for command in COMMANDS for words, expected in _wrong(command)]
+    cases += [(shlex.join(words), expected) for words, expected in _GROUPS.items()]
+    cases.append(("'unclosed", "No closing quotation"))
     before = site.state()
-    lines = [_LOGIN, *(shlex.join(words) for words, _ in cases), "'unclosed"]
+    lines = [_LOGIN, *(line for line, _ in cases)]
     answer = site.run("interactive", typed="".join(f"{line}\n" for line in lines))
     assert answer.status == 1
     objects = answer.objects
     assert objects[0] == {"error_code": 0, "data": {"username": "cu1", "role": "crypto-user"}}
     assert len(objects) == len(lines)
     assert len(cases) > 12 * len(COMMANDS)
-    for (words, expected), said in zip(cases, objects[1:], strict=False):
-        assert said["error_code"] == 1, words
-        assert expected in str(said["data"]), (words, said)
+    for (line, expected), said in zip(cases, objects[1:], strict=True):
+        assert said["error_code"] == 1, line
+        assert expected in str(said["data"]), (line, said)
     assert site.state() == before
 
 
 def test_single_commands_fail_with_their_status(site: Site) -> None:
-    for words in (["key", "list", "--filter", "x"], ["key"], ["no-such-command"], ["help", "nothing"], ["key", "--x"]):
-        assert site.run(*words, user="cu1").error
+    wrong = _GROUPS | {
+        ("key", "list", "--filter", "x"): "attr.NAME=VALUE",
+        ("help", "nothing"): "unrecognized subcommand 'nothing'",
+        ("key", "--x"): "unexpected argument '--x'",
+    }
+    for words, expected in wrong.items():
+        assert expected in site.run(*words, user="cu1").error
     for words in ([], ["help"], ["--help"], ["help", "key", "list"], ["key", "list", "--help"], ["--version"]):
         shown = site.run(*words)
         assert (shown.status, shown.errors) == (0, "")
@@ -88,17 +102,18 @@ def test_single_commands_fail_with_their_status(site: Site) -> None:
 
 
 def test_credentials_from_the_environment(site: Site) -> None:
-    environments = (
-        {"CLOUDHSM_ROLE": "crypto-user"},
-        {"CLOUDHSM_PIN": "cu1:first-pass-1"},
-        {"CLOUDHSM_ROLE": "CU", "CLOUDHSM_PIN": "cu1:first-pass-1"},
-        {"CLOUDHSM_ROLE": "crypto-user", "CLOUDHSM_PIN": "cu1"},
-        {"CLOUDHSM_ROLE": "crypto-user", "CLOUDHSM_PIN": "cu1:wrong-password"},
-        {"CLOUDHSM_ROLE": "admin", "CLOUDHSM_PIN": "cu1:first-pass-1"},
-    )
-    for environment in environments:
+    incomplete, wrong = "set CLOUDHSM_ROLE to admin or crypto-user", "wrong user name, role or password"
+    environments: list[tuple[dict[str, str], str]] = [
+        ({"CLOUDHSM_ROLE": "crypto-user"}, incomplete),
+        ({"CLOUDHSM_PIN": "cu1:first-pass-1"}, incomplete),
+        ({"CLOUDHSM_ROLE": "CU", "CLOUDHSM_PIN": "cu1:first-pass-1"}, incomplete),
+        ({"CLOUDHSM_ROLE": "crypto-user", "CLOUDHSM_PIN": "cu1"}, incomplete),
+        ({"CLOUDHSM_ROLE": "crypto-user", "CLOUDHSM_PIN": "cu1:wrong-password"}, wrong),
+        ({"CLOUDHSM_ROLE": "admin", "CLOUDHSM_PIN": "cu1:first-pass-1"}, wrong),
+    ]
+    for environment, expected in environments:
         failed = site.run("key", "list", variables=environment)
-        assert failed.error
+        assert expected in failed.error
         assert "first-pass-1" not in failed.text + failed.errors
 
 

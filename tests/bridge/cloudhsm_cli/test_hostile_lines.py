@@ -28,9 +28,9 @@ from bridge.cloudhsm_cli.run import run
 from bridge.cloudhsm_cli.table import Kind
 from hsmcore import Hsm
 from hsmcore.sessions.session import Session
-from tests.conftest import Tally
+from tests.conftest import Tally, repeated
 
-LINES = int(os.environ.get("HSM_FUZZ_LINES", "300"))
+LINES = repeated(100, 500, "HSMBRIDGE_FUZZ_LINES")
 SECONDS = 60
 """How long one line may take; generating a large RSA key on a busy machine takes a few."""
 ADMIN, PASSWORD = b"admin-pass-1", b"first-pass-1"

@@ -87,6 +87,7 @@ def test_a_failing_test_is_a_failure(tmp_path: Path) -> None:
     done = _run(tmp_path, "-p", "no:faulthandler")
     assert done.returncode == 1
     assert "1 failed" in done.stdout
+    assert "AssertionError: assert 'cu1' == 'nobody'" in done.stdout
 
 
 NESTED = """

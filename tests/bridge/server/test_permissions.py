@@ -142,11 +142,9 @@ def _outcome(client: Client, name: str, fields: tuple[Value, ...]) -> str:
     return "allowed"
 
 
-def test_the_table_has_every_operation() -> None:
-    assert [row.name for row in OPERATIONS] == list(ALLOWED)
-
-
 def test_every_operation_by_every_role(carriers: dict[str, Carrier], tally: Tally) -> None:
+    unknown = {row.name for row in OPERATIONS} ^ ALLOWED.keys()
+    assert not unknown, "who may call these is not decided here, or they are no operations"
     wrong, checked = [], 0
     for letter, role in ROLES.items():
         client, username = _login(carriers, role)

@@ -10,6 +10,7 @@ import pytest
 
 from bridge.carriers.client import Client
 from bridge.pytest_plugin import USER
+from bridge.server import connections
 from hsmcore import Hsm, errors
 from tests.bridge.conftest import PASSWORD, Carrier
 from tests.signing import Signer
@@ -45,6 +46,33 @@ def test_closing_the_last_connection_ends_the_session(carrier: Carrier, core: Hs
         third.session = second.session
         with pytest.raises(errors.Unauthenticated):
             third.call("FIND_KEYS", {}, 1)
+
+
+def test_the_session_of_a_client_that_reconnects_waits_for_it(carrier: Carrier, core: Hsm) -> None:
+    before = _sessions(core)
+    first = carrier.user()
+    first.call("HELLO", 1, 1, "java")
+    first.call("GENERATE_KEY", "AES_KEY_GEN", _SESSION_KEY)
+    first.close()
+    with carrier.client() as second:
+        second.session = first.session
+        assert len(_found(second)) == 1
+        second.call("LOGOUT")
+    assert _sessions(core) == before
+
+
+def test_it_does_not_wait_for_ever(carrier: Carrier, core: Hsm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "GRACE", 0.1)
+    before = _sessions(core)
+    clients = [carrier.user() for _ in range(3)]
+    for client in clients:
+        client.call("HELLO", 1, 1, "java")
+        client.close()
+    _wait_for_sessions(core, before)
+    with carrier.client() as late:
+        late.session = clients[0].session
+        with pytest.raises(errors.Unauthenticated):
+            late.call("FIND_KEYS", {}, 1)
 
 
 def test_logout_ends_it_for_every_connection(carrier: Carrier, core: Hsm) -> None:

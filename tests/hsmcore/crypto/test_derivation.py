@@ -135,6 +135,19 @@ def test_what_a_derived_key_says_about_itself(site: Site) -> None:
         hsm.keys.destroy(user, record.handle)
 
 
+@pytest.mark.parametrize("curve", CURVE_TYPES)
+def test_plain_ecdh_gives_the_last_bytes_of_the_shared_coordinate(open_site: Site, curve: str) -> None:
+    other = ec.generate_private_key(CURVE_TYPES[curve]())
+    secret = other.exchange(ec.ECDH(), ec_key(curve).public_key())
+    base, peer = _private(open_site, ec_key(curve)), {"peer": public_info(other)}
+    for length in (len(secret), 16):
+        wanted = {"KEY_TYPE": "GENERIC_SECRET", "SIZE": length * 8}
+        assert _derived(open_site, base, "ECDH", peer, wanted) == secret[-length:]
+    wanted = {"KEY_TYPE": "GENERIC_SECRET", "SIZE": len(secret) * 8 + 8}
+    with pytest.raises(MechanismParameterInvalid, match=f"gives {len(secret)} bytes"):
+        open_site.hsm.keys.derive(open_site.user, base, "ECDH", peer, wanted)
+
+
 def _misuses(site: Site) -> Iterator[tuple[type[HsmError], tuple[Any, ...]]]:
     base, pair = _base(site), take_pair(site.hsm, site.user, ec_key(), DERIVE=False)
     private = _private(site, ec_key())
@@ -216,4 +229,4 @@ def test_random_bytes(site: Site) -> None:
 
 def test_every_derivation_has_its_test_here() -> None:
     families = {row.family for row in MECHANISMS.values() if Operation.DERIVE in row.operations}
-    assert families == {"cmac_kdf", "ecdh_x963"}
+    assert families == {"cmac_kdf", "ecdh", "ecdh_x963"}

@@ -16,6 +16,7 @@ from hsmcore.errors import (
     OperationNotFound,
     PermissionDenied,
     SharingInvalid,
+    StoreDamaged,
     UserNotFound,
 )
 from hsmcore.keys.records import KeyRecord, Sharing
@@ -84,6 +85,32 @@ def test_a_shared_session_key_ends_with_its_session(site: Site) -> None:
     hsm.users.logout(session)
     with pytest.raises(KeyNotFound):
         hsm.crypto.encrypt(site.other, key, "AES_GCM", None, b"")
+
+
+def test_an_admin_of_the_same_name_shares_nothing(site: Site) -> None:
+    hsm = site.hsm
+    hsm.users.create(site.admin, "cu2", "admin", ADMIN_PASSWORD)
+    namesake = hsm.users.login("cu2", ADMIN_PASSWORD, "admin")
+    key = _aes(site, TOKEN=False, LABEL="shared with a crypto user").handle
+    assert hsm.keys.get(site.other, key).handle == key
+    with pytest.raises(KeyNotFound):
+        hsm.keys.get(namesake, key)
+    assert hsm.keys.find(namesake, {"LABEL": "shared with a crypto user"}) == []
+    hsm.keys.destroy(site.user, key)
+    hsm.users.logout(namesake)
+    hsm.users.delete(site.admin, "cu2", "admin")
+
+
+def test_sharing_that_was_moved_into_another_column_does_not_open(tmp_path: Path) -> None:
+    """The seal covers each field with its length, so that no two rows are the same bytes."""
+    made = make_site(tmp_path / "hsm")
+    with made.hsm:
+        key = _aes(made).handle
+    with closing(sqlite3.connect(made.home / "hsm.db")) as connection, connection:
+        edit = "UPDATE keys SET public_key_info = CAST(sharing AS BLOB), sharing = '' WHERE handle = ?"
+        assert connection.execute(edit, (key,)).rowcount == 1
+    with Hsm.open(made.home) as hsm, pytest.raises(StoreDamaged):
+        hsm.crypto.encrypt(hsm.users.login("cu1", PASSWORDS["cu1"]), key, "AES_GCM", None, b"data")
 
 
 def test_of_a_pair_the_private_half_is_shared(site: Site) -> None:

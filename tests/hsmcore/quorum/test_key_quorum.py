@@ -30,7 +30,7 @@ from hsmcore.errors import (
     TokenUnknown,
     WrappedKeyInvalid,
 )
-from hsmcore.keys.records import KeyRecord
+from hsmcore.keys.records import KeyRecord, Sharing
 from hsmcore.sessions.session import Session
 from tests.hsmcore.conftest import PASSWORDS, make_site
 from tests.signing import Signer
@@ -229,6 +229,38 @@ def test_only_the_users_of_a_key_ask_and_approve(site: Site, tmp_path: Path) -> 
         site.hsm.quorum.approve(site.user, signer.approved(file, "cu1", "crypto-user"))
     with pytest.raises(TokenUnknown):
         site.hsm.quorum.approve(site.other, site.signer.approved(file, "cu1", "crypto-user"))
+
+
+def test_who_no_longer_shares_a_key_no_longer_approves(site: Site, tmp_path: Path) -> None:
+    hsm, signer = site.hsm, Signer(tmp_path, "cu2")
+    hsm.quorum.register(site.other, signer.public, signer.signed(hsm.quorum.request(site.other, "registration")))
+    hsm.users.create(site.admin, "cu3", "crypto-user", PASSWORDS["cu1"])
+    handle = hsm.keys.generate(site.user, "AES_KEY_GEN", {"TOKEN": True}, Sharing(("cu2", "cu3"))).handle
+    hsm.keys.set_quorum(site.user, handle, 0, 2)
+    file = site.signer.approved(hsm.quorum.request(site.user, USAGE, handle), "cu1", "crypto-user")
+    assert hsm.quorum.approve(site.user, signer.approved(file, "cu2", "crypto-user")) == (2, 2)
+    hsm.keys.unshare(site.user, handle, "cu2")
+    assert [(token.required, token.approvals) for token in hsm.quorum.tokens(site.user)] == [(2, 1)]
+    with pytest.raises(KeyQuorumFailed):
+        hsm.crypto.encrypt(site.user, handle, "AES_GCM", None, b"text")
+    hsm.keys.share(site.user, handle, "cu2")
+    assert hsm.crypto.encrypt(site.user, handle, "AES_GCM", None, b"text"), "the signature counts again"
+    with pytest.raises(KeyQuorumFailed):
+        hsm.crypto.encrypt(site.user, handle, "AES_GCM", None, b"text")
+
+
+def test_a_token_for_a_session_key_that_is_gone_is_not_approved(site: Site) -> None:
+    """The key's owner has logged out; the token is of another session and stays."""
+    owner = site.hsm.users.login("cu1", PASSWORDS["cu1"])
+    handle = site.hsm.keys.generate(owner, "AES_KEY_GEN", {}, Sharing(("cu2",))).handle
+    site.hsm.keys.set_quorum(owner, handle, 0, 1)
+    file = site.signer.approved(site.hsm.quorum.request(site.other, USAGE, handle), "cu1", "crypto-user")
+    site.hsm.quorum.approve(site.other, file)
+    assert [(token.required, token.approvals) for token in site.hsm.quorum.tokens(site.user)] == [(1, 1)]
+    site.hsm.users.logout(owner)
+    assert [(token.required, token.approvals) for token in site.hsm.quorum.tokens(site.user)] == [(1, 0)]
+    with pytest.raises(ApproverInvalid):
+        site.hsm.quorum.approve(site.other, file)
 
 
 def test_values_that_are_refused(site: Site) -> None:

@@ -6,6 +6,8 @@ import os
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -85,11 +87,24 @@ def test_nothing_secret_is_in_any_file(tmp_path: Path, passphrase: bytes | None)
 def test_passwords_are_kept_as_argon2id_with_a_salt(home: Path) -> None:
     vault = Vault(_master(home))
     with closing(sqlite3.connect(home / "hsm.db")) as connection, connection:
-        rows = connection.execute("SELECT number, username, role, verifier FROM users").fetchall()
+        columns = "number, username, role, verifier, failures, mfa_key, quorum_key, version"
+        rows = connection.execute(f"SELECT {columns} FROM users").fetchall()
     hashes = [vault.open_user(UserRow(*row)) for row in rows]
     assert all(text.startswith("$argon2id$") for text in hashes)
     assert len(hashes) == len(set(hashes)) == 3
     assert_absent([ADMIN_PASSWORD, *PASSWORDS.values()], *hashes)
+
+
+def test_a_password_hash_has_its_full_cost(tmp_path: Path) -> None:
+    home, words = tmp_path / "hsm", {"HSM_USER": "cu1", "HSM_PASSWORD": "first-pass-001"}
+    subprocess.run(
+        [sys.executable, "-m", "bridge", "--home", home, "init"],
+        env=os.environ | words, check=True, capture_output=True, timeout=120,
+    )  # fmt: skip
+    vault = Vault(_master(home))
+    with closing(sqlite3.connect(home / "hsm.db")) as connection:
+        rows = connection.execute("SELECT number, username, role, verifier FROM users").fetchall()
+    assert {vault.open_user(UserRow(*row)).split("$")[3] for row in rows} == {"m=19456,t=2,p=1"}
 
 
 @pytest.mark.parametrize("mask", [0, 0o777 & ~0o700])

@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from hsmcore import Hsm
-from hsmcore.errors import MasterKeyUnavailable, StoreFull
+from hsmcore.errors import MasterKeyUnavailable, StoreDamaged, StoreFull
 from hsmcore.storage.schema import HEAD, METADATA
 from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS, make_site
 from tests.hsmcore.disk import full_disk
@@ -68,8 +68,10 @@ def test_the_log_of_an_older_hsm_begins_by_saying_so(tmp_path: Path) -> None:
     _make_old(home)
     for openings in (1, 2):
         entries, findings = _log(home)
-        assert entries[:2] == ["HSM_LOG_BEGINS", "CN_LOGIN"]
+        assert entries[0] == "HSM_LOG_BEGINS"
+        assert entries[4:5] == ["CN_LOGIN"]
         assert entries.count("HSM_LOG_BEGINS") == 1
+        assert entries.count("HSM_ROWS_BOUND") == 3, "users, keys, quorum values"
         assert entries.count("CN_LOGIN") == openings
         assert findings == []
 
@@ -84,6 +86,12 @@ def test_a_beginning_that_was_cut_short_is_begun_again(tmp_path: Path) -> None:
     assert (home / "audit.anchor").stat().st_size
     assert (home / "hsm.db").read_bytes() == database
     assert _log(home)[1] == []
+
+
+def _opcodes(home: Path) -> list[str]:
+    """Return what the log's entries are called, of an HSM that nobody logs in at."""
+    with closing(sqlite3.connect(home / "hsm.db")) as connection:
+        return [str(row[0]) for row in connection.execute("SELECT opcode FROM audit ORDER BY sequence")]
 
 
 def _settings(home: Path, new: bytes | None = None) -> bytes:
@@ -102,9 +110,9 @@ def test_a_log_that_was_there_cannot_be_made_to_begin_anew(tmp_path: Path, ancho
     make_first_schema(home)
     if not anchor:
         (home / "audit.anchor").unlink()
-    entries, findings = _log(home)
-    assert entries == ["HSM_LOG_BROKEN", "CN_LOGIN"]
-    assert len(findings) == 1 + anchor
+    with pytest.raises(StoreDamaged):
+        Hsm.open(home)
+    assert _opcodes(home) == ["HSM_LOG_BROKEN"]
 
 
 def test_settings_of_before_the_log_do_not_help_without_the_anchor(tmp_path: Path) -> None:
@@ -115,23 +123,27 @@ def test_settings_of_before_the_log_do_not_help_without_the_anchor(tmp_path: Pat
     _log(home)
     make_first_schema(home)
     _settings(home, kept)
-    entries, findings = _log(home)
-    assert "HSM_LOG_BEGINS" not in entries
-    assert findings
+    with Hsm.open(home) as hsm, pytest.raises(StoreDamaged):
+        hsm.users.login("admin", ADMIN_PASSWORD, "admin")
+    assert _opcodes(home)[0] == "HSM_LOG_BROKEN"
+    assert "HSM_LOG_BEGINS" not in _opcodes(home)
 
 
 def test_settings_of_a_version_with_a_log_that_did_not_seal_it(tmp_path: Path) -> None:
-    """The next opening seals it, and has nothing to say about a log that is whole."""
+    """The next opening seals it. The log tells that the settings are older than it."""
     home = tmp_path / "hsm"
     make_site(home).hsm.close()
     seal_settings_as_before_logs(home)
     before = _settings(home)
     entries, findings = _log(home)
-    assert (entries[0], findings) == ("CN_INIT_TOKEN", [])
+    assert entries[0] == "CN_INIT_TOKEN"
+    assert findings == ["the settings of an older version were put back: rows got their first version twice"]
     assert _settings(home) != before
     (home / "audit.anchor").unlink()
     make_first_schema(home)
-    assert _log(home)[0][0] == "HSM_LOG_BROKEN"
+    with pytest.raises(StoreDamaged):
+        Hsm.open(home)
+    assert _opcodes(home) == ["HSM_LOG_BROKEN"]
 
 
 def test_an_old_hsm_that_does_not_open_is_left_as_it_is(tmp_path: Path) -> None:

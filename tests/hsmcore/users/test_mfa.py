@@ -411,6 +411,18 @@ def test_an_edited_key_does_not_open(site: Site, signer: Signer, other: Signer, 
                 )
 
 
+def test_a_key_that_was_moved_to_the_other_use_does_not_open(site: Site, signer: Signer) -> None:
+    """A second factor that became a key for approvals would be asked for no more."""
+    site.register(site.admin, "cu1", signer)
+    site.hsm.users.change_password(site.admin, "cu1", "crypto-user", PASSWORD, False, True)
+    assert site.uses("cu1") == (True, False)
+    site.hsm.close()
+    with closing(sqlite3.connect(site.home / "hsm.db")) as connection, connection:
+        connection.execute("UPDATE users SET quorum_key = mfa_key, mfa_key = NULL WHERE username = 'cu1'")
+    with Hsm.open(site.home) as hsm, pytest.raises(StoreDamaged):
+        hsm.users.login("cu1", PASSWORD)
+
+
 def test_the_table_of_what_a_key_is_for_is_whole() -> None:
     assert TRANSITIONS.keys() == set(Event)
     refused = [(event, uses) for event, rows in TRANSITIONS.items() for uses in Purposes if uses not in rows]

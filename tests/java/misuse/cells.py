@@ -22,6 +22,7 @@ ARGUMENT = "java.lang.IllegalArgumentException"
 INVALID = "java.security.InvalidParameterException"
 PROVIDER = "java.security.ProviderException"
 LENGTH = "javax.crypto.IllegalBlockSizeException"
+PADDING = "javax.crypto.BadPaddingException"
 TAG = "javax.crypto.AEADBadTagException"
 UNSUPPORTED = "java.lang.UnsupportedOperationException"
 STORE = "java.security.KeyStoreException"
@@ -74,9 +75,9 @@ def signature(on: Subject) -> Iterator[Cell]:
 
     def begun(finish: Callable[[], object], *, sign: bool, key: Pair = right) -> Callable[[], object]:
         def call() -> object:
+            (engine.initSign if sign else engine.initVerify)(key.private if sign else key.public)
             if on.name == "RSASSA-PSS":
                 engine.setParameter(jca.pss("SHA-256", 32))
-            (engine.initSign if sign else engine.initVerify)(key.private if sign else key.public)
             engine.update(bytes(64))
             return finish()
 

@@ -15,6 +15,7 @@ from .cells import (
     KEY,
     LENGTH,
     MODES,
+    PADDING,
     PARAMETER,
     PROVIDER,
     STATE,
@@ -144,14 +145,15 @@ def _data(on: Subject, parameters: Any) -> Iterator[Cell]:
             "altered": bytes([sealed[0] ^ 1]) + sealed[1:], "longer": sealed + b"\0",
         }.items():  # fmt: skip
             yield Cell(f"doFinal, {name}", TAG, partial(read, wrong))
-        yield Cell("doFinal, shorter than a tag", LENGTH, lambda: read(sealed[:15]))
+        yield Cell("doFinal, shorter than a tag", TAG, lambda: read(sealed[:15]))
         return
     if "CTR" not in on.name:
         for count in (1, len(sealed) - 1):
-            yield Cell(f"doFinal, cut to {count} bytes", LENGTH, partial(read, sealed[:count]))
+            raised = PADDING if on.name.startswith("RSA") else LENGTH
+            yield Cell(f"doFinal, cut to {count} bytes", raised, partial(read, sealed[:count]))
     if "OAEP" in on.name:
         altered = sealed[:-1] + bytes([sealed[-1] ^ 1])
-        yield Cell("doFinal, altered", "javax.crypto.BadPaddingException", lambda: read(altered))
+        yield Cell("doFinal, altered", PADDING, lambda: read(altered))
     if on.name.startswith("RSA"):
         yield Cell(
             "doFinal, too long", LENGTH, lambda: begin(on, "encrypt", on.pair().public, None).doFinal(bytes(257))

@@ -114,6 +114,7 @@ def test_command_lines_that_are_wrong(open_cli: Cli) -> None:
     assert (short.returncode, file.exists()) == (1, False)
 
 
+@pytest.mark.long
 def test_the_page_runs(tmp_path: Path) -> None:
     commands = re.findall(r"^\$ (.+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(commands) > 12

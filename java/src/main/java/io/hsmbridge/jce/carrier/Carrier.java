@@ -55,6 +55,9 @@ public abstract class Carrier {
     /** Takes a link back; {@code broken} if its last exchange failed. */
     protected abstract void giveBack(Link link, boolean broken);
 
+    /** Closes what waits for later requests; these connect again. */
+    public void rest() {}
+
     /** Says where the requests go, for messages. */
     public abstract String describe();
 

@@ -4,9 +4,9 @@ import io.hsmbridge.jce.wire.Frame;
 import java.io.IOException;
 import java.lang.ref.Cleaner;
 import java.nio.ByteBuffer;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ConcurrentLinkedDeque;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 
@@ -56,16 +56,21 @@ public final class InProcess extends Carrier {
         if (!isVirtual(Thread.currentThread())) {
             return super.exchange(capacity, span, request, reader);
         }
+        CompletableFuture<T> answer = new CompletableFuture<>();
+        PLATFORM_THREADS.execute(() -> {
+            try {
+                answer.complete(super.exchange(capacity, span, request, reader));
+            } catch (IOException | RuntimeException | Error e) {
+                answer.completeExceptionally(e);
+            }
+        });
         try {
-            return PLATFORM_THREADS.submit(() -> super.exchange(capacity, span, request, reader)).get();
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw new IOException("interrupted while waiting for the HSM", e);
-        } catch (ExecutionException e) {
+            return answer.join();
+        } catch (CompletionException e) {
             if (e.getCause() instanceof IOException) {
                 throw (IOException) e.getCause();
             }
-            throw new CompletionException(e.getCause());
+            throw e;
         }
     }
 

@@ -1,6 +1,7 @@
 package io.hsmbridge.jce.carrier;
 
 import io.hsmbridge.jce.settings.Settings;
+import io.hsmbridge.jce.settings.Times;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.HashMap;
@@ -25,20 +26,20 @@ public final class Route {
      * @throws IOException if the property or the variable is not a list of {@code host[:port]=path}
      */
     public static Carrier of(Settings settings) throws IOException {
-        Carrier told = toldToProcess();
+        Carrier told = toldToProcess(settings.times());
         if (settings.ofMachine() && told != null) {
             return told;
         }
         for (Settings.Server server : settings.servers()) {
             if (Path.of(server.host()).isAbsolute()) {
-                return new UnixSocket(Path.of(server.host()), "from the provider's configuration");
+                return new UnixSocket(Path.of(server.host()), "from the provider's configuration", settings.times());
             }
             String socket = socketOf(server, settings.sockets());
             if (socket != null) {
-                return new UnixSocket(Path.of(socket), "to which " + server.host() + " is mapped");
+                return new UnixSocket(Path.of(socket), "to which " + server.host() + " is mapped", settings.times());
             }
         }
-        return told != null ? told : UnixSocket.byDefault(dataHome().resolve("hsmbridge").resolve(SOCKET_NAME));
+        return told != null ? told : UnixSocket.byDefault(dataHome().resolve("hsmbridge").resolve(SOCKET_NAME), settings.times());
     }
 
     private static String socketOf(Settings.Server server, Map<String, String> configured) throws IOException {
@@ -66,19 +67,19 @@ public final class Route {
     }
 
     /** Returns the carrier to the HSM that this process was started beside or told of, or null. */
-    private static Carrier toldToProcess() {
+    private static Carrier toldToProcess(Times times) {
         if (InProcess.installed() != null) {
             return InProcess.installed();
         }
         String chosen = System.getProperty("hsmbridge.socket");
         if (chosen != null) {
-            return new UnixSocket(Path.of(chosen), "from the system property hsmbridge.socket");
+            return new UnixSocket(Path.of(chosen), "from the system property hsmbridge.socket", times);
         }
         if ((chosen = System.getenv("HSM_SOCKET")) != null) {
-            return new UnixSocket(Path.of(chosen), "from HSM_SOCKET");
+            return new UnixSocket(Path.of(chosen), "from HSM_SOCKET", times);
         }
         chosen = System.getenv("HSM_HOME");
-        return chosen == null ? null : new UnixSocket(Path.of(chosen, SOCKET_NAME), "from HSM_HOME");
+        return chosen == null ? null : new UnixSocket(Path.of(chosen, SOCKET_NAME), "from HSM_HOME", times);
     }
 
     private static Path dataHome() {

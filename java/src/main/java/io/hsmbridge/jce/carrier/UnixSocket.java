@@ -1,89 +1,153 @@
 package io.hsmbridge.jce.carrier;
 
+import io.hsmbridge.jce.settings.Times;
 import io.hsmbridge.jce.wire.Frame;
 import io.hsmbridge.jce.wire.Operation;
 import io.hsmbridge.jce.wire.Values;
-import java.io.EOFException;
 import java.io.IOException;
+import java.lang.ref.Cleaner;
+import java.lang.ref.Reference;
+import java.net.SocketTimeoutException;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
-import java.nio.channels.SocketChannel;
 import java.nio.file.Path;
-import java.util.concurrent.ConcurrentLinkedDeque;
+import java.time.Duration;
+import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
 
-/** The carrier to a daemon over its Unix socket: a pool of connections, each used by one thread at a time. */
+/**
+ * The carrier to a daemon over its Unix socket: a pool of connections, each used by one thread at a time. They close when the
+ * carrier is collected.
+ */
 public final class UnixSocket extends Carrier {
-    /** How long a connection may rest before it is asked whether the daemon is still there, in nanoseconds. */
-    private static final long TRUSTED_REST = 50_000_000L;
+    /** How many connections one provider has at most; a daemon serves 256, and more threads than processors only wait. */
+    private static final int MOST_LINKS = 64;
+    /** The error code of a daemon that has all the connections it serves. */
+    private static final int OPERATION_LIMIT = 46;
+    /** How often to ask such a daemon again, and how long to wait before. */
+    private static final int RENEWED = 5;
+    private static final Duration BEFORE_RENEWED = Duration.ofMillis(100);
+    private static final Cleaner CLEANER = Cleaner.create();
 
     private final Path path;
     private final String tried;
     private final boolean chosen;
-    private final ConcurrentLinkedDeque<SocketLink> idle = new ConcurrentLinkedDeque<>();
+    private final Duration limit;
+    private final Semaphore places = new Semaphore(MOST_LINKS);
+    private final IdleLinks idle;
 
     /** Makes a carrier to this socket; {@code tried} says how it was chosen. It connects at the first request. */
-    public UnixSocket(Path path, String tried) {
-        this(path, tried, true);
+    public UnixSocket(Path path, String tried, Times times) {
+        this(path, tried, times, true);
     }
 
-    private UnixSocket(Path path, String tried, boolean chosen) {
+    private UnixSocket(Path path, String tried, Times times, boolean chosen) {
         this.path = path;
         this.tried = tried;
         this.chosen = chosen;
+        limit = times.answer();
+        idle = new IdleLinks(times.rest());
+        CLEANER.register(this, idle::end);
     }
 
     /** Makes a carrier to the socket where a daemon listens when nobody says otherwise. */
-    static UnixSocket byDefault(Path path) {
-        return new UnixSocket(path, "the default", false);
+    static UnixSocket byDefault(Path path, Times times) {
+        return new UnixSocket(path, "the default", times, false);
+    }
+
+    @Override
+    protected <T> T exchange(int capacity, Span span, Request request, Reader<T> reader) throws IOException {
+        try {
+            return super.exchange(capacity, span, request, reader);
+        } finally {
+            // The cleaner must not close the connection that this thread is about to give back.
+            Reference.reachabilityFence(this);
+        }
     }
 
     @Override
     protected Link acquire(int capacity) throws IOException {
-        SocketLink link;
-        while ((link = idle.pollFirst()) != null) {
-            if (link.alive()) {
-                return link;
-            }
-            lost(link);
+        if (!places.tryAcquire()
+                && !Uninterrupted.wait(limit, nanoseconds -> places.tryAcquire(nanoseconds, TimeUnit.NANOSECONDS))) {
+            throw new SocketTimeoutException("all " + MOST_LINKS + " connections to " + describe() + " were busy for "
+                    + SocketLink.seconds(limit));
         }
-        return connect();
+        SocketLink link = null;
+        try {
+            link = idle.take();
+            if (link == null) {
+                link = connect();
+            }
+            return link;
+        } finally {
+            if (link == null) {
+                places.release();
+            }
+        }
     }
 
+    /** Connects; a daemon's connections may all be those of providers that this JVM has dropped, but not collected. */
     private SocketLink connect() throws IOException {
-        SocketChannel channel;
+        for (int renewed = 0; ; renewed++) {
+            try {
+                return greeted();
+            } catch (RefusedException e) {
+                if (e.status != OPERATION_LIMIT || renewed == RENEWED) {
+                    throw e;
+                }
+            }
+            System.gc();
+            Uninterrupted.sleep(BEFORE_RENEWED);
+        }
+    }
+
+    private SocketLink greeted() throws IOException {
+        SocketLink link = open();
+        boolean greeted = false;
         try {
-            channel = SocketChannel.open(UnixDomainSocketAddress.of(path));
+            Object[] fields = {(long) Frame.VERSION, (long) Frame.VERSION, "java"};
+            Frame.writeRequest(link.buffer(Frame.HEADER_LENGTH + 64), Operation.HELLO, 0, fields);
+            ByteBuffer answer = link.exchange(Span.UNKNOWN);
+            int status = Frame.status(answer);
+            if (status != 0) {
+                answer.clear().position(Frame.HEADER_LENGTH).limit(Frame.length(answer));
+                throw new RefusedException(status, describe() + " refused the connection: " + Values.readAll(answer).get(0));
+            }
+            greeted = true;
+            return link;
+        } finally {
+            if (!greeted) {
+                link.close();
+            }
+        }
+    }
+
+    private SocketLink open() throws IOException {
+        try {
+            return SocketLink.open(UnixDomainSocketAddress.of(path), describe(), limit);
+        } catch (SocketTimeoutException e) {
+            throw e;
         } catch (IOException | IllegalArgumentException e) {
             throw new NoHsmException("No HSM answers at " + path + " (" + tried + "): " + e.getMessage()
                     + ". `hsm start` starts one; HSM_HOME, HSM_SOCKET or the system property hsmbridge.socket say where"
                     + " it listens.", e, chosen);
         }
-        SocketLink link = new SocketLink(channel);
-        Object[] fields = {(long) Frame.VERSION, (long) Frame.VERSION, "java"};
-        Frame.writeRequest(link.buffer(Frame.HEADER_LENGTH + 64), Operation.HELLO, 0, fields);
-        ByteBuffer answer = link.exchange(Span.UNKNOWN);
-        if (Frame.status(answer) != 0) {
-            answer.clear().position(Frame.HEADER_LENGTH).limit(Frame.length(answer));
-            String message = String.valueOf(Values.readAll(answer));
-            channel.close();
-            throw new IOException("The HSM at " + path + " refused the connection: " + message);
-        }
-        return link;
     }
 
     @Override
     protected void giveBack(Link link, boolean broken) {
         SocketLink used = (SocketLink) link;
-        if (broken) {
-            lost(used);
+        if (broken || used.ended()) {
+            used.close();
         } else {
-            used.rest();
-            idle.offerFirst(used);
+            idle.add(used);
         }
+        places.release();
     }
 
-    private void lost(SocketLink link) {
-        link.close();
+    @Override
+    public void rest() {
+        idle.closeAll();
     }
 
     @Override
@@ -91,96 +155,14 @@ public final class UnixSocket extends Carrier {
         return "the HSM at " + path;
     }
 
-    private static final class SocketLink implements Link {
-        private static final Pool<ByteBuffer> LARGE =
-                new Pool<>(LARGE_BUFFERS, () -> ByteBuffer.allocateDirect(LARGE_BUFFER_LENGTH));
+    /** The daemon answered HELLO with an error. */
+    private static final class RefusedException extends IOException {
+        private static final long serialVersionUID = 1L;
+        private final int status;
 
-        private final SocketChannel channel;
-        private final ByteBuffer own = ByteBuffer.allocateDirect(BUFFER_LENGTH);
-        private ByteBuffer buffer = own;
-        private ByteBuffer borrowed;
-        private long restingSince;
-
-        SocketLink(SocketChannel channel) {
-            this.channel = channel;
-        }
-
-        @Override
-        public ByteBuffer buffer(int capacity) {
-            if (capacity > buffer.capacity()) {
-                buffer = larger(capacity + ANSWER_HEADROOM);
-            }
-            return buffer;
-        }
-
-        private ByteBuffer larger(int capacity) {
-            if (borrowed == null && capacity <= LARGE_BUFFER_LENGTH) {
-                borrowed = LARGE.take();
-                if (borrowed != null) {
-                    return borrowed.clear();
-                }
-            }
-            return ByteBuffer.allocateDirect(capacity);
-        }
-
-        @Override
-        public ByteBuffer exchange(Span span) throws IOException {
-            while (buffer.hasRemaining()) {
-                channel.write(buffer);
-            }
-            buffer.clear();
-            readUntil(Frame.HEADER_LENGTH);
-            int length = Frame.length(buffer);
-            if (length > buffer.capacity()) {
-                buffer = larger(length).put(buffer.flip());
-            }
-            readUntil(length);
-            return buffer;
-        }
-
-        private void readUntil(int position) throws IOException {
-            while (buffer.position() < position) {
-                if (channel.read(buffer) < 0) {
-                    throw new EOFException("the HSM closed the connection");
-                }
-            }
-        }
-
-        void rest() {
-            restingSince = System.nanoTime();
-            shrink();
-        }
-
-        private void shrink() {
-            buffer = own;
-            if (borrowed != null) {
-                LARGE.giveBack(borrowed);
-                borrowed = null;
-            }
-        }
-
-        /** Returns whether the daemon still has this connection open: nothing to read is right, the end is not. */
-        boolean alive() {
-            if (System.nanoTime() - restingSince < TRUSTED_REST) {
-                return true;
-            }
-            try {
-                channel.configureBlocking(false);
-                int count = channel.read(buffer.clear());
-                channel.configureBlocking(true);
-                return count == 0;
-            } catch (IOException e) {
-                return false;
-            }
-        }
-
-        void close() {
-            shrink();
-            try {
-                channel.close();
-            } catch (IOException e) {
-                System.getLogger(UnixSocket.class.getName()).log(System.Logger.Level.DEBUG, "close", e);
-            }
+        RefusedException(int status, String message) {
+            super(message);
+            this.status = status;
         }
     }
 }

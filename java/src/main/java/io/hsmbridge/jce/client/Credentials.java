@@ -4,6 +4,7 @@ import com.amazonaws.cloudhsm.jce.jni.AuthenticationStrategy;
 import java.nio.ByteBuffer;
 import java.nio.CharBuffer;
 import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
 import java.util.Arrays;
 
 /** A user name and the UTF-8 bytes of a password, wiped with {@link #close}. */
@@ -56,6 +57,17 @@ public final class Credentials implements AutoCloseable {
         encoded.get(bytes);
         Arrays.fill(encoded.array(), (byte) 0);
         return bytes;
+    }
+
+    @Override
+    public boolean equals(Object other) {
+        return other instanceof Credentials && user.equals(((Credentials) other).user)
+                && MessageDigest.isEqual(password, ((Credentials) other).password);
+    }
+
+    @Override
+    public int hashCode() {
+        return user.hashCode();
     }
 
     String user() {

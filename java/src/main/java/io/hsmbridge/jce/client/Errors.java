@@ -21,7 +21,7 @@ import javax.security.auth.login.LoginException;
 /** Error codes of the protocol to the exceptions of the reference; what exception fits depends on the engine's method. */
 public final class Errors {
     public static final int UNAUTHENTICATED = 10;
-    private static final int AUTHENTICATION_FAILED = 11;
+    static final int AUTHENTICATION_FAILED = 11;
     private static final int ACCOUNT_LOCKED = 12;
     public static final int KEY_NOT_FOUND = 20;
     private static final int KEY_AMBIGUOUS = 21;
@@ -31,12 +31,18 @@ public final class Errors {
     private static final int DATA_LENGTH_INVALID = 42;
     private static final int PADDING_INVALID = 43;
     private static final int TAG_MISMATCH = 44;
+    private static final int OPERATION_NOT_FOUND = 45;
     private static final int OPERATION_LIMIT = 46;
     private static final int FIRST_OF_STATE = 60;
     private static final int FIRST_OF_KEY_STORE = 70;
     private static final int KEYSTORE_PASSWORD = 70;
 
     private Errors() {}
+
+    /** Returns whether a code is what a key or an operation of a session that has ended gets. */
+    static boolean isOfLostSession(int code) {
+        return code == KEY_NOT_FOUND || code == OPERATION_NOT_FOUND;
+    }
 
     /** Returns the exception for codes that mean the same in every method, or null for the others. */
     static RuntimeException general(int code, String message) {

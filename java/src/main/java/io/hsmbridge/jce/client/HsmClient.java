@@ -6,11 +6,14 @@ import com.amazonaws.cloudhsm.jce.jni.exception.ProviderException;
 import io.hsmbridge.jce.carrier.Carrier;
 import io.hsmbridge.jce.carrier.NoHsmException;
 import io.hsmbridge.jce.carrier.Route;
+import io.hsmbridge.jce.carrier.Uninterrupted;
 import io.hsmbridge.jce.log.Log;
 import io.hsmbridge.jce.settings.Settings;
 import io.hsmbridge.jce.wire.Operation;
 import io.hsmbridge.jce.wire.Values.Slice;
 import java.io.IOException;
+import java.net.SocketTimeoutException;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
@@ -31,6 +34,14 @@ public final class HsmClient {
     private final AtomicLong changes = new AtomicLong();
     private volatile Login login = new Login(0);
     private volatile boolean implicit;
+    /** Whether another session has taken the place of one that was lost with its session keys and operations. */
+    private volatile boolean replaced;
+    /** The last login that waited in vain for an answer, and when it gave up; null if none has. */
+    private SocketTimeoutException silence;
+    private long silentSince;
+    /** Implicit credentials that the HSM has refused, and why. To try them at each operation would lock the user out. */
+    private Credentials refused;
+    private String refusal;
 
     /** A session and the numbers by which uses can be repeated in it; another session's number is another use's. */
     private record Login(long token, Map<Use, Long> numbers) {
@@ -42,11 +53,13 @@ public final class HsmClient {
     /**
      * Makes a client that is not logged in.
      *
+     * @param listed whether the JDK makes the provider from its list. The JDK goes on to the next provider, without a word,
+     *     where this one does not reach its HSM, so the JVM's log has the reason.
      * @throws IOException if the settings have values that there are not
      */
-    public HsmClient(Settings settings) throws IOException {
+    public HsmClient(Settings settings, boolean listed) throws IOException {
         this.settings = settings;
-        log = Log.of(settings.log());
+        log = listed && settings.log() == null ? Log.ofFirstError() : Log.of(settings.log());
         carrier = Route.of(settings);
         log.write(Log.Level.INFO, "uses " + carrier.describe());
     }
@@ -76,6 +89,11 @@ public final class HsmClient {
         return settings.clearExtraction();
     }
 
+    /** Returns whether the configuration has switched an optional service on. */
+    public boolean offers(String option) {
+        return option.equals("enable_ecdh_without_kdf") && settings.plainEcdh();
+    }
+
     /**
      * Logs a crypto user in.
      *
@@ -98,11 +116,36 @@ public final class HsmClient {
         login = new Login(0);
         implicit = false;
         changes.incrementAndGet();
+        replaced = false;
         try {
             carrier.call(Operation.LOGOUT, ended);
             log.write(Log.Level.INFO, "the user has logged out");
         } catch (IOException e) {
             throw lost(e);
+        } finally {
+            carrier.rest();
+        }
+    }
+
+    /**
+     * Asks the HSM whether the session is still one, and forgets it if it is not.
+     *
+     * @throws IOException if it does not answer
+     */
+    public boolean hasSession() throws IOException {
+        long token = login.token();
+        if (token != 0 && send(Operation.RANDOM, token, new Object[] {1L}).status() == Errors.UNAUTHENTICATED) {
+            forget(token);
+        }
+        return loggedIn();
+    }
+
+    /** Drops a session that the HSM has ended, so that the application can log in again. */
+    private synchronized void forget(long ended) {
+        if (login.token() == ended) {
+            login = new Login(0);
+            changes.incrementAndGet();
+            log.write(Log.Level.WARN, "the session has ended, and its session keys are gone");
         }
     }
 
@@ -141,9 +184,13 @@ public final class HsmClient {
                 token = begin(0);
             }
             Carrier.Response response = send(operation, token, fields);
-            if (response.status() == Errors.UNAUTHENTICATED && implicit) {
-                response = send(operation, begin(token), fields);
+            if (response.status() != Errors.UNAUTHENTICATED) {
+                return response;
             }
+            if (implicit) {
+                return send(operation, begin(token), fields);
+            }
+            forget(token);
             return response;
         } catch (IOException e) {
             throw lost(e);
@@ -166,6 +213,9 @@ public final class HsmClient {
                     return repeated;
                 }
             } catch (IOException e) {
+                if (!settings.retries() || e instanceof SocketTimeoutException) {
+                    throw lost(e);
+                }
                 log.write(Log.Level.WARN, "operation " + use.operation() + " is repeated: " + e.getMessage());
             }
             current.numbers().remove(use, number);
@@ -207,39 +257,63 @@ public final class HsmClient {
         for (int repeated = 0; ; repeated++) {
             try {
                 return carrier.call(operation, token, fields);
+            } catch (SocketTimeoutException e) {
+                // Who has not answered for so long would not answer the second time.
+                throw e;
             } catch (IOException e) {
                 if (repeated >= repeatable || repeated == 0 && e instanceof NoHsmException) {
                     throw e;
                 }
                 log.write(Log.Level.WARN, "operation " + operation + " is repeated: " + e.getMessage());
-                pause(RETRY_AFTER[repeated], e);
+                Uninterrupted.sleep(Duration.ofMillis(RETRY_AFTER[repeated]));
             }
-        }
-    }
-
-    private static void pause(int milliseconds, IOException reason) throws IOException {
-        try {
-            Thread.sleep(milliseconds);
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw reason;
         }
     }
 
     /** Logs in with the implicit credentials, unless another thread has done so since {@code lost} was the session. */
-    private synchronized long begin(long lost) throws HsmException, IOException {
+    private long begin(long lost) throws IOException {
+        return begin(lost, System.nanoTime());
+    }
+
+    private synchronized long begin(long lost, long asked) throws IOException {
         if (login.token() != lost) {
             return login.token();
         }
-        try (Credentials credentials = Credentials.implicit()) {
-            if (credentials == null) {
-                throw new AuthenticationException(
-                        "Nobody is logged in: call login, or set HSM_USER and HSM_PASSWORD",
-                        AuthenticationExceptionCause.UNAUTHENTICATED);
-            }
-            login(credentials, true);
-            return login.token();
+        if (silence != null && silentSince - asked > 0) {
+            // This thread has waited for the one that tried, which is as long as anybody waits.
+            throw new SocketTimeoutException(silence.getMessage());
         }
+        Credentials credentials = Credentials.implicit();
+        if (credentials == null) {
+            throw unauthenticated("Nobody is logged in: call login, or set HSM_USER and HSM_PASSWORD");
+        }
+        if (credentials.equals(refused)) {
+            throw unauthenticated(refusal);
+        }
+        try (credentials) {
+            login(credentials, true);
+        } catch (HsmException e) {
+            String message = Errors.login(e).getMessage();
+            if (e.code() == Errors.AUTHENTICATION_FAILED) {
+                refused = Credentials.implicit();
+                refusal = message;
+            }
+            throw unauthenticated(message);
+        } catch (SocketTimeoutException e) {
+            silence = e;
+            silentSince = System.nanoTime();
+            throw e;
+        }
+        if (lost != 0) {
+            replaced = true;
+            log.write(Log.Level.WARN, "the session was lost, and its session keys are gone");
+        }
+        return login.token();
+    }
+
+    private AuthenticationException unauthenticated(String message) {
+        log.write(Log.Level.ERROR, message);
+        return new AuthenticationException(message, AuthenticationExceptionCause.UNAUTHENTICATED);
     }
 
     private List<Object> results(int operation, Carrier.Response response) throws HsmException {
@@ -250,6 +324,9 @@ public final class HsmClient {
             return response.results();
         }
         String message = String.valueOf(response.results().isEmpty() ? "no message" : response.results().get(0));
+        if (replaced && Errors.isOfLostSession(response.status())) {
+            message += " (The session was lost, and its session keys and operations with it; the provider has logged in again.)";
+        }
         log.write(Log.Level.WARN, "operation " + operation + " refused with code " + response.status() + ": " + message);
         RuntimeException general = Errors.general(response.status(), message);
         if (general != null) {
@@ -259,9 +336,9 @@ public final class HsmClient {
     }
 
     private ProviderException lost(IOException e) {
-        ProviderException exception = new ProviderException(e instanceof NoHsmException ? e.getMessage()
-                : "The underlying Provider connection was lost: Communication with " + carrier.describe()
-                        + " was lost during the execution of the function: " + e.getMessage());
+        ProviderException exception = new ProviderException(e instanceof NoHsmException && !loggedIn() ? e.getMessage()
+                : "The underlying Provider connection was lost: Communication with the device was lost during the execution"
+                        + " of the function. (" + e.getMessage() + ")");
         exception.initCause(e);
         log.write(Log.Level.ERROR, exception.getMessage());
         return exception;

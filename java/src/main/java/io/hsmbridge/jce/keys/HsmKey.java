@@ -135,6 +135,17 @@ public abstract class HsmKey implements Key, Destroyable {
         return destroyed;
     }
 
+    /** Two objects of one key are equal, whichever provider instance found them: no other key has its handle. */
+    @Override
+    public boolean equals(Object other) {
+        return other instanceof HsmKey && handle == ((HsmKey) other).handle;
+    }
+
+    @Override
+    public int hashCode() {
+        return Long.hashCode(handle);
+    }
+
     @Override
     public final String toString() {
         return "CloudHSM " + algorithm + " " + record.get("OBJECT_CLASS") + ", " + record.get("SIZE") + " bits, label "

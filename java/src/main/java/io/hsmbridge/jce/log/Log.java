@@ -8,6 +8,7 @@ import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.Arrays;
 import java.util.Locale;
+import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
  * What one provider instance says about its work, one line each: time (UTC), level, thread, message. Passwords and key
@@ -63,6 +64,16 @@ public final class Log {
             System.getLogger(Log.class.getName()).log(System.Logger.Level.WARNING, "Nothing is logged: " + e.getMessage());
             return NONE;
         }
+    }
+
+    /** Returns a log that writes its first error to the JVM's own log, for an instance that nobody asked for a log. */
+    public static Log ofFirstError() {
+        AtomicBoolean written = new AtomicBoolean();
+        return new Log(line -> {
+            if (written.compareAndSet(false, true)) {
+                System.getLogger(Log.class.getName()).log(System.Logger.Level.WARNING, line);
+            }
+        }, Level.ERROR);
     }
 
     private static <E extends Enum<E>> E one(Class<E> kind, String name, E otherwise, String what) throws IOException {

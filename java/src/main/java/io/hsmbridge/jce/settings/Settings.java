@@ -16,11 +16,13 @@ import java.util.Map;
  * @param sockets hosts, with or without {@code :port}, to the sockets that they stand for
  * @param validatesAtInit whether an engine's {@code init} looks at the attributes of a key
  * @param clearExtraction false if no key's material may be asked for in the clear, whatever the HSM allows
+ * @param plainEcdh whether key agreement without a key derivation function is on
  * @param retries whether a request that is safe to repeat is repeated when the connection is lost
+ * @param times how long to wait
  * @param log how to log, or null for no log
  */
 public record Settings(boolean ofMachine, List<Server> servers, Map<String, String> sockets, boolean validatesAtInit,
-        boolean clearExtraction, boolean retries, LogSettings log) {
+        boolean clearExtraction, boolean plainEcdh, boolean retries, Times times, LogSettings log) {
     private static final Path INSTALLED = Path.of("/opt/cloudhsm/etc/cloudhsm-jce.cfg");
     private static final long DEFAULT_PORT = 2223;
 
@@ -61,8 +63,8 @@ public record Settings(boolean ofMachine, List<Server> servers, Map<String, Stri
         return of(List.of(new Server(Path.of(argument.substring(at + 1).trim()).toAbsolutePath().toString(), DEFAULT_PORT)));
     }
 
-    private static Settings of(List<Server> servers) {
-        return new Settings(false, servers, Map.of(), true, true, true, null);
+    private static Settings of(List<Server> servers) throws IOException {
+        return new Settings(false, servers, Map.of(), true, true, false, true, Times.standard(), null);
     }
 
     private static Settings ofFile(Path file) throws IOException {
@@ -79,9 +81,12 @@ public record Settings(boolean ofMachine, List<Server> servers, Map<String, Stri
         }
         Section cluster = clusters.get(0).section("cluster");
         Section options = cluster.section("options");
-        return new Settings(true, servers(cluster), root.section("hsmbridge").section("sockets").texts(),
+        Section own = root.section("hsmbridge");
+        return new Settings(true, servers(cluster), own.section("sockets").texts(),
                 !options.flag("disable_validate_key_at_init", false),
-                options.flag("enable_clear_key_extraction_in_software", true), retries(options), log(root));
+                options.flag("enable_clear_key_extraction_in_software", true),
+                options.flag("enable_ecdh_without_kdf", false), retries(options), Times.of(own),
+                log(root));
     }
 
     private static List<Server> servers(Section cluster) throws IOException {

@@ -10,10 +10,12 @@ import java.security.InvalidKeyException;
 import java.security.Key;
 import java.security.SecureRandom;
 import java.security.spec.AlgorithmParameterSpec;
+import java.util.Arrays;
 import java.util.Locale;
 import java.util.Map;
 import javax.crypto.BadPaddingException;
 import javax.crypto.IllegalBlockSizeException;
+import javax.crypto.ShortBufferException;
 import javax.crypto.spec.IvParameterSpec;
 
 /** CBC, ECB and CTR: one request where {@code doFinal} has all the data, a stream of them after {@code update}. */
@@ -26,7 +28,16 @@ final class BlockCipherAdapter extends CipherAdapter {
     private byte[] iv;
     private Map<String, ?> parameters;
     private MultiPart operation;
+    /** Bytes of input that earlier updates took. */
     private long consumed;
+    private Held held;
+
+    /** A result that was longer than the caller's output, and the input that gave it. */
+    private record Held(byte[] input, byte[] result) {
+        boolean isOf(byte[] data, int offset, int length) {
+            return Arrays.equals(input, 0, input.length, data, offset, offset + length);
+        }
+    }
 
     BlockCipherAdapter(HsmClient client, Row row) {
         super(client, row);
@@ -35,7 +46,7 @@ final class BlockCipherAdapter extends CipherAdapter {
     @Override
     Object argument(Key given) throws InvalidKeyException {
         String algorithm = row.algorithm().substring(0, row.algorithm().indexOf('/'));
-        return KeyArguments.own(client, given, algorithm, mode.name());
+        return KeyArguments.own(client, given, algorithm, mode.name(), "cipher");
     }
 
     @Override
@@ -74,6 +85,7 @@ final class BlockCipherAdapter extends CipherAdapter {
             operation = null;
         }
         consumed = 0;
+        held = null;
     }
 
     @Override
@@ -92,20 +104,35 @@ final class BlockCipherAdapter extends CipherAdapter {
         return iv == null || iv.length == 0 ? null : parameters(algorithm, new IvParameterSpec(iv));
     }
 
-    @Override
-    int engineGetUpdateSize(int length) {
+    private boolean isPadded() {
+        return "true".equals(row.get("padded"));
+    }
+
+    /** Returns how many bytes have come out once that many went in: to unpad, the last whole block is held back. */
+    private long given(long taken) {
         int block = row.number("block");
-        return (int) ((consumed % block + length) / block * block);
+        long blocks = taken / block;
+        return (isPadded() && !mode.encrypts() ? Math.max(0, blocks - 1) : blocks) * block;
+    }
+
+    @Override
+    int updateSize(int length) {
+        return Math.toIntExact(given(consumed + length) - given(consumed));
     }
 
     @Override
     protected int engineGetOutputSize(int length) {
         int block = row.number("block");
-        int rest = (int) (consumed % block) + length;
-        if (!mode.encrypts()) {
-            return rest + block;
-        }
-        return "true".equals(row.get("padded")) ? rest / block * block + block : rest;
+        int rest = Math.toIntExact(consumed - given(consumed) + length);
+        return isPadded() && mode.encrypts() ? Math.addExact(rest, block - rest % block) : rest;
+    }
+
+    /** Only the result tells how much of it is padding, and only the HSM refuses a ciphertext that ends within a block. */
+    @Override
+    int finalSize(int length) {
+        int most = engineGetOutputSize(length);
+        boolean isExact = mode.encrypts() || !isPadded() && most % row.number("block") == 0;
+        return isExact ? most : most - engineGetBlockSize();
     }
 
     @Override
@@ -113,6 +140,7 @@ final class BlockCipherAdapter extends CipherAdapter {
         if (length == 0) {
             return NOTHING;
         }
+        requireNoneHeld();
         try {
             if (operation == null) {
                 operation = begin();
@@ -124,10 +152,43 @@ final class BlockCipherAdapter extends CipherAdapter {
         }
     }
 
+    /** The operation is over where a result is held; only without an update the whole input is still the caller's. */
+    private void requireNoneHeld() {
+        if (held != null && consumed > 0) {
+            throw new IllegalStateException("A result waits for a longer output: call doFinal with the same input, or init");
+        }
+        held = null;
+    }
+
+    @Override
+    protected int engineDoFinal(byte[] input, int offset, int length, byte[] output, int outputOffset)
+            throws ShortBufferException, IllegalBlockSizeException, BadPaddingException {
+        requireRoom(output.length - outputOffset, finalSize(length));
+        long before = consumed;
+        byte[] result = engineDoFinal(input, offset, length);
+        if (result.length > output.length - outputOffset) {
+            held = new Held(input == null ? NOTHING : Arrays.copyOfRange(input, offset, offset + length), result);
+            consumed = before;
+        }
+        requireRoom(output.length - outputOffset, result.length);
+        System.arraycopy(result, 0, output, outputOffset, result.length);
+        return result.length;
+    }
+
     @Override
     protected byte[] engineDoFinal(byte[] input, int offset, int length)
             throws IllegalBlockSizeException, BadPaddingException {
         byte[] data = input == null ? NOTHING : input;
+        if (held != null && held.isOf(data, offset, length)) {
+            byte[] result = held.result();
+            held = null;
+            consumed = 0;
+            return result;
+        }
+        requireNoneHeld();
+        if (length == 0 && consumed == 0 && isPadded() && !mode.encrypts()) {
+            return NOTHING;
+        }
         MultiPart begun = operation;
         operation = null;
         consumed = 0;

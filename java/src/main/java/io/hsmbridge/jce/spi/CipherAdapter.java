@@ -120,7 +120,7 @@ abstract class CipherAdapter extends CipherSpi {
 
     @Override
     protected byte[] engineWrap(Key target) throws IllegalBlockSizeException, InvalidKeyException {
-        Object handle = KeyArguments.own(client, target, null, "EXTRACTABLE");
+        Object handle = KeyArguments.own(client, target, null, "EXTRACTABLE", "cipher");
         try {
             List<Object> results = client.call(mode.request(), key, row.mechanism(), requestParameters(), handle);
             took((Map<?, ?>) results.get(1));
@@ -152,39 +152,38 @@ abstract class CipherAdapter extends CipherSpi {
         }
     }
 
+    /** Returns how many bytes an update with this much input gives. */
+    abstract int updateSize(int length);
+
+    /** Returns how much room {@code doFinal} with this much input needs before it may begin. */
+    int finalSize(int length) {
+        return engineGetOutputSize(length);
+    }
+
     @Override
     protected int engineUpdate(byte[] input, int offset, int length, byte[] output, int outputOffset)
             throws ShortBufferException {
-        if (output.length - outputOffset < engineGetUpdateSize(length)) {
-            throw new ShortBufferException(engineGetUpdateSize(length) + " bytes are needed");
-        }
+        requireRoom(output.length - outputOffset, updateSize(length));
         return put(engineUpdate(input, offset, length), output, outputOffset);
     }
-
-    /** Returns how many bytes an update with this much input may give at most. */
-    abstract int engineGetUpdateSize(int length);
 
     @Override
     protected int engineDoFinal(byte[] input, int offset, int length, byte[] output, int outputOffset)
             throws ShortBufferException, IllegalBlockSizeException, BadPaddingException {
-        // Asked before the operation, so that a caller may come again with a larger buffer. Decrypting gives less than
-        // the bound, by how much only the result tells.
-        int needed = mode.encrypts() ? engineGetOutputSize(length) : 0;
-        if (output.length - outputOffset < needed) {
-            throw new ShortBufferException(needed + " bytes are needed");
-        }
+        requireRoom(output.length - outputOffset, finalSize(length));
         return put(engineDoFinal(input, offset, length), output, outputOffset);
     }
 
-    private static int put(byte[] result, byte[] output, int offset) throws ShortBufferException {
-        int length = result == null ? 0 : result.length;
-        if (output.length - offset < length) {
-            throw new ShortBufferException(length + " bytes are needed");
+    /** Refuses an output that is too short while nothing has been consumed, so that the caller may come again. */
+    static void requireRoom(int room, int needed) throws ShortBufferException {
+        if (room < needed) {
+            throw new ShortBufferException("The output has room for " + room + " bytes, " + needed + " are needed");
         }
-        if (length > 0) {
-            System.arraycopy(result, 0, output, offset, length);
-        }
-        return length;
+    }
+
+    private static int put(byte[] result, byte[] output, int offset) {
+        System.arraycopy(result, 0, output, offset, result.length);
+        return result.length;
     }
 
     @Override
@@ -198,7 +197,7 @@ abstract class CipherAdapter extends CipherSpi {
                 return ((Long) size).intValue();
             }
         }
-        throw new InvalidKeyException("Non CloudHsm key is not supported for this cipher operation");
+        throw new InvalidKeyException(KeyArguments.foreign("cipher"));
     }
 
     /** Returns parameters of this algorithm and specification. */

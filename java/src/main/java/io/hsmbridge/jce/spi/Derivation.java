@@ -16,7 +16,11 @@ final class Derivation {
     /** Derives a key of the type that a SecretKeyFactory's row names, with the attributes of the map. */
     static SecretKey run(HsmClient client, Object base, String mechanism, Map<String, Object> parameters,
             KeyAttributesMap wanted, Row factory) throws HsmException, InvalidAlgorithmParameterException {
-        Map<String, Object> attributes = Attributes.toFields(wanted);
+        return run(client, base, mechanism, parameters, Attributes.toFields(wanted), factory);
+    }
+
+    static SecretKey run(HsmClient client, Object base, String mechanism, Map<String, Object> parameters,
+            Map<String, Object> attributes, Row factory) throws HsmException, InvalidAlgorithmParameterException {
         attributes.putIfAbsent("KEY_TYPE", factory.get("type"));
         if (!attributes.get("KEY_TYPE").equals(factory.get("type"))) {
             throw new InvalidAlgorithmParameterException(

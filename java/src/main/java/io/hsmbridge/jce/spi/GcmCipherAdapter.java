@@ -6,6 +6,7 @@ import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
 import io.hsmbridge.jce.wire.Values.Slice;
 import java.io.ByteArrayOutputStream;
+import java.nio.ByteBuffer;
 import java.security.AlgorithmParameters;
 import java.security.InvalidAlgorithmParameterException;
 import java.security.InvalidKeyException;
@@ -14,8 +15,10 @@ import java.security.spec.AlgorithmParameterSpec;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import javax.crypto.AEADBadTagException;
 import javax.crypto.BadPaddingException;
 import javax.crypto.IllegalBlockSizeException;
+import javax.crypto.ShortBufferException;
 import javax.crypto.spec.GCMParameterSpec;
 
 /** AES-GCM: the HSM makes the IV, whatever the caller gives, and {@code getIV} tells it after {@code doFinal}. */
@@ -33,7 +36,7 @@ final class GcmCipherAdapter extends CipherAdapter {
 
     @Override
     Object argument(Key given) throws InvalidKeyException {
-        return KeyArguments.own(client, given, "AES", mode.name());
+        return KeyArguments.own(client, given, "AES", mode.name(), "cipher");
     }
 
     @Override
@@ -63,9 +66,10 @@ final class GcmCipherAdapter extends CipherAdapter {
         return 16;
     }
 
+    /** Returns zeros while the HSM has not chosen the IV, as the original does. */
     @Override
     protected byte[] engineGetIV() {
-        return iv == null ? null : iv.clone();
+        return iv == null ? new byte[row.number("iv")] : iv.clone();
     }
 
     @Override
@@ -74,7 +78,7 @@ final class GcmCipherAdapter extends CipherAdapter {
     }
 
     @Override
-    int engineGetUpdateSize(int length) {
+    int updateSize(int length) {
         return 0;
     }
 
@@ -96,7 +100,7 @@ final class GcmCipherAdapter extends CipherAdapter {
     }
 
     @Override
-    protected void engineUpdateAAD(java.nio.ByteBuffer input) {
+    protected void engineUpdateAAD(ByteBuffer input) {
         byte[] bytes = new byte[input.remaining()];
         input.get(bytes);
         engineUpdateAAD(bytes, 0, bytes.length);
@@ -109,6 +113,28 @@ final class GcmCipherAdapter extends CipherAdapter {
         }
         waiting.write(input, offset, length);
         return NOTHING;
+    }
+
+    /** Takes all the input: nothing comes out before {@code doFinal}, so that the output may have no room yet. */
+    @Override
+    protected int engineUpdate(ByteBuffer input, ByteBuffer output) {
+        byte[] bytes = new byte[input.remaining()];
+        input.get(bytes);
+        engineUpdate(bytes, 0, bytes.length);
+        return 0;
+    }
+
+    /** Leaves the input's position where it was if it throws, as the JDK's own does. */
+    @Override
+    protected int engineDoFinal(ByteBuffer input, ByteBuffer output)
+            throws ShortBufferException, IllegalBlockSizeException, BadPaddingException {
+        requireRoom(output.remaining(), engineGetOutputSize(input.remaining()));
+        byte[] bytes = new byte[input.remaining()];
+        input.duplicate().get(bytes);
+        byte[] result = engineDoFinal(bytes, 0, bytes.length);
+        input.position(input.limit());
+        output.put(result);
+        return result.length;
     }
 
     @Override
@@ -124,6 +150,9 @@ final class GcmCipherAdapter extends CipherAdapter {
         Map<String, ?> parameters = aad == null ? null : requestParameters();
         waiting = null;
         aad = null;
+        if (!mode.encrypts() && data.length() < TAG_BYTES) {
+            throw new AEADBadTagException("The ciphertext is shorter than its tag of " + TAG_BYTES + " bytes");
+        }
         try {
             return parameters == null ? crypt(data) : cryptWithData(parameters, data);
         } catch (HsmException e) {

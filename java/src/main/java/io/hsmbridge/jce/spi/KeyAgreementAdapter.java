@@ -5,23 +5,32 @@ import com.amazonaws.cloudhsm.jce.provider.spec.EcdhWithX963KdfParamSpec;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
+import io.hsmbridge.jce.keys.HsmKey;
+import java.security.GeneralSecurityException;
 import java.security.InvalidAlgorithmParameterException;
 import java.security.InvalidKeyException;
 import java.security.Key;
 import java.security.NoSuchAlgorithmException;
 import java.security.ProviderException;
 import java.security.SecureRandom;
+import java.security.interfaces.ECKey;
 import java.security.spec.AlgorithmParameterSpec;
 import java.util.HashMap;
 import java.util.Map;
 import javax.crypto.KeyAgreementSpi;
 import javax.crypto.SecretKey;
+import javax.crypto.ShortBufferException;
+import javax.security.auth.DestroyFailedException;
 
-/** ECDH with a KDF in the HSM: what two parties agree on is a key that stays there. */
+/** ECDH in the HSM: what two parties agree on is a key that stays there, or, without a KDF, may be let out. */
 final class KeyAgreementAdapter extends KeyAgreementSpi {
+    private static final int MOST_AES_BITS = 256;
+
     private final HsmClient client;
     private final Row row;
     private Object key;
+    /** Length of the secret, which is a number of the curve's field in whole bytes. */
+    private int fieldBits;
     private KeyAttributesMap wanted;
     private byte[] sharedInfo;
     private byte[] peer;
@@ -41,19 +50,21 @@ final class KeyAgreementAdapter extends KeyAgreementSpi {
             throws InvalidKeyException, InvalidAlgorithmParameterException {
         if (spec instanceof KeyAttributesMap) {
             begin(given, (KeyAttributesMap) spec, null);
-        } else if (spec instanceof EcdhWithX963KdfParamSpec) {
+        } else if (spec instanceof EcdhWithX963KdfParamSpec && !isPlain()) {
             EcdhWithX963KdfParamSpec parameters = (EcdhWithX963KdfParamSpec) spec;
             begin(given, parameters.getKeyAttributesMap(), parameters.getSharedInfo());
         } else if (spec == null) {
             engineInit(given, random);
         } else {
             throw new InvalidAlgorithmParameterException(
-                    "A KeyAttributesMap or EcdhWithX963KdfParamSpec is needed, not " + spec.getClass().getName());
+                    "A KeyAttributesMap" + (isPlain() ? "" : " or EcdhWithX963KdfParamSpec") + " is needed, not "
+                            + spec.getClass().getName());
         }
     }
 
     private void begin(Key given, KeyAttributesMap attributes, byte[] info) throws InvalidKeyException {
-        key = KeyArguments.own(client, given, row.get("key"), "DERIVE");
+        key = KeyArguments.own(client, given, row.get("key"), "DERIVE", "key agreement");
+        fieldBits = (((ECKey) given).getParams().getCurve().getField().getFieldSize() + 7) / 8 * 8;
         wanted = attributes;
         sharedInfo = info;
         peer = null;
@@ -68,33 +79,72 @@ final class KeyAgreementAdapter extends KeyAgreementSpi {
         return null;
     }
 
-    /** The secret is a key of the HSM: {@link #engineGenerateSecret(String)} makes it. */
+    /** Returns the secret that the HSM lets out where it allows clear extraction; else it stays a key of the HSM. */
     @Override
     protected byte[] engineGenerateSecret() {
-        throw new ProviderException("The secret does not leave the HSM: use generateSecret(\"AES\")");
+        if (!isPlain()) {
+            throw new ProviderException("The secret does not leave the HSM: use generateSecret(\"AES\")");
+        }
+        try {
+            HsmKey agreed = (HsmKey) agree("GenericSecret", Map.of("EXTRACTABLE", true));
+            byte[] secret;
+            try {
+                secret = agreed.getEncoded();
+            } finally {
+                agreed.destroy();
+            }
+            if (secret == null) {
+                throw new ProviderException("The HSM lets no secret out: `hsm init --enable-clear-key-extraction` makes one"
+                        + " that does; generateSecret(\"AES\") needs none");
+            }
+            return secret;
+        } catch (GeneralSecurityException | DestroyFailedException e) {
+            throw new ProviderException(e.getMessage(), e);
+        }
     }
 
     @Override
-    protected int engineGenerateSecret(byte[] secret, int offset) {
-        engineGenerateSecret();
-        return 0;
+    protected int engineGenerateSecret(byte[] secret, int offset) throws ShortBufferException {
+        if (isPlain() && key != null) {
+            CipherAdapter.requireRoom(secret.length - offset, fieldBits / 8);
+        }
+        byte[] agreed = engineGenerateSecret();
+        System.arraycopy(agreed, 0, secret, offset, agreed.length);
+        return agreed.length;
     }
 
     @Override
     protected SecretKey engineGenerateSecret(String algorithm) throws NoSuchAlgorithmException, InvalidKeyException {
+        try {
+            return agree(algorithm, Attributes.toFields(wanted));
+        } catch (InvalidAlgorithmParameterException e) {
+            throw new InvalidKeyException(e.getMessage(), e);
+        }
+    }
+
+    private boolean isPlain() {
+        return row.get("option") != null;
+    }
+
+    private SecretKey agree(String algorithm, Map<String, Object> given)
+            throws NoSuchAlgorithmException, InvalidKeyException, InvalidAlgorithmParameterException {
         if (peer == null) {
             throw new IllegalStateException("doPhase comes before generateSecret");
         }
         Map<String, Object> parameters = new HashMap<>();
         parameters.put("peer", peer);
-        parameters.put("shared_info", sharedInfo);
+        if (!isPlain()) {
+            parameters.put("shared_info", sharedInfo);
+        }
+        Map<String, Object> attributes = new HashMap<>(given);
+        Row factory = Services.secretKeyFactory(algorithm);
+        if (isPlain()) {
+            attributes.putIfAbsent("SIZE", (long) (factory.get("type").equals("AES") ? Math.min(fieldBits, MOST_AES_BITS) : fieldBits));
+        }
         try {
-            SecretKey agreed =
-                    Derivation.run(client, key, row.mechanism(), parameters, wanted, Services.secretKeyFactory(algorithm));
+            SecretKey agreed = Derivation.run(client, key, row.mechanism(), parameters, attributes, factory);
             peer = null;
             return agreed;
-        } catch (InvalidAlgorithmParameterException e) {
-            throw new InvalidKeyException(e.getMessage(), e);
         } catch (HsmException e) {
             throw Errors.invalidKey(e);
         }

@@ -10,10 +10,16 @@ import java.security.PublicKey;
 final class KeyArguments {
     private KeyArguments() {}
 
-    /** Returns the handle of a key of this provider that permits the operation. */
-    static Object own(HsmClient client, Key key, String algorithm, String permission) throws InvalidKeyException {
+    /** Returns the original's text for a key of another provider; the operation is a noun. */
+    static String foreign(String operation) {
+        return "Non CloudHsm key is not supported for this " + operation + " operation";
+    }
+
+    /** Returns the handle of a key of this provider that permits the operation, which a noun names. */
+    static Object own(HsmClient client, Key key, String algorithm, String permission, String operation)
+            throws InvalidKeyException {
         if (!(key instanceof HsmKey) || !((HsmKey) key).belongsTo(client)) {
-            throw new InvalidKeyException("Non CloudHsm key is not supported for this cipher operation");
+            throw new InvalidKeyException(foreign(operation));
         }
         if (algorithm != null && !key.getAlgorithm().equals(algorithm)) {
             throw new InvalidKeyException("A key for " + algorithm + " is needed, this is one for " + key.getAlgorithm());
@@ -23,8 +29,9 @@ final class KeyArguments {
     }
 
     /** Returns the handle of a secret key of this provider that permits the operation and has one of the row's types. */
-    static Object ownSecret(HsmClient client, Key key, Row row, String permission) throws InvalidKeyException {
-        Object handle = own(client, key, null, permission);
+    static Object ownSecret(HsmClient client, Key key, Row row, String permission, String operation)
+            throws InvalidKeyException {
+        Object handle = own(client, key, null, permission, operation);
         Object type = ((HsmKey) key).attribute("KEY_TYPE");
         if (!row.list("keys").contains(type)) {
             throw new InvalidKeyException(row.algorithm() + " takes keys of type " + row.get("keys") + ", not " + type);
@@ -57,14 +64,15 @@ final class KeyArguments {
 
     /** Returns the encoding of a public key of this provider or of software. */
     static byte[] encoding(HsmClient client, Key key, String algorithm) throws InvalidKeyException {
-        anyPublic(client, key, algorithm, "PUBLIC_KEY_INFO");
+        anyPublic(client, key, algorithm, "PUBLIC_KEY_INFO", "key agreement");
         return key.getEncoded();
     }
 
     /** Returns the handle of an own public key, or the encoding of one of software. */
-    static Object anyPublic(HsmClient client, Key key, String algorithm, String permission) throws InvalidKeyException {
+    static Object anyPublic(HsmClient client, Key key, String algorithm, String permission, String operation)
+            throws InvalidKeyException {
         if (key instanceof PublicKey && key instanceof HsmKey && ((HsmKey) key).belongsTo(client)) {
-            return own(client, key, algorithm, permission);
+            return own(client, key, algorithm, permission, operation);
         }
         if (!(key instanceof PublicKey) || !key.getAlgorithm().equals(algorithm) || key.getEncoded() == null) {
             throw new InvalidKeyException("A public key for " + algorithm + " is needed, this is "

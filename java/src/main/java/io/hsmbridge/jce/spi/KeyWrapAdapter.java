@@ -22,7 +22,7 @@ final class KeyWrapAdapter extends CipherAdapter {
 
     @Override
     Object argument(Key given) throws InvalidKeyException {
-        return KeyArguments.own(client, given, "AES", mode.name());
+        return KeyArguments.own(client, given, "AES", mode.name(), "cipher");
     }
 
     @Override
@@ -66,7 +66,7 @@ final class KeyWrapAdapter extends CipherAdapter {
     }
 
     @Override
-    int engineGetUpdateSize(int length) {
+    int updateSize(int length) {
         return 0;
     }
 

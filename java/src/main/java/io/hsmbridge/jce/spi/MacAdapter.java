@@ -56,7 +56,7 @@ final class MacAdapter extends MacSpi {
             software = software(given);
             return;
         }
-        Object argument = KeyArguments.ownSecret(client, given, row, "SIGN");
+        Object argument = KeyArguments.ownSecret(client, given, row, "SIGN", "mac");
         engineReset();
         software = null;
         key = argument;

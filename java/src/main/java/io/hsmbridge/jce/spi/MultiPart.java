@@ -1,24 +1,46 @@
 package io.hsmbridge.jce.spi;
 
-import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
 import io.hsmbridge.jce.wire.Operation;
 import io.hsmbridge.jce.wire.Values.Slice;
 import java.io.ByteArrayOutputStream;
+import java.lang.ref.Cleaner;
+import java.lang.ref.Reference;
 import java.util.Map;
+import java.util.concurrent.Executor;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
 
-/** An operation in several requests, whose state the HSM holds under a handle. */
+/** An operation in several requests, whose state the HSM holds under a handle until this object ends it or is collected. */
 final class MultiPart {
     /** Most data of one request, in bytes. */
     private static final int PIECE = 1024 * 1024;
+    private static final Cleaner CLEANER = Cleaner.create();
+    /** Sends what the cleaner's thread must not wait for. Its thread ends when idle, so that it keeps no class loader. */
+    private static final Executor SENDER = sender();
 
     private final HsmClient client;
     private final long handle;
+    private final Ending ending;
+    private final Cleaner.Cleanable cleanable;
 
     private MultiPart(HsmClient client, long handle) {
         this.client = client;
         this.handle = handle;
+        ending = new Ending(client, handle);
+        cleanable = CLEANER.register(this, ending);
+    }
+
+    private static Executor sender() {
+        ThreadPoolExecutor sender = new ThreadPoolExecutor(1, 1, 1, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), task -> {
+            Thread thread = new Thread(task, "hsmbridge-collected-operations");
+            thread.setDaemon(true);
+            return thread;
+        });
+        sender.allowCoreThreadTimeOut(true);
+        return sender;
     }
 
     static MultiPart begin(HsmClient client, String kind, Object key, String mechanism, Map<String, ?> parameters)
@@ -26,16 +48,20 @@ final class MultiPart {
         return new MultiPart(client, (Long) client.call(Operation.BEGIN, kind, key, mechanism, parameters).get(0));
     }
 
-    /** Sends data and returns what came out, perhaps nothing. */
+    /** Sends data and returns the output that is ready, perhaps none. */
     byte[] update(byte[] data, int offset, int length) throws HsmException {
-        if (length <= PIECE) {
-            return client.bytes(Operation.UPDATE, handle, new Slice(data, offset, length));
+        try {
+            if (length <= PIECE) {
+                return client.bytes(Operation.UPDATE, handle, new Slice(data, offset, length));
+            }
+            ByteArrayOutputStream out = new ByteArrayOutputStream(length);
+            for (int done = 0; done < length; done += PIECE) {
+                out.writeBytes(update(data, offset + done, Math.min(PIECE, length - done)));
+            }
+            return out.toByteArray();
+        } finally {
+            Reference.reachabilityFence(this);
         }
-        ByteArrayOutputStream out = new ByteArrayOutputStream(length);
-        for (int done = 0; done < length; done += PIECE) {
-            out.writeBytes(update(data, offset + done, Math.min(PIECE, length - done)));
-        }
-        return out.toByteArray();
     }
 
     /** Sends the last data and returns the last output; the operation is over, whether or not it succeeds. */
@@ -45,6 +71,7 @@ final class MultiPart {
         if (last > 0) {
             out.writeBytes(updateOrAbort(data, offset, last));
         }
+        forget();
         out.writeBytes(client.bytes(Operation.FINISH, handle, new Slice(data, offset + last, length - last)));
         return out.toByteArray();
     }
@@ -58,12 +85,44 @@ final class MultiPart {
         }
     }
 
-    /** Drops the operation; one that the HSM has dropped already is no matter. */
+    /** Ends the operation without a result. Never fails: the HSM ends by itself an operation that it is not told of. */
     void abort() {
-        try {
-            client.call(Operation.ABORT, handle);
-        } catch (HsmException e) {
-            System.getLogger(MultiPart.class.getName()).log(System.Logger.Level.DEBUG, Errors.unexpected(e).getMessage());
+        forget();
+        ending.send();
+    }
+
+    private void forget() {
+        ending.over = true;
+        cleanable.clean();
+    }
+
+    /** Ends the operation of an object that was collected, and so holds no reference to it. */
+    private static final class Ending implements Runnable {
+        private final HsmClient client;
+        private final long handle;
+        private volatile boolean over;
+
+        Ending(HsmClient client, long handle) {
+            this.client = client;
+            this.handle = handle;
+        }
+
+        @Override
+        public void run() {
+            if (!over) {
+                SENDER.execute(this::send);
+            }
+        }
+
+        private void send() {
+            if (!client.loggedIn()) {
+                return;
+            }
+            try {
+                client.call(Operation.ABORT, handle);
+            } catch (HsmException | RuntimeException e) {
+                System.getLogger(MultiPart.class.getName()).log(System.Logger.Level.DEBUG, e.getMessage());
+            }
         }
     }
 }

@@ -3,13 +3,16 @@ package io.hsmbridge.jce.spi;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
+import io.hsmbridge.jce.keys.Keys;
 import io.hsmbridge.jce.wire.Values.Slice;
 import java.io.ByteArrayOutputStream;
 import java.security.AlgorithmParameters;
+import java.security.GeneralSecurityException;
 import java.security.InvalidAlgorithmParameterException;
 import java.security.InvalidKeyException;
 import java.security.Key;
 import java.security.NoSuchAlgorithmException;
+import java.security.ProviderException;
 import java.security.interfaces.RSAKey;
 import java.security.spec.AlgorithmParameterSpec;
 import java.security.spec.MGF1ParameterSpec;
@@ -33,10 +36,19 @@ final class RsaCipherAdapter extends CipherAdapter {
 
     @Override
     Object argument(Key given) throws InvalidKeyException {
-        Object argument = mode == Mode.ENCRYPT ? KeyArguments.anyPublic(client, given, "RSA", mode.name())
-                : KeyArguments.own(client, given, "RSA", mode.name());
-        modulusBytes = given instanceof RSAKey ? (((RSAKey) given).getModulus().bitLength() + 7) / 8 : 0;
+        Object argument = mode == Mode.ENCRYPT ? KeyArguments.anyPublic(client, given, "RSA", mode.name(), "cipher")
+                : KeyArguments.own(client, given, "RSA", mode.name(), "cipher");
+        modulusBytes = (rsa(given).getModulus().bitLength() + 7) / 8;
         return argument;
+    }
+
+    /** Returns a key with its numbers, which another provider's public key may have in its encoding alone. */
+    private static RSAKey rsa(Key given) throws InvalidKeyException {
+        try {
+            return (RSAKey) (given instanceof RSAKey ? given : Keys.software("RSA").translateKey(given));
+        } catch (GeneralSecurityException e) {
+            throw new InvalidKeyException(e.getMessage(), e);
+        }
     }
 
     @Override
@@ -83,7 +95,7 @@ final class RsaCipherAdapter extends CipherAdapter {
 
     @Override
     protected void engineSetPadding(String padding) throws NoSuchPaddingException {
-        if (!row.algorithm().regionMatches(true, row.algorithm().lastIndexOf('/') + 1, padding, 0, padding.length())) {
+        if (!row.algorithm().substring(row.algorithm().lastIndexOf('/') + 1).equalsIgnoreCase(padding)) {
             super.engineSetPadding(padding);
         }
     }
@@ -106,7 +118,7 @@ final class RsaCipherAdapter extends CipherAdapter {
     }
 
     @Override
-    int engineGetUpdateSize(int length) {
+    int updateSize(int length) {
         return 0;
     }
 
@@ -117,15 +129,20 @@ final class RsaCipherAdapter extends CipherAdapter {
 
     @Override
     protected byte[] engineUpdate(byte[] input, int offset, int length) {
-        waiting.write(input, offset, length);
+        keep(input, offset, length);
         return NOTHING;
+    }
+
+    /** Keeps data up to one byte more than a modulus has, which is enough for the HSM to refuse it. */
+    private void keep(byte[] input, int offset, int length) {
+        waiting.write(input, offset, Math.min(length, modulusBytes + 1 - waiting.size()));
     }
 
     @Override
     protected byte[] engineDoFinal(byte[] input, int offset, int length)
             throws IllegalBlockSizeException, BadPaddingException {
         if (length > 0) {
-            waiting.write(input, offset, length);
+            keep(input, offset, length);
         }
         byte[] data = waiting.toByteArray();
         waiting.reset();
@@ -133,7 +150,19 @@ final class RsaCipherAdapter extends CipherAdapter {
             return parameters == null ? client.use(use, NOTHING, new Slice(data, 0, data.length)).result()
                     : client.bytes(mode.request(), key, row.mechanism(), parameters, data);
         } catch (HsmException e) {
-            throw Errors.crypt(e);
+            throw refused(e, data.length);
+        }
+    }
+
+    /** As the JDK has it, only data that is too long is of a wrong length: not a short ciphertext, nor a large number. */
+    private ProviderException refused(HsmException e, int length) throws IllegalBlockSizeException, BadPaddingException {
+        try {
+            return Errors.crypt(e);
+        } catch (IllegalBlockSizeException wrongLength) {
+            if (length < modulusBytes && !mode.encrypts() || length == modulusBytes && row.algorithm().endsWith("/NoPadding")) {
+                throw new BadPaddingException(wrongLength.getMessage());
+            }
+            throw wrongLength;
         }
     }
 }

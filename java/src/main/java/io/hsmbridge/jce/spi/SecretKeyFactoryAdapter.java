@@ -65,7 +65,7 @@ final class SecretKeyFactoryAdapter extends SecretKeyFactorySpi {
         parameters.put("prefix", spec.getFixedInputData().getPrefix());
         parameters.put("suffix", spec.getFixedInputData().getSuffix());
         try {
-            Object base = KeyArguments.own(client, spec.getBaseKey(), null, "DERIVE");
+            Object base = KeyArguments.own(client, spec.getBaseKey(), null, "DERIVE", "key derivation");
             return Derivation.run(client, base, row.get("kdf"), parameters, spec.getDerivedKeyAttributes(), row);
         } catch (InvalidKeyException | InvalidAlgorithmParameterException e) {
             throw new InvalidKeySpecException(e.getMessage(), e);

@@ -14,6 +14,7 @@ import java.security.Provider;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.Supplier;
 
@@ -26,11 +27,14 @@ public final class Services {
 
     private Services() {}
 
-    /** Returns the services of a provider; {@code client} is asked when an engine object is made. */
+    /** Returns the services of a provider whose options are on; {@code client} is asked when an engine object is made. */
     public static List<Provider.Service> of(Provider provider, Supplier<HsmClient> client) {
         List<Provider.Service> services = new ArrayList<>();
         for (Row row : ROWS) {
-            services.add(new RowService(provider, row, client));
+            String option = row.get("option");
+            if (option == null || client.get().offers(option)) {
+                services.add(new RowService(provider, row, client));
+            }
         }
         return services;
     }
@@ -46,12 +50,17 @@ public final class Services {
 
     /** Returns the row of the SecretKeyFactory for an algorithm, which knows what type of key that is. */
     static Row secretKeyFactory(String algorithm) throws NoSuchAlgorithmException {
-        for (Row row : ROWS) {
-            if (row.engine().equals("SecretKeyFactory") && row.algorithm().equalsIgnoreCase(algorithm)) {
-                return row;
-            }
-        }
-        throw new NoSuchAlgorithmException("The HSM has no secret keys for " + algorithm);
+        return find("SecretKeyFactory", algorithm)
+                .orElseThrow(() -> new NoSuchAlgorithmException("The HSM has no secret keys for " + algorithm));
+    }
+
+    /** Returns whether the provider has a service by its own name, in any case. */
+    static boolean has(String engine, String algorithm) {
+        return find(engine, algorithm).isPresent();
+    }
+
+    private static Optional<Row> find(String engine, String algorithm) {
+        return ROWS.stream().filter(row -> row.engine().equals(engine) && row.algorithm().equalsIgnoreCase(algorithm)).findFirst();
     }
 
     private static final class RowService extends Provider.Service {

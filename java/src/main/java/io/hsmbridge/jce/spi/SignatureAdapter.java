@@ -14,6 +14,7 @@ import java.security.GeneralSecurityException;
 import java.security.InvalidAlgorithmParameterException;
 import java.security.InvalidKeyException;
 import java.security.InvalidParameterException;
+import java.security.Key;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.security.PrivateKey;
@@ -22,9 +23,14 @@ import java.security.PublicKey;
 import java.security.SecureRandom;
 import java.security.SignatureException;
 import java.security.SignatureSpi;
+import java.security.interfaces.ECKey;
+import java.security.interfaces.RSAKey;
 import java.security.spec.AlgorithmParameterSpec;
+import java.security.spec.ECParameterSpec;
+import java.security.spec.EdDSAParameterSpec;
 import java.security.spec.MGF1ParameterSpec;
 import java.security.spec.PSSParameterSpec;
+import java.util.Arrays;
 import java.util.Map;
 
 /** Signatures: the data is hashed here, as CloudHSM's client does, and only the digest goes to the HSM. */
@@ -39,6 +45,9 @@ final class SignatureAdapter extends SignatureSpi {
     private ByteArrayOutputStream raw;
     private Use use;
     private boolean signing;
+    /** Whether data of a message has come, which parameters must not change any more. */
+    private boolean inMessage;
+    private Key key;
 
     SignatureAdapter(HsmClient client, Row row) throws NoSuchAlgorithmException {
         this.client = client;
@@ -53,9 +62,9 @@ final class SignatureAdapter extends SignatureSpi {
 
     @Override
     protected void engineInitSign(PrivateKey privateKey) throws InvalidKeyException {
-        Object argument = KeyArguments.own(client, privateKey, row.get("key"), "SIGN");
+        Object argument = KeyArguments.own(client, privateKey, row.get("key"), "SIGN", "signature");
         KeyArguments.requireSet((HsmKey) privateKey, row);
-        begin(argument, true);
+        begin(argument, privateKey, true);
     }
 
     @Override
@@ -65,20 +74,25 @@ final class SignatureAdapter extends SignatureSpi {
 
     @Override
     protected void engineInitVerify(PublicKey publicKey) throws InvalidKeyException {
-        Object argument = KeyArguments.anyPublic(client, publicKey, row.get("key"), "VERIFY");
+        Object argument = KeyArguments.anyPublic(client, publicKey, row.get("key"), "VERIFY", "signature");
         if (publicKey instanceof HsmKey) {
             KeyArguments.requireSet((HsmKey) publicKey, row);
         }
-        begin(argument, false);
+        begin(argument, publicKey, false);
     }
 
-    private void begin(Object argument, boolean toSign) {
+    private void begin(Object argument, Key given, boolean toSign) throws InvalidKeyException {
+        if (parameters != null && saltIsTooLong(given, parameters)) {
+            throw new InvalidKeyException("The key is too short for a salt of " + parameters.getSaltLength() + " bytes");
+        }
+        key = given;
         use = new Use(toSign ? Operation.SIGN : Operation.VERIFY, argument, row.mechanism(), false);
         signing = toSign;
         reset();
     }
 
     private void reset() {
+        inMessage = false;
         if (raw != null) {
             raw.reset();
         }
@@ -101,6 +115,7 @@ final class SignatureAdapter extends SignatureSpi {
         } else {
             digest().update(b);
         }
+        inMessage = true;
     }
 
     @Override
@@ -110,6 +125,7 @@ final class SignatureAdapter extends SignatureSpi {
         } else {
             digest().update(data, offset, length);
         }
+        inMessage = true;
     }
 
     @Override
@@ -123,6 +139,7 @@ final class SignatureAdapter extends SignatureSpi {
         } else {
             digest.update(data);
         }
+        inMessage = true;
     }
 
     private byte[] message() throws SignatureException {
@@ -156,6 +173,14 @@ final class SignatureAdapter extends SignatureSpi {
         if (signature == null) {
             throw new SignatureException("The signature to verify is null");
         }
+        boolean isRight = verifies(message, signature);
+        if (!isRight) {
+            SignatureForm.require(row, key, signature);
+        }
+        return isRight;
+    }
+
+    private boolean verifies(byte[] message, byte[] signature) throws SignatureException {
         try {
             return parameters == null ? client.verifies(use, message, new Slice(signature, 0, signature.length))
                     : (Boolean) client.call(Operation.VERIFY, use.key(), row.mechanism(), parameterMap(), message, signature)
@@ -165,16 +190,38 @@ final class SignatureAdapter extends SignatureSpi {
         }
     }
 
+    /** Takes what the JDK's own signatures take: PSS parameters, the curve of an ECDSA key, plain Ed25519. */
     @Override
     protected void engineSetParameter(AlgorithmParameterSpec spec) throws InvalidAlgorithmParameterException {
-        if (spec == null && row.get("digest") != null) {
+        if (spec == null && !row.algorithm().equals("RSASSA-PSS")) {
             return;
         }
-        if (!pss || !(spec instanceof PSSParameterSpec)) {
+        if (pss && spec instanceof PSSParameterSpec) {
+            requireUsable((PSSParameterSpec) spec);
+        } else if (!takesUnchanged(spec)) {
             throw new InvalidAlgorithmParameterException(row.algorithm() + " does not take "
-                    + (spec == null ? "null" : spec.getClass().getName()));
+                    + (spec == null ? "null" : spec.getClass().getName() + " with these values"));
         }
-        PSSParameterSpec given = (PSSParameterSpec) spec;
+        if (inMessage && !(spec instanceof ECParameterSpec)) {
+            throw new ProviderException("Parameters cannot change after data of the message: sign, verify or init first");
+        }
+        if (pss) {
+            parameters = (PSSParameterSpec) spec;
+            digest = digestOf(parameters);
+        }
+    }
+
+    /** Returns whether these parameters say no more than the algorithm and its key. */
+    private boolean takesUnchanged(AlgorithmParameterSpec spec) throws InvalidAlgorithmParameterException {
+        if (spec instanceof EdDSAParameterSpec) {
+            EdDSAParameterSpec given = (EdDSAParameterSpec) spec;
+            return row.algorithm().equals("Ed25519") && !given.isPrehash() && given.getContext().isEmpty();
+        }
+        return spec instanceof ECParameterSpec && "EC".equals(row.get("key")) && (!(key instanceof ECKey)
+                || Arrays.equals(Curves.encode(((ECKey) key).getParams()), Curves.encode(spec)));
+    }
+
+    private void requireUsable(PSSParameterSpec given) throws InvalidAlgorithmParameterException {
         String hash = given.getDigestAlgorithm();
         boolean sameHash = given.getMGFParameters() instanceof MGF1ParameterSpec
                 && ((MGF1ParameterSpec) given.getMGFParameters()).getDigestAlgorithm().equalsIgnoreCase(hash);
@@ -185,12 +232,30 @@ final class SignatureAdapter extends SignatureSpi {
         if (fixed != null && !fixed.equalsIgnoreCase(hash)) {
             throw new InvalidAlgorithmParameterException(row.algorithm() + " hashes with " + fixed + ", not " + hash);
         }
-        try {
-            digest = DigestAdapter.software(hash);
-        } catch (NoSuchAlgorithmException e) {
-            throw new InvalidAlgorithmParameterException("no such hash: " + hash, e);
+        if (!Services.has("MessageDigest", hash)) {
+            throw new InvalidAlgorithmParameterException("The HSM has no hash " + hash);
         }
-        parameters = given;
+        if (saltIsTooLong(key, given)) {
+            throw new InvalidAlgorithmParameterException(
+                    "The key is too short for a salt of " + given.getSaltLength() + " bytes");
+        }
+    }
+
+    /** Returns whether a salt leaves no room for the hash in the key's encoded message (RFC 8017, 9.1.1). */
+    private static boolean saltIsTooLong(Key key, PSSParameterSpec given) {
+        if (!(key instanceof RSAKey)) {
+            return false;
+        }
+        int encoded = (((RSAKey) key).getModulus().bitLength() - 1 + 7) / 8;
+        return given.getSaltLength() > encoded - digestOf(given).getDigestLength() - 2;
+    }
+
+    private static MessageDigest digestOf(PSSParameterSpec given) {
+        try {
+            return DigestAdapter.software(given.getDigestAlgorithm());
+        } catch (NoSuchAlgorithmException e) {
+            throw new ProviderException(e);
+        }
     }
 
     @Override

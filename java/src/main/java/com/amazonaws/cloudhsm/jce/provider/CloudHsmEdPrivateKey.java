@@ -7,7 +7,7 @@ import java.security.spec.NamedParameterSpec;
 import java.util.Map;
 import java.util.Optional;
 
-/** An Ed25519 private key in the HSM. It is an EdECPrivateKey without bytes, since jarsigner asks for its curve. */
+/** An Ed25519 private key in the HSM. It is an EdECPrivateKey, since jarsigner asks for its curve. */
 public final class CloudHsmEdPrivateKey extends HsmKey implements EdECPrivateKey {
     private static final long serialVersionUID = 1L;
 
@@ -21,10 +21,11 @@ public final class CloudHsmEdPrivateKey extends HsmKey implements EdECPrivateKey
         return NamedParameterSpec.ED25519;
     }
 
-    /** The key does not leave the HSM. */
+    /** Returns the key's bytes where {@link #getEncoded} gives its encoding. */
     @Override
     public Optional<byte[]> getBytes() {
-        return Optional.empty();
+        EdECPrivateKey clear = (EdECPrivateKey) clear();
+        return clear == null ? Optional.empty() : clear.getBytes();
     }
 
     @Override

@@ -11,6 +11,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.security.Key;
+import java.security.KeyStore;
 import java.security.KeyStoreException;
 import java.security.KeyStoreSpi;
 import java.security.NoSuchAlgorithmException;
@@ -151,6 +152,24 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
             return record == null ? null : Keys.of(client, record);
         } catch (HsmException e) {
             throw Errors.unrecoverable(e);
+        }
+    }
+
+    /**
+     * Asks for the key itself: the JDK's own answer takes each key without a certificate for a secret key, and an entry whose
+     * key was deleted for a private one.
+     */
+    @Override
+    public boolean engineEntryInstanceOf(String alias, Class<? extends KeyStore.Entry> entryClass) {
+        if (!engineIsKeyEntry(alias)) {
+            return super.engineEntryInstanceOf(alias, entryClass);
+        }
+        try {
+            Key key = engineGetKey(alias, null);
+            return key instanceof PrivateKey && entryClass == KeyStore.PrivateKeyEntry.class
+                    || key instanceof SecretKey && entryClass == KeyStore.SecretKeyEntry.class;
+        } catch (UnrecoverableKeyException e) {
+            return false;
         }
     }
 

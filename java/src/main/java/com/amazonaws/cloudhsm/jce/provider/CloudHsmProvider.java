@@ -9,6 +9,7 @@ import io.hsmbridge.jce.client.Credentials;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
+import io.hsmbridge.jce.log.Log;
 import io.hsmbridge.jce.settings.Settings;
 import io.hsmbridge.jce.spi.Services;
 import java.io.IOException;
@@ -40,18 +41,24 @@ public final class CloudHsmProvider extends AuthProvider {
     private transient Service random;
     private transient HsmClient client;
     private transient boolean configured;
+    /** Whether the login with implicit credentials is left to the first operation, since configure may come before. */
+    private transient boolean deferred;
     private transient CallbackHandler defaultHandler;
 
     /**
      * Makes the provider {@code CloudHSM} from the configuration file, if there is one, and logs in if there are implicit
-     * credentials. An application makes one, not a second one while the first is registered.
+     * credentials; an instance that the JDK makes logs in at its first operation, since it may be told of another HSM
+     * before. An application makes one, not a second one while one is registered.
      *
      * @throws IOException if the configuration file cannot be read
      * @throws ProviderInitializationException if there is one already, or there are credentials, but no HSM answers
      * @throws LoginException if the credentials are refused
      */
     public CloudHsmProvider() throws IOException, ProviderInitializationException, LoginException {
-        this(PROVIDER_NAME, admittedSettings());
+        this(PROVIDER_NAME, admittedSettings(), DefaultInstance.isMadeByJdk());
+        if (!deferred) {
+            loginImplicitly();
+        }
         DefaultInstance.made(this);
     }
 
@@ -65,26 +72,38 @@ public final class CloudHsmProvider extends AuthProvider {
      */
     public CloudHsmProvider(CloudHsmProviderConfig config)
             throws IOException, ProviderInitializationException, LoginException {
-        this(config.name(), config.settings());
+        this(config.name(), config.settings(), false);
+        loginImplicitly();
     }
 
-    private CloudHsmProvider(String name, Settings settings)
-            throws IOException, ProviderInitializationException, LoginException {
+    private CloudHsmProvider(String name, Settings settings, boolean deferred) throws IOException {
         super(name, VERSION, "hsmbridge, a software HSM behind the classes of AWS CloudHSM's JCE provider");
-        client = new HsmClient(settings);
+        this.deferred = deferred;
+        use(new HsmClient(settings, deferred));
+    }
+
+    private void use(HsmClient chosen) {
+        client = chosen;
         for (Provider.Service service : Services.of(this, () -> client)) {
             putService(service);
         }
-        loginImplicitly();
     }
 
     private static Settings admittedSettings() throws IOException, ProviderInitializationException {
         DefaultInstance.admit();
-        return Settings.standard();
+        try {
+            return Settings.standard();
+        } catch (IOException e) {
+            if (DefaultInstance.isMadeByJdk()) {
+                Log.ofFirstError().write(Log.Level.ERROR, e.getMessage());
+            }
+            throw e;
+        }
     }
 
     private void loginImplicitly() throws ProviderInitializationException, LoginException {
         configured = true;
+        deferred = false;
         try (Credentials credentials = Credentials.implicit()) {
             if (credentials != null) {
                 client.login(credentials, true);
@@ -110,8 +129,7 @@ public final class CloudHsmProvider extends AuthProvider {
     @Override
     public Provider configure(String argument) {
         try {
-            HsmClient configured = new HsmClient(Settings.ofArgument(argument));
-            client = configured;
+            use(new HsmClient(Settings.ofArgument(argument), true));
             loginImplicitly();
             return this;
         } catch (IOException | ProviderInitializationException | LoginException e) {
@@ -138,12 +156,11 @@ public final class CloudHsmProvider extends AuthProvider {
      */
     @Override
     public synchronized void login(Subject subject, CallbackHandler handler) throws LoginException {
+        loginIfDeferred();
         if (client.loggedInImplicitly()) {
             throw new IllegalStateException("Explict login unavailable using system credentials.");
         }
-        if (client.loggedIn()) {
-            throw new AccountAlreadyLoggedInException("This provider is already logged in; log out first.");
-        }
+        requireNoSession();
         CallbackHandler asked = handler != null ? handler : defaultHandler;
         if (asked == null) {
             throw new FailedLoginException("A callback handler is needed: give one to login or to setCallbackHandler.");
@@ -153,10 +170,34 @@ public final class CloudHsmProvider extends AuthProvider {
         } catch (HsmException e) {
             throw Errors.login(e);
         } catch (IOException | UnsupportedCallbackException e) {
-            LoginException failed = new LoginException(e.getMessage());
-            failed.initCause(e);
-            throw failed;
+            throw failed(e);
         }
+    }
+
+    private void loginIfDeferred() throws LoginException {
+        try {
+            if (deferred) {
+                loginImplicitly();
+            }
+        } catch (ProviderInitializationException e) {
+            throw failed(e);
+        }
+    }
+
+    private void requireNoSession() throws LoginException {
+        try {
+            if (client.hasSession()) {
+                throw new AccountAlreadyLoggedInException("This provider is already logged in; log out first.");
+            }
+        } catch (IOException e) {
+            throw failed(e);
+        }
+    }
+
+    private static LoginException failed(Exception cause) {
+        LoginException failed = new LoginException(cause.getMessage());
+        failed.initCause(cause);
+        return failed;
     }
 
     /**

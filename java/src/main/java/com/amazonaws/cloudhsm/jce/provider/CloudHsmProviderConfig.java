@@ -1,6 +1,8 @@
 package com.amazonaws.cloudhsm.jce.provider;
 
 import io.hsmbridge.jce.settings.Settings;
+import io.hsmbridge.jce.settings.Times;
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -26,12 +28,12 @@ public final class CloudHsmProviderConfig {
         return cluster.uniqueIdentifier() != null ? cluster.uniqueIdentifier() : "CloudHSM-" + UUID.randomUUID();
     }
 
-    Settings settings() {
+    Settings settings() throws IOException {
         List<Settings.Server> servers = new ArrayList<>();
         for (CloudHsmServer server : cluster.servers()) {
             servers.add(new Settings.Server(server.hostIP(), server.port()));
         }
-        return new Settings(false, servers, Map.of(), cluster.option(OptionalParameters.VALIDATE_KEY_AT_INIT), true, true,
-                logging == null ? null : logging.settings());
+        return new Settings(false, servers, Map.of(), cluster.option(OptionalParameters.VALIDATE_KEY_AT_INIT), true, false,
+                true, Times.standard(), logging == null ? null : logging.settings());
     }
 }

@@ -31,6 +31,16 @@ public class KeyPairAttributesMap implements AlgorithmParameterSpec {
         return privateMap.get(attribute);
     }
 
+    /** Sets one attribute of the public half and returns its former value, or null. */
+    public Object putPublic(KeyAttribute attribute, Object value) throws AddAttributeException {
+        return publicMap.put(attribute, value);
+    }
+
+    /** Sets one attribute of the private half and returns its former value, or null. */
+    public Object putPrivate(KeyAttribute attribute, Object value) throws AddAttributeException {
+        return privateMap.put(attribute, value);
+    }
+
     /** Sets every attribute of the other pair, over those that are here. */
     public void putAll(KeyPairAttributesMap other) throws AddAttributeException {
         publicMap.putAll(other.publicMap);

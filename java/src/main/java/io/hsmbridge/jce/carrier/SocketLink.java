@@ -1,0 +1,222 @@
+package io.hsmbridge.jce.carrier;
+
+import io.hsmbridge.jce.wire.Frame;
+import java.io.IOException;
+import java.net.SocketException;
+import java.net.SocketTimeoutException;
+import java.net.StandardProtocolFamily;
+import java.net.UnixDomainSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.channels.SelectionKey;
+import java.nio.channels.Selector;
+import java.nio.channels.SocketChannel;
+import java.nio.file.Files;
+import java.time.Duration;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * One connection to a daemon. Its channel does not block, because an interrupt of the thread would close a channel that
+ * does; the thread waits at a selector instead, and no wait is longer than the limit.
+ */
+final class SocketLink implements Carrier.Link {
+    /** How long a connection may rest before it is asked whether the daemon is still there, in nanoseconds. */
+    private static final long TRUSTED_REST = 50_000_000L;
+    /** How long to wait before a daemon is asked again that has no place in its queue. */
+    private static final Duration QUEUE_FULL = Duration.ofMillis(20);
+    private static final Pool<ByteBuffer> LARGE =
+            new Pool<>(Carrier.LARGE_BUFFERS, () -> ByteBuffer.allocateDirect(Carrier.LARGE_BUFFER_LENGTH));
+
+    private final SocketChannel channel;
+    private final Selector selector;
+    private final SelectionKey key;
+    private final String peer;
+    private final Duration limit;
+    private final ByteBuffer own = ByteBuffer.allocateDirect(Carrier.BUFFER_LENGTH);
+    private ByteBuffer buffer = own;
+    private ByteBuffer borrowed;
+    private long restingSince;
+    private boolean ended;
+
+    private SocketLink(SocketChannel channel, Selector selector, String peer, Duration limit) throws IOException {
+        this.channel = channel;
+        this.selector = selector;
+        this.peer = peer;
+        this.limit = limit;
+        key = channel.register(selector, SelectionKey.OP_READ);
+    }
+
+    /**
+     * Connects; {@code peer} is who listens there, for messages, and {@code limit} the longest wait for it.
+     *
+     * @throws SocketTimeoutException if the daemon takes no connection within the limit
+     * @throws IOException if there is no daemon
+     */
+    static SocketLink open(UnixDomainSocketAddress address, String peer, Duration limit) throws IOException {
+        long end = System.nanoTime() + limit.toNanos();
+        do {
+            SocketLink link = tryToOpen(address, peer, limit);
+            if (link != null) {
+                return link;
+            }
+            Uninterrupted.sleep(QUEUE_FULL);
+        } while (System.nanoTime() < end);
+        throw new SocketTimeoutException(peer + " has taken no connection for " + seconds(limit));
+    }
+
+    /** Returns null where the daemon's queue of connections is full: waiting for that, the kernel would not be interrupted. */
+    private static SocketLink tryToOpen(UnixDomainSocketAddress address, String peer, Duration limit) throws IOException {
+        SocketChannel channel = SocketChannel.open(StandardProtocolFamily.UNIX);
+        SocketLink link = null;
+        try {
+            channel.configureBlocking(false);
+            if (channel.connect(address)) {
+                link = new SocketLink(channel, Selector.open(), peer, limit);
+            }
+            return link;
+        } catch (SocketException e) {
+            // Java has an exception class of its own for a daemon that is not there, and none for a full queue.
+            if (e.getClass() != SocketException.class || !Files.exists(address.getPath())) {
+                throw e;
+            }
+            return null;
+        } finally {
+            if (link == null) {
+                channel.close();
+            }
+        }
+    }
+
+    @Override
+    public ByteBuffer buffer(int capacity) {
+        if (capacity > buffer.capacity()) {
+            buffer = larger(capacity + Carrier.ANSWER_HEADROOM);
+        }
+        return buffer;
+    }
+
+    private ByteBuffer larger(int capacity) {
+        if (borrowed == null && capacity <= Carrier.LARGE_BUFFER_LENGTH) {
+            borrowed = LARGE.take();
+            if (borrowed != null) {
+                return borrowed.clear();
+            }
+        }
+        return ByteBuffer.allocateDirect(capacity);
+    }
+
+    @Override
+    public ByteBuffer exchange(Carrier.Span span) throws IOException {
+        send();
+        buffer.clear();
+        await(SelectionKey.OP_READ);
+        readUntil(Frame.HEADER_LENGTH);
+        int length = Frame.length(buffer);
+        if (length > buffer.capacity()) {
+            buffer = larger(length).put(buffer.flip());
+        }
+        readUntil(length);
+        return buffer;
+    }
+
+    /** Sends the frame; where the daemon has closed the connection, it may have said why before. */
+    private void send() throws IOException {
+        try {
+            while (buffer.hasRemaining()) {
+                if (channel.write(buffer) == 0) {
+                    await(SelectionKey.OP_WRITE);
+                }
+            }
+        } catch (SocketTimeoutException e) {
+            throw e;
+        } catch (IOException e) {
+            ended = true;
+        }
+    }
+
+    private void readUntil(int position) throws IOException {
+        while (buffer.position() < position) {
+            if (read() == 0) {
+                await(SelectionKey.OP_READ);
+            }
+        }
+    }
+
+    private int read() throws IOException {
+        IOException cause = null;
+        try {
+            int count = channel.read(buffer);
+            if (count >= 0) {
+                return count;
+            }
+        } catch (IOException e) {
+            cause = e;
+        }
+        throw new IOException(peer + " closed the connection", cause);
+    }
+
+    private void await(int operation) throws IOException {
+        if (key.interestOps() != operation) {
+            key.interestOps(operation);
+        }
+        if (!Uninterrupted.wait(limit, this::isReady)) {
+            throw new SocketTimeoutException(peer + " has not answered for " + seconds(limit));
+        }
+    }
+
+    /** Waits at the selector, which an interrupt wakes without an exception. */
+    private boolean isReady(long nanoseconds) throws IOException, InterruptedException {
+        boolean ready = !Thread.currentThread().isInterrupted()
+                && selector.select(selected -> {}, Math.max(1, TimeUnit.NANOSECONDS.toMillis(nanoseconds))) > 0;
+        if (!ready && Thread.interrupted()) {
+            throw new InterruptedException();
+        }
+        return ready;
+    }
+
+    static String seconds(Duration time) {
+        return time.toMillis() % 1000 == 0 ? time.toSeconds() + " s" : time.toMillis() + " ms";
+    }
+
+    /** Returns whether the daemon closed the connection, after it had sent an answer. */
+    boolean ended() {
+        return ended;
+    }
+
+    void rest() {
+        restingSince = System.nanoTime();
+        shrink();
+    }
+
+    boolean hasRestedFor(Duration time) {
+        return System.nanoTime() - restingSince >= time.toNanos();
+    }
+
+    private void shrink() {
+        buffer = own;
+        if (borrowed != null) {
+            LARGE.giveBack(borrowed);
+            borrowed = null;
+        }
+    }
+
+    /** Returns whether the daemon still has this connection open: nothing to read is right, the end is not. */
+    boolean alive() {
+        if (System.nanoTime() - restingSince < TRUSTED_REST) {
+            return true;
+        }
+        try {
+            return channel.read(buffer.clear()) == 0;
+        } catch (IOException e) {
+            return false;
+        }
+    }
+
+    void close() {
+        shrink();
+        try (selector) {
+            channel.close();
+        } catch (IOException e) {
+            System.getLogger(SocketLink.class.getName()).log(System.Logger.Level.DEBUG, "close", e);
+        }
+    }
+}
