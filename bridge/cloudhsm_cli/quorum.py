@@ -8,16 +8,24 @@ from bridge.cloudhsm_cli.context import Context, warn
 from bridge.cloudhsm_cli.selecting import one_key
 from bridge.cloudhsm_cli.table import ADMIN, Data, Values
 from bridge.protocol.codec import Value
+from hsmcore.errors import ApprovalRequired, TokenUnknown
 
 REGISTRATION = "registration"
 """The service of a token that registers an approver's key."""
 
 
 def approve(context: Context, values: Values, option: str = "approval") -> None:
-    """Send the approval file of an option, if it was given, for the next operation."""
+    """Send the approval file of an option, if it was given, for the next operation.
+
+    Raises:
+        ApprovalRequired: The token was used, or is not this session's; CloudHSM's answer is the same as without a token.
+    """
     path = values.optional(option)
     if path is not None:
-        context.call("QUORUM_APPROVE", files.read(path))
+        try:
+            context.call("QUORUM_APPROVE", files.read(path))
+        except TokenUnknown as error:
+            raise ApprovalRequired(str(error)) from error
 
 
 def generate(context: Context, values: Values) -> Data:
