@@ -18,7 +18,7 @@ def approve(context: Context, values: Values, option: str = "approval") -> None:
     """Send the approval file of an option, if it was given, for the next operation.
 
     Raises:
-        ApprovalRequired: The token was used, or is not this session's; CloudHSM's answer is the same as without a token.
+        ApprovalRequired: The token was used or is another session's; CloudHSM answers as without a token.
     """
     path = values.optional(option)
     if path is not None:
