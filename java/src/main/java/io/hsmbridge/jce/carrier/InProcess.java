@@ -10,19 +10,22 @@ import java.util.concurrent.ConcurrentLinkedDeque;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 
-/** The carrier to an HSM in the same process, once Python has installed its hook. */
+/** The carrier to an HSM in the same process, available after Python has installed its hook. */
 public final class InProcess extends Carrier {
     private static final Cleaner CLEANER = Cleaner.create();
-    /** Virtual threads have no Python thread state to keep; these threads do their exchanges. */
+    /** Threads that run the exchanges of virtual threads, which cannot keep a Python thread state. */
     private static final ExecutorService PLATFORM_THREADS = Executors.newCachedThreadPool(task -> {
         Thread thread = new Thread(task, "hsmbridge-exchange");
         thread.setDaemon(true);
         return thread;
     });
 
-    /** What takes microseconds does not let Python's interpreter go, so only one at a time gets on. */
+    /** Admits one operation of microseconds at a time, because such operations hold Python's interpreter lock. */
     private static final Turn ONE = new Turn(1);
-    /** What takes longer does, while it computes; more threads than processors only take it from one another. */
+    /**
+     * Admits as many longer operations as there are processors; they release the interpreter lock while they compute,
+     * and more threads would only compete.
+     */
     private static final Turn AS_MANY_AS_PROCESSORS = new Turn(Math.max(2, Runtime.getRuntime().availableProcessors()));
 
     private static volatile InProcess installed;
@@ -37,7 +40,7 @@ public final class InProcess extends Carrier {
         large = new Pool<>(LARGE_BUFFERS, () -> new SeatLink(Seat.open(hook, LARGE_BUFFER_LENGTH)));
     }
 
-    /** Makes every later request of this JVM go through this hook. Called by Python. */
+    /** Routes every later request of this JVM through this hook. Python calls it. */
     public static void install(InProcessHook hook) {
         InProcess before = installed;
         installed = new InProcess(hook);
@@ -46,7 +49,7 @@ public final class InProcess extends Carrier {
         }
     }
 
-    /** Returns the carrier that is installed, or null if the JVM was not started by Python. */
+    /** Returns the installed carrier, or null if Python did not start the JVM. */
     public static InProcess installed() {
         return installed;
     }
@@ -74,7 +77,10 @@ public final class InProcess extends Carrier {
         }
     }
 
-    /** Virtual threads, which this Java release does not name, are no Thread or subclass of the application's. */
+    /**
+     * Returns whether the thread is virtual. This Java release has no name for the class of virtual threads, which is
+     * no subclass of an application's.
+     */
     private static boolean isVirtual(Thread thread) {
         return thread.getClass() != Thread.class && thread.getClass().getName().startsWith("java.lang.VirtualThread");
     }
@@ -100,7 +106,9 @@ public final class InProcess extends Carrier {
         return link;
     }
 
-    /** Holds no reference to the link, which would otherwise never be unreachable. */
+    /**
+     * Returns the action after a thread's end. It holds no reference to the link, which would otherwise stay reachable.
+     */
     private Runnable leaving(Seat seat) {
         return () -> {
             seat.channel().release();
@@ -123,13 +131,16 @@ public final class InProcess extends Carrier {
     }
 
     /**
-     * Answers the request at offset 0 of a channel's buffer, there. Its body is Python's.
+     * Answers the request at offset 0 of a channel's buffer, in the same buffer. Python implements it.
      *
-     * @return the answer's length in bytes; one that the buffer cannot hold waits for {@link InProcessChannel#grow}
+     * @return length of the answer in bytes; a longer answer than the buffer waits for {@link InProcessChannel#grow}
      */
     private static native int exchange(int channelNumber);
 
-    /** A channel and the buffer it shares, used by one thread after another: JPype never frees what a new one costs. */
+    /**
+     * A channel and the buffer that it shares. Threads use it in turn, because JPype never frees the memory of a
+     * channel.
+     */
     private record Seat(InProcessChannel channel, int number, ByteBuffer buffer) {
         static Seat open(InProcessHook hook, int length) {
             ByteBuffer buffer = ByteBuffer.allocateDirect(length);
@@ -142,7 +153,7 @@ public final class InProcess extends Carrier {
         }
     }
 
-    /** What a thread has of its own until it ends, or one that sends much until it has its answer. */
+    /** The link of one thread until it ends, or of one large request until its answer. */
     private static final class SeatLink implements Link {
         private final Seat seat;
         private ByteBuffer buffer;
@@ -186,7 +197,7 @@ public final class InProcess extends Carrier {
             }
         }
 
-        /** Lets go of the buffer; Python keeps a channel, and what it shares, for good. */
+        /** Releases the buffer; Python keeps a channel, and the buffer that it shares, until the JVM ends. */
         void leave() {
             seat.channel().grow(ByteBuffer.allocateDirect(Frame.HEADER_LENGTH));
         }

@@ -9,16 +9,24 @@ import java.security.spec.InvalidKeySpecException;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
-/** Attribute maps of the public API to those of the protocol. */
+/** Converts attribute maps of the public API to those of the protocol. */
 public final class Attributes {
     private Attributes() {}
 
-    /** Returns the map's attributes by name, each value in the form of the protocol. */
+    /**
+     * Returns the map's attributes by name, each value in the encoding of the protocol.
+     *
+     * @throws InvalidAlgorithmParameterException if a value has no encoding, or a curve is not a named curve
+     */
     public static Map<String, Object> toFields(KeyAttributesMap map) throws InvalidAlgorithmParameterException {
         return toFields(map.asMap());
     }
 
-    /** Returns the attributes of a key to be imported, with its class and type, which what is given must not contradict. */
+    /**
+     * Returns the template of a key to import, with its class and type added.
+     *
+     * @throws InvalidKeySpecException if the template has another class or type
+     */
     static Map<String, Object> ofImport(Map<KeyAttribute, Object> given, String objectClass, String keyType)
             throws InvalidKeySpecException {
         try {

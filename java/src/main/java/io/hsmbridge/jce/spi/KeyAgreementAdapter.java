@@ -22,14 +22,14 @@ import javax.crypto.SecretKey;
 import javax.crypto.ShortBufferException;
 import javax.security.auth.DestroyFailedException;
 
-/** ECDH in the HSM: what two parties agree on is a key that stays there, or, without a KDF, may be let out. */
+/** ECDH in the HSM. The agreed secret stays there as a key; without a KDF the HSM may permit its clear extraction. */
 final class KeyAgreementAdapter extends KeyAgreementSpi {
     private static final int MOST_AES_BITS = 256;
 
     private final HsmClient client;
     private final Row row;
     private Object key;
-    /** Length of the secret, which is a number of the curve's field in whole bytes. */
+    /** Length of the secret in bits: an element of the curve's field, in whole bytes. */
     private int fieldBits;
     private KeyAttributesMap wanted;
     private byte[] sharedInfo;
@@ -79,7 +79,10 @@ final class KeyAgreementAdapter extends KeyAgreementSpi {
         return null;
     }
 
-    /** Returns the secret that the HSM lets out where it allows clear extraction; else it stays a key of the HSM. */
+    /**
+     * Returns the secret if the HSM permits clear extraction; otherwise the secret is available only as a key of the
+     * HSM.
+     */
     @Override
     protected byte[] engineGenerateSecret() {
         if (!isPlain()) {

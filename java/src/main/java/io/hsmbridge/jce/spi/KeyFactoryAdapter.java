@@ -22,7 +22,7 @@ import java.security.spec.PKCS8EncodedKeySpec;
 import java.security.spec.X509EncodedKeySpec;
 import java.util.Map;
 
-/** Imports keys as session keys: the JDK turns a specification into its encoding, the HSM takes that. */
+/** Imports keys as session keys. The JDK converts a specification to the encoding that the HSM accepts. */
 final class KeyFactoryAdapter extends KeyFactorySpi {
     private final HsmClient client;
     private final Row row;
@@ -69,7 +69,10 @@ final class KeyFactoryAdapter extends KeyFactorySpi {
                 : software(factory -> factory.generatePrivate(spec));
     }
 
-    /** The JDK cuts a private value that is longer than the order, and so would make another key of it. */
+    /**
+     * Checks the private value, because the JDK truncates one that is longer than the order, and so imports another
+     * key.
+     */
     private static void requireInRange(ECPrivateKeySpec spec) throws InvalidKeySpecException {
         if (spec.getS().signum() <= 0 || spec.getS().compareTo(spec.getParams().getOrder()) >= 0) {
             throw new InvalidKeySpecException("The private value is not between 1 and the order of the curve");

@@ -24,7 +24,7 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 
-/** Generates key pairs in the HSM; the HSM chooses what the caller does not. */
+/** Generates key pairs in the HSM, which has a default for each attribute. */
 final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
     private final HsmClient client;
     private final Row row;
@@ -85,7 +85,7 @@ final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
         }
     }
 
-    /** Adds the parameter set that the algorithm's name or a specification names. */
+    /** Returns the attributes with a parameter set, if there is one. */
     private static Map<String, Object> named(String set, Map<String, Object> attributes) {
         Map<String, Object> named = new HashMap<>(attributes);
         if (set != null) {
@@ -94,7 +94,11 @@ final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
         return named;
     }
 
-    /** Keeps the attributes, unless the mechanism's row says already that the HSM will refuse them. */
+    /**
+     * Sets the templates.
+     *
+     * @throws InvalidAlgorithmParameterException if the mechanism's row shows that the HSM will refuse them
+     */
     private void begin(Map<String, Object> given, Map<String, Object> givenPrivate)
             throws InvalidAlgorithmParameterException {
         Object bits = given.get("MODULUS_BITS");
@@ -115,7 +119,10 @@ final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
         privateAttributes = givenPrivate;
     }
 
-    /** Returns the identifier of a curve: the row knows more names than the JDK, the JDK knows curves by their numbers. */
+    /**
+     * Returns the DER object identifier of a curve. The row has more names than the JDK, and the JDK finds a curve by
+     * its numbers.
+     */
     private byte[] curve(AlgorithmParameterSpec spec) throws InvalidAlgorithmParameterException {
         if (spec instanceof ECGenParameterSpec) {
             String name = ((ECGenParameterSpec) spec).getName();

@@ -17,10 +17,11 @@ import javax.crypto.Mac;
 import javax.crypto.MacSpi;
 
 /**
- * MACs are made in the HSM: short data in one request, longer data in pieces.
+ * MACs, computed in the HSM: short data in one request, longer data in pieces.
  *
- * <p>Whoever asks a {@link Mac} for its length before its key has the JDK take the first provider, which may be us. JSSE
- * does so for the keys of each TLS 1.3 connection; so then, and only then, a key of others goes to the JDK's own MAC.
+ * <p>If a caller asks a {@link Mac} for its length before {@code init}, the JDK selects the first provider, which may
+ * be this one, for any key. JSSE does so for each TLS 1.3 connection. In that case only, the JDK's own MAC computes
+ * with a key of another provider.
  */
 final class MacAdapter extends MacSpi {
     private static final int PIECE = 64 * 1024;

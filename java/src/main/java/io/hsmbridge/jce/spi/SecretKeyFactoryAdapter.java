@@ -20,7 +20,7 @@ import javax.crypto.SecretKeyFactorySpi;
 import javax.crypto.spec.DESedeKeySpec;
 import javax.crypto.spec.SecretKeySpec;
 
-/** Secret keys from bytes, which the HSM imports, and by derivation from another key, which happens in it. */
+/** Imports secret keys from bytes, and derives secret keys in the HSM from another key. */
 final class SecretKeyFactoryAdapter extends SecretKeyFactorySpi {
     private final HsmClient client;
     private final Row row;

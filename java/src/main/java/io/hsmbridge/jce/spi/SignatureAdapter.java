@@ -33,7 +33,7 @@ import java.security.spec.PSSParameterSpec;
 import java.util.Arrays;
 import java.util.Map;
 
-/** Signatures: the data is hashed here, as CloudHSM's client does, and only the digest goes to the HSM. */
+/** Signatures. Java computes the digest, like CloudHSM's client, and the HSM signs it. */
 final class SignatureAdapter extends SignatureSpi {
     private static final byte[] NOTHING = {};
 
@@ -45,7 +45,7 @@ final class SignatureAdapter extends SignatureSpi {
     private ByteArrayOutputStream raw;
     private Use use;
     private boolean signing;
-    /** Whether data of a message has come, which parameters must not change any more. */
+    /** Whether the message has begun; then its parameters cannot change. */
     private boolean inMessage;
     private Key key;
 
@@ -190,7 +190,7 @@ final class SignatureAdapter extends SignatureSpi {
         }
     }
 
-    /** Takes what the JDK's own signatures take: PSS parameters, the curve of an ECDSA key, plain Ed25519. */
+    /** Accepts the parameters that the JDK's own signatures accept: PSS, the curve of an ECDSA key, plain Ed25519. */
     @Override
     protected void engineSetParameter(AlgorithmParameterSpec spec) throws InvalidAlgorithmParameterException {
         if (spec == null && !row.algorithm().equals("RSASSA-PSS")) {
@@ -211,7 +211,7 @@ final class SignatureAdapter extends SignatureSpi {
         }
     }
 
-    /** Returns whether these parameters say no more than the algorithm and its key. */
+    /** Returns whether the parameters equal those that the algorithm and its key imply. */
     private boolean takesUnchanged(AlgorithmParameterSpec spec) throws InvalidAlgorithmParameterException {
         if (spec instanceof EdDSAParameterSpec) {
             EdDSAParameterSpec given = (EdDSAParameterSpec) spec;
@@ -241,7 +241,7 @@ final class SignatureAdapter extends SignatureSpi {
         }
     }
 
-    /** Returns whether a salt leaves no room for the hash in the key's encoded message (RFC 8017, 9.1.1). */
+    /** Returns whether a salt is too long for the key's encoded message (RFC 8017, 9.1.1). */
     private static boolean saltIsTooLong(Key key, PSSParameterSpec given) {
         if (!(key instanceof RSAKey)) {
             return false;

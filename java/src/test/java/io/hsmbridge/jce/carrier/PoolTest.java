@@ -4,7 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 
-/** The pool: bounded, given on to whoever waits, and nobody waits for ever. */
+/** Checks the pool: it has a bound, passes a returned object to a waiting thread, and limits every wait. */
 public final class PoolTest {
     private PoolTest() {}
 

@@ -5,7 +5,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 
-/** The codec: what is written is read back, and what is cut short is refused. */
+/** Checks the codec: it reads the values that it wrote, and refuses truncated ones. */
 public final class ValuesTest {
     private ValuesTest() {}
 

@@ -13,7 +13,13 @@ public final class CloudHsmEcPublicKey extends PublicHsmKey implements ECPublicK
 
     private final ECPublicKey half;
 
-    /** Makes the object of a key record. */
+    /**
+     * Creates the key object of a key record.
+     *
+     * @param client login that found the key
+     * @param record attributes of the key by name
+     * @param software the same key as an object of the JDK
+     */
     public CloudHsmEcPublicKey(HsmClient client, Map<?, ?> record, ECPublicKey half) {
         super(client, record, "EC", half.hashCode());
         this.half = half;

@@ -13,7 +13,13 @@ public final class CloudHsmEdPublicKey extends PublicHsmKey implements EdECPubli
 
     private final EdECPublicKey half;
 
-    /** Makes the object of a key record. */
+    /**
+     * Creates the key object of a key record.
+     *
+     * @param client login that found the key
+     * @param record attributes of the key by name
+     * @param software the same key as an object of the JDK
+     */
     public CloudHsmEdPublicKey(HsmClient client, Map<?, ?> record, EdECPublicKey half) {
         super(client, record, "EdDSA", half.hashCode());
         this.half = half;

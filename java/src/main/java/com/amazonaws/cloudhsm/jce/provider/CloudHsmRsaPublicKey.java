@@ -13,7 +13,13 @@ public final class CloudHsmRsaPublicKey extends PublicHsmKey implements RSAPubli
 
     private final RSAPublicKey half;
 
-    /** Makes the object of a key record. */
+    /**
+     * Creates the key object of a key record.
+     *
+     * @param client login that found the key
+     * @param record attributes of the key by name
+     * @param software the same key as an object of the JDK
+     */
     public CloudHsmRsaPublicKey(HsmClient client, Map<?, ?> record, RSAPublicKey half) {
         super(client, record, "RSA", half.hashCode());
         this.half = half;
@@ -29,7 +35,10 @@ public final class CloudHsmRsaPublicKey extends PublicHsmKey implements RSAPubli
         return half.getPublicExponent();
     }
 
-    /** Defined here because from JDK 22 on two interfaces have a default of it (JDK-8318096). */
+    /**
+     * Returns null. The class must define this method because two of its interfaces have a default from JDK 22 on
+     * (JDK-8318096).
+     */
     @Override
     public AlgorithmParameterSpec getParams() {
         return null;

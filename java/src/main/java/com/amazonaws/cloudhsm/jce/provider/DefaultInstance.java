@@ -6,17 +6,21 @@ import java.security.Security;
 import java.util.Optional;
 
 /**
- * The rule for default providers: an application has one at a time. It is refused a second one while one is registered;
- * once that is removed, it may make another. Those that the JDK makes by itself, from a line in
- * {@code java.security}, {@code -providerclass} or a service loader, neither count nor are refused, since a tool that is
- * told of the provider twice makes two and uses one.
+ * Limits an application to one default provider at a time. While one is registered, the application cannot create a
+ * second one; after its removal it can. Instances that the JDK creates itself, from a line in {@code java.security},
+ * {@code -providerclass} or a service loader, do not count and are never refused, because a tool that gets the provider
+ * twice creates two and uses one.
  */
 final class DefaultInstance {
     private static WeakReference<CloudHsmProvider> ofApplication = new WeakReference<>(null);
 
     private DefaultInstance() {}
 
-    /** Refuses the application's second one. */
+    /**
+     * Checks that the application may create an instance.
+     *
+     * @throws ProviderInitializationException if the application has one that is registered
+     */
     static synchronized void admit() throws ProviderInitializationException {
         CloudHsmProvider first = ofApplication.get();
         if (first != null && isMadeByApplication() && Security.getProvider(first.getName()) instanceof CloudHsmProvider) {
@@ -25,14 +29,14 @@ final class DefaultInstance {
         }
     }
 
-    /** Remembers one that is made. */
+    /** Keeps the instance if the application created it. */
     static synchronized void made(CloudHsmProvider provider) {
         if (isMadeByApplication()) {
             ofApplication = new WeakReference<>(provider);
         }
     }
 
-    /** Returns whether the JDK's own code is making an instance, which may call {@code configure} next. */
+    /** Returns whether code of the JDK creates the instance, which may call {@code configure} next. */
     static boolean isMadeByJdk() {
         return maker().map(DefaultInstance::isOfJdk).orElse(false);
     }
@@ -45,7 +49,7 @@ final class DefaultInstance {
         return caller.getClassLoader() == null || caller.getClassLoader() == ClassLoader.getPlatformClassLoader();
     }
 
-    /** Returns who called the constructor, reflection left out; a native caller has no frame. */
+    /** Returns the class that called the constructor, without reflection frames; a native caller has no frame. */
     private static Optional<Class<?>> maker() {
         return StackWalker.getInstance(StackWalker.Option.RETAIN_CLASS_REFERENCE).walk(frames -> frames
                 .<Class<?>>map(StackWalker.StackFrame::getDeclaringClass)

@@ -24,7 +24,13 @@ import java.util.List;
 final class KeySearch {
     private KeySearch() {}
 
-    /** Returns the keys that a map of attributes or a reference describes, at most {@code limit}, 0 for all. */
+    /**
+     * Returns the keys that match a search template or have a reference.
+     *
+     * @param limit the largest number of keys to return, 0 for no limit
+     * @throws InvalidKeySpecException if the specification is of another class, or has an attribute that the HSM does
+     *     not search by
+     */
     static List<Key> find(HsmClient client, KeySpec spec, int limit) throws InvalidKeySpecException {
         try {
             if (spec instanceof KeyReferenceSpec) {
@@ -46,7 +52,9 @@ final class KeySearch {
                 + (spec == null ? "null" : spec.getClass().getName()));
     }
 
-    /** Searches for an EC point here, among the EC keys that the HSM finds: the HSM does not search by it. */
+    /**
+     * Compares EC points on the client, among the EC keys that the HSM finds, because the HSM does not search by point.
+     */
     private static List<Key> find(HsmClient client, KeyAttributesMap attributes, int limit)
             throws HsmException, InvalidAlgorithmParameterException, AddAttributeException {
         KeyAttributesMap asked = new KeyAttributesMap();
