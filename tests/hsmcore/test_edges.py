@@ -1,4 +1,4 @@
-"""What a session, a key or an HSM that ends in the middle of something leaves behind."""
+"""State after a session, a key or an HSM has ended in the middle of an operation."""
 
 from __future__ import annotations
 

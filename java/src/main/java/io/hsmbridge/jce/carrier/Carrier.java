@@ -71,7 +71,7 @@ public abstract class Carrier {
     protected abstract void giveBack(Link link, boolean broken);
 
     /** Closes idle connections; later requests connect again. */
-    public void rest() {}
+    public void closeIdle() {}
 
     /** Returns the destination of the requests, for messages. */
     public abstract String describe();

@@ -15,7 +15,7 @@ import java.util.concurrent.atomic.AtomicBoolean;
 final class IdleLinks {
     private final ConcurrentLinkedDeque<SocketLink> links = new ConcurrentLinkedDeque<>();
     private final AtomicBoolean sweeping = new AtomicBoolean();
-    private final Duration rest;
+    private final Duration limit;
     private volatile boolean closed;
 
     /**
@@ -23,8 +23,8 @@ final class IdleLinks {
      *
      * @param limit time for which an idle connection stays open
      */
-    IdleLinks(Duration rest) {
-        this.rest = rest;
+    IdleLinks(Duration limit) {
+        this.limit = limit;
     }
 
     /** Returns an idle connection that the daemon has not closed, or null. */
@@ -40,7 +40,7 @@ final class IdleLinks {
 
     /** Keeps a connection for the next thread. */
     void add(SocketLink link) {
-        link.rest();
+        link.becomeIdle();
         boolean isOnly = links.isEmpty();
         links.offerFirst(link);
         if (closed) {
@@ -52,7 +52,8 @@ final class IdleLinks {
 
     private void sweepLater() {
         if (sweeping.compareAndSet(false, true)) {
-            CompletableFuture.delayedExecutor(rest.toMillis(), TimeUnit.MILLISECONDS).execute(sweep(new WeakReference<>(this)));
+            CompletableFuture.delayedExecutor(limit.toMillis(), TimeUnit.MILLISECONDS)
+                    .execute(sweep(new WeakReference<>(this)));
         }
     }
 
@@ -72,7 +73,7 @@ final class IdleLinks {
     private void sweep() {
         sweeping.set(false);
         SocketLink oldest = links.pollLast();
-        while (oldest != null && !links.isEmpty() && oldest.hasRestedFor(rest)) {
+        while (oldest != null && !links.isEmpty() && oldest.isIdleFor(limit)) {
             oldest.close();
             oldest = links.pollLast();
         }

@@ -21,7 +21,7 @@ public final class InProcess extends Carrier {
     });
 
     /** Admits one operation of microseconds at a time, because such operations hold Python's interpreter lock. */
-    private static final Turn ONE = new Turn(1);
+    private static final Turn SINGLE = new Turn(1);
     /**
      * Admits as many longer operations as there are processors; they release the interpreter lock while they compute,
      * and more threads would only compete.
@@ -31,13 +31,13 @@ public final class InProcess extends Carrier {
     private static volatile InProcess installed;
 
     private final InProcessHook hook;
-    private final ThreadLocal<SeatLink> links = new ThreadLocal<>();
-    private final ConcurrentLinkedDeque<Seat> vacant = new ConcurrentLinkedDeque<>();
-    private final Pool<SeatLink> large;
+    private final ThreadLocal<ChannelLink> links = new ThreadLocal<>();
+    private final ConcurrentLinkedDeque<SharedChannel> idle = new ConcurrentLinkedDeque<>();
+    private final Pool<ChannelLink> large;
 
     private InProcess(InProcessHook hook) {
         this.hook = hook;
-        large = new Pool<>(LARGE_BUFFERS, () -> new SeatLink(Seat.open(hook, LARGE_BUFFER_LENGTH)));
+        large = new Pool<>(LARGE_BUFFERS, () -> new ChannelLink(SharedChannel.open(hook, LARGE_BUFFER_LENGTH)));
     }
 
     /** Routes every later request of this JVM through this hook. Python calls it. */
@@ -45,7 +45,7 @@ public final class InProcess extends Carrier {
         InProcess before = installed;
         installed = new InProcess(hook);
         if (before != null) {
-            before.large.close(SeatLink::leave);
+            before.large.close(ChannelLink::release);
         }
     }
 
@@ -88,20 +88,20 @@ public final class InProcess extends Carrier {
     @Override
     protected Link acquire(int capacity) {
         if (capacity > BUFFER_LENGTH - ANSWER_HEADROOM && capacity <= LARGE_BUFFER_LENGTH - ANSWER_HEADROOM) {
-            SeatLink link = large.take();
+            ChannelLink link = large.take();
             if (link != null) {
                 return link;
             }
         }
-        SeatLink link = links.get();
+        ChannelLink link = links.get();
         if (link == null) {
-            Seat seat = vacant.pollFirst();
-            if (seat == null) {
-                seat = Seat.open(hook, BUFFER_LENGTH);
+            SharedChannel shared = idle.pollFirst();
+            if (shared == null) {
+                shared = SharedChannel.open(hook, BUFFER_LENGTH);
             }
-            link = new SeatLink(seat);
+            link = new ChannelLink(shared);
             links.set(link);
-            CLEANER.register(link, leaving(seat));
+            CLEANER.register(link, afterThread(shared));
         }
         return link;
     }
@@ -109,18 +109,18 @@ public final class InProcess extends Carrier {
     /**
      * Returns the action after a thread's end. It holds no reference to the link, which would otherwise stay reachable.
      */
-    private Runnable leaving(Seat seat) {
+    private Runnable afterThread(SharedChannel shared) {
         return () -> {
-            seat.channel().release();
-            vacant.offerFirst(seat);
+            shared.channel().release();
+            idle.offerFirst(shared);
         };
     }
 
     @Override
     protected void giveBack(Link used, boolean broken) {
-        SeatLink link = (SeatLink) used;
+        ChannelLink link = (ChannelLink) used;
         link.shrink();
-        if (link.seat.isLarge()) {
+        if (link.shared.isLarge()) {
             large.giveBack(link);
         }
     }
@@ -141,11 +141,11 @@ public final class InProcess extends Carrier {
      * A channel and the buffer that it shares. Threads use it in turn, because JPype never frees the memory of a
      * channel.
      */
-    private record Seat(InProcessChannel channel, int number, ByteBuffer buffer) {
-        static Seat open(InProcessHook hook, int length) {
+    private record SharedChannel(InProcessChannel channel, int number, ByteBuffer buffer) {
+        static SharedChannel open(InProcessHook hook, int length) {
             ByteBuffer buffer = ByteBuffer.allocateDirect(length);
             InProcessChannel channel = hook.open(buffer, length > BUFFER_LENGTH);
-            return new Seat(channel, buffer.getInt(0), buffer);
+            return new SharedChannel(channel, buffer.getInt(0), buffer);
         }
 
         boolean isLarge() {
@@ -154,20 +154,20 @@ public final class InProcess extends Carrier {
     }
 
     /** The link of one thread until it ends, or of one large request until its answer. */
-    private static final class SeatLink implements Link {
-        private final Seat seat;
+    private static final class ChannelLink implements Link {
+        private final SharedChannel shared;
         private ByteBuffer buffer;
 
-        SeatLink(Seat seat) {
-            this.seat = seat;
-            buffer = seat.buffer();
+        ChannelLink(SharedChannel shared) {
+            this.shared = shared;
+            buffer = shared.buffer();
         }
 
         @Override
         public ByteBuffer buffer(int capacity) {
             if (capacity > buffer.capacity()) {
                 buffer = ByteBuffer.allocateDirect(Math.min(capacity + ANSWER_HEADROOM, Frame.MAX_LENGTH + BUFFER_LENGTH));
-                seat.channel().grow(buffer);
+                shared.channel().grow(buffer);
             }
             return buffer;
         }
@@ -177,19 +177,19 @@ public final class InProcess extends Carrier {
             int length = inTurn(span);
             if (length > buffer.capacity()) {
                 buffer = ByteBuffer.allocateDirect(length);
-                seat.channel().grow(buffer);
+                shared.channel().grow(buffer);
             }
             return buffer;
         }
 
         private int inTurn(Span span) {
             if (span == Span.UNKNOWN) {
-                return InProcess.exchange(seat.number());
+                return InProcess.exchange(shared.number());
             }
-            Turn turn = span == Span.MICROSECONDS ? ONE : AS_MANY_AS_PROCESSORS;
+            Turn turn = span == Span.MICROSECONDS ? SINGLE : AS_MANY_AS_PROCESSORS;
             boolean taken = turn.take();
             try {
-                return InProcess.exchange(seat.number());
+                return InProcess.exchange(shared.number());
             } finally {
                 if (taken) {
                     turn.pass();
@@ -198,14 +198,14 @@ public final class InProcess extends Carrier {
         }
 
         /** Releases the buffer; Python keeps a channel, and the buffer that it shares, until the JVM ends. */
-        void leave() {
-            seat.channel().grow(ByteBuffer.allocateDirect(Frame.HEADER_LENGTH));
+        void release() {
+            shared.channel().grow(ByteBuffer.allocateDirect(Frame.HEADER_LENGTH));
         }
 
         void shrink() {
-            if (buffer != seat.buffer()) {
-                buffer = seat.buffer();
-                seat.channel().grow(buffer);
+            if (buffer != shared.buffer()) {
+                buffer = shared.buffer();
+                shared.channel().grow(buffer);
             }
         }
     }

@@ -8,8 +8,8 @@ public interface InProcessHook {
      * Returns a channel that shares this direct buffer, and writes its number into the first four bytes, big-endian.
      *
      * @param directBuffer buffer for requests and answers
-     * @param lent whether a thread has the channel for one exchange only; otherwise the thread keeps it until its
+     * @param pooled whether a thread has the channel for one exchange only; otherwise the thread keeps it until its
      *     release
      */
-    InProcessChannel open(ByteBuffer directBuffer, boolean lent);
+    InProcessChannel open(ByteBuffer directBuffer, boolean pooled);
 }

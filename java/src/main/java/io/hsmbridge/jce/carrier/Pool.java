@@ -9,15 +9,15 @@ import java.util.function.Supplier;
 /** A bounded number of objects that are too expensive to create for each operation. Safe for use by many threads. */
 final class Pool<T> {
     /** Time limit for a free object, in milliseconds. */
-    private static final long PATIENCE = 100;
+    private static final long WAIT = 100;
 
-    private final Supplier<T> maker;
+    private final Supplier<T> factory;
     private final Semaphore free;
     private final ConcurrentLinkedDeque<T> idle = new ConcurrentLinkedDeque<>();
     private volatile boolean closed;
 
-    Pool(int most, Supplier<T> maker) {
-        this.maker = maker;
+    Pool(int most, Supplier<T> factory) {
+        this.factory = factory;
         free = new Semaphore(most);
     }
 
@@ -31,7 +31,7 @@ final class Pool<T> {
         }
         T one = idle.pollFirst();
         try {
-            return one != null ? one : (one = maker.get());
+            return one != null ? one : (one = factory.get());
         } finally {
             if (one == null) {
                 free.release();
@@ -45,7 +45,7 @@ final class Pool<T> {
      */
     private boolean permitted() {
         try {
-            return free.tryAcquire(PATIENCE, TimeUnit.MILLISECONDS);
+            return free.tryAcquire(WAIT, TimeUnit.MILLISECONDS);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             return false;

@@ -29,9 +29,9 @@ public final class Route {
      * @throws IOException if the property or the variable is not a list of {@code host[:port]=path}
      */
     public static Carrier of(Settings settings) throws IOException {
-        Carrier told = toldToProcess(settings.times());
-        if (settings.ofMachine() && told != null) {
-            return told;
+        Carrier ofProcess = ofProcess(settings.times());
+        if (settings.ofMachine() && ofProcess != null) {
+            return ofProcess;
         }
         for (Settings.Server server : settings.servers()) {
             if (Path.of(server.host()).isAbsolute()) {
@@ -42,7 +42,8 @@ public final class Route {
                 return new UnixSocket(Path.of(socket), "to which " + server.host() + " is mapped", settings.times());
             }
         }
-        return told != null ? told : UnixSocket.byDefault(dataHome().resolve("hsmbridge").resolve(SOCKET_NAME), settings.times());
+        return ofProcess != null ? ofProcess
+                : UnixSocket.byDefault(dataHome().resolve("hsmbridge").resolve(SOCKET_NAME), settings.times());
     }
 
     private static String socketOf(Settings.Server server, Map<String, String> configured) throws IOException {
@@ -70,7 +71,7 @@ public final class Route {
     }
 
     /** Returns the carrier to the HSM in this process or in its environment, or null. */
-    private static Carrier toldToProcess(Times times) {
+    private static Carrier ofProcess(Times times) {
         if (InProcess.installed() != null) {
             return InProcess.installed();
         }

@@ -20,7 +20,7 @@ import java.util.concurrent.TimeUnit;
  */
 final class SocketLink implements Carrier.Link {
     /** Idle time after which the link checks that the daemon has not closed the connection, in nanoseconds. */
-    private static final long TRUSTED_REST = 50_000_000L;
+    private static final long UNCHECKED_IDLE = 50_000_000L;
     /** Pause before the next attempt if the daemon's queue of connections is full. */
     private static final Duration QUEUE_FULL = Duration.ofMillis(20);
     private static final Pool<ByteBuffer> LARGE =
@@ -34,7 +34,7 @@ final class SocketLink implements Carrier.Link {
     private final ByteBuffer own = ByteBuffer.allocateDirect(Carrier.BUFFER_LENGTH);
     private ByteBuffer buffer = own;
     private ByteBuffer borrowed;
-    private long restingSince;
+    private long idleSince;
     private boolean ended;
 
     private SocketLink(SocketChannel channel, Selector selector, String peer, Duration limit) throws IOException {
@@ -62,7 +62,7 @@ final class SocketLink implements Carrier.Link {
             }
             Uninterrupted.sleep(QUEUE_FULL);
         } while (System.nanoTime() < end);
-        throw new SocketTimeoutException(peer + " has taken no connection for " + seconds(limit));
+        throw new SocketTimeoutException(peer + " has accepted no connection for " + seconds(limit));
     }
 
     /**
@@ -79,7 +79,7 @@ final class SocketLink implements Carrier.Link {
             }
             return link;
         } catch (SocketException e) {
-            // Java has an exception class of its own for a daemon that is not there, and none for a full queue.
+            // Java has a subclass of SocketException for a missing daemon, and none for a full queue.
             if (e.getClass() != SocketException.class || !Files.exists(address.getPath())) {
                 throw e;
             }
@@ -187,13 +187,13 @@ final class SocketLink implements Carrier.Link {
         return ended;
     }
 
-    void rest() {
-        restingSince = System.nanoTime();
+    void becomeIdle() {
+        idleSince = System.nanoTime();
         shrink();
     }
 
-    boolean hasRestedFor(Duration time) {
-        return System.nanoTime() - restingSince >= time.toNanos();
+    boolean isIdleFor(Duration time) {
+        return System.nanoTime() - idleSince >= time.toNanos();
     }
 
     private void shrink() {
@@ -206,7 +206,7 @@ final class SocketLink implements Carrier.Link {
 
     /** Returns whether the connection is still open: there is nothing to read, not even its end. */
     boolean alive() {
-        if (System.nanoTime() - restingSince < TRUSTED_REST) {
+        if (System.nanoTime() - idleSince < UNCHECKED_IDLE) {
             return true;
         }
         try {

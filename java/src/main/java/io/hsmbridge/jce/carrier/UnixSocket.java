@@ -27,8 +27,8 @@ public final class UnixSocket extends Carrier {
     /** Error code of a daemon that has reached its limit of connections. */
     private static final int OPERATION_LIMIT = 46;
     /** Number of further attempts to connect to such a daemon. */
-    private static final int RENEWED = 5;
-    private static final Duration BEFORE_RENEWED = Duration.ofMillis(100);
+    private static final int MORE_ATTEMPTS = 5;
+    private static final Duration PAUSE = Duration.ofMillis(100);
     private static final Cleaner CLEANER = Cleaner.create();
 
     private final Path path;
@@ -54,7 +54,7 @@ public final class UnixSocket extends Carrier {
         this.tried = tried;
         this.chosen = chosen;
         limit = times.answer();
-        idle = new IdleLinks(times.rest());
+        idle = new IdleLinks(times.idle());
         CLEANER.register(this, idle::end);
     }
 
@@ -68,7 +68,7 @@ public final class UnixSocket extends Carrier {
         try {
             return super.exchange(capacity, span, request, reader);
         } finally {
-            // The cleaner must not close the connection that this thread is about to give back.
+            // The cleaner must not close the connection that this thread is about to return.
             Reference.reachabilityFence(this);
         }
     }
@@ -99,16 +99,16 @@ public final class UnixSocket extends Carrier {
      * providers that this JVM has dropped.
      */
     private SocketLink connect() throws IOException {
-        for (int renewed = 0; ; renewed++) {
+        for (int attempt = 0; ; attempt++) {
             try {
                 return greeted();
             } catch (RefusedException e) {
-                if (e.status != OPERATION_LIMIT || renewed == RENEWED) {
+                if (e.status != OPERATION_LIMIT || attempt == MORE_ATTEMPTS) {
                     throw e;
                 }
             }
             System.gc();
-            Uninterrupted.sleep(BEFORE_RENEWED);
+            Uninterrupted.sleep(PAUSE);
         }
     }
 
@@ -157,7 +157,7 @@ public final class UnixSocket extends Carrier {
     }
 
     @Override
-    public void rest() {
+    public void closeIdle() {
         idle.closeAll();
     }
 

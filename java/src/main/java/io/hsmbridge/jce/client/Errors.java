@@ -136,7 +136,7 @@ public final class Errors {
         return new KeyStoreException(e.getMessage(), e);
     }
 
-    /** Returns the exception of {@code load} and {@code store}; its cause tells a wrong password. */
+    /** Returns the exception of {@code load} and {@code store}. A wrong password is an UnrecoverableKeyException as its cause. */
     public static IOException keyStoreFile(HsmException e) {
         if (e.code() == KEYSTORE_PASSWORD) {
             return new IOException(e.getMessage(), new UnrecoverableKeyException(e.getMessage()));

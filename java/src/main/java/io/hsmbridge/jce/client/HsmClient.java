@@ -37,8 +37,8 @@ public final class HsmClient {
     /** Whether a new session has replaced a lost one, whose session keys and operations are lost too. */
     private volatile boolean replaced;
     /** The timeout of the last login without an answer; null if there is none. */
-    private SocketTimeoutException silence;
-    private long silentSince;
+    private SocketTimeoutException lastTimeout;
+    private long timedOutAt;
     /**
      * Implicit credentials that the HSM has refused. Another login with them at each operation would lock the user out.
      */
@@ -46,7 +46,7 @@ public final class HsmClient {
     private String refusal;
 
     /** A session and the numbers of its prepared operations; a number is valid in one session only. */
-    private record Login(long token, Map<Use, Long> numbers) {
+    private record Login(long token, Map<PreparedOperation, Long> numbers) {
         Login(long token) {
             this(token, new ConcurrentHashMap<>());
         }
@@ -132,7 +132,7 @@ public final class HsmClient {
         } catch (IOException e) {
             throw lost(e);
         } finally {
-            carrier.rest();
+            carrier.closeIdle();
         }
     }
 
@@ -216,12 +216,12 @@ public final class HsmClient {
      * @throws AuthenticationException if no user is logged in
      * @throws ProviderException if the HSM does not answer
      */
-    public Carrier.Repeated use(Use use, byte[] first, Slice rest) throws HsmException {
+    public Carrier.Repeated run(PreparedOperation operation, byte[] first, Slice rest) throws HsmException {
         Login current = login;
-        Long number = current.numbers().get(use);
+        Long number = current.numbers().get(operation);
         if (number != null) {
             try {
-                Carrier.Repeated repeated = carrier.repeat(current.token(), number, use.span(rest), first, rest);
+                Carrier.Repeated repeated = carrier.repeat(current.token(), number, operation.span(rest), first, rest);
                 if (repeated != null) {
                     return repeated;
                 }
@@ -229,22 +229,22 @@ public final class HsmClient {
                 if (!settings.retries() || e instanceof SocketTimeoutException) {
                     throw lost(e);
                 }
-                log.write(Log.Level.WARN, "operation " + use.operation() + " is repeated: " + e.getMessage());
+                log.write(Log.Level.WARN, "operation " + operation.operation() + " is repeated: " + e.getMessage());
             }
-            current.numbers().remove(use, number);
+            current.numbers().remove(operation, number);
         }
-        return useInFull(use, first, rest);
+        return runInFull(operation, first, rest);
     }
 
-    private Carrier.Repeated useInFull(Use use, byte[] first, Slice rest) throws HsmException {
-        Carrier.Response response = request(use.operation(), use.fields(first, rest));
-        List<Object> results = results(use.operation(), response);
+    private Carrier.Repeated runInFull(PreparedOperation operation, byte[] first, Slice rest) throws HsmException {
+        Carrier.Response response = request(operation.operation(), operation.fields(first, rest));
+        List<Object> results = results(operation.operation(), response);
         Login current = login;
-        if (response.number() != 0 && use.hasHandle() && response.session() == current.token()) {
+        if (response.number() != 0 && operation.hasHandle() && response.session() == current.token()) {
             if (current.numbers().size() >= MOST_NUMBERS) {
                 current.numbers().clear();
             }
-            current.numbers().put(use, response.number());
+            current.numbers().put(operation, response.number());
         }
         byte[] chosen = results.size() > 1 && results.get(1) != null ? (byte[]) ((Map<?, ?>) results.get(1)).get("iv") : NONE;
         Object result = results.get(0);
@@ -256,8 +256,8 @@ public final class HsmClient {
      *
      * @throws HsmException if the HSM refuses, for a reason that depends on the engine's method
      */
-    public boolean verifies(Use use, byte[] data, Slice signature) throws HsmException {
-        return use(use, data, signature).result()[0] != 0;
+    public boolean verifies(PreparedOperation operation, byte[] data, Slice signature) throws HsmException {
+        return run(operation, data, signature).result()[0] != 0;
     }
 
     private static byte[] truth(boolean value) {
@@ -279,7 +279,7 @@ public final class HsmClient {
             try {
                 return carrier.call(operation, token, fields);
             } catch (SocketTimeoutException e) {
-                // Who has not answered for so long would not answer the second time.
+                // An HSM that has not answered within the limit is unlikely to answer a second request.
                 throw e;
             } catch (IOException e) {
                 if (repeated >= repeatable || repeated == 0 && e instanceof NoHsmException) {
@@ -300,9 +300,9 @@ public final class HsmClient {
         if (login.token() != lost) {
             return login.token();
         }
-        if (silence != null && silentSince - asked > 0) {
-            // This thread has waited for the one that tried, which is as long as anybody waits.
-            throw new SocketTimeoutException(silence.getMessage());
+        if (lastTimeout != null && timedOutAt - asked > 0) {
+            // This thread has already waited the whole limit, for the thread that tried to log in.
+            throw new SocketTimeoutException(lastTimeout.getMessage());
         }
         Credentials credentials = Credentials.implicit();
         if (credentials == null) {
@@ -321,8 +321,8 @@ public final class HsmClient {
             }
             throw unauthenticated(message);
         } catch (SocketTimeoutException e) {
-            silence = e;
-            silentSince = System.nanoTime();
+            lastTimeout = e;
+            timedOutAt = System.nanoTime();
             throw e;
         }
         if (lost != 0) {

@@ -46,15 +46,16 @@ public final class Keys {
         if (type.equals("ML_DSA")) {
             return isPrivate ? new CloudHsmMlDsaPrivateKey(client, map) : new CloudHsmMlDsaPublicKey(client, map);
         }
-        PublicKey half = parse(type.equals("EC_EDWARDS") ? "Ed25519" : type, (byte[]) map.get("PUBLIC_KEY_INFO"));
-        if (half instanceof RSAPublicKey) {
-            RSAPublicKey rsa = (RSAPublicKey) half;
+        PublicKey software = parse(type.equals("EC_EDWARDS") ? "Ed25519" : type, (byte[]) map.get("PUBLIC_KEY_INFO"));
+        if (software instanceof RSAPublicKey) {
+            RSAPublicKey rsa = (RSAPublicKey) software;
             return isPrivate ? new CloudHsmRsaPrivateCrtKey(client, map, rsa) : new CloudHsmRsaPublicKey(client, map, rsa);
         }
-        if (half instanceof EdECPublicKey) {
-            return isPrivate ? new CloudHsmEdPrivateKey(client, map) : new CloudHsmEdPublicKey(client, map, (EdECPublicKey) half);
+        if (software instanceof EdECPublicKey) {
+            return isPrivate ? new CloudHsmEdPrivateKey(client, map)
+                    : new CloudHsmEdPublicKey(client, map, (EdECPublicKey) software);
         }
-        ECPublicKey ec = (ECPublicKey) half;
+        ECPublicKey ec = (ECPublicKey) software;
         return isPrivate ? new CloudHsmEcPrivateKey(client, map, ec) : new CloudHsmEcPublicKey(client, map, ec);
     }
 

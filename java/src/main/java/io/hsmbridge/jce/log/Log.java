@@ -77,7 +77,7 @@ public final class Log {
         }, Level.ERROR);
     }
 
-    private static <E extends Enum<E>> E one(Class<E> kind, String name, E otherwise, String what) throws IOException {
+    private static <E extends Enum<E>> E one(Class<E> kind, String name, E otherwise, String setting) throws IOException {
         if (name == null) {
             return otherwise;
         }
@@ -85,7 +85,7 @@ public final class Log {
             return Enum.valueOf(kind, name.toUpperCase(Locale.ROOT));
         } catch (IllegalArgumentException e) {
             String known = Arrays.toString(kind.getEnumConstants()).toLowerCase(Locale.ROOT);
-            throw new IOException("There is no " + what + " " + name + "; there are " + known, e);
+            throw new IOException("Unknown " + setting + " " + name + "; known: " + known, e);
         }
     }
 

@@ -154,9 +154,9 @@ final class Json {
         return value;
     }
 
-    private void take(char wanted) {
-        if (peek() != wanted) {
-            throw wrong("'" + wanted + "'");
+    private void take(char expected) {
+        if (peek() != expected) {
+            throw wrong("'" + expected + "'");
         }
         at++;
     }

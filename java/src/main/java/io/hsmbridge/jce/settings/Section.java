@@ -62,13 +62,13 @@ record Section(Map<?, ?> members, String where) {
         return texts;
     }
 
-    private <T> T get(String name, Class<T> type, T otherwise, String what) throws IOException {
+    private <T> T get(String name, Class<T> type, T otherwise, String kind) throws IOException {
         Object value = members.get(name);
         if (value == null) {
             return otherwise;
         }
         if (!type.isInstance(value)) {
-            throw new IOException(where + "." + name + " is not " + what);
+            throw new IOException(where + "." + name + " is not " + kind);
         }
         return type.cast(value);
     }

@@ -27,10 +27,10 @@ public final class Attributes {
      *
      * @throws InvalidKeySpecException if the template has another class or type
      */
-    static Map<String, Object> ofImport(Map<KeyAttribute, Object> given, String objectClass, String keyType)
+    static Map<String, Object> ofImport(Map<KeyAttribute, Object> template, String objectClass, String keyType)
             throws InvalidKeySpecException {
         try {
-            Map<String, Object> fields = toFields(given);
+            Map<String, Object> fields = toFields(template);
             requireSame(fields.put("OBJECT_CLASS", objectClass), objectClass);
             requireSame(fields.put("KEY_TYPE", keyType), keyType);
             return fields;
@@ -39,9 +39,9 @@ public final class Attributes {
         }
     }
 
-    private static void requireSame(Object given, String expected) throws InvalidKeySpecException {
-        if (given != null && !given.equals(expected)) {
-            throw new InvalidKeySpecException("A key of " + expected + " is imported here, not one of " + given);
+    private static void requireSame(Object actual, String expected) throws InvalidKeySpecException {
+        if (actual != null && !actual.equals(expected)) {
+            throw new InvalidKeySpecException("The attributes of the key must name " + expected + ", not " + actual);
         }
     }
 
@@ -66,6 +66,6 @@ public final class Attributes {
         if (value instanceof String || value instanceof Boolean || value instanceof Integer || value instanceof byte[]) {
             return value;
         }
-        throw new InvalidAlgorithmParameterException("Attribute " + attribute + " cannot be given here");
+        throw new InvalidAlgorithmParameterException("A template does not take the attribute " + attribute);
     }
 }

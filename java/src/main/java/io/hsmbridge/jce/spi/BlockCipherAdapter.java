@@ -112,21 +112,21 @@ final class BlockCipherAdapter extends CipherAdapter {
      * Returns the output length after this input length, in bytes. To remove a padding, the HSM keeps the last whole
      * block.
      */
-    private long given(long taken) {
+    private long outputLength(long inputLength) {
         int block = row.number("block");
-        long blocks = taken / block;
+        long blocks = inputLength / block;
         return (isPadded() && !mode.encrypts() ? Math.max(0, blocks - 1) : blocks) * block;
     }
 
     @Override
     int updateSize(int length) {
-        return Math.toIntExact(given(consumed + length) - given(consumed));
+        return Math.toIntExact(outputLength(consumed + length) - outputLength(consumed));
     }
 
     @Override
     protected int engineGetOutputSize(int length) {
         int block = row.number("block");
-        int rest = Math.toIntExact(consumed - given(consumed) + length);
+        int rest = Math.toIntExact(consumed - outputLength(consumed) + length);
         return isPadded() && mode.encrypts() ? Math.addExact(rest, block - rest % block) : rest;
     }
 
@@ -164,7 +164,7 @@ final class BlockCipherAdapter extends CipherAdapter {
      */
     private void requireNoneHeld() {
         if (held != null && consumed > 0) {
-            throw new IllegalStateException("A result waits for a longer output: call doFinal with the same input, or init");
+            throw new IllegalStateException("The last result needs a longer output: call doFinal with the same input, or init");
         }
         held = null;
     }
@@ -208,7 +208,7 @@ final class BlockCipherAdapter extends CipherAdapter {
             if (begun != null) {
                 return begun.finish(data, offset, length);
             }
-            return client.use(use, iv, new Slice(data, offset, length)).result();
+            return client.run(prepared, iv, new Slice(data, offset, length)).result();
         } catch (HsmException e) {
             throw Errors.crypt(e);
         }

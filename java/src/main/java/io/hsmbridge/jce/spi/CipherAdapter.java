@@ -7,7 +7,7 @@ import com.amazonaws.cloudhsm.jce.provider.attributes.KeyAttributesMap;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
-import io.hsmbridge.jce.client.Use;
+import io.hsmbridge.jce.client.PreparedOperation;
 import io.hsmbridge.jce.keys.HsmKey;
 import io.hsmbridge.jce.keys.Keys;
 import java.security.AlgorithmParameters;
@@ -41,7 +41,7 @@ abstract class CipherAdapter extends CipherSpi {
     Object key;
     Mode mode;
     /** The operation of this mode with the key. */
-    Use use;
+    PreparedOperation prepared;
     private Map<String, Object> attributes = Map.of();
 
     CipherAdapter(HsmClient client, Row row) {
@@ -98,14 +98,14 @@ abstract class CipherAdapter extends CipherSpi {
             throws InvalidKeyException, InvalidAlgorithmParameterException {
         mode = Mode.of(number, row);
         key = argument(given);
-        use = new Use(mode.request(), key, row.mechanism(), given instanceof SecretKey);
-        KeyAttributesMap wishes = mode == Mode.UNWRAP ? wishes(spec) : null;
-        attributes = wishes == null ? Map.of() : Attributes.toFields(wishes);
-        begin(spec == wishes ? null : spec);
+        prepared = new PreparedOperation(mode.request(), key, row.mechanism(), given instanceof SecretKey);
+        KeyAttributesMap template = mode == Mode.UNWRAP ? template(spec) : null;
+        attributes = template == null ? Map.of() : Attributes.toFields(template);
+        begin(spec == template ? null : spec);
     }
 
     /** Returns the template of the key to unwrap, which the caller passes alone or with the cipher's parameters. */
-    private static KeyAttributesMap wishes(AlgorithmParameterSpec spec) {
+    private static KeyAttributesMap template(AlgorithmParameterSpec spec) {
         if (spec instanceof GCMUnwrapKeySpec) {
             return ((GCMUnwrapKeySpec) spec).getKeyAttributesMap();
         }
@@ -137,15 +137,15 @@ abstract class CipherAdapter extends CipherSpi {
             throw new InvalidKeyException("A wrapped secret or private key is needed; public keys are not wrapped");
         }
         boolean isSecret = type == Cipher.SECRET_KEY;
-        Map<String, Object> wishes = new HashMap<>(attributes);
-        wishes.put("OBJECT_CLASS", isSecret ? "SECRET_KEY" : "PRIVATE_KEY");
-        wishes.put("KEY_TYPE", Keys.type(algorithm, isSecret));
-        if (!wishes.entrySet().containsAll(attributes.entrySet())) {
+        Map<String, Object> template = new HashMap<>(attributes);
+        template.put("OBJECT_CLASS", isSecret ? "SECRET_KEY" : "PRIVATE_KEY");
+        template.put("KEY_TYPE", Keys.type(algorithm, isSecret));
+        if (!template.entrySet().containsAll(attributes.entrySet())) {
             throw new InvalidKeyException("The attributes of the key to unwrap name another class or type of key");
         }
         try {
             List<Object> results =
-                    client.call(mode.request(), key, row.mechanism(), requestParameters(), wrapped, wishes);
+                    client.call(mode.request(), key, row.mechanism(), requestParameters(), wrapped, template);
             return Keys.named(client, results.get(0), algorithm);
         } catch (HsmException e) {
             throw Errors.invalidKey(e);

@@ -40,7 +40,7 @@ final class Components {
         ECParameterSpec curve = curve();
         Object point = take(KeyAttribute.EC_POINT);
         if (!(point instanceof ECPoint) || point.equals(ECPoint.POINT_INFINITY)) {
-            throw new InvalidKeySpecException("EC_POINT of a key on this curve is an ECPoint, and not that at infinity");
+            throw new InvalidKeySpecException("EC_POINT must be an ECPoint other than the point at infinity");
         }
         return new ECPublicKeySpec((ECPoint) point, curve);
     }

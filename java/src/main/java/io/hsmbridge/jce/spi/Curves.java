@@ -26,7 +26,7 @@ final class Curves {
             parameters.init(spec);
             return parameters.getEncoded();
         } catch (GeneralSecurityException | IOException e) {
-            throw new InvalidAlgorithmParameterException("Not a named curve: " + e.getMessage(), e);
+            throw new InvalidAlgorithmParameterException("The curve is not a named curve: " + e.getMessage(), e);
         }
     }
 

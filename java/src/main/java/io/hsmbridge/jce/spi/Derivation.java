@@ -19,8 +19,8 @@ final class Derivation {
      * @param template attributes of the new key
      */
     static SecretKey run(HsmClient client, Object base, String mechanism, Map<String, Object> parameters,
-            KeyAttributesMap wanted, Row factory) throws HsmException, InvalidAlgorithmParameterException {
-        return run(client, base, mechanism, parameters, Attributes.toFields(wanted), factory);
+            KeyAttributesMap template, Row factory) throws HsmException, InvalidAlgorithmParameterException {
+        return run(client, base, mechanism, parameters, Attributes.toFields(template), factory);
     }
 
     static SecretKey run(HsmClient client, Object base, String mechanism, Map<String, Object> parameters,

@@ -163,7 +163,7 @@ final class GcmCipherAdapter extends CipherAdapter {
     }
 
     private byte[] crypt(Slice data) throws HsmException {
-        Carrier.Repeated done = client.use(use, mode.encrypts() ? NOTHING : iv, data);
+        Carrier.Repeated done = client.run(prepared, mode.encrypts() ? NOTHING : iv, data);
         if (mode.encrypts()) {
             iv = done.chosen();
         }

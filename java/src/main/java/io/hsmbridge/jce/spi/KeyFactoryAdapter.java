@@ -90,14 +90,14 @@ final class KeyFactoryAdapter extends KeyFactorySpi {
         } catch (InvalidKeySpecException e) {
             throw e;
         } catch (GeneralSecurityException | NullPointerException e) {
-            // The JDK's RSA factory looks at the numbers of a specification before it asks whether they are there.
-            throw new InvalidKeySpecException("The specification is not one of a key: " + e.getMessage(), e);
+            // The JDK's RSA factory dereferences the numbers of a specification before it checks for null.
+            throw new InvalidKeySpecException("The specification does not describe a key: " + e.getMessage(), e);
         }
     }
 
-    private HsmKey importKey(String objectClass, Map<KeyAttribute, Object> wanted, byte[] material)
+    private HsmKey importKey(String objectClass, Map<KeyAttribute, Object> template, byte[] material)
             throws InvalidKeySpecException {
-        Map<String, Object> attributes = Attributes.ofImport(wanted, objectClass, row.get("type"));
+        Map<String, Object> attributes = Attributes.ofImport(template, objectClass, row.get("type"));
         try {
             return Keys.imported(client, client.call(Operation.IMPORT_KEY, attributes, material).get(0));
         } catch (HsmException e) {

@@ -43,14 +43,14 @@ final class KeyGeneratorAdapter extends KeyGeneratorSpi {
     protected void engineInit(AlgorithmParameterSpec spec, SecureRandom random)
             throws InvalidAlgorithmParameterException {
         if (!(spec instanceof KeyAttributesMap)) {
-            throw new InvalidAlgorithmParameterException("A KeyAttributesMap is needed, not "
+            throw new InvalidAlgorithmParameterException("Key generation takes a KeyAttributesMap, not "
                     + (spec == null ? "null" : spec.getClass().getName()));
         }
-        Map<String, Object> given = Attributes.toFields((KeyAttributesMap) spec);
-        if (given.get("SIZE") instanceof Integer && !row.takes((Integer) given.get("SIZE"))) {
-            throw new InvalidAlgorithmParameterException(row.wrongSize((Integer) given.get("SIZE")));
+        Map<String, Object> template = Attributes.toFields((KeyAttributesMap) spec);
+        if (template.get("SIZE") instanceof Integer && !row.takes((Integer) template.get("SIZE"))) {
+            throw new InvalidAlgorithmParameterException(row.wrongSize((Integer) template.get("SIZE")));
         }
-        attributes = given;
+        attributes = template;
     }
 
     @Override

@@ -3,7 +3,7 @@ package io.hsmbridge.jce.spi;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
-import io.hsmbridge.jce.client.Use;
+import io.hsmbridge.jce.client.PreparedOperation;
 import io.hsmbridge.jce.keys.HsmKey;
 import io.hsmbridge.jce.wire.Operation;
 import io.hsmbridge.jce.wire.Values.Slice;
@@ -31,9 +31,9 @@ final class MacAdapter extends MacSpi {
     private final Row row;
     private final ByteArrayOutputStream waiting = new ByteArrayOutputStream();
     private Object key;
-    private Use use;
+    private PreparedOperation prepared;
     private MultiPart operation;
-    private boolean takenBeforeTheKey;
+    private boolean lengthReadBeforeInit;
     private Mac software;
 
     MacAdapter(HsmClient client, Row row) {
@@ -43,7 +43,7 @@ final class MacAdapter extends MacSpi {
 
     @Override
     protected int engineGetMacLength() {
-        takenBeforeTheKey |= key == null;
+        lengthReadBeforeInit |= key == null;
         return row.number("length");
     }
 
@@ -53,7 +53,7 @@ final class MacAdapter extends MacSpi {
         if (spec != null) {
             throw new InvalidAlgorithmParameterException(row.algorithm() + " takes no parameters");
         }
-        if (takenBeforeTheKey && !(given instanceof HsmKey)) {
+        if (lengthReadBeforeInit && !(given instanceof HsmKey)) {
             software = software(given);
             return;
         }
@@ -61,7 +61,7 @@ final class MacAdapter extends MacSpi {
         engineReset();
         software = null;
         key = argument;
-        use = new Use(Operation.SIGN, key, row.mechanism(), true);
+        prepared = new PreparedOperation(Operation.SIGN, key, row.mechanism(), true);
     }
 
     private Mac software(Key given) throws InvalidKeyException {
@@ -114,7 +114,7 @@ final class MacAdapter extends MacSpi {
         operation = null;
         try {
             return begun != null ? begun.finish(rest, 0, rest.length)
-                    : client.use(use, NOTHING, new Slice(rest, 0, rest.length)).result();
+                    : client.run(prepared, NOTHING, new Slice(rest, 0, rest.length)).result();
         } catch (HsmException e) {
             throw Errors.unexpected(e);
         }

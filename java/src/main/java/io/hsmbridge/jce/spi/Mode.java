@@ -31,7 +31,7 @@ enum Mode {
                 return mode;
             }
         }
-        throw new UnsupportedOperationException(row.algorithm() + " is for " + row.get("modes")
+        throw new UnsupportedOperationException(row.algorithm() + " supports " + row.get("modes")
                 + " only (E encrypt, D decrypt, W wrap, U unwrap)");
     }
 

@@ -150,7 +150,7 @@ final class RsaCipherAdapter extends CipherAdapter {
         byte[] data = waiting.toByteArray();
         waiting.reset();
         try {
-            return parameters == null ? client.use(use, NOTHING, new Slice(data, 0, data.length)).result()
+            return parameters == null ? client.run(prepared, NOTHING, new Slice(data, 0, data.length)).result()
                     : client.bytes(mode.request(), key, row.mechanism(), parameters, data);
         } catch (HsmException e) {
             throw refused(e, data.length);

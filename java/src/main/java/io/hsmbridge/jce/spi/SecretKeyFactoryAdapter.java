@@ -46,12 +46,12 @@ final class SecretKeyFactoryAdapter extends SecretKeyFactorySpi {
         if (spec instanceof DESedeKeySpec) {
             return importKey(Map.of(), ((DESedeKeySpec) spec).getKey());
         }
-        throw new InvalidKeySpecException(row.algorithm() + " keys are not made from "
+        throw new InvalidKeySpecException(row.algorithm() + " keys cannot be imported from "
                 + (spec == null ? "null" : spec.getClass().getName()));
     }
 
-    private SecretKey importKey(Map<KeyAttribute, Object> wanted, byte[] material) throws InvalidKeySpecException {
-        Map<String, Object> attributes = Attributes.ofImport(wanted, "SECRET_KEY", row.get("type"));
+    private SecretKey importKey(Map<KeyAttribute, Object> template, byte[] material) throws InvalidKeySpecException {
+        Map<String, Object> attributes = Attributes.ofImport(template, "SECRET_KEY", row.get("type"));
         try {
             return Keys.secret(client, client.call(Operation.IMPORT_KEY, attributes, material).get(0), row.algorithm());
         } catch (HsmException e) {

@@ -3,7 +3,7 @@ package io.hsmbridge.jce.spi;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
-import io.hsmbridge.jce.client.Use;
+import io.hsmbridge.jce.client.PreparedOperation;
 import io.hsmbridge.jce.keys.HsmKey;
 import io.hsmbridge.jce.wire.Operation;
 import io.hsmbridge.jce.wire.Values.Slice;
@@ -43,7 +43,7 @@ final class SignatureAdapter extends SignatureSpi {
     private PSSParameterSpec parameters;
     private MessageDigest digest;
     private ByteArrayOutputStream raw;
-    private Use use;
+    private PreparedOperation prepared;
     private boolean signing;
     /** Whether the message has begun; then its parameters cannot change. */
     private boolean inMessage;
@@ -86,7 +86,7 @@ final class SignatureAdapter extends SignatureSpi {
             throw new InvalidKeyException("The key is too short for a salt of " + parameters.getSaltLength() + " bytes");
         }
         key = given;
-        use = new Use(toSign ? Operation.SIGN : Operation.VERIFY, argument, row.mechanism(), false);
+        prepared = new PreparedOperation(toSign ? Operation.SIGN : Operation.VERIFY, argument, row.mechanism(), false);
         signing = toSign;
         reset();
     }
@@ -160,8 +160,8 @@ final class SignatureAdapter extends SignatureSpi {
         }
         try {
             byte[] message = message();
-            return parameters == null ? client.use(use, NOTHING, new Slice(message, 0, message.length)).result()
-                    : client.bytes(Operation.SIGN, use.key(), row.mechanism(), parameterMap(), message);
+            return parameters == null ? client.run(prepared, NOTHING, new Slice(message, 0, message.length)).result()
+                    : client.bytes(Operation.SIGN, prepared.key(), row.mechanism(), parameterMap(), message);
         } catch (HsmException e) {
             throw Errors.signature(e);
         }
@@ -182,8 +182,8 @@ final class SignatureAdapter extends SignatureSpi {
 
     private boolean verifies(byte[] message, byte[] signature) throws SignatureException {
         try {
-            return parameters == null ? client.verifies(use, message, new Slice(signature, 0, signature.length))
-                    : (Boolean) client.call(Operation.VERIFY, use.key(), row.mechanism(), parameterMap(), message, signature)
+            return parameters == null ? client.verifies(prepared, message, new Slice(signature, 0, signature.length))
+                    : (Boolean) client.call(Operation.VERIFY, prepared.key(), row.mechanism(), parameterMap(), message, signature)
                             .get(0);
         } catch (HsmException e) {
             throw Errors.signature(e);

@@ -56,7 +56,7 @@ public final class Frame {
     public static int length(ByteBuffer frame) throws WireException {
         int length = frame.getInt(0) + LENGTH_FIELD;
         if (length < HEADER_LENGTH || length > MAX_LENGTH) {
-            throw new WireException("A frame of " + length + " bytes is not one of this protocol");
+            throw new WireException("The length of a frame is out of range: " + length + " bytes");
         }
         return length;
     }

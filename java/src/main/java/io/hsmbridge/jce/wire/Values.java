@@ -133,7 +133,7 @@ public final class Values {
                 }
                 return tag == LIST ? readList(in, depth + 1) : readMap(in, depth + 1);
             default:
-                throw new WireException("There is no value with tag " + tag);
+                throw new WireException("Unknown tag of a value: " + tag);
         }
     }
 

@@ -32,9 +32,9 @@ public final class ValuesTest {
         System.out.println("ValuesTest passed, " + refused + " truncations refused");
     }
 
-    private static void check(boolean right, String what) {
+    private static void check(boolean right, String behaviour) {
         if (!right) {
-            throw new AssertionError(what);
+            throw new AssertionError(behaviour);
         }
     }
 }

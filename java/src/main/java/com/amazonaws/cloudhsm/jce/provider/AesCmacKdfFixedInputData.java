@@ -21,7 +21,7 @@ public class AesCmacKdfFixedInputData {
      */
     public AesCmacKdfFixedInputData(int counterWidthInBits, byte[] prefix, byte[] suffix) {
         if (counterWidthInBits < 8 || counterWidthInBits > 32 || counterWidthInBits % 8 != 0) {
-            throw new IllegalArgumentException("A counter is 8, 16, 24 or 32 bits wide, not " + counterWidthInBits);
+            throw new IllegalArgumentException("The width of the counter must be 8, 16, 24 or 32 bits, not " + counterWidthInBits);
         }
         this.counterWidthInBits = counterWidthInBits;
         this.prefix = prefix == null ? NOTHING : prefix.clone();

@@ -55,7 +55,7 @@ public final class CloudHsmClusterBuilder {
             throw new IllegalArgumentException("A cluster needs a server: call withServer");
         }
         if (uniqueIdentifier != null && uniqueIdentifier.isBlank()) {
-            throw new IllegalArgumentException("A cluster's unique identifier is not empty");
+            throw new IllegalArgumentException("The cluster's unique identifier is blank");
         }
         return new CloudHsmCluster(uniqueIdentifier, options, servers);
     }

@@ -16,7 +16,7 @@ import java.util.Map;
 public class CloudHsmEcPrivateKey extends HsmKey implements PrivateKey, ECKey {
     private static final long serialVersionUID = 1L;
 
-    private final transient ECPublicKey half;
+    private final transient ECPublicKey publicKey;
 
     /**
      * Creates the key object of a key record.
@@ -25,19 +25,19 @@ public class CloudHsmEcPrivateKey extends HsmKey implements PrivateKey, ECKey {
      * @param record attributes of the key by name
      * @param publicKey software copy of the public key
      */
-    public CloudHsmEcPrivateKey(HsmClient client, Map<?, ?> record, ECPublicKey half) {
+    public CloudHsmEcPrivateKey(HsmClient client, Map<?, ?> record, ECPublicKey publicKey) {
         super(client, record, "EC");
-        this.half = half;
+        this.publicKey = publicKey;
     }
 
     @Override
     public ECParameterSpec getParams() {
-        return half.getParams();
+        return publicKey.getParams();
     }
 
     @Override
     public boolean hasPoint(ECPoint point) {
-        return half.getW().equals(point);
+        return publicKey.getW().equals(point);
     }
 
     @Override

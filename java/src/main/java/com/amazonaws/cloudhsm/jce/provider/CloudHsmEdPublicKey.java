@@ -11,7 +11,7 @@ import java.util.Map;
 public final class CloudHsmEdPublicKey extends PublicHsmKey implements EdECPublicKey {
     private static final long serialVersionUID = 1L;
 
-    private final EdECPublicKey half;
+    private final EdECPublicKey software;
 
     /**
      * Creates the key object of a key record.
@@ -20,14 +20,14 @@ public final class CloudHsmEdPublicKey extends PublicHsmKey implements EdECPubli
      * @param record attributes of the key by name
      * @param software the same key as an object of the JDK
      */
-    public CloudHsmEdPublicKey(HsmClient client, Map<?, ?> record, EdECPublicKey half) {
-        super(client, record, "EdDSA", half.hashCode());
-        this.half = half;
+    public CloudHsmEdPublicKey(HsmClient client, Map<?, ?> record, EdECPublicKey software) {
+        super(client, record, "EdDSA", software.hashCode());
+        this.software = software;
     }
 
     @Override
     public EdECPoint getPoint() {
-        return half.getPoint();
+        return software.getPoint();
     }
 
     @Override

@@ -21,8 +21,8 @@ public final class CloudHsmImportedEcPrivateKey extends CloudHsmEcPrivateKey imp
      * @param record attributes of the key by name
      * @param publicKey software copy of the public key
      */
-    public CloudHsmImportedEcPrivateKey(HsmClient client, Map<?, ?> record, ECPublicKey half) {
-        super(client, record, half);
+    public CloudHsmImportedEcPrivateKey(HsmClient client, Map<?, ?> record, ECPublicKey publicKey) {
+        super(client, record, publicKey);
     }
 
     @Override

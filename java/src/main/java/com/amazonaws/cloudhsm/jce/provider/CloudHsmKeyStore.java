@@ -93,7 +93,7 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
 
     @Override
     public synchronized void engineStore(OutputStream stream, char[] password) throws IOException {
-        Objects.requireNonNull(stream, "no stream to store to");
+        Objects.requireNonNull(stream, "the stream is null");
         if (entries.loses() != null) {
             throw new IOException(entries.loses());
         }
@@ -129,7 +129,7 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
     }
 
     private static String required(String alias) {
-        return Objects.requireNonNull(alias, "an alias is needed");
+        return Objects.requireNonNull(alias, "the alias is null");
     }
 
     private Object ask(int operation, Object... fields) {
@@ -240,12 +240,12 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
 
     private void importKey(String alias, Object held, Key key, Certificate[] chain) throws KeyStoreException, HsmException {
         if (!(key instanceof PrivateKey || key instanceof SecretKey)) {
-            throw new KeyStoreException("A private or a secret key is entered, not "
+            throw new KeyStoreException("A key entry takes a private or a secret key, not "
                     + (key == null ? "null" : key.getClass().getName()));
         }
         byte[] material = key.getEncoded();
         if (material == null) {
-            throw new KeyStoreException("The key has no encoding, so that it cannot be imported: " + key.getClass().getName());
+            throw new KeyStoreException("The HSM cannot import a key without an encoding: " + key.getClass().getName());
         }
         boolean isPrivate = key instanceof PrivateKey;
         Map<String, Object> attributes = new HashMap<>();
@@ -283,7 +283,7 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
 
     @Override
     public void engineSetKeyEntry(String alias, byte[] key, Certificate[] chain) throws KeyStoreException {
-        throw new KeyStoreException("A key store of the HSM does not take protected key bytes; give the key object");
+        throw new KeyStoreException("A key store of the HSM does not take protected key bytes; pass the key object");
     }
 
     @Override

@@ -58,11 +58,11 @@ public final class CloudHsmProvider extends AuthProvider {
      * @throws LoginException if the HSM refuses the credentials
      */
     public CloudHsmProvider() throws IOException, ProviderInitializationException, LoginException {
-        this(PROVIDER_NAME, admittedSettings(), DefaultInstance.isMadeByJdk());
+        this(PROVIDER_NAME, admittedSettings(), DefaultInstance.isCreatedByJdk());
         if (!deferred) {
             loginImplicitly();
         }
-        DefaultInstance.made(this);
+        DefaultInstance.created(this);
     }
 
     /**
@@ -82,11 +82,11 @@ public final class CloudHsmProvider extends AuthProvider {
     private CloudHsmProvider(String name, Settings settings, boolean deferred) throws IOException {
         super(name, VERSION, "hsmbridge, a software HSM behind the classes of AWS CloudHSM's JCE provider");
         this.deferred = deferred;
-        use(new HsmClient(settings, deferred));
+        register(new HsmClient(settings, deferred));
     }
 
-    private void use(HsmClient chosen) {
-        client = chosen;
+    private void register(HsmClient created) {
+        client = created;
         for (Provider.Service service : Services.of(this, () -> client)) {
             putService(service);
         }
@@ -97,7 +97,7 @@ public final class CloudHsmProvider extends AuthProvider {
         try {
             return Settings.standard();
         } catch (IOException e) {
-            if (DefaultInstance.isMadeByJdk()) {
+            if (DefaultInstance.isCreatedByJdk()) {
                 Log.ofFirstError().write(Log.Level.ERROR, e.getMessage());
             }
             throw e;
@@ -115,7 +115,7 @@ public final class CloudHsmProvider extends AuthProvider {
             throw Errors.login(e);
         } catch (IOException e) {
             if (e instanceof NoHsmException && !((NoHsmException) e).chosen()) {
-                // Nobody has said where the HSM is: configure may, else the first operation logs in or tells.
+                // No configuration names an HSM. configure may; otherwise the first operation logs in or reports the failure.
                 configured = false;
                 return;
             }
@@ -135,7 +135,7 @@ public final class CloudHsmProvider extends AuthProvider {
     @Override
     public Provider configure(String argument) {
         try {
-            use(new HsmClient(Settings.ofArgument(argument), true));
+            register(new HsmClient(Settings.ofArgument(argument), true));
             loginImplicitly();
             return this;
         } catch (IOException | ProviderInitializationException | LoginException e) {
@@ -171,7 +171,7 @@ public final class CloudHsmProvider extends AuthProvider {
         requireNoSession();
         CallbackHandler asked = handler != null ? handler : defaultHandler;
         if (asked == null) {
-            throw new FailedLoginException("A callback handler is needed: give one to login or to setCallbackHandler.");
+            throw new FailedLoginException("Login needs a callback handler: pass one to login or to setCallbackHandler.");
         }
         try (Credentials credentials = LoginDialogue.ask(asked)) {
             client.login(credentials, false);

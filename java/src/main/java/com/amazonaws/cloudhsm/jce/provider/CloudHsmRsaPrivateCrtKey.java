@@ -17,7 +17,7 @@ import java.util.function.Function;
 public final class CloudHsmRsaPrivateCrtKey extends HsmKey implements RSAPrivateCrtKey {
     private static final long serialVersionUID = 1L;
 
-    private final RSAPublicKey half;
+    private final RSAPublicKey publicKey;
 
     /**
      * Creates the key object of a key record.
@@ -26,19 +26,19 @@ public final class CloudHsmRsaPrivateCrtKey extends HsmKey implements RSAPrivate
      * @param record attributes of the key by name
      * @param publicKey software copy of the public key
      */
-    public CloudHsmRsaPrivateCrtKey(HsmClient client, Map<?, ?> record, RSAPublicKey half) {
+    public CloudHsmRsaPrivateCrtKey(HsmClient client, Map<?, ?> record, RSAPublicKey publicKey) {
         super(client, record, "RSA");
-        this.half = half;
+        this.publicKey = publicKey;
     }
 
     @Override
     public BigInteger getModulus() {
-        return half.getModulus();
+        return publicKey.getModulus();
     }
 
     @Override
     public BigInteger getPublicExponent() {
-        return half.getPublicExponent();
+        return publicKey.getPublicExponent();
     }
 
     @Override

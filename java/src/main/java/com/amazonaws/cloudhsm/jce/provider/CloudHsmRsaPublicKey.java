@@ -11,7 +11,7 @@ import java.util.Map;
 public final class CloudHsmRsaPublicKey extends PublicHsmKey implements RSAPublicKey {
     private static final long serialVersionUID = 1L;
 
-    private final RSAPublicKey half;
+    private final RSAPublicKey software;
 
     /**
      * Creates the key object of a key record.
@@ -20,19 +20,19 @@ public final class CloudHsmRsaPublicKey extends PublicHsmKey implements RSAPubli
      * @param record attributes of the key by name
      * @param software the same key as an object of the JDK
      */
-    public CloudHsmRsaPublicKey(HsmClient client, Map<?, ?> record, RSAPublicKey half) {
-        super(client, record, "RSA", half.hashCode());
-        this.half = half;
+    public CloudHsmRsaPublicKey(HsmClient client, Map<?, ?> record, RSAPublicKey software) {
+        super(client, record, "RSA", software.hashCode());
+        this.software = software;
     }
 
     @Override
     public BigInteger getModulus() {
-        return half.getModulus();
+        return software.getModulus();
     }
 
     @Override
     public BigInteger getPublicExponent() {
-        return half.getPublicExponent();
+        return software.getPublicExponent();
     }
 
     /**

@@ -36,7 +36,7 @@ public final class CloudHsmServerBuilder {
             throw new IllegalArgumentException("A server needs a host: call withHostIP");
         }
         if (port < 1 || port > LAST_PORT) {
-            throw new IllegalArgumentException("A port is from 1 to " + LAST_PORT + ", not " + port);
+            throw new IllegalArgumentException("The port must be from 1 to " + LAST_PORT + ", not " + port);
         }
         return new CloudHsmServer(hostIP, port);
     }

@@ -23,26 +23,26 @@ final class DefaultInstance {
      */
     static synchronized void admit() throws ProviderInitializationException {
         CloudHsmProvider first = ofApplication.get();
-        if (first != null && isMadeByApplication() && Security.getProvider(first.getName()) instanceof CloudHsmProvider) {
+        if (first != null && isCreatedByApplication() && Security.getProvider(first.getName()) instanceof CloudHsmProvider) {
             throw new ProviderInitializationException("The CloudHSM provider is already initialized: use"
-                    + " Security.getProvider(\"" + first.getName() + "\"), or make one with a CloudHsmProviderConfig");
+                    + " Security.getProvider(\"" + first.getName() + "\"), or create one with a CloudHsmProviderConfig");
         }
     }
 
     /** Keeps the instance if the application created it. */
-    static synchronized void made(CloudHsmProvider provider) {
-        if (isMadeByApplication()) {
+    static synchronized void created(CloudHsmProvider provider) {
+        if (isCreatedByApplication()) {
             ofApplication = new WeakReference<>(provider);
         }
     }
 
     /** Returns whether code of the JDK creates the instance, which may call {@code configure} next. */
-    static boolean isMadeByJdk() {
-        return maker().map(DefaultInstance::isOfJdk).orElse(false);
+    static boolean isCreatedByJdk() {
+        return creator().map(DefaultInstance::isOfJdk).orElse(false);
     }
 
-    private static boolean isMadeByApplication() {
-        return maker().map(maker -> !isOfJdk(maker)).orElse(false);
+    private static boolean isCreatedByApplication() {
+        return creator().map(creator -> !isOfJdk(creator)).orElse(false);
     }
 
     private static boolean isOfJdk(Class<?> caller) {
@@ -50,7 +50,7 @@ final class DefaultInstance {
     }
 
     /** Returns the class that called the constructor, without reflection frames; a native caller has no frame. */
-    private static Optional<Class<?>> maker() {
+    private static Optional<Class<?>> creator() {
         return StackWalker.getInstance(StackWalker.Option.RETAIN_CLASS_REFERENCE).walk(frames -> frames
                 .<Class<?>>map(StackWalker.StackFrame::getDeclaringClass)
                 .filter(caller -> caller != DefaultInstance.class && caller != CloudHsmProvider.class)

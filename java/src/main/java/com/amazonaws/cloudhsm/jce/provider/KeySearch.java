@@ -48,7 +48,7 @@ final class KeySearch {
         } catch (InvalidAlgorithmParameterException | AddAttributeException e) {
             throw new InvalidKeySpecException(e.getMessage(), e);
         }
-        throw new InvalidKeySpecException("Keys are found by a KeyAttributesMap or a KeyReferenceSpec, not "
+        throw new InvalidKeySpecException("A search takes a KeyAttributesMap or a KeyReferenceSpec, not "
                 + (spec == null ? "null" : spec.getClass().getName()));
     }
 
@@ -57,18 +57,18 @@ final class KeySearch {
      */
     private static List<Key> find(HsmClient client, KeyAttributesMap attributes, int limit)
             throws HsmException, InvalidAlgorithmParameterException, AddAttributeException {
-        KeyAttributesMap asked = new KeyAttributesMap();
-        asked.putAll(attributes);
+        KeyAttributesMap template = new KeyAttributesMap();
+        template.putAll(attributes);
         ECPoint point = null;
         if (attributes.get(KeyAttribute.EC_POINT) instanceof ECPoint) {
-            point = (ECPoint) asked.remove(KeyAttribute.EC_POINT);
-            if (asked.get(KeyAttribute.KEY_TYPE) == null) {
-                asked.put(KeyAttribute.KEY_TYPE, KeyType.EC);
+            point = (ECPoint) template.remove(KeyAttribute.EC_POINT);
+            if (template.get(KeyAttribute.KEY_TYPE) == null) {
+                template.put(KeyAttribute.KEY_TYPE, KeyType.EC);
             }
         }
         List<Key> keys = new ArrayList<>();
         long most = point == null ? limit : 0;
-        for (Object record : (List<?>) client.call(Operation.FIND_KEYS, Attributes.toFields(asked), most).get(0)) {
+        for (Object record : (List<?>) client.call(Operation.FIND_KEYS, Attributes.toFields(template), most).get(0)) {
             HsmKey key = Keys.of(client, record);
             if (point == null || key.hasPoint(point)) {
                 keys.add(key);

@@ -13,7 +13,7 @@ import java.util.Map;
  * @param mechanism name of the mechanism in the HSM
  * @param secret whether the key is a secret key, whose operations on short data take microseconds
  */
-public record Use(int operation, Object key, String mechanism, boolean secret) {
+public record PreparedOperation(int operation, Object key, String mechanism, boolean secret) {
     private static final int SHORT = 16 * 1024;
 
     /** Returns the fields of the whole request; {@code first} is the IV, or the data to verify. */
