@@ -64,7 +64,7 @@ class _Command:
     role: str = ""
     secret_handle: int = 0
     public_handle: int = 0
-    token: bool = False
+    token_key: bool = False
     response: int = 0
     detail: str = ""
     changed: str = ""
@@ -74,7 +74,7 @@ class _Command:
     """The session of a command that fails if the session has ended."""
 
     def row(self, reboot: int) -> AuditRow:
-        variant = "token" if self.token else self.role
+        variant = "token" if self.token_key else self.role
         if self.by is not None and not self.by.alive and not self.response:
             self.response = Unauthenticated.code
         return AuditRow(
@@ -220,23 +220,23 @@ class AuditLog:
         """Set the error of the command in progress, which changes something although it fails."""
         self._required().response = response_of(error)
 
-    def concerns(self, handles: Mapping[int, str], *, token: bool) -> None:
+    def concerns(self, handles: Mapping[int, str], *, token_key: bool) -> None:
         """Set the keys that the command in progress creates or changes.
 
         Args:
             handles: The OBJECT_CLASS by handle, of one key or of both keys of a pair.
-            token: Whether one is a token key.
+            token_key: Whether one is a token key.
         """
         command = self._required()
         public = [handle for handle, object_class in handles.items() if object_class == PUBLIC]
         others = [handle for handle in handles if handle not in public]
         command.secret_handle = (others or public or [0])[0]
         command.public_handle = public[0] if public and others else 0
-        command.token = token
+        command.token_key = token_key
 
-    def concerns_token(self) -> None:
+    def concerns_token_key(self) -> None:
         """Note that the key of the command in progress is a token key; its row is damaged."""
-        self._required().token = True
+        self._required().token_key = True
 
     def concerns_nothing(self) -> None:
         """Note that the command in progress needs no entry."""
