@@ -1,4 +1,4 @@
-"""State after a session, a key or an HSM has ended in the middle of an operation."""
+"""Ends in the middle of something: of a session, of a key, of an HSM."""
 
 from __future__ import annotations
 

@@ -75,6 +75,7 @@ final class SocketLink implements Carrier.Link {
         try {
             channel.configureBlocking(false);
             if (channel.connect(address)) {
+                ServerUser.require(address.getPath());
                 link = new SocketLink(channel, Selector.open(), peer, limit);
             }
             return link;
