@@ -182,12 +182,12 @@ def _new_keys() -> Iterator[Command]:
 
 
 def _keys() -> Iterator[Command]:
-    key_filter = Option("filter", "Keys to list: key-reference=0x… or attr.NAME=VALUE …; without it all keys", Kind.LIST)
+    filters = Option("filter", "Keys to list: key-reference=0x… or attr.NAME=VALUE …; without it all keys", Kind.LIST)
     items = Option("max-items", "Largest number of keys to list", Kind.NUMBER, range=(1, 2**31), default=10)
     token = Option("starting-token", "The next_token of the previous page", Kind.NUMBER, range=(0, 2**31))
     verbose = Option("verbose", "Show complete key objects; no effect for admins", Kind.FLAG, short="v")
     yield _row(
-        "key list", "List your keys, keys shared with you, and all public keys", _KEY_USERS, keys.list_keys, key_filter,
+        "key list", "List your keys, keys shared with you, and all public keys", _KEY_USERS, keys.list_keys, filters,
         items, token, verbose,
     )  # fmt: skip
     yield _row("key delete", "Delete a key", _CRYPTO, keys.delete, _FILTER)

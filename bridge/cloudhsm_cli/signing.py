@@ -94,8 +94,8 @@ def _sign(context: Context, values: Values, mechanism: str, parameters: Value, d
 
 
 def _verify(context: Context, values: Values, mechanism: str, parameters: Value, digest: bytes) -> Data:
-    encoded = values.optional("signature")
-    signature = files.read(values.text("signature-path")) if encoded is None else files.from_base64(encoded, "signature")
+    inline = values.optional("signature")
+    signature = files.read(values.text("signature-path")) if inline is None else files.from_base64(inline, "signature")
     key = one_key(context, values.texts("key-filter"), "key-filter")
     (holds,) = context.call("VERIFY", key["HANDLE"], mechanism, parameters, digest, signature)
     if holds is not True:
@@ -131,8 +131,8 @@ def _digest(values: Values, *, info: bool = False) -> bytes:
 
 
 def _data(values: Values) -> bytes:
-    encoded = values.optional("data")
-    return files.read(values.text("data-path")) if encoded is None else files.from_base64(encoded, "data")
+    inline = values.optional("data")
+    return files.read(values.text("data-path")) if inline is None else files.from_base64(inline, "data")
 
 
 def _hashed(values: Values, name: str) -> bytes:
