@@ -93,7 +93,7 @@ def list_timeouts(context: Context, values: Values) -> Data:
 
 def set_timeout(context: Context, values: Values) -> Data:
     """Set a timeout of quorum tokens, in seconds."""
-    name = "generated" if values.given("generated") else "approved"
+    name = "generated" if values.has("generated") else "approved"
     context.call("QUORUM_SET_TIMEOUT", name, values.number(name))
     return "Set token timeout successful"
 

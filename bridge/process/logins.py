@@ -35,9 +35,9 @@ def from_environment(roles: Sequence[str]) -> Login | None:
 
     CloudHSM's variables take precedence if their role is one of ``roles``.
     """
-    given = _of_cloudhsm()
-    if given is not None and given.role in roles:
-        return given
+    found = _of_cloudhsm()
+    if found is not None and found.role in roles:
+        return found
     own = {
         ADMIN: _login("admin", ADMIN, os.environ.get("HSM_ADMIN_PASSWORD")),
         CRYPTO_USER: _login(os.environ.get("HSM_USER"), CRYPTO_USER, os.environ.get("HSM_PASSWORD")),

@@ -24,7 +24,7 @@ class Command:
     role: str = ""
     secret_handle: int = 0
     public_handle: int = 0
-    token: bool = False
+    token_key: bool = False
     response: int = 0
     detail: str = ""
     changed: str = ""
@@ -35,7 +35,7 @@ class Command:
 
     def row(self, reboot: int) -> AuditRow:
         """Return the entry, not yet chained. A command whose session has ended meanwhile has failed."""
-        variant = "token" if self.token else self.role
+        variant = "token" if self.token_key else self.role
         if self.by is not None and not self.by.alive and not self.response:
             self.response = Unauthenticated.code
         return AuditRow(

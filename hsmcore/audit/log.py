@@ -169,23 +169,23 @@ class AuditLog:
         """Set the error of the command in progress, which changes something although it fails."""
         self._required().response = response_of(error)
 
-    def concerns(self, handles: Mapping[int, str], *, token: bool) -> None:
+    def concerns(self, handles: Mapping[int, str], *, token_key: bool) -> None:
         """Set the keys that the command in progress creates or changes.
 
         Args:
             handles: The OBJECT_CLASS by handle, of one key or of both keys of a pair.
-            token: Whether one is a token key.
+            token_key: Whether one is a token key.
         """
         command = self._required()
         public = [handle for handle, object_class in handles.items() if object_class == PUBLIC]
         others = [handle for handle in handles if handle not in public]
         command.secret_handle = (others or public or [0])[0]
         command.public_handle = public[0] if public and others else 0
-        command.token = token
+        command.token_key = token_key
 
-    def concerns_token(self) -> None:
+    def concerns_token_key(self) -> None:
         """Note that the key of the command in progress is a token key; its row is damaged."""
-        self._required().token = True
+        self._required().token_key = True
 
     def concerns_nothing(self) -> None:
         """Note that the command in progress needs no entry."""

@@ -128,7 +128,7 @@ def test_a_peer_whose_queue_of_connections_is_full(desk: Desk, tmp_path: Path) -
         listener.listen(0)
         only.connect(str(path))
         with running(desk, "-Dhsmbridge.timeout=1", f"-Dhsmbridge.socket={path}", "steps", "1") as program:
-            assert "has taken no connection for 1 s" in program.says()
+            assert "has accepted no connection for 1 s" in program.says()
 
 
 def test_a_new_session_does_not_hide_that_session_keys_are_gone(desk: Desk) -> None:

@@ -7,8 +7,8 @@ import java.nio.file.attribute.PosixFilePermission;
 import java.util.Set;
 
 /**
- * The operating-system user who serves a socket. The class that asks the kernel for it is in a module that keytool does not
- * load, so the owners of the socket and of its directory have to do.
+ * Checks the operating-system user of a daemon by the owners of its socket and of the socket's directory. keytool does not
+ * load the module whose class reads the peer of a socket from the kernel.
  */
 final class ServerUser {
     private static final String ROOT = "root";
@@ -17,11 +17,11 @@ final class ServerUser {
     private ServerUser() {}
 
     /**
-     * Checks that this process's user or root serves the socket, or for root the owner of the socket's directory. Another
-     * user may have replaced the socket, and must get no password.
+     * Checks that this process's user or root serves the socket; for a process of root also the owner of the socket's
+     * directory may. Another user may have replaced the socket, and must get no password.
      *
-     * @param socket the path of a socket that is connected and at which nothing was sent yet
-     * @throws IOException if another user serves it, or may replace it
+     * @param socket path of a connected socket to which nothing has been sent
+     * @throws IOException if another user serves the socket or may replace it
      */
     static void require(Path socket) throws IOException {
         Path directory = socket.toAbsolutePath().getParent();
