@@ -144,8 +144,8 @@ def hsm_session(
 def _copied(template: tuple[Path, str], home: Path) -> Iterator[HsmUnderTest]:
     from hsmcore import Hsm
 
-    made, password = template
-    shutil.copytree(made, home)
+    prepared, password = template
+    shutil.copytree(prepared, home)
     with Hsm.open(home, start=False) as core, provider_of(core, password) as provider:
         yield HsmUnderTest(core, provider, home, USER, password)
 

@@ -19,7 +19,7 @@ from hsmcore.api.statistics import Statistics, gather, troubles
 from hsmcore.api.users import UserService
 from hsmcore.audit.anchor import anchored, stored
 from hsmcore.audit.chain import FIRST_HEAD, linked
-from hsmcore.audit.log import first_entries
+from hsmcore.audit.commands import first_entries
 from hsmcore.audit.upgrade import bring_up_to_date
 from hsmcore.errors import MasterKeyUnavailable, StateError, StateMissing
 from hsmcore.quorum.tokens import QuorumRules

@@ -7,6 +7,7 @@ that are marked ``long`` run too, and the others repeat more often.
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
@@ -26,6 +27,10 @@ _STRIDE = 7
 if not _ALL:
     # Every hash says its cost, so that logins to an HSM made in this process take no time. A process has the full cost.
     secrecy.MEMORY_KIB, secrecy.ITERATIONS = 64, 1
+
+# A shell that starts a command in the background lets it ignore Ctrl-C, and what the command starts too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _TALLIES: defaultdict[str, Counter[str]] = defaultdict(Counter)
 _SENT = "tallies"

@@ -34,7 +34,6 @@ SETTLED = 8
 
 _NOW = socket.MSG_DONTWAIT
 _large_frames = BoundedSemaphore(LARGE_BEFORE_LOGIN)
-_CONTROL = (NUMBERS["HELLO"], NUMBERS["STATUS"])
 
 _log = logging.getLogger("hsmbridge.daemon")
 
@@ -71,7 +70,7 @@ class Peer:
         Args:
             connected: The socket.
             responder: The answers.
-            limit: The error that answers every request but HELLO and STATUS; ``None`` answers every request.
+            limit: The error that answers every request but HELLO and STATUS of a command; ``None`` for no limit.
         """
         self._socket = connected
         self._limit = limit
@@ -143,7 +142,7 @@ class Peer:
             if self._large:
                 self._give_back()
             frame, received = self._frame(received)
-            if self._limit is not None and codec.decode_header(frame)[0] not in _CONTROL:
+            if self._limit is not None and not self._is_control(frame):
                 send(codec.encode_error(*codec.correlation(frame), self._limit.code, str(self._limit)))
                 return False
             response = repeat.answer_short(frame, sessions)
@@ -163,6 +162,14 @@ class Peer:
                 except BlockingIOError:
                     return True  # Idle between frames, which is allowed.
         return False
+
+    def _is_control(self, frame: bytes) -> bool:
+        """Tell whether a request is HELLO or STATUS of a command; the HELLO of a program announces more requests."""
+        number = codec.decode_header(frame)[0]
+        if number == NUMBERS["HELLO"]:
+            self._responder.answer(frame)
+            return not self._responder.reconnects
+        return number == NUMBERS["STATUS"]
 
     def _answer_in_turn(self, frame: bytes, turns: Turns) -> bytes:
         turns.get()

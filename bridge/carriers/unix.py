@@ -32,7 +32,7 @@ from hsmcore.errors import OperationLimit
 
 MAX_CONNECTIONS = 256
 RESERVED_CONNECTIONS = 4
-"""Connections above the maximum, which answer HELLO and STATUS only, so that ``hsm status`` and ``hsm stop`` work."""
+"""Connections above the maximum. They answer HELLO and STATUS of commands, so that ``hsm status`` and ``stop`` work."""
 STOP_SECONDS = 5.0
 """Longest wait at the end for the answers in progress, in seconds."""
 ACCEPT_SECONDS = 0.1

@@ -147,7 +147,7 @@ def status(home: Path, as_json: bool) -> None:
 @click.pass_obj
 def serve(home: Path, log_level: str, metrics_port: int | None, ready_fd: int) -> None:
     """Run the daemon: read the passphrase from standard input, and report success or the error to ``--ready-fd``."""
-    given = sys.stdin.buffer.read()
+    passphrase = sys.stdin.buffer.read()
 
     def ready() -> None:
         # From here on no process reads the original streams.
@@ -158,14 +158,14 @@ def serve(home: Path, log_level: str, metrics_port: int | None, ready_fd: int) -
         os.close(ready_fd)
 
     try:
-        _serve(home, given or None, ready, log_level, metrics_port)
+        _serve(home, passphrase or None, ready, log_level, metrics_port)
     except (HsmError, OSError) as error:
         os.write(ready_fd, str(error).encode())
         raise
 
 
 def _serve(
-    home: Path, given: bytes | None, ready: Callable[[], None], log_level: str, metrics_port: int | None
+    home: Path, passphrase: bytes | None, ready: Callable[[], None], log_level: str, metrics_port: int | None
 ) -> None:  # fmt: skip
     # Imported here: it loads the core, which no other command of this module needs.
     from bridge.carriers import unix
@@ -173,7 +173,7 @@ def _serve(
     os.chdir("/")
     for name in _SECRETS:
         os.environ.pop(name, None)
-    unix.run(home, passphrase=given, ready=ready, log_level=log_level, metrics_port=metrics_port)
+    unix.run(home, passphrase=passphrase, ready=ready, log_level=log_level, metrics_port=metrics_port)
 
 
 def _notify_systemd() -> None:

@@ -23,17 +23,17 @@ class Exporter:
         self.certificates: list[tuple[str, bytes]] = []
         """Aliases and DER; the alias of an issuer has the alias of the key and a number: ``release (issuer 1)``."""
 
-    def take_all(self, wanted: Sequence[str]) -> list[Row]:
-        """Collect the entries with these aliases, or all entries if ``wanted`` is empty.
+    def take_all(self, aliases: Sequence[str]) -> list[Row]:
+        """Collect the entries with these aliases, or all entries if ``aliases`` is empty.
 
         Raises:
             KeyStoreEntry: The key store has no entry with one of the aliases.
         """
         known = self._store.aliases()
-        unknown = [alias for alias in wanted if alias not in known]
+        unknown = [alias for alias in aliases if alias not in known]
         if unknown:
             raise KeyStoreEntry(f"the key store has no entry {unknown[0]!r}")
-        rows = [self.take(alias) for alias in wanted or known]
+        rows = [self.take(alias) for alias in aliases or known]
         return [row for row in rows if row is not None]
 
     def take(self, alias: str) -> Row | None:

@@ -69,11 +69,11 @@ def initialize(
 
     socket_path(home)
     user, password = ("", b"") if unactivated else _crypto_user()
-    made_up = ""
+    generated = ""
     admin_password = None if unactivated else _given_password(admin_password_file)
     if admin_password == b"":
-        made_up = secrets.token_urlsafe(15)
-        admin_password = made_up.encode()
+        generated = secrets.token_urlsafe(15)
+        admin_password = generated.encode()
     sealed_by = passphrase()
     settings = Settings(
         clear_key_extraction=enable_clear_key_extraction,
@@ -82,7 +82,8 @@ def initialize(
         strong_hashes=strong_hashes,
     )
     lines = [
-        f"Made an HSM in {home}" + (f"; admin's password: {made_up}  (generated, shown only now)" if made_up else "")
+        f"Made an HSM in {home}"
+        + (f"; admin's password: {generated}  (generated, shown only now)" if generated else "")
     ]
     failure = None
     with Hsm.initialize(home, admin_password=admin_password, passphrase=sealed_by, settings=settings) as hsm:
@@ -92,16 +93,16 @@ def initialize(
                 hsm.users.create(session, user, CRYPTO_USER, password)
             except HsmError as error:
                 failure, user = error, ""
-    lines += _summary(settings, user, activated=not unactivated, made_up=bool(made_up))
+    lines += _summary(settings, user, activated=not unactivated, generated=bool(generated))
     lines += _master_key(home, sealed=sealed_by is not None)
     if not unactivated:
         lines.append("Next: `hsm start` for a daemon, or `hsm keytool`, `hsm jarsigner`, `hsm java` without one.")
     _tell("\n".join(lines), failure, sealed=sealed_by is not None)
 
 
-def _summary(settings: Settings, user: str, *, activated: bool, made_up: bool) -> list[str]:
+def _summary(settings: Settings, user: str, *, activated: bool, generated: bool) -> list[str]:
     """Return the lines about the new HSM's users and settings."""
-    password = "the password above" if made_up else "the password you gave"
+    password = "the password above" if generated else "the password you gave"
     extractable = "extractable" if settings.extractable_default else "non-extractable"
     nobody = "none; `hsm user create NAME` makes one" if activated else "none"
     lines = [

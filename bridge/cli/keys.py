@@ -44,8 +44,8 @@ def list_keys(home: Path, label: str | None, as_json: bool) -> None:
       hsm key list
       hsm key list --label release --json
     """
-    wanted: dict[str, Value] = {} if label is None else {"LABEL": label}
+    search_template: dict[str, Value] = {} if label is None else {"LABEL": label}
     with as_user(home) as client:
-        (rows,) = client.call("FIND_KEYS", wanted, 0)
+        (rows,) = client.call("FIND_KEYS", search_template, 0)
     keys = [{**row, "HANDLE": reference(row["HANDLE"])} for row in tables.maps(rows)]
     tables.show(keys, _COLUMNS, as_json=as_json, empty="No keys")

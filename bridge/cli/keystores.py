@@ -137,7 +137,7 @@ def import_store(
     "--format", "form", type=click.Choice(["pkcs12", "pem"]),
     help="The format of FILE.  [default: pem if its name ends in .pem or .crt, otherwise pkcs12]",
 )  # fmt: skip
-@click.option("--alias", "wanted", multiple=True, help="Export this entry only; may be given several times.")
+@click.option("--alias", "aliases", multiple=True, help="Export this entry only; may be given several times.")
 @click.option(
     "--include-private-keys", is_flag=True,
     help="Export private and secret keys too, if the HSM permits it. It no longer protects the exported copies.",
@@ -148,7 +148,7 @@ def import_store(
 @_json
 @click.pass_context
 def export_store(
-    context: click.Context, file: Path, store: Path, form: str | None, wanted: tuple[str, ...],
+    context: click.Context, file: Path, store: Path, form: str | None, aliases: tuple[str, ...],
     include_private_keys: bool, force: bool, password_file: str | None, keystore_password_file: str | None,
     as_json: bool,
 ) -> None:  # fmt: skip
@@ -183,7 +183,7 @@ def export_store(
     with as_user(context.obj) as client:
         loaded = storefiles.load_store(client, store, keystore_password_file, reads_only=True)
         exporter = Exporter(client, loaded, with_keys=include_private_keys)
-        rows = exporter.take_all(wanted)
+        rows = exporter.take_all(aliases)
     if exporter.keys or exporter.certificates:
         if as_pem:
             content = write_pem(exporter.certificates)

@@ -216,10 +216,10 @@ def read_pairs(words: Sequence[str], option: str, prefix: str = "") -> dict[str,
         name, equals, value = word.partition("=")
         if not equals or not name.startswith(prefix):
             raise Failure(f"invalid value '{word[:64]}' for '--{option}': it has the form {prefix}NAME=VALUE")
-        core, given = read(name.removeprefix(prefix), value)
+        core, parsed = read(name.removeprefix(prefix), value)
         if core in values:
             raise Failure(f"the attribute {name} is given more than once in '--{option}'")
-        values[core] = given
+        values[core] = parsed
     return values
 
 

@@ -16,12 +16,12 @@ def activate(context: Context, values: Values) -> Data:
     """
     if context.role:
         raise Failure(f"{context.username} is logged in: the cluster is activated already")
-    given = new_password(values.optional("password"))
+    password = new_password(values.optional("password"))
     try:
         context.call("LOGIN", ADMIN, b"", UNACTIVATED_ADMIN)
     except AuthenticationFailed as error:
         raise Failure("the cluster is activated already") from error
-    context.call("ACTIVATE", given)
+    context.call("ACTIVATE", password)
     return "Cluster activation successful"
 
 

@@ -114,9 +114,9 @@ def _quorum() -> Iterator[Command]:
     service = Option("service", "Service to approve", choices=services).needed()
     token = Option("token", "File to write the token to", Kind.FILE).needed()
     asked = Option("service", "Service to approve", choices=(*services, "registration", *_KEY_SERVICES)).needed()
-    wanted = Option("filter", "The key, for a service of keys", Kind.LIST)
+    key_filter = Option("filter", "The key, for a service of keys", Kind.LIST)
     yield _row(
-        f"{words} generate", "Write a quorum token to sign", _BOTH, quorum.generate, asked, token, wanted,
+        f"{words} generate", "Write a quorum token to sign", _BOTH, quorum.generate, asked, token, key_filter,
         open_for=("service", quorum.REGISTRATION), note="a registration token needs no login",
     )  # fmt: skip
     yield _row(f"{words} list", "List the quorum tokens", _BOTH, quorum.list_tokens)
@@ -182,12 +182,12 @@ def _new_keys() -> Iterator[Command]:
 
 
 def _keys() -> Iterator[Command]:
-    wanted = Option("filter", "Keys to list: key-reference=0x… or attr.NAME=VALUE …; without it all keys", Kind.LIST)
+    filters = Option("filter", "Keys to list: key-reference=0x… or attr.NAME=VALUE …; without it all keys", Kind.LIST)
     items = Option("max-items", "Largest number of keys to list", Kind.NUMBER, range=(1, 2**31), default=10)
     token = Option("starting-token", "The next_token of the previous page", Kind.NUMBER, range=(0, 2**31))
     verbose = Option("verbose", "Show complete key objects; no effect for admins", Kind.FLAG, short="v")
     yield _row(
-        "key list", "List your keys, keys shared with you, and all public keys", _KEY_USERS, keys.list_keys, wanted,
+        "key list", "List your keys, keys shared with you, and all public keys", _KEY_USERS, keys.list_keys, filters,
         items, token, verbose,
     )  # fmt: skip
     yield _row("key delete", "Delete a key", _CRYPTO, keys.delete, _FILTER)
@@ -222,7 +222,7 @@ def _wrapping() -> Iterator[Command]:
         Option("hash-function", "The hash", choices=signing.HASHES).needed(),
         Option("mgf", "Mask generation function", choices=tuple(f"mgf1-{name}" for name in signing.HASHES)).needed(),
     )
-    keys_given = (
+    key_filters = (
         Option("payload-filter", "The key to wrap, as in --filter of other commands", Kind.LIST).needed(),
         Option("wrapping-filter", "The wrapping key", Kind.LIST).needed(),
     )
@@ -233,17 +233,17 @@ def _wrapping() -> Iterator[Command]:
     )
     data = (Option("data", "The wrapped key, base64"), Option("data-path", "File with the wrapped key", Kind.FILE))
     kind = Option("key-type-class", "Type and class of the key", choices=tuple(wrapping.KEY_CLASSES)).needed()
-    made = (kind, _LABEL, _ATTRIBUTES, _SESSION, _SHARE, *_quorum_values("key"), _APPROVAL)
+    new_key = (kind, _LABEL, _ATTRIBUTES, _SESSION, _SHARE, *_quorum_values("key"), _APPROVAL)
     for row in wrapping.WRAPPINGS:
         own = (*((tag, aad) if row.gcm else ()), *(hashed if row.hashed else ()))
         yield _row(
-            f"key wrap {row.name}", f"Wrap a key with {row.name}", _CRYPTO, wrapping.wrap(row), *keys_given, *own,
+            f"key wrap {row.name}", f"Wrap a key with {row.name}", _CRYPTO, wrapping.wrap(row), *key_filters, *own,
             *after,
         )  # fmt: skip
         own += (iv,) if row.gcm and not row.iv_in_front else ()
         yield _row(
             f"key unwrap {row.name}", f"Unwrap a key with {row.name}", _CRYPTO, wrapping.unwrap(row), _FILTER, *own,
-            *data, *made, one_of=(("data", "data-path"),),
+            *data, *new_key, one_of=(("data", "data-path"),),
         )  # fmt: skip
 
 

@@ -76,12 +76,12 @@ def candidates(parser: Parser, before: Sequence[str], typed: str) -> list[str]:
     if name.startswith("--") and equals:
         return [f"{name}={found}" for found in candidates(parser, [*before, name], value)]
     path: tuple[str, ...] = ()
-    given: set[str] = set()
+    present: set[str] = set()
     option: Option | None = None
     for word in _apart(before):
         if word.startswith("-"):
             option = _option(parser.below(path), word)
-            given.add(word)
+            present.add(word)
         elif option is None or option.kind is Kind.FLAG:
             path = (*path, word)
         elif option.kind is not Kind.LIST:
@@ -90,7 +90,7 @@ def candidates(parser: Parser, before: Sequence[str], typed: str) -> list[str]:
         return [value for value in _values(option) if value.startswith(typed)]
     words = parser.next_words(path) + ([] if path else list(BUILT_IN))
     if path:
-        words += [f"--{other.name}" for other in _options(parser, path) if f"--{other.name}" not in given]
+        words += [f"--{other.name}" for other in _options(parser, path) if f"--{other.name}" not in present]
     return [word for word in words if word.startswith(typed)]
 
 

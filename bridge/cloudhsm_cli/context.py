@@ -127,19 +127,19 @@ def _wait_for_line() -> None:
             signal.set_wakeup_fd(before)
 
 
-def password(given: str | None) -> bytes:
+def password(option_value: str | None) -> bytes:
     """Return the given password, or ask for it."""
-    return (ask_secret("Enter password:") if given is None else given).encode("utf-8", "surrogateescape")
+    return (ask_secret("Enter password:") if option_value is None else option_value).encode("utf-8", "surrogateescape")
 
 
-def new_password(given: str | None) -> bytes:
+def new_password(option_value: str | None) -> bytes:
     """Return the given password, or ask for a new one twice.
 
     Raises:
         Failure: The two answers differ, or standard input has ended.
     """
-    if given is not None:
-        return given.encode()
+    if option_value is not None:
+        return option_value.encode()
     first = ask_secret("Enter password:")
     if ask_secret("Confirm password:") != first:
         raise Failure("the passwords do not match")

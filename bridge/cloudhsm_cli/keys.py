@@ -39,14 +39,14 @@ def template(
     Raises:
         Failure: The attributes contradict the other options.
     """
-    given = read_pairs(values.texts(option), option)
+    attributes = read_pairs(values.texts(option), option)
     for name, value in fixed.items():
-        if given.setdefault(name, value) != value:
+        if attributes.setdefault(name, value) != value:
             raise Failure(f"'--{option}' contradicts the rest of the command in {name.lower().replace('_', '-')}")
     token = not values.flag("session")
-    if given.get("TOKEN", token) != token and not token:
+    if attributes.get("TOKEN", token) != token and not token:
         raise Failure(f"'--{option}' says token=true, and '--session' the opposite")
-    return {**uses, "TOKEN": token, **given, "LABEL": values.text(label)}
+    return {**uses, "TOKEN": token, **attributes, "LABEL": values.text(label)}
 
 
 def sharing(values: Values) -> dict[str, Value]:
@@ -71,17 +71,17 @@ def with_quorum(
     manage, use = (values.number(f"{verb}-{kind}-quorum-value") for verb in ("manage", "use"))
     if max(manage, use) > min(MAX_QUORUM, 1 + len(values.texts("share-crypto-users"))):
         raise Failure("Invalid quorum value provided.")
-    made = make()
+    results = make()
     if not manage and not use:
-        return made
-    record = made[-1]
+        return results
+    record = results[-1]
     handle = record["HANDLE"] if isinstance(record, dict) else None
     try:
         context.call("QUORUM_SET_KEY", handle, manage, use)
     except HsmError:
         context.call("DESTROY_KEY", handle)
         raise
-    return made
+    return results
 
 
 def generate_aes(context: Context, values: Values) -> Data:
@@ -201,10 +201,10 @@ def generate_file(context: Context, values: Values) -> Data:
     if values.flag("all"):
         raise Failure("'--all' goes with the encoding ksp-key-reference, which is for Windows only")
     key = one_key(context, values.texts("filter"))
-    wanted = {"pem": "PUBLIC_KEY", "reference-pem": "PRIVATE_KEY"}[encoding]
+    key_class = {"pem": "PUBLIC_KEY", "reference-pem": "PRIVATE_KEY"}[encoding]
     info = key.get("PUBLIC_KEY_INFO")
-    if key.get("OBJECT_CLASS") != wanted or not isinstance(info, bytes):
-        raise Failure(f"the encoding {encoding} takes a {wanted.lower().replace('_', ' ')}")
+    if key.get("OBJECT_CLASS") != key_class or not isinstance(info, bytes):
+        raise Failure(f"the encoding {encoding} takes a {key_class.lower().replace('_', ' ')}")
     if encoding == "reference-pem" and key["KEY_TYPE"] not in {"RSA", "EC"}:
         raise Failure(f"the encoding reference-pem takes an RSA or EC key, not {key['KEY_TYPE']}")
     content = files.to_pem(info, "PUBLIC KEY") if encoding == "pem" else reference_pem(key)

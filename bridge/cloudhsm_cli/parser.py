@@ -166,11 +166,11 @@ def _checked(
     read = {name: _read(command, name, value) for name, value in values.items()}
     absent = [option.usage() for option in command.options if option.required and not _present(option, values)]
     for group in command.one_of:
-        given = [name for name in group if name in values]
+        present = [name for name in group if name in values]
         usages = [option.usage() for option in command.options if option.name in group]
-        if len(given) > 1:
-            raise Failure(f"the argument '--{given[0]}' cannot be used with '--{given[1]}'")
-        if not given:
+        if len(present) > 1:
+            raise Failure(f"the argument '--{present[0]}' cannot be used with '--{present[1]}'")
+        if not present:
             absent.append(f"<{'|'.join(usages)}>")
     if absent:
         raise Failure(f"the following required arguments were not provided: {', '.join(absent)}")

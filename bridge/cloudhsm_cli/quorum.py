@@ -8,16 +8,24 @@ from bridge.cloudhsm_cli.context import Context, warn
 from bridge.cloudhsm_cli.selecting import one_key
 from bridge.cloudhsm_cli.table import ADMIN, Data, Values
 from bridge.protocol.codec import Value
+from hsmcore.errors import ApprovalRequired, TokenUnknown
 
 REGISTRATION = "registration"
 """The service of a token that registers an approver's key."""
 
 
 def approve(context: Context, values: Values, option: str = "approval") -> None:
-    """Send the approval file of an option, if it was given, for the next operation."""
+    """Send the approval file of an option, if it was given, for the next operation.
+
+    Raises:
+        ApprovalRequired: The token was used or is another session's; CloudHSM answers as without a token.
+    """
     path = values.optional(option)
     if path is not None:
-        context.call("QUORUM_APPROVE", files.read(path))
+        try:
+            context.call("QUORUM_APPROVE", files.read(path))
+        except TokenUnknown as error:
+            raise ApprovalRequired(str(error)) from error
 
 
 def generate(context: Context, values: Values) -> Data:
@@ -85,7 +93,7 @@ def list_timeouts(context: Context, values: Values) -> Data:
 
 def set_timeout(context: Context, values: Values) -> Data:
     """Set a timeout of quorum tokens, in seconds."""
-    name = "generated" if values.given("generated") else "approved"
+    name = "generated" if values.has("generated") else "approved"
     context.call("QUORUM_SET_TIMEOUT", name, values.number(name))
     return "Set token timeout successful"
 

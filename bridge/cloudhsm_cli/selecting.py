@@ -46,9 +46,9 @@ def read_filter(words: Sequence[str], option: str) -> Filter:
     return Filter(handle)
 
 
-def keys(context: Context, wanted: Filter, first: int, limit: int) -> tuple[list[Fields], int]:
+def keys(context: Context, search: Filter, first: int, limit: int) -> tuple[list[Fields], int]:
     """Return the descriptions of one page of matching keys, and the number of all matching keys."""
-    page, count = context.call("LIST_KEYS", wanted.handle, wanted.attributes, first, limit)
+    page, count = context.call("LIST_KEYS", search.handle, search.attributes, first, limit)
     found: list[Fields] = [key for key in page if isinstance(key, dict)] if isinstance(page, list) else []
     return found, count if isinstance(count, int) else len(found)
 

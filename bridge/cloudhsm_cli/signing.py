@@ -94,8 +94,8 @@ def _sign(context: Context, values: Values, mechanism: str, parameters: Value, d
 
 
 def _verify(context: Context, values: Values, mechanism: str, parameters: Value, digest: bytes) -> Data:
-    given = values.optional("signature")
-    signature = files.read(values.text("signature-path")) if given is None else files.from_base64(given, "signature")
+    inline = values.optional("signature")
+    signature = files.read(values.text("signature-path")) if inline is None else files.from_base64(inline, "signature")
     key = one_key(context, values.texts("key-filter"), "key-filter")
     (holds,) = context.call("VERIFY", key["HANDLE"], mechanism, parameters, digest, signature)
     if holds is not True:
@@ -131,13 +131,13 @@ def _digest(values: Values, *, info: bool = False) -> bytes:
 
 
 def _data(values: Values) -> bytes:
-    given = values.optional("data")
-    return files.read(values.text("data-path")) if given is None else files.from_base64(given, "data")
+    inline = values.optional("data")
+    return files.read(values.text("data-path")) if inline is None else files.from_base64(inline, "data")
 
 
 def _hashed(values: Values, name: str) -> bytes:
     digest = hashlib.new(name, usedforsecurity=False)
-    if values.given("data"):
+    if values.has("data"):
         digest.update(_data(values))
         return digest.digest()
     with files.reading(values.text("data-path")) as file, _progress(file) as bar:

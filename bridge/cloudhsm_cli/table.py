@@ -76,7 +76,7 @@ class Values:
     def __init__(self, values: Mapping[str, str | int | bool | list[str]]) -> None:
         self._values = values
 
-    def given(self, name: str) -> bool:
+    def has(self, name: str) -> bool:
         """Tell whether the option has a value."""
         return name in self._values
 

@@ -19,18 +19,18 @@ def _who(values: Values) -> dict[str, object]:
 
 def login(context: Context, values: Values) -> Data:
     """Log in; refused while a user is logged in."""
-    given = _login_password(context, values)
-    context.call("LOGIN", values.text("username"), given, values.text("role"))
+    secret = _login_password(context, values)
+    context.call("LOGIN", values.text("username"), secret, values.text("role"))
     context.logged_in(values.text("username"), values.text("role"))
     return _who(values)
 
 
 def login_mfa(context: Context, values: Values) -> Data:
     """Log in with a second factor: write a token file, ask for the signed one, and send it."""
-    given = _login_password(context, values)
+    secret = _login_password(context, values)
     username, role = values.text("username"), values.text("role")
     signed = _signed(values, context.call("LOGIN_TOKEN", username, role)[0])
-    context.call("LOGIN_MFA", username, given, role, signed)
+    context.call("LOGIN_MFA", username, secret, role, signed)
     context.logged_in(username, role)
     return _who(values)
 
@@ -57,9 +57,9 @@ def logout(context: Context, values: Values) -> Data:
 
 def create(context: Context, values: Values) -> Data:
     """Create a user."""
-    given = new_password(values.optional("password"))
+    secret = new_password(values.optional("password"))
     approve(context, values)
-    context.call("USER_CREATE", values.text("username"), values.text("role"), given)
+    context.call("USER_CREATE", values.text("username"), values.text("role"), secret)
     return _who(values)
 
 
@@ -93,25 +93,25 @@ def _strategies(enabled: Value) -> list[dict[str, str]]:
 
 def change_password(context: Context, values: Values) -> Data:
     """Set a password, and on request deregister the keys of MFA and quorum."""
-    given = new_password(values.optional("password"))
+    secret = new_password(values.optional("password"))
     approve(context, values)
     flags = values.flag("deregister-mfa"), values.flag("deregister-quorum")
-    context.call("USER_CHANGE_PASSWORD", values.text("username"), values.text("role"), given, *flags)
+    context.call("USER_CHANGE_PASSWORD", values.text("username"), values.text("role"), secret, *flags)
     return _who(values)
 
 
 def change_mfa(context: Context, values: Values) -> Data:
     """Register, replace or deregister a second factor, and set the password."""
     username, role, change_quorum = values.text("username"), values.text("role"), values.flag("change-quorum")
-    given = new_password(values.optional("change-password"))
+    secret = new_password(values.optional("change-password"))
     if values.flag("deregister"):
         approve(context, values)
-        context.call("MFA_DEREGISTER", username, role, given, change_quorum)
+        context.call("MFA_DEREGISTER", username, role, secret, change_quorum)
         return _who(values)
     signed = _signed(values, context.call("MFA_TOKEN", username, role)[0])
     key = files.read(ask(_KEY_PATH).strip())
     approve(context, values)
-    context.call("MFA_REGISTER", username, role, signed, key, given, change_quorum)
+    context.call("MFA_REGISTER", username, role, signed, key, secret, change_quorum)
     return _who(values)
 
 

@@ -101,8 +101,8 @@ def unwrap(row: Wrapping) -> Handler:
     """Return the command that unwraps with a mechanism."""
 
     def run(context: Context, values: Values) -> Data:
-        given = values.optional("data")
-        content = files.read(values.text("data-path")) if given is None else files.from_base64(given, "data")
+        inline = values.optional("data")
+        content = files.read(values.text("data-path")) if inline is None else files.from_base64(inline, "data")
         parameters = row.parameters(values)
         if row.gcm:
             iv = content[:_IV] if row.iv_in_front else files.from_hex(values.text("iv"), "iv")

@@ -43,9 +43,9 @@ def from_environment(roles: Sequence[str]) -> Login | None:
     Raises:
         LoginVariablesInvalid: CloudHSM's variables hold no login.
     """
-    given = _of_cloudhsm()
-    if given is not None and given.role in roles:
-        return given
+    found = _of_cloudhsm()
+    if found is not None and found.role in roles:
+        return found
     own = {
         ADMIN: _login("admin", ADMIN, os.environ.get("HSM_ADMIN_PASSWORD")),
         CRYPTO_USER: _login(os.environ.get("HSM_USER"), CRYPTO_USER, os.environ.get("HSM_PASSWORD")),

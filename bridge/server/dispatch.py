@@ -95,6 +95,11 @@ class Responder:
         self.sessions = self._connection.sessions
         self.broken = False
 
+    @property
+    def reconnects(self) -> bool:
+        """Whether the client is a program that connects again, as HELLO has told; a command does not."""
+        return self._connection.reconnects
+
     def close(self) -> None:
         """Close the connection, which ends each session that no other connection uses."""
         self._dispatcher.connections.close(self._connection)

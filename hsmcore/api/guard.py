@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
+from hsmcore.audit.commands import event_of
 from hsmcore.audit.events import EVENTS
 from hsmcore.audit.log import AuditLog
 from hsmcore.sessions import permissions
@@ -64,9 +65,7 @@ def audited(method: Callable[Concatenate[_S, _P], _R]) -> Callable[Concatenate[_
         LookupError: ``EVENTS`` has no row for the method.
     """
     operation = row_name(method)
-    event = EVENTS.get(operation)
-    if event is None:
-        raise LookupError(f"the table EVENTS of hsmcore.audit.events has no row {operation!r}; add one")
+    event = event_of(operation)
     signature = inspect.signature(method)
 
     @wraps(method)

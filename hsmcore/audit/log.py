@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,17 +21,8 @@ from threading import RLock, local
 
 from hsmcore.audit.anchor import anchor_of, anchored, opened_head, resumed, stored
 from hsmcore.audit.chain import FIRST_HEAD, Finding, Head, Verifier, decoded, linked
-from hsmcore.audit.events import (
-    ACTIVATION,
-    EVENTS,
-    INITIALIZATION,
-    LOG_BEGINS,
-    LOG_BROKEN,
-    USER_TYPES,
-    Event,
-    LogType,
-    response_of,
-)
+from hsmcore.audit.commands import Command, event_of
+from hsmcore.audit.events import LOG_BROKEN, Event, LogType, response_of
 from hsmcore.audit.stored_rows import StoredRows
 from hsmcore.errors import AuditAnchorInvalid, HsmError, RequestError, StateLocked, StoreFull, Unauthenticated
 from hsmcore.sessions.session import Session, Sessions
@@ -42,7 +32,6 @@ from hsmcore.storage.rows import AuditRow, Change
 from hsmcore.storage.sealing import Vault
 from hsmcore.storage.state_directory import StateDirectory
 from hsmcore.tables.attributes import PUBLIC
-from hsmcore.tables.roles import APPLIANCE_NAME, APPLIANCE_USER, UNACTIVATED_ADMIN
 
 PAGE = 1000
 """Entries in one read."""
@@ -52,46 +41,6 @@ _NO_COMMAND = (RequestError, Unauthenticated, StoreFull, StateLocked)
 _ANCHOR = re.compile(r"[0-9]{1,18}:[0-9a-f]{64}", re.ASCII)
 
 _log = logging.getLogger("hsmcore.audit.log")
-
-
-@dataclass(slots=True, eq=False)
-class _Command:
-    """A command in progress. ``written`` is the response in its entry; ``None`` before it is written."""
-
-    event: Event
-    session: int
-    user_name: str = ""
-    role: str = ""
-    secret_handle: int = 0
-    public_handle: int = 0
-    token: bool = False
-    response: int = 0
-    detail: str = ""
-    changed: str = ""
-    durable: bool = True
-    written: int | None = None
-    by: Session | None = None
-    """The session of a command that fails if the session has ended."""
-
-    def row(self, reboot: int) -> AuditRow:
-        variant = "token" if self.token else self.role
-        if self.by is not None and not self.by.alive and not self.response:
-            self.response = Unauthenticated.code
-        return AuditRow(
-            sequence=0,
-            time=time.time_ns() // 1000,
-            reboot=reboot,
-            opcode=self.event.variants.get(variant, self.event.opcode),
-            session=self.session,
-            response=self.response,
-            log_type=self.event.log_type.value,
-            user_name=self.user_name,
-            user_type=USER_TYPES.get(self.role, 0),
-            secret_handle=self.secret_handle,
-            public_handle=self.public_handle,
-            detail=self.detail,
-            changed=self.changed,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +72,8 @@ class AuditLog:
         self._sessions = sessions
         self._lock = RLock()
         self._thread = local()
-        self._waiting: list[_Command] = []
-        self._owed: list[_Command] = []
+        self._waiting: list[Command] = []
+        self._owed: list[Command] = []
         """Commands that have ended, and whose entries could not be written yet."""
         self._in_doubt = False
         self._broken = ""
@@ -147,7 +96,7 @@ class AuditLog:
         owed = []
         if broken:
             _log.error("the audit log is not as it was left: %s", broken)
-            owed = [_Command(LOG_BROKEN, 0, detail=broken)]
+            owed = [Command(LOG_BROKEN, 0, detail=broken)]
         rows, after = linked([command.row(head.reboot) for command in owed], head, self._vault)
         try:
             self._store.append_audit(Record(rows, stored(after, self._vault)))
@@ -196,18 +145,18 @@ class AuditLog:
         finally:
             self._thread.command = None
 
-    def _begun(self, event: Event, arguments: Mapping[str, object]) -> _Command:
+    def _begun(self, event: Event, arguments: Mapping[str, object]) -> Command:
         session, key = arguments.get("session"), arguments.get(event.key)
         handle = key if isinstance(key, int) and 0 < key < 2**63 else 0
         if not isinstance(session, Session):
             name, role = str(arguments.get("username", "")), str(arguments.get("role", ""))
-            return _Command(event, self._sessions.next_number(), name, role, handle)
+            return Command(event, self._sessions.next_number(), name, role, handle)
         # A command about users that names none concerns the session's user.
         own = (session.username, session.role) if event.log_type is LogType.USER else ("", "")
         name, role = str(arguments.get("username", own[0])), str(arguments.get("role", own[1]))
-        return _Command(event, session.number, name, role, handle, by=session)
+        return Command(event, session.number, name, role, handle, by=session)
 
-    def _refused(self, command: _Command, error: HsmError) -> None:
+    def _refused(self, command: Command, error: HsmError) -> None:
         response = response_of(error)
         if not self.known_user(command.user_name, command.role):
             # A password may have been typed in place of a name.
@@ -220,23 +169,23 @@ class AuditLog:
         """Set the error of the command in progress, which changes something although it fails."""
         self._required().response = response_of(error)
 
-    def concerns(self, handles: Mapping[int, str], *, token: bool) -> None:
+    def concerns(self, handles: Mapping[int, str], *, token_key: bool) -> None:
         """Set the keys that the command in progress creates or changes.
 
         Args:
             handles: The OBJECT_CLASS by handle, of one key or of both keys of a pair.
-            token: Whether one is a token key.
+            token_key: Whether one is a token key.
         """
         command = self._required()
         public = [handle for handle, object_class in handles.items() if object_class == PUBLIC]
         others = [handle for handle in handles if handle not in public]
         command.secret_handle = (others or public or [0])[0]
         command.public_handle = public[0] if public and others else 0
-        command.token = token
+        command.token_key = token_key
 
-    def concerns_token(self) -> None:
+    def concerns_token_key(self) -> None:
         """Note that the key of the command in progress is a token key; its row is damaged."""
-        self._required().token = True
+        self._required().token_key = True
 
     def concerns_nothing(self) -> None:
         """Note that the command in progress needs no entry."""
@@ -276,7 +225,7 @@ class AuditLog:
             how: The row in ``EVENTS``.
             session: The session.
         """
-        command, outer = _Command(_event(how), session.number, session.username, session.role), self._current()
+        command, outer = Command(event_of(how), session.number, session.username, session.role), self._current()
         self._thread.command = None
         try:
             with self._lock:
@@ -314,7 +263,7 @@ class AuditLog:
                 self._head = head
                 self._state.write_anchor(anchored(head, self._vault))
 
-    def _unwritten(self, changes: Sequence[Change]) -> list[_Command]:
+    def _unwritten(self, changes: Sequence[Change]) -> list[Command]:
         current = self._current()
         if current is None and (changes or not self._owed):
             raise RuntimeError("a change outside a command: the table EVENTS needs a row for this method")
@@ -328,11 +277,11 @@ class AuditLog:
             commands.append(current)
         return [command for command in commands if command.written is None]
 
-    def _current(self) -> _Command | None:
-        command: _Command | None = getattr(self._thread, "command", None)
+    def _current(self) -> Command | None:
+        command: Command | None = getattr(self._thread, "command", None)
         return command
 
-    def _required(self) -> _Command:
+    def _required(self) -> Command:
         command = self._current()
         if command is None:
             raise RuntimeError("no command is in progress: the table EVENTS needs a row for this method")
@@ -407,35 +356,6 @@ class AuditLog:
             return True
         rows = self._store.audit_rows(anchor.count - 1, 1)
         return bool(rows) and decoded(rows[0])[0].sequence == anchor.count - 1 and rows[0][-2] == anchor.hash
-
-
-def _event(operation: str) -> Event:
-    event = EVENTS.get(operation)
-    if event is None:
-        raise LookupError(f"the table EVENTS of hsmcore.audit.events has no row {operation!r}; add one")
-    return event
-
-
-def first_entries(admin: str, changes: Sequence[Change], *, activated: bool) -> list[AuditRow]:
-    """Return the entries of an initialisation, not yet chained.
-
-    Args:
-        admin: The name of the first user.
-        changes: The changes of rows, which the last entry names.
-        activated: Whether the first user has a password.
-    """
-    about = {LogType.USER: (APPLIANCE_NAME, APPLIANCE_USER)}
-    commands = [_Command(event, 0, *about.get(event.log_type, ("", ""))) for event in INITIALIZATION]
-    if activated:
-        commands.append(_Command(ACTIVATION, 0, admin, UNACTIVATED_ADMIN))
-    commands[-1].changed = " ".join(map(str, changes))
-    return [command.row(FIRST_HEAD.reboot) for command in commands]
-
-
-def beginning() -> list[AuditRow]:
-    """Return the first entry, not yet chained, of the log of an HSM that is older than logs."""
-    command = _Command(LOG_BEGINS, 0, detail="the HSM is older than its audit log, which begins here")
-    return [command.row(FIRST_HEAD.reboot)]
 
 
 def _kept(anchor: str | None) -> Head | None:

@@ -60,7 +60,7 @@ class KeyRing(KeyLookup):
 
     def _concerns(self, entries: Sequence[KeyEntry]) -> None:
         handles = {entry.handle: str(entry.record.attributes["OBJECT_CLASS"]) for entry in entries}
-        self._audit.concerns(handles, token=any(entry.session is None for entry in entries))
+        self._audit.concerns(handles, token_key=any(entry.session is None for entry in entries))
 
     def _added(self, entries: Sequence[KeyEntry]) -> tuple[KeyRecord, ...]:
         for entry in entries:
@@ -207,7 +207,7 @@ class KeyRing(KeyLookup):
             policy.require_alive(session)
             damaged = None if self._in_memory(handle) else self._token_keys.read(handle)
             if isinstance(damaged, DamagedKey):
-                self._audit.concerns_token()
+                self._audit.concerns_token_key()
                 if damaged.owner != session.username:
                     raise damaged.error()
                 self._store.delete_keys([handle])

@@ -170,7 +170,8 @@ def require_may_change(session: Session, entry: KeyEntry, template: Mapping[str,
         raise PermissionDenied("TRUSTED is set by an admin")
     if entry.record.attributes["TRUSTED"]:
         raise PermissionDenied(
-            f"key {entry.handle} is trusted, and its attributes do not change until an admin sets TRUSTED to false"
+            f"key {entry.handle:#018x} is trusted, and its attributes do not change until an admin sets TRUSTED to "
+            "false"
         )
 
 

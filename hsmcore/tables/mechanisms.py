@@ -196,10 +196,10 @@ def _message_signatures() -> Iterator[Mechanism]:
     signature = Service("Signature", "Ed25519", ("EdDSA",), {"key": "EdDSA"})
     yield Mechanism("EDDSA", edwards, _SIGNS, "eddsa", services=(signature,))
     factory = {"type": KeyType.ML_DSA.value, "key": "ML-DSA"}
-    made = [Service("KeyPairGenerator", "ML-DSA", properties={"set": ML_DSA_DEFAULT, "named": ",".join(ML_DSA_SETS)})]
-    made += [Service("KeyPairGenerator", name, properties={"set": name, "named": name}) for name in ML_DSA_SETS]
-    made += [Service("KeyFactory", name, properties=factory) for name in ("ML-DSA", *ML_DSA_SETS)]
-    yield Mechanism("ML_DSA_KEY_PAIR_GEN", lattice, _GENERATES, "key_pair", services=tuple(made))
+    rows = [Service("KeyPairGenerator", "ML-DSA", properties={"set": ML_DSA_DEFAULT, "named": ",".join(ML_DSA_SETS)})]
+    rows += [Service("KeyPairGenerator", name, properties={"set": name, "named": name}) for name in ML_DSA_SETS]
+    rows += [Service("KeyFactory", name, properties=factory) for name in ("ML-DSA", *ML_DSA_SETS)]
+    yield Mechanism("ML_DSA_KEY_PAIR_GEN", lattice, _GENERATES, "key_pair", services=tuple(rows))
     signatures = [Service("Signature", "ML-DSA", properties={"key": "ML-DSA"})]
     signatures += [Service("Signature", name, properties={"key": "ML-DSA", "set": name}) for name in ML_DSA_SETS]
     yield Mechanism("ML_DSA", lattice, _SIGNS, "ml_dsa", services=tuple(signatures))

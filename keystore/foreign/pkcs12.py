@@ -63,8 +63,8 @@ def _bundle(data: bytes, password: str) -> pkcs12.PKCS12KeyAndCertificates | Non
 def _opener(data: bytes, password: str) -> Open:
     """Return a function that reads the file again, so that the key is in memory only while it is needed."""
 
-    def opened(given: str) -> Opened:
-        bundle = _bundle(data, password) if given == password else None
+    def opened(candidate: str) -> Opened:
+        bundle = _bundle(data, password) if candidate == password else None
         if bundle is None or bundle.key is None:
             raise ForeignKeyPassword("the password does not open the key")
         try:

@@ -1,4 +1,4 @@
-"""Sessions, keys and HSMs that end in the middle of an operation, and the state that they leave behind."""
+"""Ends in the middle of something: of a session, of a key, of an HSM."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_the_client_can_only_narrow_clear_extraction(open_desk: Desk, desk: Desk
     ({"clusters": [{"cluster": {"servers": [{"hostname": "h", "port": "2223"}]}}]}, "port is not a whole number"),
     (content("h", {"disable_validate_key_at_init": "yes"}), "is not true or false"),
     (content("h", {"default_retry_mode": "often"}), "it is off or standard"),
-    (content("h", logging={"log_level": "loud"}), "There is no log level loud; there are [error, warn, info, debug"),
+    (content("h", logging={"log_level": "loud"}), "Unknown log level loud; known: [error, warn, info, debug"),
 ])  # fmt: skip
 def test_a_wrong_file_is_an_io_exception_that_says_where(open_desk: Desk, configuration: object, said: str) -> None:
     done = run(open_desk, configuration)

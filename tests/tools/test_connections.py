@@ -13,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from bridge.carriers.client import Client
 from bridge.carriers.jvm import provider_jar
 from bridge.process.paths import socket_path
+from bridge.protocol import codec
+from bridge.protocol.operations import NUMBERS
 from tests.site import PASSWORD, Site
 
 from .conftest import Desk
@@ -125,7 +128,7 @@ def test_a_peer_whose_queue_of_connections_is_full(desk: Desk, tmp_path: Path) -
         listener.listen(0)
         only.connect(str(path))
         with running(desk, "-Dhsmbridge.timeout=1", f"-Dhsmbridge.socket={path}", "steps", "1") as program:
-            assert "has taken no connection for 1 s" in program.says()
+            assert "has accepted no connection for 1 s" in program.says()
 
 
 def test_a_new_session_does_not_hide_that_session_keys_are_gone(desk: Desk) -> None:
@@ -171,7 +174,12 @@ def test_connections_of_a_burst_are_bounded_and_close_when_nobody_needs_them(des
 
 def test_the_daemon_says_why_it_refuses_a_connection(desk: Desk) -> None:
     with ExitStack() as held:
-        for _ in range(256):
-            held.enter_context(socket.socket(socket.AF_UNIX)).connect(str(socket_path(desk.site.home)))
+        client = held.enter_context(Client.connect(desk.site.home))
+        client.call("LOGIN", "cu1", PASSWORD.encode(), "crypto-user")
+        for _ in range(255):
+            connection = held.enter_context(socket.socket(socket.AF_UNIX))
+            connection.connect(str(socket_path(desk.site.home)))
+            connection.sendall(codec.encode_request(NUMBERS["RANDOM"], client.session, 1, (1,)))
+            connection.recv(65536)
         with running(desk, "steps", "1") as program:
             assert "refused the connection: the daemon has 256 connections; close some" in program.says()

@@ -20,7 +20,7 @@ def test_what_is_under_an_alias(desk: Desk) -> None:
     desk.must("keytool", "-delete", "-alias", "bare", *own)
     login = {"CLOUDHSM_ROLE": "crypto-user", "CLOUDHSM_PIN": f"cu1:{PASSWORD}"}
     for key in json.loads(desk.site.must("key", "list", "--label", "gone", "--json")):
-        desk.site.must("key", "delete", "--filter", f"key-reference={key['HANDLE']:#018x}", **login)
+        desk.site.must("key", "delete", "--filter", f"key-reference={key['HANDLE']}", **login)
     listed = desk.must("keytool", "-list", *own)
     kinds = {line.split(", ")[0]: line for line in listed.splitlines() if ", " in line}
     assert "SecretKeyEntry" in kinds["secret"]

@@ -37,7 +37,7 @@ def test_it_is_off_unless_switched_on(desk: Desk) -> None:
 def test_the_secret_stays_where_the_hsm_lets_none_out(desk: Desk) -> None:
     said, complaint = agreed(desk.site, desk.folder, enable_ecdh_without_kdf=True)
     assert said == "replaced false\nkey true\nshort\n"
-    assert "ProviderException: The HSM lets no secret out" in complaint
+    assert "ProviderException: The HSM does not permit clear extraction" in complaint
 
 
 def test_the_secret_is_that_of_the_jdk(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> None:

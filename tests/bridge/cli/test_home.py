@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -12,11 +13,13 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from bridge.carriers.jvm import provider_jar
 from hsmcore import Hsm
 from hsmcore.errors import StateError
 from tests.site import ADMIN_PASSWORD, PASSWORD, Site, fresh_site
 
 FILES = {"hsm.db", "hsm.lock", "master.key", "audit.anchor"}
+_JAVA = ["-J-XX:TieredStopAtLevel=1", "-J-cp", f"-J{provider_jar()}", "-addprovider", "CloudHSM"]
 _NOBODY = 65534
 
 
@@ -129,6 +132,14 @@ def test_another_users_server_gets_no_password() -> None:
                 done = site.hsm(*command)
                 assert done.returncode == 1
                 assert f"user {_NOBODY}" in done.stderr
+            done = subprocess.run(
+                ["keytool", *_JAVA, "-genseckey", "-alias", "a", "-keyalg", "AES", "-keysize", "256",
+                 "-storetype", "CloudHSM", "-keystore", str(Path(above) / "store"), "-storepass", "changeit",
+                 "-providerName", "CloudHSM"],
+                env=site.environment, capture_output=True, text=True, timeout=120, check=False,
+            )  # fmt: skip
+            assert done.returncode == 1
+            assert "nothing was sent there" in done.stdout + done.stderr
             received.setblocking(False)
             with pytest.raises(BlockingIOError):
                 received.recv(1)

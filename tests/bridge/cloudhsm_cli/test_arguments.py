@@ -102,7 +102,7 @@ def test_single_commands_fail_with_their_status(site: Site) -> None:
 
 
 def test_credentials_from_the_environment(site: Site) -> None:
-    incomplete, wrong = "set CLOUDHSM_ROLE to admin or crypto-user", "wrong user name, role or password"
+    incomplete, wrong = "'key list' needs a login: set HSM_USER and HSM_PASSWORD", "wrong user name, role or password"
     environments: list[tuple[dict[str, str], str]] = [
         ({"CLOUDHSM_ROLE": "crypto-user"}, incomplete),
         ({"CLOUDHSM_PIN": "cu1:first-pass-1"}, incomplete),

@@ -29,6 +29,7 @@ from hsmcore.errors import (
     AttributeInvalid,
     AuthenticationFailed,
     KeyNotFound,
+    StateError,
     TagMismatch,
     WrappedKeyInvalid,
 )
@@ -186,7 +187,7 @@ def test_a_removed_anchor_is_no_good_health(hsm: Hsm) -> None:
 def test_only_where_asked_for(hsm: Hsm) -> None:
     with metrics.served(hsm, None) as port:
         assert port is None
-    with metrics.served(hsm, 0) as port, pytest.raises(OSError, match="in use"), metrics.served(hsm, port):
+    with metrics.served(hsm, 0) as port, pytest.raises(StateError, match=str(port)), metrics.served(hsm, port):
         pass
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from hsmcore import Hsm, Settings
 from hsmcore.errors import AuthenticationFailed, HsmError, MasterKeyUnavailable, StateVersion, StoreDamaged
-from hsmcore.storage.rows import UserRow
+from hsmcore.storage.database import Store
 from hsmcore.storage.sealing import Vault, open_master
 from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS, make_site
 from tests.hsmcore.secrets_found import assert_absent, known_secrets, take_all
@@ -86,10 +86,8 @@ def test_nothing_secret_is_in_any_file(tmp_path: Path, passphrase: bytes | None)
 
 def test_passwords_are_kept_as_argon2id_with_a_salt(home: Path) -> None:
     vault = Vault(_master(home))
-    with closing(sqlite3.connect(home / "hsm.db")) as connection, connection:
-        columns = "number, username, role, verifier, failures, mfa_key, quorum_key, version"
-        rows = connection.execute(f"SELECT {columns} FROM users").fetchall()
-    hashes = [vault.open_user(UserRow(*row)) for row in rows]
+    with closing(Store.in_file(home / "hsm.db")) as store:
+        hashes = [vault.open_user(row) for row in store.users()]
     assert all(text.startswith("$argon2id$") for text in hashes)
     assert len(hashes) == len(set(hashes)) == 3
     assert_absent([ADMIN_PASSWORD, *PASSWORDS.values()], *hashes)
@@ -102,9 +100,8 @@ def test_a_password_hash_has_its_full_cost(tmp_path: Path) -> None:
         env=os.environ | words, check=True, capture_output=True, timeout=120,
     )  # fmt: skip
     vault = Vault(_master(home))
-    with closing(sqlite3.connect(home / "hsm.db")) as connection:
-        rows = connection.execute("SELECT number, username, role, verifier FROM users").fetchall()
-    assert {vault.open_user(UserRow(*row)).split("$")[3] for row in rows} == {"m=19456,t=2,p=1"}
+    with closing(Store.in_file(home / "hsm.db")) as store:
+        assert {vault.open_user(row).split("$")[3] for row in store.users()} == {"m=19456,t=2,p=1"}
 
 
 @pytest.mark.parametrize("mask", [0, 0o777 & ~0o700])

@@ -7,36 +7,47 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.List;
 
-/** Carries a request to the HSM and its response back. Safe for use by many threads. */
+/** Sends requests to the HSM and receives the responses. Safe for use by many threads. */
 public abstract class Carrier {
-    /** Length of the buffer that a link has of its own, in bytes. */
+    /** Length of a link's own buffer, in bytes. */
     protected static final int BUFFER_LENGTH = 64 * 1024;
-    /** Length of a buffer for a piece of data that comes in parts, 1 MiB, and what is sent with it, in bytes. */
+    /** Length of a buffer for a piece of 1 MiB of a longer message and its other fields, in bytes. */
     protected static final int LARGE_BUFFER_LENGTH = 1024 * 1024 + BUFFER_LENGTH;
-    /** How many large buffers there are at most: only so many threads run at a time. */
+    /** Largest number of large buffers: no more threads run at the same time. */
     protected static final int LARGE_BUFFERS = Math.max(2, Runtime.getRuntime().availableProcessors());
-    /** What an answer may have besides the data of its request, in bytes: header, IV, tag, padding. */
+    /** Largest length of an answer beyond the data of its request, in bytes: header, IV, tag, padding. */
     protected static final int ANSWER_HEADROOM = 128;
 
-    /** About how long the HSM takes over a request; to wake a thread that waits takes tens of microseconds. */
+    /**
+     * Order of magnitude of the time that the HSM takes for a request. The wake-up of a waiting thread takes tens of
+     * microseconds.
+     */
     public enum Span { MICROSECONDS, MILLISECONDS, UNKNOWN }
 
-    /** One exchange at a time with the HSM, with the buffer that the request is written to and the response read from. */
+    /** A connection for one exchange at a time, with the buffer for request and response. */
     public interface Link {
         /** Returns a buffer of at least this many bytes. */
         ByteBuffer buffer(int capacity);
 
-        /** Sends the frame in the buffer and returns a buffer with the response at offset 0. */
+        /**
+         * Sends the frame in the buffer and returns a buffer with the response at offset 0.
+         *
+         * @throws IOException if the HSM does not answer
+         */
         ByteBuffer exchange(Span span) throws IOException;
     }
 
     /**
-     * A response: status 0 and the results, or an error code and its message. {@code number} repeats the request with
-     * other data in the same session, unless it is 0.
+     * A response of the HSM.
+     *
+     * @param status 0, or an error code
+     * @param session the session token
+     * @param number the number of a prepared operation for REPEAT, or 0
+     * @param results the results, or the message of the error
      */
     public record Response(int status, long session, long number, List<Object> results) {}
 
-    /** The result of a repeated use, and the parameter that the HSM chose; empty if it chose none. */
+    /** The result of a repeated request, and the parameter that the HSM chose; empty if it chose none. */
     public record Repeated(byte[] chosen, byte[] result) {}
 
     /** Writes a request at offset 0 of a buffer, and sets position and limit to its ends. */
@@ -44,27 +55,31 @@ public abstract class Carrier {
         void write(ByteBuffer out);
     }
 
-    /** Takes what it needs from a response at offset 0 of a buffer. */
+    /** Reads a response at offset 0 of a buffer. */
     protected interface Reader<T> {
         T read(ByteBuffer answer) throws IOException;
     }
 
-    /** Returns a link for a request of that many bytes to the calling thread, which gives it back. */
+    /**
+     * Returns a link for a request of that many bytes; the calling thread returns it with {@link #giveBack}.
+     *
+     * @throws IOException if the HSM cannot be reached
+     */
     protected abstract Link acquire(int capacity) throws IOException;
 
-    /** Takes a link back; {@code broken} if its last exchange failed. */
+    /** Returns a link to the carrier; {@code broken} if its last exchange failed. */
     protected abstract void giveBack(Link link, boolean broken);
 
-    /** Closes what waits for later requests; these connect again. */
-    public void rest() {}
+    /** Closes idle connections; later requests connect again. */
+    public void closeIdle() {}
 
-    /** Says where the requests go, for messages. */
+    /** Returns the destination of the requests, for messages. */
     public abstract String describe();
 
     /**
-     * Sends one request and waits for its response.
+     * Sends one request and returns its response.
      *
-     * @throws IOException if the HSM cannot be reached, or is lost on the way
+     * @throws IOException if the HSM cannot be reached, or the connection is lost
      */
     public final Response call(int operation, long session, Object... fields) throws IOException {
         int capacity = Frame.HEADER_LENGTH;
@@ -75,9 +90,12 @@ public abstract class Carrier {
     }
 
     /**
-     * Repeats a use by its number, with data in two parts; null if the whole request is to be sent.
+     * Sends a repeated request and returns its result; null if the caller must send the whole request.
      *
-     * @throws IOException if the HSM cannot be reached, or is lost on the way
+     * @param number the number of a prepared operation of the session
+     * @param first the IV, or the data to verify
+     * @param rest the data, or the signature to verify
+     * @throws IOException if the HSM cannot be reached, or the connection is lost
      */
     public final Repeated repeat(long session, long number, Span span, byte[] first, Values.Slice rest)
             throws IOException {
@@ -85,7 +103,11 @@ public abstract class Carrier {
         return exchange(capacity, span, out -> Frame.writeRepeat(out, session, number, first, rest), Carrier::repeated);
     }
 
-    /** Does one exchange, with a buffer of at least that many bytes for the request. */
+    /**
+     * Runs one exchange with a buffer of at least that many bytes for the request.
+     *
+     * @throws IOException if the HSM cannot be reached, or the connection is lost
+     */
     protected <T> T exchange(int capacity, Span span, Request request, Reader<T> reader) throws IOException {
         Link link = acquire(capacity);
         boolean broken = true;

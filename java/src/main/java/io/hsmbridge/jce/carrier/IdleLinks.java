@@ -8,21 +8,26 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
- * Connections that no thread uses, the last used first. All but one close after a rest; that one keeps the session. It holds
- * no reference to its carrier, with which the others end too. Safe for use by many threads.
+ * Idle connections; the most recently used one is taken first. After an idle time all but one close, and that one keeps
+ * the session. The object holds no reference to its carrier, whose collection closes all of them. Safe for use by many
+ * threads.
  */
 final class IdleLinks {
     private final ConcurrentLinkedDeque<SocketLink> links = new ConcurrentLinkedDeque<>();
     private final AtomicBoolean sweeping = new AtomicBoolean();
-    private final Duration rest;
+    private final Duration limit;
     private volatile boolean closed;
 
-    /** Makes none; {@code rest} is how long a connection is kept for a thread that may come. */
-    IdleLinks(Duration rest) {
-        this.rest = rest;
+    /**
+     * Creates an empty set.
+     *
+     * @param limit time for which an idle connection stays open
+     */
+    IdleLinks(Duration limit) {
+        this.limit = limit;
     }
 
-    /** Returns a connection that the daemon has not closed, or null. */
+    /** Returns an idle connection that the daemon has not closed, or null. */
     SocketLink take() {
         for (SocketLink link = links.pollFirst(); link != null; link = links.pollFirst()) {
             if (link.alive()) {
@@ -35,7 +40,7 @@ final class IdleLinks {
 
     /** Keeps a connection for the next thread. */
     void add(SocketLink link) {
-        link.rest();
+        link.becomeIdle();
         boolean isOnly = links.isEmpty();
         links.offerFirst(link);
         if (closed) {
@@ -47,11 +52,15 @@ final class IdleLinks {
 
     private void sweepLater() {
         if (sweeping.compareAndSet(false, true)) {
-            CompletableFuture.delayedExecutor(rest.toMillis(), TimeUnit.MILLISECONDS).execute(sweep(new WeakReference<>(this)));
+            CompletableFuture.delayedExecutor(limit.toMillis(), TimeUnit.MILLISECONDS)
+                    .execute(sweep(new WeakReference<>(this)));
         }
     }
 
-    /** The JDK keeps the task until its time, and must not keep the connections of a provider that is gone. */
+    /**
+     * Returns a task that holds no reference to the connections: the JDK keeps it until its time, even after their
+     * provider is collected.
+     */
     private static Runnable sweep(WeakReference<IdleLinks> idle) {
         return () -> {
             IdleLinks links = idle.get();
@@ -64,7 +73,7 @@ final class IdleLinks {
     private void sweep() {
         sweeping.set(false);
         SocketLink oldest = links.pollLast();
-        while (oldest != null && !links.isEmpty() && oldest.hasRestedFor(rest)) {
+        while (oldest != null && !links.isEmpty() && oldest.isIdleFor(limit)) {
             oldest.close();
             oldest = links.pollLast();
         }
@@ -78,14 +87,14 @@ final class IdleLinks {
         }
     }
 
-    /** Closes those that there are. */
+    /** Closes the idle connections. */
     void closeAll() {
         for (SocketLink link = links.pollFirst(); link != null; link = links.pollFirst()) {
             link.close();
         }
     }
 
-    /** Closes those that there are and that come. */
+    /** Closes the idle connections, and those that become idle later. */
     void end() {
         closed = true;
         closeAll();

@@ -10,43 +10,46 @@ import java.util.concurrent.ConcurrentLinkedDeque;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 
-/** The carrier to an HSM in the same process, once Python has installed its hook. */
+/** The carrier to an HSM in the same process, available after Python has installed its hook. */
 public final class InProcess extends Carrier {
     private static final Cleaner CLEANER = Cleaner.create();
-    /** Virtual threads have no Python thread state to keep; these threads do their exchanges. */
+    /** Threads that run the exchanges of virtual threads, which cannot keep a Python thread state. */
     private static final ExecutorService PLATFORM_THREADS = Executors.newCachedThreadPool(task -> {
         Thread thread = new Thread(task, "hsmbridge-exchange");
         thread.setDaemon(true);
         return thread;
     });
 
-    /** What takes microseconds does not let Python's interpreter go, so only one at a time gets on. */
-    private static final Turn ONE = new Turn(1);
-    /** What takes longer does, while it computes; more threads than processors only take it from one another. */
+    /** Admits one operation of microseconds at a time, because such operations hold Python's interpreter lock. */
+    private static final Turn SINGLE = new Turn(1);
+    /**
+     * Admits as many longer operations as there are processors; they release the interpreter lock while they compute,
+     * and more threads would only compete.
+     */
     private static final Turn AS_MANY_AS_PROCESSORS = new Turn(Math.max(2, Runtime.getRuntime().availableProcessors()));
 
     private static volatile InProcess installed;
 
     private final InProcessHook hook;
-    private final ThreadLocal<SeatLink> links = new ThreadLocal<>();
-    private final ConcurrentLinkedDeque<Seat> vacant = new ConcurrentLinkedDeque<>();
-    private final Pool<SeatLink> large;
+    private final ThreadLocal<ChannelLink> links = new ThreadLocal<>();
+    private final ConcurrentLinkedDeque<SharedChannel> idle = new ConcurrentLinkedDeque<>();
+    private final Pool<ChannelLink> large;
 
     private InProcess(InProcessHook hook) {
         this.hook = hook;
-        large = new Pool<>(LARGE_BUFFERS, () -> new SeatLink(Seat.open(hook, LARGE_BUFFER_LENGTH)));
+        large = new Pool<>(LARGE_BUFFERS, () -> new ChannelLink(SharedChannel.open(hook, LARGE_BUFFER_LENGTH)));
     }
 
-    /** Makes every later request of this JVM go through this hook. Called by Python. */
+    /** Routes every later request of this JVM through this hook. Python calls it. */
     public static void install(InProcessHook hook) {
         InProcess before = installed;
         installed = new InProcess(hook);
         if (before != null) {
-            before.large.close(SeatLink::leave);
+            before.large.close(ChannelLink::release);
         }
     }
 
-    /** Returns the carrier that is installed, or null if the JVM was not started by Python. */
+    /** Returns the installed carrier, or null if Python did not start the JVM. */
     public static InProcess installed() {
         return installed;
     }
@@ -74,7 +77,10 @@ public final class InProcess extends Carrier {
         }
     }
 
-    /** Virtual threads, which this Java release does not name, are no Thread or subclass of the application's. */
+    /**
+     * Returns whether the thread is virtual. This Java release has no name for the class of virtual threads, which is
+     * no subclass of an application's.
+     */
     private static boolean isVirtual(Thread thread) {
         return thread.getClass() != Thread.class && thread.getClass().getName().startsWith("java.lang.VirtualThread");
     }
@@ -82,37 +88,39 @@ public final class InProcess extends Carrier {
     @Override
     protected Link acquire(int capacity) {
         if (capacity > BUFFER_LENGTH - ANSWER_HEADROOM && capacity <= LARGE_BUFFER_LENGTH - ANSWER_HEADROOM) {
-            SeatLink link = large.take();
+            ChannelLink link = large.take();
             if (link != null) {
                 return link;
             }
         }
-        SeatLink link = links.get();
+        ChannelLink link = links.get();
         if (link == null) {
-            Seat seat = vacant.pollFirst();
-            if (seat == null) {
-                seat = Seat.open(hook, BUFFER_LENGTH);
+            SharedChannel shared = idle.pollFirst();
+            if (shared == null) {
+                shared = SharedChannel.open(hook, BUFFER_LENGTH);
             }
-            link = new SeatLink(seat);
+            link = new ChannelLink(shared);
             links.set(link);
-            CLEANER.register(link, leaving(seat));
+            CLEANER.register(link, afterThread(shared));
         }
         return link;
     }
 
-    /** Holds no reference to the link, which would otherwise never be unreachable. */
-    private Runnable leaving(Seat seat) {
+    /**
+     * Returns the action after a thread's end. It holds no reference to the link, which would otherwise stay reachable.
+     */
+    private Runnable afterThread(SharedChannel shared) {
         return () -> {
-            seat.channel().release();
-            vacant.offerFirst(seat);
+            shared.channel().release();
+            idle.offerFirst(shared);
         };
     }
 
     @Override
     protected void giveBack(Link used, boolean broken) {
-        SeatLink link = (SeatLink) used;
+        ChannelLink link = (ChannelLink) used;
         link.shrink();
-        if (link.seat.isLarge()) {
+        if (link.shared.isLarge()) {
             large.giveBack(link);
         }
     }
@@ -123,18 +131,21 @@ public final class InProcess extends Carrier {
     }
 
     /**
-     * Answers the request at offset 0 of a channel's buffer, there. Its body is Python's.
+     * Answers the request at offset 0 of a channel's buffer, in the same buffer. Python implements it.
      *
-     * @return the answer's length in bytes; one that the buffer cannot hold waits for {@link InProcessChannel#grow}
+     * @return length of the answer in bytes; a longer answer than the buffer waits for {@link InProcessChannel#grow}
      */
     private static native int exchange(int channelNumber);
 
-    /** A channel and the buffer it shares, used by one thread after another: JPype never frees what a new one costs. */
-    private record Seat(InProcessChannel channel, int number, ByteBuffer buffer) {
-        static Seat open(InProcessHook hook, int length) {
+    /**
+     * A channel and the buffer that it shares. Threads use it in turn, because JPype never frees the memory of a
+     * channel.
+     */
+    private record SharedChannel(InProcessChannel channel, int number, ByteBuffer buffer) {
+        static SharedChannel open(InProcessHook hook, int length) {
             ByteBuffer buffer = ByteBuffer.allocateDirect(length);
             InProcessChannel channel = hook.open(buffer, length > BUFFER_LENGTH);
-            return new Seat(channel, buffer.getInt(0), buffer);
+            return new SharedChannel(channel, buffer.getInt(0), buffer);
         }
 
         boolean isLarge() {
@@ -142,21 +153,21 @@ public final class InProcess extends Carrier {
         }
     }
 
-    /** What a thread has of its own until it ends, or one that sends much until it has its answer. */
-    private static final class SeatLink implements Link {
-        private final Seat seat;
+    /** The link of one thread until it ends, or of one large request until its answer. */
+    private static final class ChannelLink implements Link {
+        private final SharedChannel shared;
         private ByteBuffer buffer;
 
-        SeatLink(Seat seat) {
-            this.seat = seat;
-            buffer = seat.buffer();
+        ChannelLink(SharedChannel shared) {
+            this.shared = shared;
+            buffer = shared.buffer();
         }
 
         @Override
         public ByteBuffer buffer(int capacity) {
             if (capacity > buffer.capacity()) {
                 buffer = ByteBuffer.allocateDirect(Math.min(capacity + ANSWER_HEADROOM, Frame.MAX_LENGTH + BUFFER_LENGTH));
-                seat.channel().grow(buffer);
+                shared.channel().grow(buffer);
             }
             return buffer;
         }
@@ -166,19 +177,19 @@ public final class InProcess extends Carrier {
             int length = inTurn(span);
             if (length > buffer.capacity()) {
                 buffer = ByteBuffer.allocateDirect(length);
-                seat.channel().grow(buffer);
+                shared.channel().grow(buffer);
             }
             return buffer;
         }
 
         private int inTurn(Span span) {
             if (span == Span.UNKNOWN) {
-                return InProcess.exchange(seat.number());
+                return InProcess.exchange(shared.number());
             }
-            Turn turn = span == Span.MICROSECONDS ? ONE : AS_MANY_AS_PROCESSORS;
+            Turn turn = span == Span.MICROSECONDS ? SINGLE : AS_MANY_AS_PROCESSORS;
             boolean taken = turn.take();
             try {
-                return InProcess.exchange(seat.number());
+                return InProcess.exchange(shared.number());
             } finally {
                 if (taken) {
                     turn.pass();
@@ -186,15 +197,15 @@ public final class InProcess extends Carrier {
             }
         }
 
-        /** Lets go of the buffer; Python keeps a channel, and what it shares, for good. */
-        void leave() {
-            seat.channel().grow(ByteBuffer.allocateDirect(Frame.HEADER_LENGTH));
+        /** Releases the buffer; Python keeps a channel, and the buffer that it shares, until the JVM ends. */
+        void release() {
+            shared.channel().grow(ByteBuffer.allocateDirect(Frame.HEADER_LENGTH));
         }
 
         void shrink() {
-            if (buffer != seat.buffer()) {
-                buffer = seat.buffer();
-                seat.channel().grow(buffer);
+            if (buffer != shared.buffer()) {
+                buffer = shared.buffer();
+                shared.channel().grow(buffer);
             }
         }
     }

@@ -2,11 +2,11 @@ package io.hsmbridge.jce.carrier;
 
 import java.nio.ByteBuffer;
 
-/** The rare half of one Java thread's way to the HSM in the same process. Python provides it. */
+/** The rarely used methods of one thread's channel to the HSM in the same process. Python implements it. */
 public interface InProcessChannel {
-    /** Goes on with a larger direct buffer and puts the answer that did not fit there. */
+    /** Replaces the direct buffer by a larger one, and writes the answer that waits there. */
     void grow(ByteBuffer larger);
 
-    /** Ends the channel; called by another thread once its own is gone. */
+    /** Ends the use of the channel by a thread that has ended; another thread calls it. */
     void release();
 }

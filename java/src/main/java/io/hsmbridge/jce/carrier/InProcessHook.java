@@ -2,11 +2,14 @@ package io.hsmbridge.jce.carrier;
 
 import java.nio.ByteBuffer;
 
-/** Opens the way from a Java thread to the HSM in the same process. Python provides it. */
+/** Opens channels from Java threads to the HSM in the same process. Python implements it. */
 public interface InProcessHook {
     /**
-     * Returns a channel that shares this direct buffer, and writes its number into the first four bytes, big-endian. One
-     * that is not {@code lent} to a thread for one exchange is that thread's until it is released.
+     * Returns a channel that shares this direct buffer, and writes its number into the first four bytes, big-endian.
+     *
+     * @param directBuffer buffer for requests and answers
+     * @param pooled whether a thread has the channel for one exchange only; otherwise the thread keeps it until its
+     *     release
      */
-    InProcessChannel open(ByteBuffer directBuffer, boolean lent);
+    InProcessChannel open(ByteBuffer directBuffer, boolean pooled);
 }

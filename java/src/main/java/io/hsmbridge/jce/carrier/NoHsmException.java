@@ -2,20 +2,26 @@ package io.hsmbridge.jce.carrier;
 
 import java.io.IOException;
 
-/** Nothing answers where the HSM should be; the message says what was tried and how to start it. */
+/** Failure to reach an HSM; the message names the place, its origin, and the command that starts an HSM. */
 public final class NoHsmException extends IOException {
     private static final long serialVersionUID = 1L;
 
-    /** Whether somebody said that the HSM should be there; false for the place where it is looked for unasked. */
+    /** Whether a configuration names the place; false for the default place. */
     private final boolean chosen;
 
-    /** Makes one with this message and cause. */
+    /**
+     * Creates an exception.
+     *
+     * @param message the message
+     * @param cause the failure to connect
+     * @param chosen whether a configuration names the place
+     */
     public NoHsmException(String message, Throwable cause, boolean chosen) {
         super(message, cause);
         this.chosen = chosen;
     }
 
-    /** Returns whether the place was chosen, and not merely the default. */
+    /** Returns whether a configuration names the place, rather than the default. */
     public boolean chosen() {
         return chosen;
     }

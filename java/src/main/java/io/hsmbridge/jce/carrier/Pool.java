@@ -6,29 +6,32 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 
-/** A bounded number of things that cost too much to make for each use. Safe for use by many threads. */
+/** A bounded number of objects that are too expensive to create for each operation. Safe for use by many threads. */
 final class Pool<T> {
-    /** How long to wait for one, in milliseconds. */
-    private static final long PATIENCE = 100;
+    /** Time limit for a free object, in milliseconds. */
+    private static final long WAIT = 100;
 
-    private final Supplier<T> maker;
+    private final Supplier<T> factory;
     private final Semaphore free;
     private final ConcurrentLinkedDeque<T> idle = new ConcurrentLinkedDeque<>();
     private volatile boolean closed;
 
-    Pool(int most, Supplier<T> maker) {
-        this.maker = maker;
+    Pool(int most, Supplier<T> factory) {
+        this.factory = factory;
         free = new Semaphore(most);
     }
 
-    /** Waits a little for one that is not in use, and {@link #giveBack} must follow; null if there is none. */
+    /**
+     * Returns a free object, which the caller returns with {@link #giveBack}; null if there is none within the time
+     * limit.
+     */
     T take() {
         if (closed || !permitted()) {
             return null;
         }
         T one = idle.pollFirst();
         try {
-            return one != null ? one : (one = maker.get());
+            return one != null ? one : (one = factory.get());
         } finally {
             if (one == null) {
                 free.release();
@@ -36,10 +39,13 @@ final class Pool<T> {
         }
     }
 
-    /** An exchange takes a millisecond; those of an HSM that hangs must not hold up what goes to another. */
+    /**
+     * Waits a limited time: an exchange takes a millisecond, and exchanges with an HSM that hangs must not delay those
+     * with another one.
+     */
     private boolean permitted() {
         try {
-            return free.tryAcquire(PATIENCE, TimeUnit.MILLISECONDS);
+            return free.tryAcquire(WAIT, TimeUnit.MILLISECONDS);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             return false;
@@ -51,7 +57,7 @@ final class Pool<T> {
         free.release();
     }
 
-    /** Makes no more, and gives what is not in use to {@code end}. */
+    /** Closes the pool: it creates no more objects, and passes the free ones to {@code end}. */
     void close(Consumer<T> end) {
         closed = true;
         for (T one = idle.pollFirst(); one != null; one = idle.pollFirst()) {

@@ -9,11 +9,13 @@ import java.util.Locale;
 import java.util.Map;
 
 /**
- * The way to the HSM. A server that the application configured leads to a socket: by itself, if it is an absolute path, or
- * through the system property {@code hsmbridge.clusters}, {@code HSM_CLUSTERS} or the configuration file, in this order.
- * Without such a server it is what the process was told: the HSM in this process, if Python started the JVM, else the
- * socket that the system property {@code hsmbridge.socket}, {@code HSM_SOCKET} or {@code HSM_HOME} name, in this order; then
- * the server of the configuration file, and at last the socket in the XDG data directory.
+ * Chooses the carrier to the HSM.
+ *
+ * <p>A server of the provider's configuration leads to a socket: directly if it is an absolute path, else through the
+ * system property {@code hsmbridge.clusters}, {@code HSM_CLUSTERS} or the configuration file, in this order. Without
+ * such a server the process decides: the HSM in this process if Python started the JVM, else the socket that the system
+ * property {@code hsmbridge.socket}, {@code HSM_SOCKET} or {@code HSM_HOME} names, in this order. Last come the server
+ * of the configuration file, and the socket in the XDG data directory.
  */
 public final class Route {
     private static final String SOCKET_NAME = "hsm.sock";
@@ -21,14 +23,15 @@ public final class Route {
     private Route() {}
 
     /**
-     * Returns the carrier to the first server that leads somewhere. It connects when it is first used.
+     * Returns the carrier to the first server that leads to a socket, else to the default HSM. It connects at its first
+     * request.
      *
      * @throws IOException if the property or the variable is not a list of {@code host[:port]=path}
      */
     public static Carrier of(Settings settings) throws IOException {
-        Carrier told = toldToProcess(settings.times());
-        if (settings.ofMachine() && told != null) {
-            return told;
+        Carrier ofProcess = ofProcess(settings.times());
+        if (settings.ofMachine() && ofProcess != null) {
+            return ofProcess;
         }
         for (Settings.Server server : settings.servers()) {
             if (Path.of(server.host()).isAbsolute()) {
@@ -39,7 +42,8 @@ public final class Route {
                 return new UnixSocket(Path.of(socket), "to which " + server.host() + " is mapped", settings.times());
             }
         }
-        return told != null ? told : UnixSocket.byDefault(dataHome().resolve("hsmbridge").resolve(SOCKET_NAME), settings.times());
+        return ofProcess != null ? ofProcess
+                : UnixSocket.byDefault(dataHome().resolve("hsmbridge").resolve(SOCKET_NAME), settings.times());
     }
 
     private static String socketOf(Settings.Server server, Map<String, String> configured) throws IOException {
@@ -66,8 +70,8 @@ public final class Route {
         return sockets;
     }
 
-    /** Returns the carrier to the HSM that this process was started beside or told of, or null. */
-    private static Carrier toldToProcess(Times times) {
+    /** Returns the carrier to the HSM in this process or in its environment, or null. */
+    private static Carrier ofProcess(Times times) {
         if (InProcess.installed() != null) {
             return InProcess.installed();
         }

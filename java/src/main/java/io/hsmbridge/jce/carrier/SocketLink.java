@@ -15,13 +15,13 @@ import java.time.Duration;
 import java.util.concurrent.TimeUnit;
 
 /**
- * One connection to a daemon. Its channel does not block, because an interrupt of the thread would close a channel that
- * does; the thread waits at a selector instead, and no wait is longer than the limit.
+ * One connection to a daemon. Its channel is non-blocking, because an interrupt of a thread closes a blocking channel.
+ * The thread waits at a selector instead, and each wait has a limit.
  */
 final class SocketLink implements Carrier.Link {
-    /** How long a connection may rest before it is asked whether the daemon is still there, in nanoseconds. */
-    private static final long TRUSTED_REST = 50_000_000L;
-    /** How long to wait before a daemon is asked again that has no place in its queue. */
+    /** Idle time after which the link checks that the daemon has not closed the connection, in nanoseconds. */
+    private static final long UNCHECKED_IDLE = 50_000_000L;
+    /** Pause before the next attempt if the daemon's queue of connections is full. */
     private static final Duration QUEUE_FULL = Duration.ofMillis(20);
     private static final Pool<ByteBuffer> LARGE =
             new Pool<>(Carrier.LARGE_BUFFERS, () -> ByteBuffer.allocateDirect(Carrier.LARGE_BUFFER_LENGTH));
@@ -34,7 +34,7 @@ final class SocketLink implements Carrier.Link {
     private final ByteBuffer own = ByteBuffer.allocateDirect(Carrier.BUFFER_LENGTH);
     private ByteBuffer buffer = own;
     private ByteBuffer borrowed;
-    private long restingSince;
+    private long idleSince;
     private boolean ended;
 
     private SocketLink(SocketChannel channel, Selector selector, String peer, Duration limit) throws IOException {
@@ -46,9 +46,11 @@ final class SocketLink implements Carrier.Link {
     }
 
     /**
-     * Connects; {@code peer} is who listens there, for messages, and {@code limit} the longest wait for it.
+     * Returns a new connection.
      *
-     * @throws SocketTimeoutException if the daemon takes no connection within the limit
+     * @param peer name of the daemon in messages
+     * @param limit time limit for each wait
+     * @throws SocketTimeoutException if the daemon does not accept the connection within the limit
      * @throws IOException if there is no daemon
      */
     static SocketLink open(UnixDomainSocketAddress address, String peer, Duration limit) throws IOException {
@@ -60,21 +62,25 @@ final class SocketLink implements Carrier.Link {
             }
             Uninterrupted.sleep(QUEUE_FULL);
         } while (System.nanoTime() < end);
-        throw new SocketTimeoutException(peer + " has taken no connection for " + seconds(limit));
+        throw new SocketTimeoutException(peer + " has accepted no connection for " + seconds(limit));
     }
 
-    /** Returns null where the daemon's queue of connections is full: waiting for that, the kernel would not be interrupted. */
+    /**
+     * Returns a new connection, or null if the daemon's queue of connections is full. The kernel's own wait for a place
+     * in it cannot be interrupted.
+     */
     private static SocketLink tryToOpen(UnixDomainSocketAddress address, String peer, Duration limit) throws IOException {
         SocketChannel channel = SocketChannel.open(StandardProtocolFamily.UNIX);
         SocketLink link = null;
         try {
             channel.configureBlocking(false);
             if (channel.connect(address)) {
+                ServerUser.require(address.getPath());
                 link = new SocketLink(channel, Selector.open(), peer, limit);
             }
             return link;
         } catch (SocketException e) {
-            // Java has an exception class of its own for a daemon that is not there, and none for a full queue.
+            // Java has a subclass of SocketException for a missing daemon, and none for a full queue.
             if (e.getClass() != SocketException.class || !Files.exists(address.getPath())) {
                 throw e;
             }
@@ -118,7 +124,7 @@ final class SocketLink implements Carrier.Link {
         return buffer;
     }
 
-    /** Sends the frame; where the daemon has closed the connection, it may have said why before. */
+    /** Sends the frame. If the daemon has closed the connection, its reason may be there to read. */
     private void send() throws IOException {
         try {
             while (buffer.hasRemaining()) {
@@ -163,7 +169,7 @@ final class SocketLink implements Carrier.Link {
         }
     }
 
-    /** Waits at the selector, which an interrupt wakes without an exception. */
+    /** Waits at the selector, which returns without an exception after an interrupt. */
     private boolean isReady(long nanoseconds) throws IOException, InterruptedException {
         boolean ready = !Thread.currentThread().isInterrupted()
                 && selector.select(selected -> {}, Math.max(1, TimeUnit.NANOSECONDS.toMillis(nanoseconds))) > 0;
@@ -177,18 +183,18 @@ final class SocketLink implements Carrier.Link {
         return time.toMillis() % 1000 == 0 ? time.toSeconds() + " s" : time.toMillis() + " ms";
     }
 
-    /** Returns whether the daemon closed the connection, after it had sent an answer. */
+    /** Returns whether the daemon closed the connection after its last answer. */
     boolean ended() {
         return ended;
     }
 
-    void rest() {
-        restingSince = System.nanoTime();
+    void becomeIdle() {
+        idleSince = System.nanoTime();
         shrink();
     }
 
-    boolean hasRestedFor(Duration time) {
-        return System.nanoTime() - restingSince >= time.toNanos();
+    boolean isIdleFor(Duration time) {
+        return System.nanoTime() - idleSince >= time.toNanos();
     }
 
     private void shrink() {
@@ -199,9 +205,9 @@ final class SocketLink implements Carrier.Link {
         }
     }
 
-    /** Returns whether the daemon still has this connection open: nothing to read is right, the end is not. */
+    /** Returns whether the connection is still open: there is nothing to read, not even its end. */
     boolean alive() {
-        if (System.nanoTime() - restingSince < TRUSTED_REST) {
+        if (System.nanoTime() - idleSince < UNCHECKED_IDLE) {
             return true;
         }
         try {

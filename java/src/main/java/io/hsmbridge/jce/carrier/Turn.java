@@ -3,10 +3,10 @@ package io.hsmbridge.jce.carrier;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
- * Turns at what takes microseconds and only so many threads can do at a time.
+ * Limits the threads that run operations of microseconds at the same time.
  *
- * <p>A thread that waits in the kernel is woken tens of microseconds late, and waking it costs the one before it more than
- * its own work. Waiting here is bounded: a thread that gets no turn goes on without, and queues in the kernel.
+ * <p>The kernel wakes a waiting thread tens of microseconds late, and the wake-up costs the running thread more than
+ * its own work. Waiting here is bounded: a thread without a permit goes on, and waits in the kernel.
  */
 final class Turn {
     private static final int SPINS = 100;
@@ -14,12 +14,12 @@ final class Turn {
 
     private final AtomicInteger free;
 
-    /** Makes turns for that many threads at a time. */
+    /** Creates permits for that many threads at a time. */
     Turn(int atATime) {
         free = new AtomicInteger(atATime);
     }
 
-    /** Waits for a turn; returns whether it was given, and then {@link #pass} must follow. */
+    /** Waits a limited time and returns whether the thread has a permit, which it must return with {@link #pass}. */
     boolean take() {
         for (int i = 0; i < SPINS + YIELDS; i++) {
             int left = free.getAcquire();
@@ -35,7 +35,7 @@ final class Turn {
         return false;
     }
 
-    /** Lets the next thread. */
+    /** Returns a permit. */
     void pass() {
         free.getAndIncrement();
     }

@@ -5,18 +5,22 @@ import java.time.Duration;
 import java.util.concurrent.TimeUnit;
 
 /**
- * Waits that an interrupt does not end. The HSM may be doing what the thread waits for, so that an interrupt must not take
- * its answer away; the thread finds the interrupt afterwards.
+ * Waits that an interrupt does not end. The HSM may be running the operation for which the thread waits, so the thread
+ * gets the answer first and its interrupt status afterwards.
  */
 public final class Uninterrupted {
     private Uninterrupted() {}
 
-    /** A wait of at most so many nanoseconds, or less, which returns whether what it waited for has come. */
+    /** A wait of at most that many nanoseconds, which returns whether the awaited event has happened. */
     interface Wait {
         boolean within(long nanoseconds) throws InterruptedException, IOException;
     }
 
-    /** Waits that long. */
+    /**
+     * Sleeps for that time; keeps the interrupt status.
+     *
+     * @throws IOException never; declared because a {@link Wait} may throw it
+     */
     public static void sleep(Duration time) throws IOException {
         wait(time, nanoseconds -> {
             TimeUnit.NANOSECONDS.sleep(nanoseconds);
@@ -24,7 +28,7 @@ public final class Uninterrupted {
         });
     }
 
-    /** Waits until it has come, and returns true, or until the time is over, and returns false. */
+    /** Returns true after the awaited event, or false after the time limit. */
     static boolean wait(Duration most, Wait wait) throws IOException {
         long end = System.nanoTime() + most.toNanos();
         boolean interrupted = false;

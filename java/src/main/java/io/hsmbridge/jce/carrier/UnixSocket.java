@@ -16,17 +16,19 @@ import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 
 /**
- * The carrier to a daemon over its Unix socket: a pool of connections, each used by one thread at a time. They close when the
- * carrier is collected.
+ * The carrier to a daemon over its Unix socket: a pool of connections, each used by one thread at a time. They close
+ * after the collection of the carrier.
  */
 public final class UnixSocket extends Carrier {
-    /** How many connections one provider has at most; a daemon serves 256, and more threads than processors only wait. */
+    /**
+     * Largest number of connections of one provider. A daemon serves 256, and more threads than processors only wait.
+     */
     private static final int MOST_LINKS = 64;
-    /** The error code of a daemon that has all the connections it serves. */
+    /** Error code of a daemon that has reached its limit of connections. */
     private static final int OPERATION_LIMIT = 46;
-    /** How often to ask such a daemon again, and how long to wait before. */
-    private static final int RENEWED = 5;
-    private static final Duration BEFORE_RENEWED = Duration.ofMillis(100);
+    /** Number of further attempts to connect to such a daemon. */
+    private static final int MORE_ATTEMPTS = 5;
+    private static final Duration PAUSE = Duration.ofMillis(100);
     private static final Cleaner CLEANER = Cleaner.create();
 
     private final Path path;
@@ -36,7 +38,13 @@ public final class UnixSocket extends Carrier {
     private final Semaphore places = new Semaphore(MOST_LINKS);
     private final IdleLinks idle;
 
-    /** Makes a carrier to this socket; {@code tried} says how it was chosen. It connects at the first request. */
+    /**
+     * Creates a carrier, which connects at its first request.
+     *
+     * @param path path of the socket
+     * @param tried origin of the path, for messages
+     * @param times limits on waiting
+     */
     public UnixSocket(Path path, String tried, Times times) {
         this(path, tried, times, true);
     }
@@ -46,11 +54,11 @@ public final class UnixSocket extends Carrier {
         this.tried = tried;
         this.chosen = chosen;
         limit = times.answer();
-        idle = new IdleLinks(times.rest());
+        idle = new IdleLinks(times.idle());
         CLEANER.register(this, idle::end);
     }
 
-    /** Makes a carrier to the socket where a daemon listens when nobody says otherwise. */
+    /** Creates a carrier to the default socket, which no configuration names. */
     static UnixSocket byDefault(Path path, Times times) {
         return new UnixSocket(path, "the default", times, false);
     }
@@ -60,7 +68,7 @@ public final class UnixSocket extends Carrier {
         try {
             return super.exchange(capacity, span, request, reader);
         } finally {
-            // The cleaner must not close the connection that this thread is about to give back.
+            // The cleaner must not close the connection that this thread is about to return.
             Reference.reachabilityFence(this);
         }
     }
@@ -86,18 +94,21 @@ public final class UnixSocket extends Carrier {
         }
     }
 
-    /** Connects; a daemon's connections may all be those of providers that this JVM has dropped, but not collected. */
+    /**
+     * Returns a new connection. If the daemon is at its limit, the garbage collector first closes the connections of
+     * providers that this JVM has dropped.
+     */
     private SocketLink connect() throws IOException {
-        for (int renewed = 0; ; renewed++) {
+        for (int attempt = 0; ; attempt++) {
             try {
                 return greeted();
             } catch (RefusedException e) {
-                if (e.status != OPERATION_LIMIT || renewed == RENEWED) {
+                if (e.status != OPERATION_LIMIT || attempt == MORE_ATTEMPTS) {
                     throw e;
                 }
             }
             System.gc();
-            Uninterrupted.sleep(BEFORE_RENEWED);
+            Uninterrupted.sleep(PAUSE);
         }
     }
 
@@ -146,7 +157,7 @@ public final class UnixSocket extends Carrier {
     }
 
     @Override
-    public void rest() {
+    public void closeIdle() {
         idle.closeAll();
     }
 
@@ -155,7 +166,7 @@ public final class UnixSocket extends Carrier {
         return "the HSM at " + path;
     }
 
-    /** The daemon answered HELLO with an error. */
+    /** Refusal of HELLO by the daemon. */
     private static final class RefusedException extends IOException {
         private static final long serialVersionUID = 1L;
         private final int status;

@@ -7,7 +7,7 @@ import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.util.Arrays;
 
-/** A user name and the UTF-8 bytes of a password, wiped with {@link #close}. */
+/** A user name and the UTF-8 bytes of a password. {@link #close} wipes the password. */
 public final class Credentials implements AutoCloseable {
     private static final String USER = "HSM_USER";
     private static final String PASSWORD = "HSM_PASSWORD";
@@ -20,7 +20,7 @@ public final class Credentials implements AutoCloseable {
         this.password = password;
     }
 
-    /** Returns the credentials of the system properties, else of the environment, else null. */
+    /** Returns the credentials in the system properties, else those in the environment, else null. */
     public static Credentials implicit() {
         Credentials found = of(System.getProperty(USER), System.getProperty(PASSWORD));
         return found != null ? found : of(System.getenv(USER), System.getenv(PASSWORD));
@@ -31,7 +31,7 @@ public final class Credentials implements AutoCloseable {
                 ? null : new Credentials(user, password.getBytes(StandardCharsets.UTF_8));
     }
 
-    /** Splits {@code user:password} at the first colon; null if there is none. */
+    /** Returns the credentials in {@code user:password}, split at the first colon; null if there is none. */
     public static Credentials parse(char[] pin) {
         for (int i = 0; i < pin.length; i++) {
             if (pin[i] == ':') {
@@ -41,7 +41,7 @@ public final class Credentials implements AutoCloseable {
         return null;
     }
 
-    /** Returns the credentials of a strategy, whose password is wiped. */
+    /** Returns the credentials of a strategy and wipes the strategy's password. */
     public static Credentials of(AuthenticationStrategy strategy) {
         char[] password = strategy.getPassword();
         try {

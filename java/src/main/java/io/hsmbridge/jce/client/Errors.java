@@ -18,7 +18,7 @@ import javax.crypto.BadPaddingException;
 import javax.crypto.IllegalBlockSizeException;
 import javax.security.auth.login.LoginException;
 
-/** Error codes of the protocol to the exceptions of the reference; what exception fits depends on the engine's method. */
+/** Converts error codes of the protocol to the exceptions of the reference, which depend on the engine's method. */
 public final class Errors {
     public static final int UNAUTHENTICATED = 10;
     static final int AUTHENTICATION_FAILED = 11;
@@ -39,12 +39,12 @@ public final class Errors {
 
     private Errors() {}
 
-    /** Returns whether a code is what a key or an operation of a session that has ended gets. */
+    /** Returns whether the HSM answers with this code for a key or an operation of an ended session. */
     static boolean isOfLostSession(int code) {
         return code == KEY_NOT_FOUND || code == OPERATION_NOT_FOUND;
     }
 
-    /** Returns the exception for codes that mean the same in every method, or null for the others. */
+    /** Returns the exception of a code that means the same in every method, else null. */
     static RuntimeException general(int code, String message) {
         if (code <= LAST_OF_REQUEST || code == OPERATION_LIMIT) {
             return new InternalException(message);
@@ -58,33 +58,41 @@ public final class Errors {
         return null;
     }
 
-    /** For methods that declare nothing that fits. */
+    /** Returns the exception of a method that declares no exception that fits. */
     public static java.security.ProviderException unexpected(HsmException e) {
         return new java.security.ProviderException(e.getMessage(), e);
     }
 
-    /** For {@code init} and {@code unwrap}: the key is not right. */
+    /** Returns the exception of {@code init} and {@code unwrap} for an unsuitable key. */
     public static InvalidKeyException invalidKey(HsmException e) {
         return new InvalidKeyException(e.getMessage(), e);
     }
 
-    /** For methods of generators that declare nothing: an attribute is not right, else {@code ProviderException}. */
+    /**
+     * Returns the exception of a generator's method: {@code InvalidParameterException} for an invalid attribute or
+     * parameter, else {@code ProviderException}.
+     */
     public static RuntimeException generation(HsmException e) {
         return e.code() >= ATTRIBUTE_INVALID && e.code() <= MECHANISM_PARAMETER_INVALID
                 ? caused(new InvalidParameterException(e.getMessage()), e) : unexpected(e);
     }
 
-    /** For imports. */
+    /** Returns the exception of an import. */
     public static InvalidKeySpecException invalidKeySpec(HsmException e) {
         return new InvalidKeySpecException(e.getMessage(), e);
     }
 
-    /** For {@code sign} and {@code verify}. */
+    /** Returns the exception of {@code sign} and {@code verify}. */
     public static SignatureException signature(HsmException e) {
         return new SignatureException(e.getMessage(), e);
     }
 
-    /** For {@code doFinal}: throws what its declaration has, else {@code ProviderException}. */
+    /**
+     * Returns the exception of {@code doFinal} that it need not declare, and throws those that it declares.
+     *
+     * @throws IllegalBlockSizeException if the length of the data is wrong
+     * @throws BadPaddingException if padding or tag is wrong
+     */
     public static java.security.ProviderException crypt(HsmException e)
             throws IllegalBlockSizeException, BadPaddingException {
         switch (e.code()) {
@@ -99,7 +107,11 @@ public final class Errors {
         }
     }
 
-    /** For {@code wrap}: the target is too long or not aligned, or a key is not right. */
+    /**
+     * Returns the exception of {@code wrap} for an unsuitable key.
+     *
+     * @throws IllegalBlockSizeException if the length of the key to wrap is wrong
+     */
     public static InvalidKeyException wrap(HsmException e) throws IllegalBlockSizeException {
         if (e.code() == DATA_LENGTH_INVALID) {
             throw caused(new IllegalBlockSizeException(e.getMessage()), e);
@@ -107,7 +119,11 @@ public final class Errors {
         return invalidKey(e);
     }
 
-    /** For {@code getKey}. */
+    /**
+     * Returns the exception of {@code getKey} if several keys have the label.
+     *
+     * @throws java.security.ProviderException for any other code
+     */
     public static UnrecoverableKeyException unrecoverable(HsmException e) {
         if (e.code() == KEY_AMBIGUOUS) {
             return caused(new UnrecoverableKeyException(e.getMessage()), e);
@@ -115,12 +131,12 @@ public final class Errors {
         throw unexpected(e);
     }
 
-    /** For methods that change a key store. */
+    /** Returns the exception of a method that changes a key store. */
     public static KeyStoreException keyStore(HsmException e) {
         return new KeyStoreException(e.getMessage(), e);
     }
 
-    /** For {@code load} and {@code store}. */
+    /** Returns the exception of {@code load} and {@code store}. A wrong password is an UnrecoverableKeyException as its cause. */
     public static IOException keyStoreFile(HsmException e) {
         if (e.code() == KEYSTORE_PASSWORD) {
             return new IOException(e.getMessage(), new UnrecoverableKeyException(e.getMessage()));
@@ -128,7 +144,7 @@ public final class Errors {
         return new IOException(e.getMessage(), e);
     }
 
-    /** For {@code login}. */
+    /** Returns the exception of {@code login}. */
     public static LoginException login(HsmException e) {
         if (e.code() == ACCOUNT_LOCKED) {
             return new AccountLockedException(e.getMessage());

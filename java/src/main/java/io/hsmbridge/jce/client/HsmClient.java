@@ -19,12 +19,12 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
 
-/** One login to the HSM, shared by every object of one provider instance. Safe for use by many threads. */
+/** One login to the HSM, shared by all objects of one provider instance. Safe for use by many threads. */
 public final class HsmClient {
     private static final String CRYPTO_USER = "crypto-user";
-    /** How long to wait before a request is repeated, in milliseconds: once for each repetition. */
+    /** Pauses before the repetitions of a request, in milliseconds. */
     private static final int[] RETRY_AFTER = {50, 250};
-    /** How many uses are repeated by their numbers; one more begins afresh. */
+    /** Largest number of prepared operations to remember; one more clears them. */
     private static final int MOST_NUMBERS = 4096;
     private static final byte[] NONE = {};
 
@@ -34,28 +34,31 @@ public final class HsmClient {
     private final AtomicLong changes = new AtomicLong();
     private volatile Login login = new Login(0);
     private volatile boolean implicit;
-    /** Whether another session has taken the place of one that was lost with its session keys and operations. */
+    /** Whether a new session has replaced a lost one, whose session keys and operations are lost too. */
     private volatile boolean replaced;
-    /** The last login that waited in vain for an answer, and when it gave up; null if none has. */
-    private SocketTimeoutException silence;
-    private long silentSince;
-    /** Implicit credentials that the HSM has refused, and why. To try them at each operation would lock the user out. */
+    /** The timeout of the last login without an answer; null if there is none. */
+    private SocketTimeoutException lastTimeout;
+    private long timedOutAt;
+    /**
+     * Implicit credentials that the HSM has refused. Another login with them at each operation would lock the user out.
+     */
     private Credentials refused;
     private String refusal;
 
-    /** A session and the numbers by which uses can be repeated in it; another session's number is another use's. */
-    private record Login(long token, Map<Use, Long> numbers) {
+    /** A session and the numbers of its prepared operations; a number is valid in one session only. */
+    private record Login(long token, Map<PreparedOperation, Long> numbers) {
         Login(long token) {
             this(token, new ConcurrentHashMap<>());
         }
     }
 
     /**
-     * Makes a client that is not logged in.
+     * Creates a client that is not logged in.
      *
-     * @param listed whether the JDK makes the provider from its list. The JDK goes on to the next provider, without a word,
-     *     where this one does not reach its HSM, so the JVM's log has the reason.
-     * @throws IOException if the settings have values that there are not
+     * @param settings settings of the provider
+     * @param listed whether the JDK creates the provider from its list. The JDK silently tries the next provider if
+     *     this one does not reach its HSM, so the JVM's log gets the reason.
+     * @throws IOException if the settings have invalid values
      */
     public HsmClient(Settings settings, boolean listed) throws IOException {
         this.settings = settings;
@@ -69,27 +72,27 @@ public final class HsmClient {
         return changes.get();
     }
 
-    /** Returns whether there is a session. */
+    /** Returns whether the client has a session; the HSM may have ended it. */
     public boolean loggedIn() {
         return login.token() != 0;
     }
 
-    /** Returns whether the session came from the system properties or the environment. */
+    /** Returns whether the credentials of the session came from the system properties or the environment. */
     public boolean loggedInImplicitly() {
         return implicit;
     }
 
-    /** Returns whether an engine's {@code init} looks at the attributes of a key, or leaves that to the HSM. */
+    /** Returns whether {@code init} of an engine checks the attributes of a key, rather than the HSM alone. */
     public boolean validatesAtInit() {
         return settings.validatesAtInit();
     }
 
-    /** Returns whether key material may be asked for in the clear, which the HSM may still refuse. */
+    /** Returns whether the provider may ask for key material in the clear, which the HSM may still refuse. */
     public boolean asksForClearKeys() {
         return settings.clearExtraction();
     }
 
-    /** Returns whether the configuration has switched an optional service on. */
+    /** Returns whether the configuration makes an optional service available. */
     public boolean offers(String option) {
         return option.equals("enable_ecdh_without_kdf") && settings.plainEcdh();
     }
@@ -97,8 +100,10 @@ public final class HsmClient {
     /**
      * Logs a crypto user in.
      *
-     * @throws HsmException if the HSM refuses
-     * @throws IOException if it does not answer
+     * @param credentials name and password of the user
+     * @param asImplicit whether a lost session is replaced by a login with {@link Credentials#implicit}
+     * @throws HsmException if the HSM refuses, for a reason that depends on the engine's method
+     * @throws IOException if the HSM does not answer
      */
     public synchronized void login(Credentials credentials, boolean asImplicit) throws HsmException, IOException {
         Carrier.Response response =
@@ -110,7 +115,11 @@ public final class HsmClient {
                 + (asImplicit ? " with the credentials of the environment" : ""));
     }
 
-    /** Ends the session; its session keys are gone. */
+    /**
+     * Ends the session and destroys its session keys.
+     *
+     * @throws ProviderException if the HSM does not answer
+     */
     public synchronized void logout() {
         long ended = login.token();
         login = new Login(0);
@@ -123,14 +132,14 @@ public final class HsmClient {
         } catch (IOException e) {
             throw lost(e);
         } finally {
-            carrier.rest();
+            carrier.closeIdle();
         }
     }
 
     /**
-     * Asks the HSM whether the session is still one, and forgets it if it is not.
+     * Returns whether the HSM still has the session, and forgets an ended one.
      *
-     * @throws IOException if it does not answer
+     * @throws IOException if the HSM does not answer
      */
     public boolean hasSession() throws IOException {
         long token = login.token();
@@ -140,7 +149,7 @@ public final class HsmClient {
         return loggedIn();
     }
 
-    /** Drops a session that the HSM has ended, so that the application can log in again. */
+    /** Forgets a session that the HSM has ended, so that the application can log in again. */
     private synchronized void forget(long ended) {
         if (login.token() == ended) {
             login = new Login(0);
@@ -153,8 +162,8 @@ public final class HsmClient {
      * Sends a request and returns its results.
      *
      * @throws HsmException if the HSM refuses, for a reason that depends on the engine's method
-     * @throws AuthenticationException if nobody is logged in
-     * @throws ProviderException if the HSM is not there
+     * @throws AuthenticationException if no user is logged in
+     * @throws ProviderException if the HSM does not answer
      */
     public List<Object> call(int operation, Object... fields) throws HsmException {
         if (!Operation.onlyReads(operation)) {
@@ -164,10 +173,10 @@ public final class HsmClient {
     }
 
     /**
-     * Sends a request that takes no login and returns its results.
+     * Sends a request that needs no login and returns its results.
      *
-     * @throws HsmException if the HSM refuses
-     * @throws ProviderException if the HSM is not there
+     * @throws HsmException if the HSM refuses, for a reason that depends on the engine's method
+     * @throws ProviderException if the HSM does not answer
      */
     public List<Object> callWithoutLogin(int operation, Object... fields) throws HsmException {
         try {
@@ -198,17 +207,21 @@ public final class HsmClient {
     }
 
     /**
-     * Uses a key; again with other data, where it was used so before. Raises as {@link #call}.
+     * Runs an operation on data, by its number if the HSM has prepared it in this session.
      *
-     * @param first the IV, to verify the data; empty if there is none
-     * @param rest the data, to verify the signature
+     * @param operation the constant part of the request
+     * @param first the IV, or the data to verify; empty if there is neither
+     * @param rest the data, or the signature to verify
+     * @throws HsmException if the HSM refuses, for a reason that depends on the engine's method
+     * @throws AuthenticationException if no user is logged in
+     * @throws ProviderException if the HSM does not answer
      */
-    public Carrier.Repeated use(Use use, byte[] first, Slice rest) throws HsmException {
+    public Carrier.Repeated run(PreparedOperation operation, byte[] first, Slice rest) throws HsmException {
         Login current = login;
-        Long number = current.numbers().get(use);
+        Long number = current.numbers().get(operation);
         if (number != null) {
             try {
-                Carrier.Repeated repeated = carrier.repeat(current.token(), number, use.span(rest), first, rest);
+                Carrier.Repeated repeated = carrier.repeat(current.token(), number, operation.span(rest), first, rest);
                 if (repeated != null) {
                     return repeated;
                 }
@@ -216,38 +229,46 @@ public final class HsmClient {
                 if (!settings.retries() || e instanceof SocketTimeoutException) {
                     throw lost(e);
                 }
-                log.write(Log.Level.WARN, "operation " + use.operation() + " is repeated: " + e.getMessage());
+                log.write(Log.Level.WARN, "operation " + operation.operation() + " is repeated: " + e.getMessage());
             }
-            current.numbers().remove(use, number);
+            current.numbers().remove(operation, number);
         }
-        return useInFull(use, first, rest);
+        return runInFull(operation, first, rest);
     }
 
-    private Carrier.Repeated useInFull(Use use, byte[] first, Slice rest) throws HsmException {
-        Carrier.Response response = request(use.operation(), use.fields(first, rest));
-        List<Object> results = results(use.operation(), response);
+    private Carrier.Repeated runInFull(PreparedOperation operation, byte[] first, Slice rest) throws HsmException {
+        Carrier.Response response = request(operation.operation(), operation.fields(first, rest));
+        List<Object> results = results(operation.operation(), response);
         Login current = login;
-        if (response.number() != 0 && use.hasHandle() && response.session() == current.token()) {
+        if (response.number() != 0 && operation.hasHandle() && response.session() == current.token()) {
             if (current.numbers().size() >= MOST_NUMBERS) {
                 current.numbers().clear();
             }
-            current.numbers().put(use, response.number());
+            current.numbers().put(operation, response.number());
         }
         byte[] chosen = results.size() > 1 && results.get(1) != null ? (byte[]) ((Map<?, ?>) results.get(1)).get("iv") : NONE;
         Object result = results.get(0);
         return new Carrier.Repeated(chosen, result instanceof Boolean ? truth((Boolean) result) : (byte[]) result);
     }
 
-    /** Returns whether a signature was right. */
-    public boolean verifies(Use use, byte[] data, Slice signature) throws HsmException {
-        return use(use, data, signature).result()[0] != 0;
+    /**
+     * Returns whether a signature is valid.
+     *
+     * @throws HsmException if the HSM refuses, for a reason that depends on the engine's method
+     */
+    public boolean verifies(PreparedOperation operation, byte[] data, Slice signature) throws HsmException {
+        return run(operation, data, signature).result()[0] != 0;
     }
 
     private static byte[] truth(boolean value) {
         return new byte[] {(byte) (value ? 1 : 0)};
     }
 
-    /** Sends a request whose one result is bytes. */
+    /**
+     * Sends a request with a single result and returns its bytes.
+     *
+     * @throws HsmException if the HSM refuses, for a reason that depends on the engine's method
+     */
     public byte[] bytes(int operation, Object... fields) throws HsmException {
         return (byte[]) call(operation, fields).get(0);
     }
@@ -258,7 +279,7 @@ public final class HsmClient {
             try {
                 return carrier.call(operation, token, fields);
             } catch (SocketTimeoutException e) {
-                // Who has not answered for so long would not answer the second time.
+                // An HSM that has not answered within the limit is unlikely to answer a second request.
                 throw e;
             } catch (IOException e) {
                 if (repeated >= repeatable || repeated == 0 && e instanceof NoHsmException) {
@@ -270,7 +291,7 @@ public final class HsmClient {
         }
     }
 
-    /** Logs in with the implicit credentials, unless another thread has done so since {@code lost} was the session. */
+    /** Logs in with the implicit credentials, unless another thread has already replaced the session {@code lost}. */
     private long begin(long lost) throws IOException {
         return begin(lost, System.nanoTime());
     }
@@ -279,9 +300,9 @@ public final class HsmClient {
         if (login.token() != lost) {
             return login.token();
         }
-        if (silence != null && silentSince - asked > 0) {
-            // This thread has waited for the one that tried, which is as long as anybody waits.
-            throw new SocketTimeoutException(silence.getMessage());
+        if (lastTimeout != null && timedOutAt - asked > 0) {
+            // This thread has already waited the whole limit, for the thread that tried to log in.
+            throw new SocketTimeoutException(lastTimeout.getMessage());
         }
         Credentials credentials = Credentials.implicit();
         if (credentials == null) {
@@ -300,8 +321,8 @@ public final class HsmClient {
             }
             throw unauthenticated(message);
         } catch (SocketTimeoutException e) {
-            silence = e;
-            silentSince = System.nanoTime();
+            lastTimeout = e;
+            timedOutAt = System.nanoTime();
             throw e;
         }
         if (lost != 0) {

@@ -1,6 +1,6 @@
 package io.hsmbridge.jce.client;
 
-/** The HSM refused a request, for a reason that the caller's engine class has an exception for. */
+/** Refusal of a request, for which the caller's engine class has an exception of its own. */
 public final class HsmException extends Exception {
     private static final long serialVersionUID = 1L;
 

@@ -19,9 +19,9 @@ import javax.security.auth.DestroyFailedException;
 import javax.security.auth.Destroyable;
 
 /**
- * A key in the HSM: its handle and what may be known of it. It holds no secret and does not serialise.
+ * A key in the HSM: its handle and its public attributes. It holds no secret and cannot be serialised.
  *
- * <p>{@link #getEncoded} and {@link #getFormat} of a private or secret key answer null unless the HSM allows clear
+ * <p>{@link #getEncoded} and {@link #getFormat} of a private or secret key return null unless the HSM permits clear
  * extraction.
  */
 public abstract class HsmKey implements Key, Destroyable {
@@ -33,7 +33,13 @@ public abstract class HsmKey implements Key, Destroyable {
     private final String algorithm;
     private volatile boolean destroyed;
 
-    /** Makes the object of a key record of the protocol. */
+    /**
+     * Creates the key object of a key record.
+     *
+     * @param client login that found the key
+     * @param record attributes of the key by name
+     * @param algorithm name of the key's algorithm in the JCA
+     */
     protected HsmKey(HsmClient client, Map<?, ?> record, String algorithm) {
         this.client = client;
         this.record = record;
@@ -41,7 +47,7 @@ public abstract class HsmKey implements Key, Destroyable {
         this.algorithm = algorithm;
     }
 
-    /** Returns the handle. */
+    /** Returns the key reference. */
     public final long handle() {
         return handle;
     }
@@ -51,20 +57,21 @@ public abstract class HsmKey implements Key, Destroyable {
         return client == other;
     }
 
-    /** Returns whether the key is a half of an EC pair whose public point is this one. */
+    /** Returns whether the key is an EC key with this public point. */
     public boolean hasPoint(ECPoint point) {
         return false;
     }
 
-    /** Returns an attribute as it was when the key was made or found, or null. */
+    /** Returns an attribute in the state of the key's creation or search, or null. */
     public final Object attribute(String name) {
         return record.get(name);
     }
 
     /**
-     * Refuses the key before it is used: it is destroyed, or the attribute forbids it. The HSM checks again.
+     * Checks the key before an operation. The HSM checks it again.
      *
-     * @throws InvalidKeyException if it does
+     * @param permission name of the attribute that must not be false
+     * @throws InvalidKeyException if the key has been destroyed, or the attribute is false
      */
     public final void require(String permission) throws InvalidKeyException {
         if (destroyed) {
@@ -97,7 +104,7 @@ public abstract class HsmKey implements Key, Destroyable {
         }
     }
 
-    /** Returns a private key as the JDK's own object where the HSM lets its material out in the clear, else null. */
+    /** Returns the private key as an object of the JDK if the HSM permits its clear extraction, else null. */
     protected final PrivateKey clear() {
         byte[] encoded = getEncoded();
         if (encoded == null) {
@@ -112,7 +119,7 @@ public abstract class HsmKey implements Key, Destroyable {
         }
     }
 
-    /** Returns the format of clear material. */
+    /** Returns the name of the encoding of clear key material, as {@link #getFormat} returns it. */
     protected abstract String clearFormat();
 
     @Override
@@ -135,7 +142,7 @@ public abstract class HsmKey implements Key, Destroyable {
         return destroyed;
     }
 
-    /** Two objects of one key are equal, whichever provider instance found them: no other key has its handle. */
+    /** Compares handles, which are unique: objects of one key are equal, whichever provider instance found them. */
     @Override
     public boolean equals(Object other) {
         return other instanceof HsmKey && handle == ((HsmKey) other).handle;

@@ -23,7 +23,7 @@ import java.security.spec.X509EncodedKeySpec;
 import java.util.Locale;
 import java.util.Map;
 
-/** Key records of the protocol to key objects. */
+/** Converts key records of the protocol to key objects. */
 public final class Keys {
     private static final Map<Object, String> SECRET_ALGORITHMS =
             Map.of("AES", "AES", "DESEDE", "DESede", "GENERIC_SECRET", "GenericSecret");
@@ -34,7 +34,7 @@ public final class Keys {
 
     private Keys() {}
 
-    /** Returns the key object of a record. */
+    /** Returns the key object of a key record. */
     public static HsmKey of(HsmClient client, Object record) {
         Map<?, ?> map = (Map<?, ?>) record;
         String type = (String) map.get("KEY_TYPE");
@@ -46,22 +46,23 @@ public final class Keys {
         if (type.equals("ML_DSA")) {
             return isPrivate ? new CloudHsmMlDsaPrivateKey(client, map) : new CloudHsmMlDsaPublicKey(client, map);
         }
-        PublicKey half = parse(type.equals("EC_EDWARDS") ? "Ed25519" : type, (byte[]) map.get("PUBLIC_KEY_INFO"));
-        if (half instanceof RSAPublicKey) {
-            RSAPublicKey rsa = (RSAPublicKey) half;
+        PublicKey software = parse(type.equals("EC_EDWARDS") ? "Ed25519" : type, (byte[]) map.get("PUBLIC_KEY_INFO"));
+        if (software instanceof RSAPublicKey) {
+            RSAPublicKey rsa = (RSAPublicKey) software;
             return isPrivate ? new CloudHsmRsaPrivateCrtKey(client, map, rsa) : new CloudHsmRsaPublicKey(client, map, rsa);
         }
-        if (half instanceof EdECPublicKey) {
-            return isPrivate ? new CloudHsmEdPrivateKey(client, map) : new CloudHsmEdPublicKey(client, map, (EdECPublicKey) half);
+        if (software instanceof EdECPublicKey) {
+            return isPrivate ? new CloudHsmEdPrivateKey(client, map)
+                    : new CloudHsmEdPublicKey(client, map, (EdECPublicKey) software);
         }
-        ECPublicKey ec = (ECPublicKey) half;
+        ECPublicKey ec = (ECPublicKey) software;
         return isPrivate ? new CloudHsmEcPrivateKey(client, map, ec) : new CloudHsmEcPublicKey(client, map, ec);
     }
 
     /**
-     * Returns the type of a key by the name of its algorithm in Java.
+     * Returns the type of a key from the name of its algorithm in Java.
      *
-     * @throws NoSuchAlgorithmException if no such key is kept in the HSM
+     * @throws NoSuchAlgorithmException if the HSM has no such keys
      */
     public static String type(String algorithm, boolean isSecret) throws NoSuchAlgorithmException {
         String name = String.valueOf(algorithm).toUpperCase(Locale.ROOT);
@@ -75,13 +76,13 @@ public final class Keys {
         return type;
     }
 
-    /** Returns the key object of a record; a generic secret under the name it was asked for, such as HmacSHA256. */
+    /** Returns the key object of a key record; a generic secret gets the name of the algorithm, such as HmacSHA256. */
     public static HsmKey named(HsmClient client, Object record, String algorithm) {
         return "GENERIC_SECRET".equals(((Map<?, ?>) record).get("KEY_TYPE")) ? secret(client, record, algorithm)
                 : of(client, record);
     }
 
-    /** Returns the key object of a record of a key factory, which is what the casts of its callers need. */
+    /** Returns the key object of a key that a key factory has imported, of the class to which callers cast. */
     public static HsmKey imported(HsmClient client, Object record) {
         Map<?, ?> map = (Map<?, ?>) record;
         if ("EC".equals(map.get("KEY_TYPE")) && "PRIVATE_KEY".equals(map.get("OBJECT_CLASS"))) {
@@ -90,7 +91,7 @@ public final class Keys {
         return of(client, record);
     }
 
-    /** Returns a secret key under the name it was asked for, such as HmacSHA256. */
+    /** Returns the key object of a secret key with the name of its algorithm, such as HmacSHA256. */
     public static CloudHsmSecretKey secret(HsmClient client, Object record, String algorithm) {
         return new CloudHsmSecretKey(client, (Map<?, ?>) record, algorithm);
     }
@@ -103,7 +104,11 @@ public final class Keys {
         }
     }
 
-    /** Returns the JDK's own key factory, by name, so that the order of providers does not matter. */
+    /**
+     * Returns the JDK's own key factory. The method names the provider, so that the order of providers has no effect.
+     *
+     * @throws GeneralSecurityException if this JDK has none
+     */
     public static KeyFactory software(String type) throws GeneralSecurityException {
         return KeyFactory.getInstance(type, type.equals("RSA") ? "SunRsaSign" : "SunEC");
     }

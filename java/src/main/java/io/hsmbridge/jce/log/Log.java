@@ -11,24 +11,24 @@ import java.util.Locale;
 import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
- * What one provider instance says about its work, one line each: time (UTC), level, thread, message. Passwords and key
- * material are in none. Safe for use by many threads.
+ * The log of one provider instance. Each line holds time (UTC), level, thread and message, and never a password or key
+ * material. Safe for use by many threads.
  */
 public final class Log {
-    /** No log. */
+    /** A log that writes nothing. */
     public static final Log NONE = new Log(null, Level.ERROR);
 
     private static final String DEFAULT_FILE = "/opt/cloudhsm/run/cloudhsm-jce.log";
 
-    /** How much a line matters, the gravest first. */
+    /** Severity of a line, most severe first. */
     public enum Level { ERROR, WARN, INFO, DEBUG, TRACE }
 
-    /** When a new file begins. */
+    /** Interval after which a new file begins. */
     enum Interval { HOURLY, DAILY, WEEKLY, NEVER }
 
     private enum Type { FILE, TERM }
 
-    /** Where lines go. */
+    /** Destination of the lines. */
     interface Sink {
         void write(String line) throws IOException;
     }
@@ -42,10 +42,11 @@ public final class Log {
     }
 
     /**
-     * Returns the log that a configuration describes; null describes none. A file that cannot be written is told to the
-     * JVM's own log, and then nothing is logged: the provider works without.
+     * Returns the log with these settings. If its file cannot be written, the JVM's own log gets a warning and the
+     * returned log writes nothing: the provider works without a log.
      *
-     * @throws IOException if a value is not among those of the configuration
+     * @param settings the settings, or null for no log
+     * @throws IOException if a value is unknown
      */
     public static Log of(LogSettings settings) throws IOException {
         if (settings == null) {
@@ -66,7 +67,7 @@ public final class Log {
         }
     }
 
-    /** Returns a log that writes its first error to the JVM's own log, for an instance that nobody asked for a log. */
+    /** Returns a log that writes its first error to the JVM's own log, for an instance without log settings. */
     public static Log ofFirstError() {
         AtomicBoolean written = new AtomicBoolean();
         return new Log(line -> {
@@ -76,7 +77,7 @@ public final class Log {
         }, Level.ERROR);
     }
 
-    private static <E extends Enum<E>> E one(Class<E> kind, String name, E otherwise, String what) throws IOException {
+    private static <E extends Enum<E>> E one(Class<E> kind, String name, E otherwise, String setting) throws IOException {
         if (name == null) {
             return otherwise;
         }
@@ -84,16 +85,16 @@ public final class Log {
             return Enum.valueOf(kind, name.toUpperCase(Locale.ROOT));
         } catch (IllegalArgumentException e) {
             String known = Arrays.toString(kind.getEnumConstants()).toLowerCase(Locale.ROOT);
-            throw new IOException("There is no " + what + " " + name + "; there are " + known, e);
+            throw new IOException("Unknown " + setting + " " + name + "; known: " + known, e);
         }
     }
 
-    /** Returns whether lines of this level are written. */
+    /** Returns whether the log writes lines of this level. */
     public boolean writes(Level level) {
         return sink != null && level.compareTo(threshold) <= 0;
     }
 
-    /** Writes a line, if its level is high enough; a line break in the message becomes a space. */
+    /** Writes a line if its level reaches the threshold. Control characters in the message become spaces. */
     public void write(Level level, String message) {
         if (!writes(level)) {
             return;

@@ -15,8 +15,8 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * A log file that many instances share. When its interval is over (in UTC) it is renamed to its name and the interval it
- * is of, as in {@code cloudhsm-jce.log.2026-01-31}, and a new one begins; nothing is deleted.
+ * A log file that many instances share. At the end of an interval (in UTC) the file is renamed with the interval as a
+ * suffix, as in {@code cloudhsm-jce.log.2026-01-31}, and a new file begins. Nothing deletes old files.
  */
 final class LogFile implements Log.Sink {
     private static final Map<Path, LogFile> OPEN = new ConcurrentHashMap<>();
@@ -45,7 +45,7 @@ final class LogFile implements Log.Sink {
         append("");
     }
 
-    /** Opens the file, with the folders it is in, or returns the one that is open; the first interval counts. */
+    /** Returns the open file of this path, or creates it with its folders. The interval of the first call applies. */
     static LogFile of(Path path, Log.Interval interval) throws IOException {
         Path key = path.toAbsolutePath().normalize();
         LogFile file = OPEN.get(key);

@@ -6,9 +6,9 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Reads a JSON text (RFC 8259), since the JDK has no reader: objects as {@link Map}, arrays as {@link List}, strings,
- * whole numbers as {@link Long}, others as {@link Double}, booleans and null. A name that comes twice in an object is an
- * error, and so is what nests deeper than 64.
+ * Parses a JSON text (RFC 8259), because the JDK has no parser: objects as {@link Map}, arrays as {@link List},
+ * strings, whole numbers as {@link Long}, others as {@link Double}, booleans and null. A duplicate name in an object is
+ * an error, and so is nesting deeper than 64 levels.
  */
 final class Json {
     private static final int MAX_DEPTH = 64;
@@ -23,9 +23,9 @@ final class Json {
     }
 
     /**
-     * Returns the value that the text is.
+     * Returns the value of the text.
      *
-     * @throws IllegalArgumentException if it is none; the message names the place
+     * @throws IllegalArgumentException if the text is not valid; the message names line and column
      */
     static Object parse(String text) {
         Json reader = new Json(text);
@@ -154,14 +154,14 @@ final class Json {
         return value;
     }
 
-    private void take(char wanted) {
-        if (peek() != wanted) {
-            throw wrong("'" + wanted + "'");
+    private void take(char expected) {
+        if (peek() != expected) {
+            throw wrong("'" + expected + "'");
         }
         at++;
     }
 
-    /** Skips white space and returns what is next, 0 at the end. */
+    /** Skips white space and returns the next character, NUL at the end. */
     private char peek() {
         while (at < text.length() && " \t\r\n".indexOf(text.charAt(at)) >= 0) {
             at++;

@@ -6,7 +6,10 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** An object of the configuration file, and where it stands there; what is of another type than asked is an error. */
+/**
+ * An object of the configuration file, and its path there. Each getter throws an IOException for a value of another
+ * type.
+ */
 record Section(Map<?, ?> members, String where) {
     static Section of(Object value, String where) throws IOException {
         if (!(value instanceof Map)) {
@@ -15,13 +18,13 @@ record Section(Map<?, ?> members, String where) {
         return new Section((Map<?, ?>) value, where);
     }
 
-    /** Returns the section of that name, empty if there is none. */
+    /** Returns the section with that name; an empty one if there is none. */
     Section section(String name) throws IOException {
         Object value = members.get(name);
         return of(value == null ? Map.of() : value, where + "." + name);
     }
 
-    /** Returns the sections of a list, none if there is no list. */
+    /** Returns the sections of a list; none if there is no list. */
     List<Section> sections(String name) throws IOException {
         List<Section> sections = new ArrayList<>();
         for (Object value : get(name, List.class, List.of(), "a list")) {
@@ -46,7 +49,11 @@ record Section(Map<?, ?> members, String where) {
         return get(name, Long.class, otherwise, "a whole number");
     }
 
-    /** Returns every member as text. */
+    /**
+     * Returns all members.
+     *
+     * @throws IOException if one is not text
+     */
     Map<String, String> texts() throws IOException {
         Map<String, String> texts = new LinkedHashMap<>();
         for (Object name : members.keySet()) {
@@ -55,13 +62,13 @@ record Section(Map<?, ?> members, String where) {
         return texts;
     }
 
-    private <T> T get(String name, Class<T> type, T otherwise, String what) throws IOException {
+    private <T> T get(String name, Class<T> type, T otherwise, String kind) throws IOException {
         Object value = members.get(name);
         if (value == null) {
             return otherwise;
         }
         if (!type.isInstance(value)) {
-            throw new IOException(where + "." + name + " is not " + what);
+            throw new IOException(where + "." + name + " is not " + kind);
         }
         return type.cast(value);
     }

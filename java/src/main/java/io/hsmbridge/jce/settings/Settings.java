@@ -9,34 +9,36 @@ import java.util.Locale;
 import java.util.Map;
 
 /**
- * What one provider instance was told: by its configuration objects, by the configuration file, or by its argument.
+ * The settings of one provider instance, from its configuration objects, the configuration file, or its argument.
  *
- * @param ofMachine whether this is what the machine's configuration file says, which yields to what the process was told
- * @param servers where the HSM is, in order; empty for the HSM that this JVM uses without configuration
- * @param sockets hosts, with or without {@code :port}, to the sockets that they stand for
- * @param validatesAtInit whether an engine's {@code init} looks at the attributes of a key
- * @param clearExtraction false if no key's material may be asked for in the clear, whatever the HSM allows
- * @param plainEcdh whether key agreement without a key derivation function is on
- * @param retries whether a request that is safe to repeat is repeated when the connection is lost
- * @param times how long to wait
- * @param log how to log, or null for no log
+ * @param ofMachine whether the settings are those of the machine's configuration file; settings of the process override
+ *     them
+ * @param servers addresses of the HSM in order of preference; empty for the HSM that this JVM uses without
+ *     configuration
+ * @param sockets socket paths by host, with or without {@code :port}
+ * @param validatesAtInit whether {@code init} of an engine checks the attributes of a key
+ * @param clearExtraction whether the provider may ask for key material in the clear, which the HSM may still refuse
+ * @param plainEcdh whether key agreement without a key derivation function is available
+ * @param retries whether the provider repeats a request that is safe to repeat after the connection is lost
+ * @param times limits on waiting
+ * @param log log settings, or null for no log
  */
 public record Settings(boolean ofMachine, List<Server> servers, Map<String, String> sockets, boolean validatesAtInit,
         boolean clearExtraction, boolean plainEcdh, boolean retries, Times times, LogSettings log) {
     private static final Path INSTALLED = Path.of("/opt/cloudhsm/etc/cloudhsm-jce.cfg");
     private static final long DEFAULT_PORT = 2223;
 
-    /** A host as the configuration names it. An absolute path is a socket. */
+    /** A host of the configuration. An absolute path is a socket. */
     public record Server(String host, long port) {}
 
-    /** How to log, as the configuration says it; null is what it does not say. */
+    /** Log settings of the configuration; null selects the default. */
     public record LogSettings(String type, String file, String level, String interval) {}
 
     /**
-     * Reads the file that the system property {@code hsmbridge.config} names, else {@code HSM_CONFIG}, else
-     * {@code /opt/cloudhsm/etc/cloudhsm-jce.cfg} if it is there.
+     * Returns the settings of the file that the system property {@code hsmbridge.config} names, else {@code
+     * HSM_CONFIG}, else of {@code /opt/cloudhsm/etc/cloudhsm-jce.cfg}; defaults if there is no such file.
      *
-     * @throws IOException if the file cannot be read, or is no such file
+     * @throws IOException if the file cannot be read or is invalid
      */
     public static Settings standard() throws IOException {
         String named = System.getProperty("hsmbridge.config", System.getenv("HSM_CONFIG"));
@@ -47,9 +49,10 @@ public record Settings(boolean ofMachine, List<Server> servers, Map<String, Stri
     }
 
     /**
-     * Reads an argument of the provider: {@code socket=<path>}, or the path of a configuration file.
+     * Returns the settings of a provider's argument.
      *
-     * @throws IOException if it is neither
+     * @param argument {@code socket=<path>}, or the path of a configuration file
+     * @throws IOException if the argument is neither, or the file is invalid
      */
     public static Settings ofArgument(String argument) throws IOException {
         int at = argument.indexOf('=');

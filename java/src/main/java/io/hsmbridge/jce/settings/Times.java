@@ -5,38 +5,39 @@ import java.time.Duration;
 import java.util.Locale;
 
 /**
- * How long to wait. The system property {@code hsmbridge.timeout}, {@code HSM_TIMEOUT} or {@code hsmbridge.timeout} of the
- * configuration file, in this order, say how long for the HSM; {@code hsmbridge.idle} of both and {@code HSM_IDLE}, how long
- * a connection is kept that nobody uses. All are whole seconds.
+ * Limits on waiting, in whole seconds. The system property {@code hsmbridge.timeout}, {@code HSM_TIMEOUT} or {@code
+ * hsmbridge.timeout} of the configuration file, in this order, sets the limit on an answer. {@code hsmbridge.idle} of
+ * both and {@code HSM_IDLE} set the time for which an idle connection stays open.
  *
- * @param answer how long the HSM may take to accept a connection, or to answer
- * @param rest how long a connection is kept that nobody uses; the last one of a provider stays
+ * @param answer limit on the time until the HSM accepts a connection, or answers
+ * @param idle time for which an idle connection stays open; the last connection of a provider has no limit
  */
-public record Times(Duration answer, Duration rest) {
+public record Times(Duration answer, Duration idle) {
     private static final long ANSWER = 60;
-    private static final long REST = 60;
+    private static final long IDLE = 60;
     private static final long MOST = 24 * 60 * 60;
 
     /**
-     * Returns what the process was told, else the defaults.
+     * Returns the settings of the process, else the defaults.
      *
-     * @throws IOException if that is no number of seconds
+     * @throws IOException if a value is not a whole number of seconds from 1 to 86400
      */
     public static Times standard() throws IOException {
-        return new Times(told("timeout", ANSWER), told("idle", REST));
+        return new Times(seconds("timeout", ANSWER), seconds("idle", IDLE));
     }
 
     static Times of(Section section) throws IOException {
-        return new Times(told("timeout", section.number("timeout", ANSWER)), told("idle", section.number("idle", REST)));
+        return new Times(seconds("timeout", section.number("timeout", ANSWER)),
+                seconds("idle", section.number("idle", IDLE)));
     }
 
-    private static Duration told(String name, long otherwise) throws IOException {
+    private static Duration seconds(String name, long otherwise) throws IOException {
         String property = "hsmbridge." + name;
         String variable = "HSM_" + name.toUpperCase(Locale.ROOT);
-        String told = System.getProperty(property, System.getenv(variable));
+        String configured = System.getProperty(property, System.getenv(variable));
         long seconds;
         try {
-            seconds = told == null || told.isBlank() ? otherwise : Long.parseLong(told.trim());
+            seconds = configured == null || configured.isBlank() ? otherwise : Long.parseLong(configured.trim());
         } catch (NumberFormatException e) {
             seconds = 0;
         }

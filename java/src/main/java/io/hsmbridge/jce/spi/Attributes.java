@@ -9,20 +9,28 @@ import java.security.spec.InvalidKeySpecException;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
-/** Attribute maps of the public API to those of the protocol. */
+/** Converts attribute maps of the public API to those of the protocol. */
 public final class Attributes {
     private Attributes() {}
 
-    /** Returns the map's attributes by name, each value in the form of the protocol. */
+    /**
+     * Returns the map's attributes by name, each value in the encoding of the protocol.
+     *
+     * @throws InvalidAlgorithmParameterException if a value has no encoding, or a curve is not a named curve
+     */
     public static Map<String, Object> toFields(KeyAttributesMap map) throws InvalidAlgorithmParameterException {
         return toFields(map.asMap());
     }
 
-    /** Returns the attributes of a key to be imported, with its class and type, which what is given must not contradict. */
-    static Map<String, Object> ofImport(Map<KeyAttribute, Object> given, String objectClass, String keyType)
+    /**
+     * Returns the template of a key to import, with its class and type added.
+     *
+     * @throws InvalidKeySpecException if the template has another class or type
+     */
+    static Map<String, Object> ofImport(Map<KeyAttribute, Object> template, String objectClass, String keyType)
             throws InvalidKeySpecException {
         try {
-            Map<String, Object> fields = toFields(given);
+            Map<String, Object> fields = toFields(template);
             requireSame(fields.put("OBJECT_CLASS", objectClass), objectClass);
             requireSame(fields.put("KEY_TYPE", keyType), keyType);
             return fields;
@@ -31,9 +39,9 @@ public final class Attributes {
         }
     }
 
-    private static void requireSame(Object given, String expected) throws InvalidKeySpecException {
-        if (given != null && !given.equals(expected)) {
-            throw new InvalidKeySpecException("A key of " + expected + " is imported here, not one of " + given);
+    private static void requireSame(Object actual, String expected) throws InvalidKeySpecException {
+        if (actual != null && !actual.equals(expected)) {
+            throw new InvalidKeySpecException("The attributes of the key must name " + expected + ", not " + actual);
         }
     }
 
@@ -58,6 +66,6 @@ public final class Attributes {
         if (value instanceof String || value instanceof Boolean || value instanceof Integer || value instanceof byte[]) {
             return value;
         }
-        throw new InvalidAlgorithmParameterException("Attribute " + attribute + " cannot be given here");
+        throw new InvalidAlgorithmParameterException("A template does not take the attribute " + attribute);
     }
 }

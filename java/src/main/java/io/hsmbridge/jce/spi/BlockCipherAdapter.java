@@ -18,21 +18,21 @@ import javax.crypto.IllegalBlockSizeException;
 import javax.crypto.ShortBufferException;
 import javax.crypto.spec.IvParameterSpec;
 
-/** CBC, ECB and CTR: one request where {@code doFinal} has all the data, a stream of them after {@code update}. */
+/** CBC, ECB and CTR. {@code doFinal} alone sends one request; after {@code update} the operation takes several. */
 final class BlockCipherAdapter extends CipherAdapter {
     private static final SecureRandom RANDOM = new SecureRandom();
 
-    /** Most data that goes in one request, in bytes; more is sent in pieces. */
+    /** Largest amount of data in one request, in bytes; more is sent in pieces. */
     private static final int ONE_REQUEST = 1024 * 1024;
 
     private byte[] iv;
     private Map<String, ?> parameters;
     private MultiPart operation;
-    /** Bytes of input that earlier updates took. */
+    /** Length of the input of earlier updates, in bytes. */
     private long consumed;
     private Held held;
 
-    /** A result that was longer than the caller's output, and the input that gave it. */
+    /** A result that was too long for the caller's output, with its input. */
     private record Held(byte[] input, byte[] result) {
         boolean isOf(byte[] data, int offset, int length) {
             return Arrays.equals(input, 0, input.length, data, offset, offset + length);
@@ -108,26 +108,32 @@ final class BlockCipherAdapter extends CipherAdapter {
         return "true".equals(row.get("padded"));
     }
 
-    /** Returns how many bytes have come out once that many went in: to unpad, the last whole block is held back. */
-    private long given(long taken) {
+    /**
+     * Returns the output length after this input length, in bytes. To remove a padding, the HSM keeps the last whole
+     * block.
+     */
+    private long outputLength(long inputLength) {
         int block = row.number("block");
-        long blocks = taken / block;
+        long blocks = inputLength / block;
         return (isPadded() && !mode.encrypts() ? Math.max(0, blocks - 1) : blocks) * block;
     }
 
     @Override
     int updateSize(int length) {
-        return Math.toIntExact(given(consumed + length) - given(consumed));
+        return Math.toIntExact(outputLength(consumed + length) - outputLength(consumed));
     }
 
     @Override
     protected int engineGetOutputSize(int length) {
         int block = row.number("block");
-        int rest = Math.toIntExact(consumed - given(consumed) + length);
+        int rest = Math.toIntExact(consumed - outputLength(consumed) + length);
         return isPadded() && mode.encrypts() ? Math.addExact(rest, block - rest % block) : rest;
     }
 
-    /** Only the result tells how much of it is padding, and only the HSM refuses a ciphertext that ends within a block. */
+    /**
+     * Excludes the last block of a padded plaintext: only the result shows the length of its padding, and only the HSM
+     * refuses a ciphertext that ends within a block.
+     */
     @Override
     int finalSize(int length) {
         int most = engineGetOutputSize(length);
@@ -152,10 +158,13 @@ final class BlockCipherAdapter extends CipherAdapter {
         }
     }
 
-    /** The operation is over where a result is held; only without an update the whole input is still the caller's. */
+    /**
+     * Checks that no result waits for a longer output. Without an earlier update the caller still has the whole input
+     * and may start again.
+     */
     private void requireNoneHeld() {
         if (held != null && consumed > 0) {
-            throw new IllegalStateException("A result waits for a longer output: call doFinal with the same input, or init");
+            throw new IllegalStateException("The last result needs a longer output: call doFinal with the same input, or init");
         }
         held = null;
     }
@@ -199,7 +208,7 @@ final class BlockCipherAdapter extends CipherAdapter {
             if (begun != null) {
                 return begun.finish(data, offset, length);
             }
-            return client.use(use, iv, new Slice(data, offset, length)).result();
+            return client.run(prepared, iv, new Slice(data, offset, length)).result();
         } catch (HsmException e) {
             throw Errors.crypt(e);
         }

@@ -7,7 +7,7 @@ import com.amazonaws.cloudhsm.jce.provider.attributes.KeyAttributesMap;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
-import io.hsmbridge.jce.client.Use;
+import io.hsmbridge.jce.client.PreparedOperation;
 import io.hsmbridge.jce.keys.HsmKey;
 import io.hsmbridge.jce.keys.Keys;
 import java.security.AlgorithmParameters;
@@ -32,7 +32,7 @@ import javax.crypto.NoSuchPaddingException;
 import javax.crypto.SecretKey;
 import javax.crypto.ShortBufferException;
 
-/** What every cipher shares: modes, wrapping, results that go to the caller's buffer, sizes of keys. */
+/** Common part of all ciphers: modes, wrapping, output to the caller's buffer, key sizes. */
 abstract class CipherAdapter extends CipherSpi {
     static final byte[] NOTHING = {};
 
@@ -40,8 +40,8 @@ abstract class CipherAdapter extends CipherSpi {
     final Row row;
     Object key;
     Mode mode;
-    /** The use of the key in this mode. */
-    Use use;
+    /** The operation of this mode with the key. */
+    PreparedOperation prepared;
     private Map<String, Object> attributes = Map.of();
 
     CipherAdapter(HsmClient client, Row row) {
@@ -49,16 +49,16 @@ abstract class CipherAdapter extends CipherSpi {
         this.row = row;
     }
 
-    /** Takes the parameters of {@code init}; null if there are none. */
+    /** Sets the parameters of {@code init}; null if there are none. */
     abstract void begin(AlgorithmParameterSpec spec) throws InvalidAlgorithmParameterException;
 
-    /** Returns a key that permits the mode, as the request's argument. */
+    /** Returns the request's argument for a key, after a check that the key permits the mode. */
     abstract Object argument(Key given) throws InvalidKeyException;
 
-    /** Returns the mechanism's parameters of the next request, or null. */
+    /** Returns the mechanism parameters of the next request, or null. */
     abstract Map<String, ?> requestParameters();
 
-    /** Takes the parameters that the HSM chose; null if there are none. */
+    /** Keeps the parameters that the HSM chose; null if there are none. */
     void took(Map<?, ?> chosen) {}
 
     /** Returns the class of parameters that {@code init} takes. */
@@ -98,14 +98,14 @@ abstract class CipherAdapter extends CipherSpi {
             throws InvalidKeyException, InvalidAlgorithmParameterException {
         mode = Mode.of(number, row);
         key = argument(given);
-        use = new Use(mode.request(), key, row.mechanism(), given instanceof SecretKey);
-        KeyAttributesMap wishes = mode == Mode.UNWRAP ? wishes(spec) : null;
-        attributes = wishes == null ? Map.of() : Attributes.toFields(wishes);
-        begin(spec == wishes ? null : spec);
+        prepared = new PreparedOperation(mode.request(), key, row.mechanism(), given instanceof SecretKey);
+        KeyAttributesMap template = mode == Mode.UNWRAP ? template(spec) : null;
+        attributes = template == null ? Map.of() : Attributes.toFields(template);
+        begin(spec == template ? null : spec);
     }
 
-    /** Returns the attributes for the key to unwrap, which come alone or together with the cipher's parameters. */
-    private static KeyAttributesMap wishes(AlgorithmParameterSpec spec) {
+    /** Returns the template of the key to unwrap, which the caller passes alone or with the cipher's parameters. */
+    private static KeyAttributesMap template(AlgorithmParameterSpec spec) {
         if (spec instanceof GCMUnwrapKeySpec) {
             return ((GCMUnwrapKeySpec) spec).getKeyAttributesMap();
         }
@@ -137,25 +137,25 @@ abstract class CipherAdapter extends CipherSpi {
             throw new InvalidKeyException("A wrapped secret or private key is needed; public keys are not wrapped");
         }
         boolean isSecret = type == Cipher.SECRET_KEY;
-        Map<String, Object> wishes = new HashMap<>(attributes);
-        wishes.put("OBJECT_CLASS", isSecret ? "SECRET_KEY" : "PRIVATE_KEY");
-        wishes.put("KEY_TYPE", Keys.type(algorithm, isSecret));
-        if (!wishes.entrySet().containsAll(attributes.entrySet())) {
+        Map<String, Object> template = new HashMap<>(attributes);
+        template.put("OBJECT_CLASS", isSecret ? "SECRET_KEY" : "PRIVATE_KEY");
+        template.put("KEY_TYPE", Keys.type(algorithm, isSecret));
+        if (!template.entrySet().containsAll(attributes.entrySet())) {
             throw new InvalidKeyException("The attributes of the key to unwrap name another class or type of key");
         }
         try {
             List<Object> results =
-                    client.call(mode.request(), key, row.mechanism(), requestParameters(), wrapped, wishes);
+                    client.call(mode.request(), key, row.mechanism(), requestParameters(), wrapped, template);
             return Keys.named(client, results.get(0), algorithm);
         } catch (HsmException e) {
             throw Errors.invalidKey(e);
         }
     }
 
-    /** Returns how many bytes an update with this much input gives. */
+    /** Returns the output length of an update with this input length, in bytes. */
     abstract int updateSize(int length);
 
-    /** Returns how much room {@code doFinal} with this much input needs before it may begin. */
+    /** Returns the output space, in bytes, that {@code doFinal} with this input length needs to start. */
     int finalSize(int length) {
         return engineGetOutputSize(length);
     }
@@ -174,7 +174,11 @@ abstract class CipherAdapter extends CipherSpi {
         return put(engineDoFinal(input, offset, length), output, outputOffset);
     }
 
-    /** Refuses an output that is too short while nothing has been consumed, so that the caller may come again. */
+    /**
+     * Checks the output space before any input is consumed, so that the caller can repeat the call.
+     *
+     * @throws ShortBufferException if the space is too small
+     */
     static void requireRoom(int room, int needed) throws ShortBufferException {
         if (room < needed) {
             throw new ShortBufferException("The output has room for " + room + " bytes, " + needed + " are needed");

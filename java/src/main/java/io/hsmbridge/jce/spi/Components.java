@@ -14,7 +14,7 @@ import java.security.spec.RSAPublicKeySpec;
 import java.util.EnumMap;
 import java.util.Map;
 
-/** An attribute map of an import, parted into the numbers of the key and the attributes that it shall have. */
+/** The attributes of an import, separated into the numbers of the key and its template. */
 final class Components {
     private final Map<KeyAttribute, Object> rest;
 
@@ -23,12 +23,12 @@ final class Components {
         rest.putAll(map.asMap());
     }
 
-    /** Returns what has not been taken as a number of the key. */
+    /** Returns the attributes that no method has returned as a number of the key. */
     Map<KeyAttribute, Object> rest() {
         return rest;
     }
 
-    /** Takes the bytes of a secret key. */
+    /** Removes and returns the bytes of a secret key. */
     byte[] value() throws InvalidKeySpecException {
         return (byte[]) take(KeyAttribute.VALUE);
     }
@@ -40,7 +40,7 @@ final class Components {
         ECParameterSpec curve = curve();
         Object point = take(KeyAttribute.EC_POINT);
         if (!(point instanceof ECPoint) || point.equals(ECPoint.POINT_INFINITY)) {
-            throw new InvalidKeySpecException("EC_POINT of a key on this curve is an ECPoint, and not that at infinity");
+            throw new InvalidKeySpecException("EC_POINT must be an ECPoint other than the point at infinity");
         }
         return new ECPublicKeySpec((ECPoint) point, curve);
     }
@@ -61,7 +61,7 @@ final class Components {
         return curve instanceof ECParameterSpec ? (ECParameterSpec) curve : Curves.decode((byte[]) curve);
     }
 
-    /** Returns a number given big-endian, with or without a leading zero byte. */
+    /** Removes and returns a number, encoded big-endian with or without a leading zero byte. */
     private BigInteger number(KeyAttribute attribute) throws InvalidKeySpecException {
         return new BigInteger(1, (byte[]) take(attribute));
     }

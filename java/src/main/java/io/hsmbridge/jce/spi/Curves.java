@@ -8,22 +8,33 @@ import java.security.spec.AlgorithmParameterSpec;
 import java.security.spec.ECParameterSpec;
 import java.security.spec.InvalidKeySpecException;
 
-/** Curves by name or numbers to the DER object identifiers of {@code EC_PARAMS} and back; the JDK knows both. */
+/**
+ * Converts curves between their names or numbers and the DER object identifiers of {@code EC_PARAMS}, with the JDK's
+ * tables.
+ */
 final class Curves {
     private Curves() {}
 
-    /** Returns the DER object identifier of a curve given as ECGenParameterSpec or ECParameterSpec. */
+    /**
+     * Returns the DER object identifier of an ECGenParameterSpec or ECParameterSpec.
+     *
+     * @throws InvalidAlgorithmParameterException if it is not a named curve that the JDK knows
+     */
     static byte[] encode(AlgorithmParameterSpec spec) throws InvalidAlgorithmParameterException {
         try {
             AlgorithmParameters parameters = AlgorithmParameters.getInstance("EC", "SunEC");
             parameters.init(spec);
             return parameters.getEncoded();
         } catch (GeneralSecurityException | IOException e) {
-            throw new InvalidAlgorithmParameterException("Not a named curve: " + e.getMessage(), e);
+            throw new InvalidAlgorithmParameterException("The curve is not a named curve: " + e.getMessage(), e);
         }
     }
 
-    /** Returns the parameters of a curve, given as its DER object identifier. */
+    /**
+     * Returns the parameters of the curve with this DER object identifier.
+     *
+     * @throws InvalidKeySpecException if it is not a named curve that the JDK knows
+     */
     static ECParameterSpec decode(byte[] identifier) throws InvalidKeySpecException {
         try {
             AlgorithmParameters parameters = AlgorithmParameters.getInstance("EC", "SunEC");

@@ -9,14 +9,18 @@ import java.security.InvalidAlgorithmParameterException;
 import java.util.Map;
 import javax.crypto.SecretKey;
 
-/** The one request that derives a key. */
+/** The request that derives a key. */
 final class Derivation {
     private Derivation() {}
 
-    /** Derives a key of the type that a SecretKeyFactory's row names, with the attributes of the map. */
+    /**
+     * Returns a new key, derived in the HSM, of the type in a SecretKeyFactory's row.
+     *
+     * @param template attributes of the new key
+     */
     static SecretKey run(HsmClient client, Object base, String mechanism, Map<String, Object> parameters,
-            KeyAttributesMap wanted, Row factory) throws HsmException, InvalidAlgorithmParameterException {
-        return run(client, base, mechanism, parameters, Attributes.toFields(wanted), factory);
+            KeyAttributesMap template, Row factory) throws HsmException, InvalidAlgorithmParameterException {
+        return run(client, base, mechanism, parameters, Attributes.toFields(template), factory);
     }
 
     static SecretKey run(HsmClient client, Object base, String mechanism, Map<String, Object> parameters,

@@ -7,7 +7,7 @@ import java.security.MessageDigestSpi;
 import java.security.NoSuchAlgorithmException;
 import java.security.NoSuchProviderException;
 
-/** Digests are made in Java, as CloudHSM's client does, by the JDK's own provider. */
+/** Digests, computed in Java by the JDK's own provider, like those of CloudHSM's client. */
 final class DigestAdapter extends MessageDigestSpi implements Cloneable {
     private MessageDigest digest;
 
@@ -15,7 +15,7 @@ final class DigestAdapter extends MessageDigestSpi implements Cloneable {
         digest = software(row.get("digest"));
     }
 
-    /** Returns the JDK's own digest, by provider name, so that the order of providers does not matter. */
+    /** Returns the JDK's own digest. The method names the provider, so that the order of providers has no effect. */
     static MessageDigest software(String name) throws NoSuchAlgorithmException {
         try {
             return MessageDigest.getInstance(name, "SUN");

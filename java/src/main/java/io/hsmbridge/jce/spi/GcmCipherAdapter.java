@@ -21,7 +21,9 @@ import javax.crypto.IllegalBlockSizeException;
 import javax.crypto.ShortBufferException;
 import javax.crypto.spec.GCMParameterSpec;
 
-/** AES-GCM: the HSM makes the IV, whatever the caller gives, and {@code getIV} tells it after {@code doFinal}. */
+/**
+ * AES-GCM. To encrypt, the HSM chooses the IV and ignores the caller's; {@code getIV} returns it after {@code doFinal}.
+ */
 final class GcmCipherAdapter extends CipherAdapter {
     private static final int TAG_BITS = 128;
     private static final int TAG_BYTES = 16;
@@ -66,7 +68,7 @@ final class GcmCipherAdapter extends CipherAdapter {
         return 16;
     }
 
-    /** Returns zeros while the HSM has not chosen the IV, as the original does. */
+    /** Returns zeros until the HSM has chosen the IV, as the reference does. */
     @Override
     protected byte[] engineGetIV() {
         return iv == null ? new byte[row.number("iv")] : iv.clone();
@@ -115,7 +117,7 @@ final class GcmCipherAdapter extends CipherAdapter {
         return NOTHING;
     }
 
-    /** Takes all the input: nothing comes out before {@code doFinal}, so that the output may have no room yet. */
+    /** Keeps all input and needs no output space, because there is no output before {@code doFinal}. */
     @Override
     protected int engineUpdate(ByteBuffer input, ByteBuffer output) {
         byte[] bytes = new byte[input.remaining()];
@@ -124,7 +126,7 @@ final class GcmCipherAdapter extends CipherAdapter {
         return 0;
     }
 
-    /** Leaves the input's position where it was if it throws, as the JDK's own does. */
+    /** Restores the position of the input if it throws, as the JDK's own cipher does. */
     @Override
     protected int engineDoFinal(ByteBuffer input, ByteBuffer output)
             throws ShortBufferException, IllegalBlockSizeException, BadPaddingException {
@@ -161,7 +163,7 @@ final class GcmCipherAdapter extends CipherAdapter {
     }
 
     private byte[] crypt(Slice data) throws HsmException {
-        Carrier.Repeated done = client.use(use, mode.encrypts() ? NOTHING : iv, data);
+        Carrier.Repeated done = client.run(prepared, mode.encrypts() ? NOTHING : iv, data);
         if (mode.encrypts()) {
             iv = done.chosen();
         }

@@ -22,16 +22,16 @@ import javax.crypto.SecretKey;
 import javax.crypto.ShortBufferException;
 import javax.security.auth.DestroyFailedException;
 
-/** ECDH in the HSM: what two parties agree on is a key that stays there, or, without a KDF, may be let out. */
+/** ECDH in the HSM. The agreed secret stays there as a key; without a KDF the HSM may permit its clear extraction. */
 final class KeyAgreementAdapter extends KeyAgreementSpi {
     private static final int MOST_AES_BITS = 256;
 
     private final HsmClient client;
     private final Row row;
     private Object key;
-    /** Length of the secret, which is a number of the curve's field in whole bytes. */
+    /** Length of the secret in bits: an element of the curve's field, in whole bytes. */
     private int fieldBits;
-    private KeyAttributesMap wanted;
+    private KeyAttributesMap template;
     private byte[] sharedInfo;
     private byte[] peer;
 
@@ -57,7 +57,7 @@ final class KeyAgreementAdapter extends KeyAgreementSpi {
             engineInit(given, random);
         } else {
             throw new InvalidAlgorithmParameterException(
-                    "A KeyAttributesMap" + (isPlain() ? "" : " or EcdhWithX963KdfParamSpec") + " is needed, not "
+                    "A KeyAttributesMap" + (isPlain() ? "" : " or EcdhWithX963KdfParamSpec") + " is required, not "
                             + spec.getClass().getName());
         }
     }
@@ -65,7 +65,7 @@ final class KeyAgreementAdapter extends KeyAgreementSpi {
     private void begin(Key given, KeyAttributesMap attributes, byte[] info) throws InvalidKeyException {
         key = KeyArguments.own(client, given, row.get("key"), "DERIVE", "key agreement");
         fieldBits = (((ECKey) given).getParams().getCurve().getField().getFieldSize() + 7) / 8 * 8;
-        wanted = attributes;
+        template = attributes;
         sharedInfo = info;
         peer = null;
     }
@@ -73,13 +73,16 @@ final class KeyAgreementAdapter extends KeyAgreementSpi {
     @Override
     protected Key engineDoPhase(Key given, boolean lastPhase) throws InvalidKeyException {
         if (key == null || !lastPhase) {
-            throw new IllegalStateException("Two parties agree in one phase, after init");
+            throw new IllegalStateException("A key agreement has one phase, after init");
         }
         peer = KeyArguments.encoding(client, given, row.get("key"));
         return null;
     }
 
-    /** Returns the secret that the HSM lets out where it allows clear extraction; else it stays a key of the HSM. */
+    /**
+     * Returns the secret if the HSM permits clear extraction; otherwise the secret is available only as a key of the
+     * HSM.
+     */
     @Override
     protected byte[] engineGenerateSecret() {
         if (!isPlain()) {
@@ -94,8 +97,8 @@ final class KeyAgreementAdapter extends KeyAgreementSpi {
                 agreed.destroy();
             }
             if (secret == null) {
-                throw new ProviderException("The HSM lets no secret out: `hsm init --enable-clear-key-extraction` makes one"
-                        + " that does; generateSecret(\"AES\") needs none");
+                throw new ProviderException("The HSM does not permit clear extraction: `hsm init --enable-clear-key-extraction` creates"
+                        + " one that does; generateSecret(\"AES\") does not need it");
             }
             return secret;
         } catch (GeneralSecurityException | DestroyFailedException e) {
@@ -116,7 +119,7 @@ final class KeyAgreementAdapter extends KeyAgreementSpi {
     @Override
     protected SecretKey engineGenerateSecret(String algorithm) throws NoSuchAlgorithmException, InvalidKeyException {
         try {
-            return agree(algorithm, Attributes.toFields(wanted));
+            return agree(algorithm, Attributes.toFields(template));
         } catch (InvalidAlgorithmParameterException e) {
             throw new InvalidKeyException(e.getMessage(), e);
         }
@@ -126,7 +129,7 @@ final class KeyAgreementAdapter extends KeyAgreementSpi {
         return row.get("option") != null;
     }
 
-    private SecretKey agree(String algorithm, Map<String, Object> given)
+    private SecretKey agree(String algorithm, Map<String, Object> template)
             throws NoSuchAlgorithmException, InvalidKeyException, InvalidAlgorithmParameterException {
         if (peer == null) {
             throw new IllegalStateException("doPhase comes before generateSecret");
@@ -136,7 +139,7 @@ final class KeyAgreementAdapter extends KeyAgreementSpi {
         if (!isPlain()) {
             parameters.put("shared_info", sharedInfo);
         }
-        Map<String, Object> attributes = new HashMap<>(given);
+        Map<String, Object> attributes = new HashMap<>(template);
         Row factory = Services.secretKeyFactory(algorithm);
         if (isPlain()) {
             attributes.putIfAbsent("SIZE", (long) (factory.get("type").equals("AES") ? Math.min(fieldBits, MOST_AES_BITS) : fieldBits));

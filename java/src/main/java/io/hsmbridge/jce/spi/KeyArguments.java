@@ -6,16 +6,24 @@ import java.security.InvalidKeyException;
 import java.security.Key;
 import java.security.PublicKey;
 
-/** What a key given to an engine becomes in a request: a handle, or the encoding of a software public key. */
+/** Converts the key of an engine to an argument of a request: a handle, or the encoding of a software public key. */
 final class KeyArguments {
     private KeyArguments() {}
 
-    /** Returns the original's text for a key of another provider; the operation is a noun. */
+    /** Returns the reference's message for a key of another provider; the operation is a noun. */
     static String foreign(String operation) {
         return "Non CloudHsm key is not supported for this " + operation + " operation";
     }
 
-    /** Returns the handle of a key of this provider that permits the operation, which a noun names. */
+    /**
+     * Returns the handle of a key of this provider.
+     *
+     * @param algorithm algorithm that the key must have, or null for any
+     * @param permission attribute that must be true
+     * @param operation noun for the message
+     * @throws InvalidKeyException if the key belongs to another provider, has another algorithm, or lacks the
+     *     permission
+     */
     static Object own(HsmClient client, Key key, String algorithm, String permission, String operation)
             throws InvalidKeyException {
         if (!(key instanceof HsmKey) || !((HsmKey) key).belongsTo(client)) {
@@ -28,7 +36,9 @@ final class KeyArguments {
         return ((HsmKey) key).handle();
     }
 
-    /** Returns the handle of a secret key of this provider that permits the operation and has one of the row's types. */
+    /**
+     * Returns the handle of a secret key of this provider that has one of the row's key types and a permitted length.
+     */
     static Object ownSecret(HsmClient client, Key key, Row row, String permission, String operation)
             throws InvalidKeyException {
         Object handle = own(client, key, null, permission, operation);
@@ -44,7 +54,7 @@ final class KeyArguments {
         return handle;
     }
 
-    /** Returns a key of this provider as it is, if it has that type and has not been destroyed. */
+    /** Returns a key of this provider unchanged if it has that type and has not been destroyed. */
     static <T extends Key> T ofType(T key, String type) throws InvalidKeyException {
         HsmKey own = (HsmKey) key;
         own.require("KEY_TYPE");
@@ -54,7 +64,7 @@ final class KeyArguments {
         return key;
     }
 
-    /** Refuses a key of another parameter set than the one that the algorithm's name fixes. */
+    /** Checks that the key has the parameter set in the algorithm's name, if there is one. */
     static void requireSet(HsmKey key, Row row) throws InvalidKeyException {
         Object set = key.attribute("PARAMETER_SET");
         if (row.get("set") != null && !row.get("set").equals(set)) {
@@ -62,13 +72,13 @@ final class KeyArguments {
         }
     }
 
-    /** Returns the encoding of a public key of this provider or of software. */
+    /** Returns the DER encoding of a public key of any provider. */
     static byte[] encoding(HsmClient client, Key key, String algorithm) throws InvalidKeyException {
         anyPublic(client, key, algorithm, "PUBLIC_KEY_INFO", "key agreement");
         return key.getEncoded();
     }
 
-    /** Returns the handle of an own public key, or the encoding of one of software. */
+    /** Returns the handle of a public key of this provider, or the DER encoding of another public key. */
     static Object anyPublic(HsmClient client, Key key, String algorithm, String permission, String operation)
             throws InvalidKeyException {
         if (key instanceof PublicKey && key instanceof HsmKey && ((HsmKey) key).belongsTo(client)) {

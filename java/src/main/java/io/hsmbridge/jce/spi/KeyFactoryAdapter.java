@@ -22,7 +22,7 @@ import java.security.spec.PKCS8EncodedKeySpec;
 import java.security.spec.X509EncodedKeySpec;
 import java.util.Map;
 
-/** Imports keys as session keys: the JDK turns a specification into its encoding, the HSM takes that. */
+/** Imports keys as session keys. The JDK converts a specification to the encoding that the HSM accepts. */
 final class KeyFactoryAdapter extends KeyFactorySpi {
     private final HsmClient client;
     private final Row row;
@@ -69,7 +69,10 @@ final class KeyFactoryAdapter extends KeyFactorySpi {
                 : software(factory -> factory.generatePrivate(spec));
     }
 
-    /** The JDK cuts a private value that is longer than the order, and so would make another key of it. */
+    /**
+     * Checks the private value, because the JDK truncates one that is longer than the order, and so imports another
+     * key.
+     */
     private static void requireInRange(ECPrivateKeySpec spec) throws InvalidKeySpecException {
         if (spec.getS().signum() <= 0 || spec.getS().compareTo(spec.getParams().getOrder()) >= 0) {
             throw new InvalidKeySpecException("The private value is not between 1 and the order of the curve");
@@ -87,14 +90,14 @@ final class KeyFactoryAdapter extends KeyFactorySpi {
         } catch (InvalidKeySpecException e) {
             throw e;
         } catch (GeneralSecurityException | NullPointerException e) {
-            // The JDK's RSA factory looks at the numbers of a specification before it asks whether they are there.
-            throw new InvalidKeySpecException("The specification is not one of a key: " + e.getMessage(), e);
+            // The JDK's RSA factory dereferences the numbers of a specification before it checks for null.
+            throw new InvalidKeySpecException("The specification does not describe a key: " + e.getMessage(), e);
         }
     }
 
-    private HsmKey importKey(String objectClass, Map<KeyAttribute, Object> wanted, byte[] material)
+    private HsmKey importKey(String objectClass, Map<KeyAttribute, Object> template, byte[] material)
             throws InvalidKeySpecException {
-        Map<String, Object> attributes = Attributes.ofImport(wanted, objectClass, row.get("type"));
+        Map<String, Object> attributes = Attributes.ofImport(template, objectClass, row.get("type"));
         try {
             return Keys.imported(client, client.call(Operation.IMPORT_KEY, attributes, material).get(0));
         } catch (HsmException e) {

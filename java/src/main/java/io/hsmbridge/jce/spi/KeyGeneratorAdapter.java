@@ -15,7 +15,7 @@ import java.util.Map;
 import javax.crypto.KeyGeneratorSpi;
 import javax.crypto.SecretKey;
 
-/** Generates secret keys in the HSM; sizes are in bits, and the HSM chooses what the caller does not. */
+/** Generates secret keys in the HSM. Sizes are in bits; the HSM has a default for each attribute. */
 final class KeyGeneratorAdapter extends KeyGeneratorSpi {
     private final HsmClient client;
     private final Row row;
@@ -43,14 +43,14 @@ final class KeyGeneratorAdapter extends KeyGeneratorSpi {
     protected void engineInit(AlgorithmParameterSpec spec, SecureRandom random)
             throws InvalidAlgorithmParameterException {
         if (!(spec instanceof KeyAttributesMap)) {
-            throw new InvalidAlgorithmParameterException("A KeyAttributesMap is needed, not "
+            throw new InvalidAlgorithmParameterException("Key generation takes a KeyAttributesMap, not "
                     + (spec == null ? "null" : spec.getClass().getName()));
         }
-        Map<String, Object> given = Attributes.toFields((KeyAttributesMap) spec);
-        if (given.get("SIZE") instanceof Integer && !row.takes((Integer) given.get("SIZE"))) {
-            throw new InvalidAlgorithmParameterException(row.wrongSize((Integer) given.get("SIZE")));
+        Map<String, Object> template = Attributes.toFields((KeyAttributesMap) spec);
+        if (template.get("SIZE") instanceof Integer && !row.takes((Integer) template.get("SIZE"))) {
+            throw new InvalidAlgorithmParameterException(row.wrongSize((Integer) template.get("SIZE")));
         }
-        attributes = given;
+        attributes = template;
     }
 
     @Override
@@ -63,7 +63,7 @@ final class KeyGeneratorAdapter extends KeyGeneratorSpi {
         }
     }
 
-    /** A generator for HMAC keys that was given no size makes keys as long as the MAC. */
+    /** Adds the default size where there is one: an HMAC key without a size is as long as the MAC. */
     private Map<String, Object> sized() {
         if (attributes.containsKey("SIZE") || row.get("bits") == null) {
             return attributes;

@@ -24,7 +24,7 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 
-/** Generates key pairs in the HSM; the HSM chooses what the caller does not. */
+/** Generates key pairs in the HSM, which has a default for each attribute. */
 final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
     private final HsmClient client;
     private final Row row;
@@ -40,7 +40,7 @@ final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
     @Override
     public void initialize(int bits, SecureRandom random) {
         if (row.get("named") != null && (row.get("sizes") == null || !row.takes(bits))) {
-            throw new InvalidParameterException(row.algorithm() + " keys are not chosen by their size");
+            throw new InvalidParameterException(row.algorithm() + " keys have no choice of size");
         }
         try {
             begin(ofSize(bits), Map.of());
@@ -60,13 +60,13 @@ final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
     @Override
     public void initialize(AlgorithmParameterSpec spec, SecureRandom random) throws InvalidAlgorithmParameterException {
         if (spec instanceof KeyPairAttributesMap) {
-            Map<String, Object> given = Attributes.toFields(((KeyPairAttributesMap) spec).getPublic());
+            Map<String, Object> publicTemplate = Attributes.toFields(((KeyPairAttributesMap) spec).getPublic());
             for (String needed : row.list("needs")) {
-                if (!given.containsKey(needed)) {
+                if (!publicTemplate.containsKey(needed)) {
                     throw new InvalidAlgorithmParameterException("The public key's attribute " + needed + " is missing");
                 }
             }
-            begin(named(row.get("set"), given), Attributes.toFields(((KeyPairAttributesMap) spec).getPrivate()));
+            begin(named(row.get("set"), publicTemplate), Attributes.toFields(((KeyPairAttributesMap) spec).getPrivate()));
         } else if (spec instanceof NamedParameterSpec && row.list("named").contains(((NamedParameterSpec) spec).getName())) {
             String name = ((NamedParameterSpec) spec).getName();
             begin(named(row.get("set") == null ? null : name, Map.of()), Map.of());
@@ -85,7 +85,7 @@ final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
         }
     }
 
-    /** Adds the parameter set that the algorithm's name or a specification names. */
+    /** Returns the attributes with a parameter set, if there is one. */
     private static Map<String, Object> named(String set, Map<String, Object> attributes) {
         Map<String, Object> named = new HashMap<>(attributes);
         if (set != null) {
@@ -94,12 +94,16 @@ final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
         return named;
     }
 
-    /** Keeps the attributes, unless the mechanism's row says already that the HSM will refuse them. */
-    private void begin(Map<String, Object> given, Map<String, Object> givenPrivate)
+    /**
+     * Sets the templates.
+     *
+     * @throws InvalidAlgorithmParameterException if the mechanism's row shows that the HSM will refuse them
+     */
+    private void begin(Map<String, Object> publicTemplate, Map<String, Object> privateTemplate)
             throws InvalidAlgorithmParameterException {
-        Object bits = given.get("MODULUS_BITS");
-        Object exponent = given.get("PUBLIC_EXPONENT");
-        Object curve = given.get("EC_PARAMS");
+        Object bits = publicTemplate.get("MODULUS_BITS");
+        Object exponent = publicTemplate.get("PUBLIC_EXPONENT");
+        Object curve = publicTemplate.get("EC_PARAMS");
         if (row.get("sizes") != null && bits instanceof Integer && !row.takes((Integer) bits)) {
             throw new InvalidAlgorithmParameterException(row.wrongSize((Integer) bits));
         }
@@ -111,11 +115,14 @@ final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
                 && row.list("curves").stream().noneMatch(known -> known.endsWith(":" + hex((byte[]) curve)))) {
             throw new InvalidAlgorithmParameterException("The HSM has no keys on the curve of EC_PARAMS");
         }
-        publicAttributes = given;
-        privateAttributes = givenPrivate;
+        publicAttributes = publicTemplate;
+        privateAttributes = privateTemplate;
     }
 
-    /** Returns the identifier of a curve: the row knows more names than the JDK, the JDK knows curves by their numbers. */
+    /**
+     * Returns the DER object identifier of a curve. The row has more names than the JDK, and the JDK finds a curve by
+     * its numbers.
+     */
     private byte[] curve(AlgorithmParameterSpec spec) throws InvalidAlgorithmParameterException {
         if (spec instanceof ECGenParameterSpec) {
             String name = ((ECGenParameterSpec) spec).getName();

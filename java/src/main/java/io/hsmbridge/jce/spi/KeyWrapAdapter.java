@@ -10,7 +10,10 @@ import java.util.HexFormat;
 import java.util.Map;
 import javax.crypto.spec.IvParameterSpec;
 
-/** AES key wrap, which wraps and unwraps only. The initial value is fixed; some paddings let the caller name it. */
+/**
+ * AES key wrap, which supports only wrapping and unwrapping. The initial value is fixed; for some paddings the caller
+ * may pass it.
+ */
 final class KeyWrapAdapter extends CipherAdapter {
     private static final int SEMIBLOCK = 8;
 

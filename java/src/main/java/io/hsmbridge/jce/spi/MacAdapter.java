@@ -3,7 +3,7 @@ package io.hsmbridge.jce.spi;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
-import io.hsmbridge.jce.client.Use;
+import io.hsmbridge.jce.client.PreparedOperation;
 import io.hsmbridge.jce.keys.HsmKey;
 import io.hsmbridge.jce.wire.Operation;
 import io.hsmbridge.jce.wire.Values.Slice;
@@ -17,10 +17,11 @@ import javax.crypto.Mac;
 import javax.crypto.MacSpi;
 
 /**
- * MACs are made in the HSM: short data in one request, longer data in pieces.
+ * MACs, computed in the HSM: short data in one request, longer data in pieces.
  *
- * <p>Whoever asks a {@link Mac} for its length before its key has the JDK take the first provider, which may be us. JSSE
- * does so for the keys of each TLS 1.3 connection; so then, and only then, a key of others goes to the JDK's own MAC.
+ * <p>If a caller asks a {@link Mac} for its length before {@code init}, the JDK selects the first provider, which may
+ * be this one, for any key. JSSE does so for each TLS 1.3 connection. In that case only, the JDK's own MAC computes
+ * with a key of another provider.
  */
 final class MacAdapter extends MacSpi {
     private static final int PIECE = 64 * 1024;
@@ -30,9 +31,9 @@ final class MacAdapter extends MacSpi {
     private final Row row;
     private final ByteArrayOutputStream waiting = new ByteArrayOutputStream();
     private Object key;
-    private Use use;
+    private PreparedOperation prepared;
     private MultiPart operation;
-    private boolean takenBeforeTheKey;
+    private boolean lengthReadBeforeInit;
     private Mac software;
 
     MacAdapter(HsmClient client, Row row) {
@@ -42,7 +43,7 @@ final class MacAdapter extends MacSpi {
 
     @Override
     protected int engineGetMacLength() {
-        takenBeforeTheKey |= key == null;
+        lengthReadBeforeInit |= key == null;
         return row.number("length");
     }
 
@@ -52,7 +53,7 @@ final class MacAdapter extends MacSpi {
         if (spec != null) {
             throw new InvalidAlgorithmParameterException(row.algorithm() + " takes no parameters");
         }
-        if (takenBeforeTheKey && !(given instanceof HsmKey)) {
+        if (lengthReadBeforeInit && !(given instanceof HsmKey)) {
             software = software(given);
             return;
         }
@@ -60,7 +61,7 @@ final class MacAdapter extends MacSpi {
         engineReset();
         software = null;
         key = argument;
-        use = new Use(Operation.SIGN, key, row.mechanism(), true);
+        prepared = new PreparedOperation(Operation.SIGN, key, row.mechanism(), true);
     }
 
     private Mac software(Key given) throws InvalidKeyException {
@@ -113,7 +114,7 @@ final class MacAdapter extends MacSpi {
         operation = null;
         try {
             return begun != null ? begun.finish(rest, 0, rest.length)
-                    : client.use(use, NOTHING, new Slice(rest, 0, rest.length)).result();
+                    : client.run(prepared, NOTHING, new Slice(rest, 0, rest.length)).result();
         } catch (HsmException e) {
             throw Errors.unexpected(e);
         }

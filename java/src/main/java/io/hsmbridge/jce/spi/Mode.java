@@ -3,7 +3,7 @@ package io.hsmbridge.jce.spi;
 import io.hsmbridge.jce.wire.Operation;
 import javax.crypto.Cipher;
 
-/** What a cipher is initialised for; each is named for the key attribute that permits it. */
+/** The modes of a cipher; the name of each is the key attribute that permits it. */
 enum Mode {
     ENCRYPT(Cipher.ENCRYPT_MODE, "E", Operation.ENCRYPT),
     DECRYPT(Cipher.DECRYPT_MODE, "D", Operation.DECRYPT),
@@ -31,11 +31,11 @@ enum Mode {
                 return mode;
             }
         }
-        throw new UnsupportedOperationException(row.algorithm() + " is for " + row.get("modes")
+        throw new UnsupportedOperationException(row.algorithm() + " supports " + row.get("modes")
                 + " only (E encrypt, D decrypt, W wrap, U unwrap)");
     }
 
-    /** Returns the number of the operation that does it in one request. */
+    /** Returns the protocol's operation number for one request in this mode. */
     int request() {
         return request;
     }

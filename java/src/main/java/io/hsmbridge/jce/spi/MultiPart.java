@@ -13,12 +13,17 @@ import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 
-/** An operation in several requests, whose state the HSM holds under a handle until this object ends it or is collected. */
+/**
+ * An operation in several requests. The HSM holds its state under a handle until this object ends it or is collected.
+ */
 final class MultiPart {
-    /** Most data of one request, in bytes. */
+    /** Largest amount of data in one request, in bytes. */
     private static final int PIECE = 1024 * 1024;
     private static final Cleaner CLEANER = Cleaner.create();
-    /** Sends what the cleaner's thread must not wait for. Its thread ends when idle, so that it keeps no class loader. */
+    /**
+     * Sends requests for the cleaner's thread, which must not wait. Its thread ends when idle, so that it keeps no
+     * class loader.
+     */
     private static final Executor SENDER = sender();
 
     private final HsmClient client;
@@ -48,7 +53,7 @@ final class MultiPart {
         return new MultiPart(client, (Long) client.call(Operation.BEGIN, kind, key, mechanism, parameters).get(0));
     }
 
-    /** Sends data and returns the output that is ready, perhaps none. */
+    /** Sends data and returns the output that is available, which may be empty. */
     byte[] update(byte[] data, int offset, int length) throws HsmException {
         try {
             if (length <= PIECE) {
@@ -64,7 +69,7 @@ final class MultiPart {
         }
     }
 
-    /** Sends the last data and returns the last output; the operation is over, whether or not it succeeds. */
+    /** Sends the last data and returns the last output. Ends the operation in any case. */
     byte[] finish(byte[] data, int offset, int length) throws HsmException {
         ByteArrayOutputStream out = new ByteArrayOutputStream(Math.max(length, 64));
         int last = length > PIECE ? length - PIECE : 0;
@@ -85,7 +90,7 @@ final class MultiPart {
         }
     }
 
-    /** Ends the operation without a result. Never fails: the HSM ends by itself an operation that it is not told of. */
+    /** Ends the operation without a result. Never fails: the HSM ends an abandoned operation itself. */
     void abort() {
         forget();
         ending.send();
@@ -96,7 +101,7 @@ final class MultiPart {
         cleanable.clean();
     }
 
-    /** Ends the operation of an object that was collected, and so holds no reference to it. */
+    /** Ends the operation of a collected object; therefore it holds no reference to that object. */
     private static final class Ending implements Runnable {
         private final HsmClient client;
         private final long handle;

@@ -4,9 +4,9 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
-/** One service of the provider: a line of the resource that is made from the HSM's mechanism table. */
+/** One service of the provider: a line of the resource that the build writes from the HSM's mechanism table. */
 public record Row(String engine, String algorithm, String mechanism, List<String> aliases, Map<String, String> properties) {
-    /** Reads engine, algorithm, mechanism, aliases and properties, separated by tabs. */
+    /** Returns the row of a line with engine, algorithm, mechanism, aliases and properties, separated by tabs. */
     public static Row parse(String line) {
         String[] columns = line.split("\t", -1);
         Map<String, String> properties = new HashMap<>();
@@ -26,25 +26,25 @@ public record Row(String engine, String algorithm, String mechanism, List<String
         return properties.get(name);
     }
 
-    /** Says what is wrong with a size that {@link #takes} refuses. */
+    /** Returns the message for a size that {@link #takes} refuses. */
     String wrongSize(int bits) {
         String[] limits = get("sizes").split("[-/]");
         return algorithm + " keys have " + limits[0] + " to " + limits[1] + " bits in steps of " + limits[2] + ", not " + bits;
     }
 
-    /** Returns whether a key may have this many bits: the property {@code sizes} is least, most and step. */
+    /** Returns whether a key may have this many bits. The property {@code sizes} holds least, most and step. */
     boolean takes(int bits) {
         String[] sizes = get("sizes").split("[-/]");
         int least = Integer.parseInt(sizes[0]);
         return bits >= least && bits <= Integer.parseInt(sizes[1]) && (bits - least) % Integer.parseInt(sizes[2]) == 0;
     }
 
-    /** Returns the items of a property that is a list, none if it is not there. */
+    /** Returns the items of a list property; none if the property is missing. */
     List<String> list(String name) {
         return split(properties.getOrDefault(name, ""), ",");
     }
 
-    /** Returns a number among the properties, 0 if it is not there. */
+    /** Returns a number property; 0 if the property is missing. */
     int number(String name) {
         return Integer.parseInt(properties.getOrDefault(name, "0"));
     }

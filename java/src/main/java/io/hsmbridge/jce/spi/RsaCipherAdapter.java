@@ -23,7 +23,10 @@ import javax.crypto.NoSuchPaddingException;
 import javax.crypto.spec.OAEPParameterSpec;
 import javax.crypto.spec.PSource;
 
-/** RSA with PKCS #1 and OAEP padding (RFC 8017), and RSA-AES key wrap. MGF1 uses the same hash as OAEP, unlike the JDK's default. */
+/**
+ * RSA with PKCS #1 and OAEP padding (RFC 8017), and RSA-AES key wrap. MGF1 uses the hash of OAEP, unlike the default of
+ * the JDK.
+ */
 final class RsaCipherAdapter extends CipherAdapter {
     private final ByteArrayOutputStream waiting = new ByteArrayOutputStream();
     private Map<String, Object> parameters;
@@ -42,7 +45,7 @@ final class RsaCipherAdapter extends CipherAdapter {
         return argument;
     }
 
-    /** Returns a key with its numbers, which another provider's public key may have in its encoding alone. */
+    /** Returns a key with its modulus; a public key of another provider may have only an encoding. */
     private static RSAKey rsa(Key given) throws InvalidKeyException {
         try {
             return (RSAKey) (given instanceof RSAKey ? given : Keys.software("RSA").translateKey(given));
@@ -85,7 +88,7 @@ final class RsaCipherAdapter extends CipherAdapter {
         return parameters;
     }
 
-    /** {@code RSA} alone, with mode and padding of the registered row, is how some callers ask. */
+    /** Accepts {@code ECB} and {@code NONE}: some callers ask for {@code RSA} and set mode and padding separately. */
     @Override
     protected void engineSetMode(String mode) throws NoSuchAlgorithmException {
         if (!mode.equalsIgnoreCase("ECB") && !mode.equalsIgnoreCase("NONE")) {
@@ -133,7 +136,7 @@ final class RsaCipherAdapter extends CipherAdapter {
         return NOTHING;
     }
 
-    /** Keeps data up to one byte more than a modulus has, which is enough for the HSM to refuse it. */
+    /** Keeps data up to one byte more than the modulus has, which is enough for the HSM to refuse it. */
     private void keep(byte[] input, int offset, int length) {
         waiting.write(input, offset, Math.min(length, modulusBytes + 1 - waiting.size()));
     }
@@ -147,14 +150,17 @@ final class RsaCipherAdapter extends CipherAdapter {
         byte[] data = waiting.toByteArray();
         waiting.reset();
         try {
-            return parameters == null ? client.use(use, NOTHING, new Slice(data, 0, data.length)).result()
+            return parameters == null ? client.run(prepared, NOTHING, new Slice(data, 0, data.length)).result()
                     : client.bytes(mode.request(), key, row.mechanism(), parameters, data);
         } catch (HsmException e) {
             throw refused(e, data.length);
         }
     }
 
-    /** As the JDK has it, only data that is too long is of a wrong length: not a short ciphertext, nor a large number. */
+    /**
+     * Converts a refusal as the JDK does: only data that is too long has a wrong length. A short ciphertext, or a
+     * number that is too large, is wrongly padded.
+     */
     private ProviderException refused(HsmException e, int length) throws IllegalBlockSizeException, BadPaddingException {
         try {
             return Errors.crypt(e);

@@ -20,7 +20,7 @@ import javax.crypto.SecretKeyFactorySpi;
 import javax.crypto.spec.DESedeKeySpec;
 import javax.crypto.spec.SecretKeySpec;
 
-/** Secret keys from bytes, which the HSM imports, and by derivation from another key, which happens in it. */
+/** Imports secret keys from bytes, and derives secret keys in the HSM from another key. */
 final class SecretKeyFactoryAdapter extends SecretKeyFactorySpi {
     private final HsmClient client;
     private final Row row;
@@ -46,12 +46,12 @@ final class SecretKeyFactoryAdapter extends SecretKeyFactorySpi {
         if (spec instanceof DESedeKeySpec) {
             return importKey(Map.of(), ((DESedeKeySpec) spec).getKey());
         }
-        throw new InvalidKeySpecException(row.algorithm() + " keys are not made from "
+        throw new InvalidKeySpecException(row.algorithm() + " keys cannot be imported from "
                 + (spec == null ? "null" : spec.getClass().getName()));
     }
 
-    private SecretKey importKey(Map<KeyAttribute, Object> wanted, byte[] material) throws InvalidKeySpecException {
-        Map<String, Object> attributes = Attributes.ofImport(wanted, "SECRET_KEY", row.get("type"));
+    private SecretKey importKey(Map<KeyAttribute, Object> template, byte[] material) throws InvalidKeySpecException {
+        Map<String, Object> attributes = Attributes.ofImport(template, "SECRET_KEY", row.get("type"));
         try {
             return Keys.secret(client, client.call(Operation.IMPORT_KEY, attributes, material).get(0), row.algorithm());
         } catch (HsmException e) {

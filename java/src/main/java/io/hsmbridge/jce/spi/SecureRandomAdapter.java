@@ -6,10 +6,10 @@ import io.hsmbridge.jce.client.HsmException;
 import io.hsmbridge.jce.wire.Operation;
 import java.security.SecureRandomSpi;
 
-/** The HSM's random numbers. A seed adds nothing: the HSM's generator is not the caller's to seed, and is ignored. */
+/** Random numbers of the HSM. Seeds have no effect: a caller cannot seed the HSM's generator. */
 final class SecureRandomAdapter extends SecureRandomSpi {
     private static final long serialVersionUID = 1L;
-    /** Bytes that one request draws at most. */
+    /** Largest number of bytes in one request. */
     private static final int MOST = 65536;
 
     private final transient HsmClient client;

@@ -18,16 +18,24 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.function.Supplier;
 
-/** The provider's services, from a resource that the jar's build writes out of the HSM's mechanism table. */
+/** The provider's services. The build of the jar writes their list from the HSM's mechanism table. */
 public final class Services {
     private static final String RESOURCE = "/io/hsmbridge/jce/services.tsv";
     private static final List<Row> ROWS = read();
-    /** Engines that the JDK tries in turn until one takes the key: it need not try us with keys of others. */
+    /**
+     * Engines for which the JDK tries several providers until one accepts the key. It skips this provider for other
+     * keys.
+     */
     private static final Set<String> CHOSEN_BY_KEY = Set.of("Signature", "Cipher", "Mac", "KeyAgreement");
 
     private Services() {}
 
-    /** Returns the services of a provider whose options are on; {@code client} is asked when an engine object is made. */
+    /**
+     * Returns the services of a provider, without those whose option is off.
+     *
+     * @param provider the provider of the services
+     * @param client supplies the login of a new engine object
+     */
     public static List<Provider.Service> of(Provider provider, Supplier<HsmClient> client) {
         List<Provider.Service> services = new ArrayList<>();
         for (Row row : ROWS) {
@@ -48,13 +56,13 @@ public final class Services {
         }
     }
 
-    /** Returns the row of the SecretKeyFactory for an algorithm, which knows what type of key that is. */
+    /** Returns the row of the SecretKeyFactory for an algorithm, which has the type of its keys. */
     static Row secretKeyFactory(String algorithm) throws NoSuchAlgorithmException {
         return find("SecretKeyFactory", algorithm)
                 .orElseThrow(() -> new NoSuchAlgorithmException("The HSM has no secret keys for " + algorithm));
     }
 
-    /** Returns whether the provider has a service by its own name, in any case. */
+    /** Returns whether the provider has a service with this name, in any case. */
     static boolean has(String engine, String algorithm) {
         return find(engine, algorithm).isPresent();
     }
@@ -77,7 +85,10 @@ public final class Services {
             return CHOSEN_BY_KEY.contains(row.engine()) ? Map.of("SupportedKeyClasses", HsmKey.class.getName()) : Map.of();
         }
 
-        /** The JDK would load the class by name, which fails where our loader is not the provider's. */
+        /**
+         * Returns whether the engine accepts the key. The default loads the key class by name, and fails if another
+         * class loader loaded this code than the provider.
+         */
         @Override
         public boolean supportsParameter(Object parameter) {
             return !CHOSEN_BY_KEY.contains(row.engine()) || parameter instanceof HsmKey;

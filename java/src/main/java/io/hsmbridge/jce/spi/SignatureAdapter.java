@@ -3,7 +3,7 @@ package io.hsmbridge.jce.spi;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
 import io.hsmbridge.jce.client.HsmException;
-import io.hsmbridge.jce.client.Use;
+import io.hsmbridge.jce.client.PreparedOperation;
 import io.hsmbridge.jce.keys.HsmKey;
 import io.hsmbridge.jce.wire.Operation;
 import io.hsmbridge.jce.wire.Values.Slice;
@@ -33,7 +33,7 @@ import java.security.spec.PSSParameterSpec;
 import java.util.Arrays;
 import java.util.Map;
 
-/** Signatures: the data is hashed here, as CloudHSM's client does, and only the digest goes to the HSM. */
+/** Signatures. Java computes the digest, like CloudHSM's client, and the HSM signs it. */
 final class SignatureAdapter extends SignatureSpi {
     private static final byte[] NOTHING = {};
 
@@ -43,9 +43,9 @@ final class SignatureAdapter extends SignatureSpi {
     private PSSParameterSpec parameters;
     private MessageDigest digest;
     private ByteArrayOutputStream raw;
-    private Use use;
+    private PreparedOperation prepared;
     private boolean signing;
-    /** Whether data of a message has come, which parameters must not change any more. */
+    /** Whether the message has begun; then its parameters cannot change. */
     private boolean inMessage;
     private Key key;
 
@@ -86,7 +86,7 @@ final class SignatureAdapter extends SignatureSpi {
             throw new InvalidKeyException("The key is too short for a salt of " + parameters.getSaltLength() + " bytes");
         }
         key = given;
-        use = new Use(toSign ? Operation.SIGN : Operation.VERIFY, argument, row.mechanism(), false);
+        prepared = new PreparedOperation(toSign ? Operation.SIGN : Operation.VERIFY, argument, row.mechanism(), false);
         signing = toSign;
         reset();
     }
@@ -160,8 +160,8 @@ final class SignatureAdapter extends SignatureSpi {
         }
         try {
             byte[] message = message();
-            return parameters == null ? client.use(use, NOTHING, new Slice(message, 0, message.length)).result()
-                    : client.bytes(Operation.SIGN, use.key(), row.mechanism(), parameterMap(), message);
+            return parameters == null ? client.run(prepared, NOTHING, new Slice(message, 0, message.length)).result()
+                    : client.bytes(Operation.SIGN, prepared.key(), row.mechanism(), parameterMap(), message);
         } catch (HsmException e) {
             throw Errors.signature(e);
         }
@@ -182,15 +182,15 @@ final class SignatureAdapter extends SignatureSpi {
 
     private boolean verifies(byte[] message, byte[] signature) throws SignatureException {
         try {
-            return parameters == null ? client.verifies(use, message, new Slice(signature, 0, signature.length))
-                    : (Boolean) client.call(Operation.VERIFY, use.key(), row.mechanism(), parameterMap(), message, signature)
+            return parameters == null ? client.verifies(prepared, message, new Slice(signature, 0, signature.length))
+                    : (Boolean) client.call(Operation.VERIFY, prepared.key(), row.mechanism(), parameterMap(), message, signature)
                             .get(0);
         } catch (HsmException e) {
             throw Errors.signature(e);
         }
     }
 
-    /** Takes what the JDK's own signatures take: PSS parameters, the curve of an ECDSA key, plain Ed25519. */
+    /** Accepts the parameters that the JDK's own signatures accept: PSS, the curve of an ECDSA key, plain Ed25519. */
     @Override
     protected void engineSetParameter(AlgorithmParameterSpec spec) throws InvalidAlgorithmParameterException {
         if (spec == null && !row.algorithm().equals("RSASSA-PSS")) {
@@ -211,7 +211,7 @@ final class SignatureAdapter extends SignatureSpi {
         }
     }
 
-    /** Returns whether these parameters say no more than the algorithm and its key. */
+    /** Returns whether the parameters equal those that the algorithm and its key imply. */
     private boolean takesUnchanged(AlgorithmParameterSpec spec) throws InvalidAlgorithmParameterException {
         if (spec instanceof EdDSAParameterSpec) {
             EdDSAParameterSpec given = (EdDSAParameterSpec) spec;
@@ -241,7 +241,7 @@ final class SignatureAdapter extends SignatureSpi {
         }
     }
 
-    /** Returns whether a salt leaves no room for the hash in the key's encoded message (RFC 8017, 9.1.1). */
+    /** Returns whether a salt is too long for the key's encoded message (RFC 8017, 9.1.1). */
     private static boolean saltIsTooLong(Key key, PSSParameterSpec given) {
         if (!(key instanceof RSAKey)) {
             return false;

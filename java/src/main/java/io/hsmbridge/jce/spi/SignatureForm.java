@@ -4,7 +4,10 @@ import java.security.Key;
 import java.security.SignatureException;
 import java.security.interfaces.RSAKey;
 
-/** The form of signatures that the JDK's providers refuse with an exception, where the HSM answers that one is wrong. */
+/**
+ * Checks the encoding of signatures. The JDK's providers throw an exception for a malformed signature, the HSM only
+ * answers that it is wrong.
+ */
 final class SignatureForm {
     private static final int SEQUENCE = 0x30;
     private static final int INTEGER = 2;
@@ -17,7 +20,12 @@ final class SignatureForm {
         this.bytes = bytes;
     }
 
-    /** Throws for an RSA signature of another length than the modulus, and for an ECDSA signature that is not DER. */
+    /**
+     * Checks the encoding of a signature.
+     *
+     * @throws SignatureException if an RSA signature has another length than the modulus, or an ECDSA signature is not
+     *     DER
+     */
     static void require(Row row, Key key, byte[] signature) throws SignatureException {
         if (key instanceof RSAKey) {
             int length = (((RSAKey) key).getModulus().bitLength() + 7) / 8;

@@ -8,17 +8,20 @@ public final class Frame {
     public static final int HEADER_LENGTH = 24;
     /** Longest frame, in bytes, header included (64 MiB). */
     public static final int MAX_LENGTH = 64 * 1024 * 1024;
-    /** The protocol version that is spoken here. */
+    /** The protocol version of this code. */
     public static final int VERSION = 1;
 
-    /** Length of what stands between header and data in a REPEAT, in bytes. */
+    /** Length of the fields between header and data in a REPEAT, in bytes. */
     public static final int REPEAT_LENGTH = 12;
 
     private static final int LENGTH_FIELD = 4;
 
     private Frame() {}
 
-    /** Writes a request at offset 0 of a buffer that is large enough, and sets position 0 and limit to its ends. */
+    /**
+     * Writes a request at offset 0 of a buffer, and sets position and limit to its ends. {@link Values#size} bounds the
+     * space that its fields need.
+     */
     public static void writeRequest(ByteBuffer out, int operation, long session, Object[] fields) {
         out.clear();
         out.position(HEADER_LENGTH);
@@ -30,7 +33,13 @@ public final class Frame {
         out.putShort(6, (short) operation).putLong(8, session).putLong(16, 0);
     }
 
-    /** Writes a REPEAT, likewise: a use with this number again, with data in two parts. */
+    /**
+     * Writes a REPEAT at offset 0 of a buffer, and sets position and limit to its ends.
+     *
+     * @param number the number of a prepared operation
+     * @param first first part of the data; see {@code bridge/PROTOCOL.md}
+     * @param rest second part of the data
+     */
     public static void writeRepeat(ByteBuffer out, long session, long number, byte[] first, Values.Slice rest) {
         out.clear();
         out.putInt(HEADER_LENGTH - LENGTH_FIELD + REPEAT_LENGTH + first.length + rest.length());
@@ -39,11 +48,15 @@ public final class Frame {
         out.flip();
     }
 
-    /** Returns the length of the frame that begins at offset 0, in bytes, header included. */
+    /**
+     * Returns the length of the frame at offset 0, in bytes, with its header.
+     *
+     * @throws WireException if the length is out of range
+     */
     public static int length(ByteBuffer frame) throws WireException {
         int length = frame.getInt(0) + LENGTH_FIELD;
         if (length < HEADER_LENGTH || length > MAX_LENGTH) {
-            throw new WireException("A frame of " + length + " bytes is not one of this protocol");
+            throw new WireException("The length of a frame is out of range: " + length + " bytes");
         }
         return length;
     }
@@ -53,7 +66,7 @@ public final class Frame {
         return frame.getLong(8);
     }
 
-    /** Returns the request id of the frame at offset 0; in a response it may be the number of a repeatable use. */
+    /** Returns the request id of the frame at offset 0; in a response it may be the number of a prepared operation. */
     public static long id(ByteBuffer frame) {
         return frame.getLong(16);
     }

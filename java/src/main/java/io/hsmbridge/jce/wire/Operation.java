@@ -37,14 +37,14 @@ public final class Operation {
 
     private Operation() {}
 
-    /** Returns whether an operation leaves keys as they are. */
+    /** Returns whether an operation changes no key. */
     public static boolean onlyReads(int operation) {
         return (operation >= ENCRYPT && operation <= ABORT) || operation == FIND_KEYS || operation == GET_KEY
                 || operation == CLEAR_VALUE || operation == WRAP_KEY
                 || (operation >= STORE_DECODE && operation <= STORE_GET_KEY) || operation == STORE_SET_CERTIFICATE;
     }
 
-    /** Returns whether a request may be sent again when nobody knows whether it arrived: done twice it is done once. */
+    /** Returns whether a request may be sent again if its fate is unknown, because a second run changes nothing. */
     public static boolean isSafeToRepeat(int operation) {
         boolean isMultiPart = operation >= BEGIN && operation <= ABORT;
         return onlyReads(operation) && !isMultiPart;

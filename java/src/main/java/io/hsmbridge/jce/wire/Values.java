@@ -9,8 +9,9 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The tagged values of the message protocol: null, {@link Boolean}, {@link Long}, {@code byte[]} or {@link Slice},
- * {@link String}, {@link List}, {@link Map}. Integers are big-endian; lists and maps nest at most eight deep.
+ * Encodes and decodes the tagged values of the message protocol: null, {@link Boolean}, {@link Long}, {@code byte[]} or
+ * {@link Slice}, {@link String} in UTF-8, {@link List}, {@link Map}. Integers are big-endian; lists and maps nest at
+ * most eight levels deep.
  */
 public final class Values {
     private static final int MAX_DEPTH = 8;
@@ -25,7 +26,7 @@ public final class Values {
 
     private Values() {}
 
-    /** A range of a byte array, sent without a copy of its own. */
+    /** A range of a byte array, encoded without a copy. */
     public record Slice(byte[] array, int offset, int length) {}
 
     /** Returns an upper bound for the encoded length of a value, in bytes. */
@@ -52,7 +53,11 @@ public final class Values {
         return size;
     }
 
-    /** Appends a value to the buffer. */
+    /**
+     * Appends a value to the buffer, which must have {@link #size} bytes left.
+     *
+     * @throws IllegalArgumentException if the value's class has no encoding
+     */
     public static void write(ByteBuffer out, Object value) {
         if (value instanceof byte[]) {
             byte[] bytes = (byte[]) value;
@@ -90,7 +95,7 @@ public final class Values {
     }
 
     /**
-     * Reads the values from the buffer's position to its limit.
+     * Returns the values between the buffer's position and its limit.
      *
      * @throws WireException if they do not decode
      */
@@ -128,7 +133,7 @@ public final class Values {
                 }
                 return tag == LIST ? readList(in, depth + 1) : readMap(in, depth + 1);
             default:
-                throw new WireException("There is no value with tag " + tag);
+                throw new WireException("Unknown tag of a value: " + tag);
         }
     }
 

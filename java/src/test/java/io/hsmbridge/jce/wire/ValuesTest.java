@@ -5,7 +5,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 
-/** The codec: what is written is read back, and what is cut short is refused. */
+/** Checks the codec: it reads the values that it wrote, and refuses truncated ones. */
 public final class ValuesTest {
     private ValuesTest() {}
 
@@ -32,9 +32,9 @@ public final class ValuesTest {
         System.out.println("ValuesTest passed, " + refused + " truncations refused");
     }
 
-    private static void check(boolean right, String what) {
+    private static void check(boolean right, String behaviour) {
         if (!right) {
-            throw new AssertionError(what);
+            throw new AssertionError(behaviour);
         }
     }
 }

@@ -2,7 +2,7 @@ package com.amazonaws.cloudhsm.jce.jni;
 
 import java.util.Objects;
 
-/** How a user proves who he is, as the answer to an {@code AuthenticationStrategyCallback}. It holds a secret. */
+/** A user's credentials, as the answer to an {@code AuthenticationStrategyCallback}. It holds a secret. */
 public final class AuthenticationStrategy {
     private final UserType userType;
     private final String username;
@@ -15,7 +15,7 @@ public final class AuthenticationStrategy {
     }
 
     /**
-     * Returns a login by name and password; the password is copied, and wiped after the login.
+     * Returns a login by name and password. The method copies the password; the login wipes the copy.
      *
      * @throws NullPointerException if one of them is null
      */
@@ -34,7 +34,7 @@ public final class AuthenticationStrategy {
         return username;
     }
 
-    /** Returns the password itself, not a copy, so that the login can wipe it. */
+    /** Returns the password itself and not a copy, so that the login can wipe it. */
     public char[] getPassword() {
         return password;
     }

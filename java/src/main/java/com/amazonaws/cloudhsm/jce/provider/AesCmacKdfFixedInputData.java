@@ -1,8 +1,8 @@
 package com.amazonaws.cloudhsm.jce.provider;
 
 /**
- * What a derivation in counter mode (NIST SP 800-108r1, 4.1) feeds to its PRF: for each block the prefix, the counter
- * in big-endian order, and the suffix. The caller puts label, separator, context and length where they belong.
+ * Input of the PRF of a derivation in counter mode (NIST SP 800-108r1, 4.1): for each block the prefix, the counter in
+ * big-endian order, and the suffix. The caller encodes label, separator, context and length in prefix and suffix.
  */
 public class AesCmacKdfFixedInputData {
     private static final byte[] NOTHING = {};
@@ -12,16 +12,16 @@ public class AesCmacKdfFixedInputData {
     private final byte[] suffix;
 
     /**
-     * Makes one; the arrays are copied.
+     * Creates the input data; copies the arrays.
      *
      * @param counterWidthInBits width of the counter, in bits: 8, 16, 24 or 32
-     * @param prefix what comes before the counter, or null for nothing
-     * @param suffix what comes after the counter, or null for nothing
-     * @throws IllegalArgumentException for another width
+     * @param prefix bytes before the counter, or null for none
+     * @param suffix bytes after the counter, or null for none
+     * @throws IllegalArgumentException if the width is another
      */
     public AesCmacKdfFixedInputData(int counterWidthInBits, byte[] prefix, byte[] suffix) {
         if (counterWidthInBits < 8 || counterWidthInBits > 32 || counterWidthInBits % 8 != 0) {
-            throw new IllegalArgumentException("A counter is 8, 16, 24 or 32 bits wide, not " + counterWidthInBits);
+            throw new IllegalArgumentException("The width of the counter must be 8, 16, 24 or 32 bits, not " + counterWidthInBits);
         }
         this.counterWidthInBits = counterWidthInBits;
         this.prefix = prefix == null ? NOTHING : prefix.clone();
@@ -33,12 +33,12 @@ public class AesCmacKdfFixedInputData {
         return counterWidthInBits;
     }
 
-    /** Returns a copy of what comes before the counter; empty where it was null. */
+    /** Returns a copy of the bytes before the counter; empty if there are none. */
     public byte[] getPrefix() {
         return prefix.clone();
     }
 
-    /** Returns a copy of what comes after the counter; empty where it was null. */
+    /** Returns a copy of the bytes after the counter; empty if there are none. */
     public byte[] getSuffix() {
         return suffix.clone();
     }

@@ -6,8 +6,8 @@ import java.util.Objects;
 import javax.crypto.SecretKey;
 
 /**
- * A key to be derived from an AES key with AES-CMAC in counter mode (NIST SP 800-108r1, 4.1): the argument of
- * {@code SecretKeyFactory.generateSecret}, whose algorithm is the derived key's.
+ * Parameters of a key derivation with AES-CMAC in counter mode (NIST SP 800-108r1, 4.1). They are the argument of
+ * {@code SecretKeyFactory.generateSecret}; the factory's algorithm is that of the derived key.
  */
 public class AesCmacKdfParameterSpec implements KeySpec {
     private final KeyAttributesMap derivedKeyAttributes;
@@ -15,10 +15,10 @@ public class AesCmacKdfParameterSpec implements KeySpec {
     private final SecretKey baseKey;
 
     /**
-     * Makes one.
+     * Creates the parameters.
      *
-     * @param derivedKeyAttributes attributes of the derived key, {@code SIZE} in bits among them
-     * @param fixedInputData what the derivation feeds to its PRF
+     * @param derivedKeyAttributes template of the derived key, with {@code SIZE} in bits
+     * @param fixedInputData input of the PRF
      * @param baseKey an AES key of the HSM whose {@code DERIVE} is true
      * @throws NullPointerException if one of them is null
      */
@@ -29,17 +29,17 @@ public class AesCmacKdfParameterSpec implements KeySpec {
         this.baseKey = Objects.requireNonNull(baseKey, "baseKey");
     }
 
-    /** Returns the attributes of the derived key. */
+    /** Returns the template of the derived key. */
     public KeyAttributesMap getDerivedKeyAttributes() {
         return derivedKeyAttributes;
     }
 
-    /** Returns what the derivation feeds to its PRF. */
+    /** Returns the input of the PRF. */
     public AesCmacKdfFixedInputData getFixedInputData() {
         return fixedInputData;
     }
 
-    /** Returns the key that is derived from. */
+    /** Returns the AES key from which the new key is derived. */
     public SecretKey getBaseKey() {
         return baseKey;
     }

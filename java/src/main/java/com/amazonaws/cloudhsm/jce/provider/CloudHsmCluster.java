@@ -3,7 +3,7 @@ package com.amazonaws.cloudhsm.jce.provider;
 import java.util.List;
 import java.util.Map;
 
-/** A cluster of HSMs and the options of its use. */
+/** The servers of a cluster, with the options of the provider that connects to it. */
 public final class CloudHsmCluster {
     private final String uniqueIdentifier;
     private final Map<OptionalParameters, Boolean> options;
@@ -15,12 +15,12 @@ public final class CloudHsmCluster {
         this.servers = List.copyOf(servers);
     }
 
-    /** Begins one; it needs a server. */
+    /** Returns a builder. It needs a server. */
     public static CloudHsmClusterBuilder builder() {
         return new CloudHsmClusterBuilder();
     }
 
-    /** Returns the name that the provider gets, or null for a random one. */
+    /** Returns the name of the provider for this cluster, or null for a random one. */
     String uniqueIdentifier() {
         return uniqueIdentifier;
     }

@@ -14,24 +14,32 @@ public final class CloudHsmClusterBuilder {
 
     CloudHsmClusterBuilder() {}
 
-    /** Sets the name of the provider that is made for this cluster; without one it is random. */
+    /** Sets the name of the provider for this cluster. The default is a random name. */
     public CloudHsmClusterBuilder withClusterUniqueIdentifier(String identifier) {
         uniqueIdentifier = identifier;
         return this;
     }
 
-    /** Accepts the file with the cluster's certificate; a socket of this machine needs none, and it is not read. */
+    /** Accepts the path of the cluster's certificate without effect: a local socket needs no certificate. */
     public CloudHsmClusterBuilder withHsmCAFilePath(String path) {
         return this;
     }
 
-    /** Sets an option; a null option is a NullPointerException. */
+    /**
+     * Sets an option.
+     *
+     * @throws NullPointerException if the option is null
+     */
     public CloudHsmClusterBuilder withOptions(OptionalParameters option, boolean value) {
         options.put(Objects.requireNonNull(option, "option"), value);
         return this;
     }
 
-    /** Adds a server; a null server is a NullPointerException. The first that leads to a socket is used. */
+    /**
+     * Adds a server. The provider uses the first server that maps to a socket.
+     *
+     * @throws NullPointerException if the server is null
+     */
     public CloudHsmClusterBuilder withServer(CloudHsmServer server) {
         servers.add(Objects.requireNonNull(server, "server"));
         return this;
@@ -40,14 +48,14 @@ public final class CloudHsmClusterBuilder {
     /**
      * Returns the cluster.
      *
-     * @throws IllegalArgumentException if there is no server, or the identifier is empty
+     * @throws IllegalArgumentException if there is no server, or the identifier is blank
      */
     public CloudHsmCluster build() {
         if (servers.isEmpty()) {
             throw new IllegalArgumentException("A cluster needs a server: call withServer");
         }
         if (uniqueIdentifier != null && uniqueIdentifier.isBlank()) {
-            throw new IllegalArgumentException("A cluster's unique identifier is not empty");
+            throw new IllegalArgumentException("The cluster's unique identifier is blank");
         }
         return new CloudHsmCluster(uniqueIdentifier, options, servers);
     }

@@ -9,26 +9,35 @@ import java.security.spec.ECParameterSpec;
 import java.security.spec.ECPoint;
 import java.util.Map;
 
-/** An EC private key in the HSM. It is no ECPrivateKey: SunEC would take it for its own, and fail when it signs. */
+/**
+ * An EC private key in the HSM. It does not implement ECPrivateKey, because SunEC would accept it and then fail to
+ * sign.
+ */
 public class CloudHsmEcPrivateKey extends HsmKey implements PrivateKey, ECKey {
     private static final long serialVersionUID = 1L;
 
-    private final transient ECPublicKey half;
+    private final transient ECPublicKey publicKey;
 
-    /** Makes the object of a key record. */
-    public CloudHsmEcPrivateKey(HsmClient client, Map<?, ?> record, ECPublicKey half) {
+    /**
+     * Creates the key object of a key record.
+     *
+     * @param client login that found the key
+     * @param record attributes of the key by name
+     * @param publicKey software copy of the public key
+     */
+    public CloudHsmEcPrivateKey(HsmClient client, Map<?, ?> record, ECPublicKey publicKey) {
         super(client, record, "EC");
-        this.half = half;
+        this.publicKey = publicKey;
     }
 
     @Override
     public ECParameterSpec getParams() {
-        return half.getParams();
+        return publicKey.getParams();
     }
 
     @Override
     public boolean hasPoint(ECPoint point) {
-        return half.getW().equals(point);
+        return publicKey.getW().equals(point);
     }
 
     @Override

@@ -11,12 +11,18 @@ import java.util.Map;
 public final class CloudHsmEcPublicKey extends PublicHsmKey implements ECPublicKey {
     private static final long serialVersionUID = 1L;
 
-    private final ECPublicKey half;
+    private final ECPublicKey software;
 
-    /** Makes the object of a key record. */
-    public CloudHsmEcPublicKey(HsmClient client, Map<?, ?> record, ECPublicKey half) {
-        super(client, record, "EC", half.hashCode());
-        this.half = half;
+    /**
+     * Creates the key object of a key record.
+     *
+     * @param client login that found the key
+     * @param record attributes of the key by name
+     * @param software the same key as an object of the JDK
+     */
+    public CloudHsmEcPublicKey(HsmClient client, Map<?, ?> record, ECPublicKey software) {
+        super(client, record, "EC", software.hashCode());
+        this.software = software;
     }
 
     @Override
@@ -26,11 +32,11 @@ public final class CloudHsmEcPublicKey extends PublicHsmKey implements ECPublicK
 
     @Override
     public ECPoint getW() {
-        return half.getW();
+        return software.getW();
     }
 
     @Override
     public ECParameterSpec getParams() {
-        return half.getParams();
+        return software.getParams();
     }
 }

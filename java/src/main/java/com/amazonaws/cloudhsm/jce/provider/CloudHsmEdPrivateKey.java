@@ -7,11 +7,16 @@ import java.security.spec.NamedParameterSpec;
 import java.util.Map;
 import java.util.Optional;
 
-/** An Ed25519 private key in the HSM. It is an EdECPrivateKey, since jarsigner asks for its curve. */
+/** An Ed25519 private key in the HSM. It implements EdECPrivateKey because jarsigner reads its curve. */
 public final class CloudHsmEdPrivateKey extends HsmKey implements EdECPrivateKey {
     private static final long serialVersionUID = 1L;
 
-    /** Makes the object of a key record. */
+    /**
+     * Creates the key object of a key record.
+     *
+     * @param client login that found the key
+     * @param record attributes of the key by name
+     */
     public CloudHsmEdPrivateKey(HsmClient client, Map<?, ?> record) {
         super(client, record, "EdDSA");
     }
@@ -21,7 +26,7 @@ public final class CloudHsmEdPrivateKey extends HsmKey implements EdECPrivateKey
         return NamedParameterSpec.ED25519;
     }
 
-    /** Returns the key's bytes where {@link #getEncoded} gives its encoding. */
+    /** Returns the 32 bytes of the key if the HSM permits its clear extraction, else an empty result. */
     @Override
     public Optional<byte[]> getBytes() {
         EdECPrivateKey clear = (EdECPrivateKey) clear();

@@ -11,17 +11,23 @@ import java.util.Map;
 public final class CloudHsmEdPublicKey extends PublicHsmKey implements EdECPublicKey {
     private static final long serialVersionUID = 1L;
 
-    private final EdECPublicKey half;
+    private final EdECPublicKey software;
 
-    /** Makes the object of a key record. */
-    public CloudHsmEdPublicKey(HsmClient client, Map<?, ?> record, EdECPublicKey half) {
-        super(client, record, "EdDSA", half.hashCode());
-        this.half = half;
+    /**
+     * Creates the key object of a key record.
+     *
+     * @param client login that found the key
+     * @param record attributes of the key by name
+     * @param software the same key as an object of the JDK
+     */
+    public CloudHsmEdPublicKey(HsmClient client, Map<?, ?> record, EdECPublicKey software) {
+        super(client, record, "EdDSA", software.hashCode());
+        this.software = software;
     }
 
     @Override
     public EdECPoint getPoint() {
-        return half.getPoint();
+        return software.getPoint();
     }
 
     @Override

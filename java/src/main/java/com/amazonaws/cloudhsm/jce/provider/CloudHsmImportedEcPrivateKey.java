@@ -7,15 +7,22 @@ import java.security.interfaces.ECPublicKey;
 import java.util.Map;
 
 /**
- * An EC private key as the key factory returns it, whose callers cast it to {@link ECPrivateKey}. Its private value is
- * null unless the HSM lets the key's material out in the clear, so a signature must be asked of this provider by name.
+ * An EC private key as the key factory returns it, which implements {@link ECPrivateKey} because callers of a factory
+ * cast to it. {@link #getS} returns null unless the HSM permits clear extraction of the key. To sign with this key,
+ * name this provider in {@code Signature.getInstance}.
  */
 public final class CloudHsmImportedEcPrivateKey extends CloudHsmEcPrivateKey implements ECPrivateKey {
     private static final long serialVersionUID = 1L;
 
-    /** Makes the object of a key record. */
-    public CloudHsmImportedEcPrivateKey(HsmClient client, Map<?, ?> record, ECPublicKey half) {
-        super(client, record, half);
+    /**
+     * Creates the key object of a key record.
+     *
+     * @param client login that found the key
+     * @param record attributes of the key by name
+     * @param publicKey software copy of the public key
+     */
+    public CloudHsmImportedEcPrivateKey(HsmClient client, Map<?, ?> record, ECPublicKey publicKey) {
+        super(client, record, publicKey);
     }
 
     @Override

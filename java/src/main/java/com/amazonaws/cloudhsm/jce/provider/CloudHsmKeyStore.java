@@ -36,13 +36,13 @@ import java.util.Set;
 import javax.crypto.SecretKey;
 
 /**
- * The CloudHSM key store: keys are in the HSM by label, certificates in a file.
+ * The CloudHSM key store: the HSM holds the keys by label, a file holds the certificates.
  *
- * <p>This object has the file's entries, which are public; the HSM keeps nothing of it. Only questions about labels and
- * keys take a login. Safe for use by many threads.
+ * <p>This object holds the entries of the file, which are public; the HSM keeps no state for it. Only operations on
+ * labels and keys need a login. Safe for use by many threads.
  */
 public final class CloudHsmKeyStore extends KeyStoreSpi {
-    /** How long a listing answers for its aliases, in nanoseconds. */
+    /** Time for which a listing stays valid, in nanoseconds. */
     private static final long LISTING_AGE = 2_000_000_000L;
 
     private final HsmClient client;
@@ -50,11 +50,12 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
     private volatile Listing listing;
 
     /**
-     * Which aliases are keys, asked for with the aliases: keytool goes through every alias and asks several questions.
+     * The aliases of keys, fetched in one request because keytool lists all aliases and then sends several queries for
+     * each.
      *
-     * <p>It holds for two seconds and until this provider changes something; other aliases are asked for one by one.
+     * <p>A listing is valid for two seconds, or until this provider changes a key. Other aliases take a request each.
      *
-     * @param counted whether it was asked for to count it; then it is also what the next question for the aliases gets
+     * @param counted whether {@code engineSize} fetched the listing; then the next {@code engineAliases} uses it
      */
     private record Listing(Map<String, Boolean> keys, long changes, long time, boolean counted) {
         boolean holds(HsmClient client) {
@@ -62,7 +63,11 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
         }
     }
 
-    /** Makes one that is not loaded. */
+    /**
+     * Creates a key store that is not loaded.
+     *
+     * @param client login of the provider
+     */
     public CloudHsmKeyStore(HsmClient client) {
         this.client = client;
     }
@@ -88,7 +93,7 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
 
     @Override
     public synchronized void engineStore(OutputStream stream, char[] password) throws IOException {
-        Objects.requireNonNull(stream, "no stream to store to");
+        Objects.requireNonNull(stream, "the stream is null");
         if (entries.loses() != null) {
             throw new IOException(entries.loses());
         }
@@ -113,13 +118,18 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
         return entries != null;
     }
 
-    /** Returns the keys that a map of attributes or a reference describes, at most {@code limit}, 0 for all. */
+    /**
+     * Returns the keys that match a search template or have a reference.
+     *
+     * @param limit the largest number of keys to return, 0 for no limit
+     * @throws InvalidKeySpecException if keys cannot be found by this specification
+     */
     List<Key> find(KeySpec spec, int limit) throws InvalidKeySpecException {
         return KeySearch.find(client, spec, limit);
     }
 
     private static String required(String alias) {
-        return Objects.requireNonNull(alias, "an alias is needed");
+        return Objects.requireNonNull(alias, "the alias is null");
     }
 
     private Object ask(int operation, Object... fields) {
@@ -130,7 +140,7 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
         }
     }
 
-    /** Returns whether the alias is one key; null if neither this key store nor the HSM knows it. */
+    /** Returns whether exactly one key has the alias; null if neither this key store nor the HSM knows it. */
     private Boolean isKey(String alias) {
         Listing last = listing;
         if (last != null && last.holds(client)) {
@@ -156,8 +166,8 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
     }
 
     /**
-     * Asks for the key itself: the JDK's own answer takes each key without a certificate for a secret key, and an entry whose
-     * key was deleted for a private one.
+     * Returns whether the entry is of this class, from the key itself. The default of the JDK takes each key without a
+     * certificate for a secret key, and an entry of a deleted key for a private key.
      */
     @Override
     public boolean engineEntryInstanceOf(String alias, Class<? extends KeyStore.Entry> entryClass) {
@@ -220,19 +230,22 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
         }
     }
 
-    /** Enters the last two results of an operation: the entry and the handles of keys to make persistent. */
+    /**
+     * Sets an entry from the last two results of an operation: the entry and the handles of the keys to make
+     * persistent.
+     */
     private void enter(String alias, List<Object> results) {
         entries.enter(alias, results.get(results.size() - 2), (List<?>) results.get(results.size() - 1));
     }
 
     private void importKey(String alias, Object held, Key key, Certificate[] chain) throws KeyStoreException, HsmException {
         if (!(key instanceof PrivateKey || key instanceof SecretKey)) {
-            throw new KeyStoreException("A private or a secret key is entered, not "
+            throw new KeyStoreException("A key entry takes a private or a secret key, not "
                     + (key == null ? "null" : key.getClass().getName()));
         }
         byte[] material = key.getEncoded();
         if (material == null) {
-            throw new KeyStoreException("The key has no encoding, so that it cannot be imported: " + key.getClass().getName());
+            throw new KeyStoreException("The HSM cannot import a key without an encoding: " + key.getClass().getName());
         }
         boolean isPrivate = key instanceof PrivateKey;
         Map<String, Object> attributes = new HashMap<>();
@@ -241,7 +254,10 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
         enter(alias, client.call(Operation.STORE_IMPORT_KEY, alias, held, attributes, material, encode(chain)));
     }
 
-    /** Makes a generic secret of secret bytes for an algorithm that the HSM has no type for; refuses private keys. */
+    /**
+     * Returns the key type of an algorithm; that of a generic secret for a secret key whose algorithm the HSM does not
+     * know.
+     */
     private static String typeOf(String algorithm, boolean isPrivate) throws KeyStoreException {
         try {
             return Keys.type(algorithm, !isPrivate);
@@ -267,7 +283,7 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
 
     @Override
     public void engineSetKeyEntry(String alias, byte[] key, Certificate[] chain) throws KeyStoreException {
-        throw new KeyStoreException("A key store of the HSM does not take protected key bytes; give the key object");
+        throw new KeyStoreException("A key store of the HSM does not take protected key bytes; pass the key object");
     }
 
     @Override

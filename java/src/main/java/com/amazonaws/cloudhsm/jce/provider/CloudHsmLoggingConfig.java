@@ -2,7 +2,7 @@ package com.amazonaws.cloudhsm.jce.provider;
 
 import io.hsmbridge.jce.settings.Settings.LogSettings;
 
-/** Where the provider logs, how much, and how often it begins a new file. */
+/** The log settings of a provider: destination, threshold, and interval after which a new file begins. */
 public final class CloudHsmLoggingConfig {
     private final LogSettings settings;
 
@@ -10,7 +10,7 @@ public final class CloudHsmLoggingConfig {
         this.settings = settings;
     }
 
-    /** Begins one; everything has a default. */
+    /** Returns a builder in which every value has its default. */
     public static CloudHsmLoggingConfigBuilder builder() {
         return new CloudHsmLoggingConfigBuilder();
     }

@@ -2,7 +2,7 @@ package com.amazonaws.cloudhsm.jce.provider;
 
 import io.hsmbridge.jce.settings.Settings.LogSettings;
 
-/** Builds a {@link CloudHsmLoggingConfig}; letters' case does not matter, a null is a value not given. */
+/** Builds a {@link CloudHsmLoggingConfig}. Values are not case-sensitive; null selects the default. */
 public final class CloudHsmLoggingConfigBuilder {
     private String type;
     private String file;
@@ -11,19 +11,22 @@ public final class CloudHsmLoggingConfigBuilder {
 
     CloudHsmLoggingConfigBuilder() {}
 
-    /** Sets the file's path, {@code /opt/cloudhsm/run/cloudhsm-jce.log} where nobody does. */
+    /** Sets the path of the log file. The default is {@code /opt/cloudhsm/run/cloudhsm-jce.log}. */
     public CloudHsmLoggingConfigBuilder withLogFile(String path) {
         file = path;
         return this;
     }
 
-    /** Sets when a new file begins: {@code hourly}, {@code daily} (the default), {@code weekly} or {@code never}. */
+    /**
+     * Sets the interval after which a new file begins: {@code hourly}, {@code daily} (the default), {@code weekly} or
+     * {@code never}.
+     */
     public CloudHsmLoggingConfigBuilder withLogInterval(String name) {
         interval = name;
         return this;
     }
 
-    /** Sets where the log goes: to a {@code file} (the default), or to the standard error stream, {@code term}. */
+    /** Sets the destination: {@code file} (the default), or {@code term}, the standard error stream. */
     public CloudHsmLoggingConfigBuilder withLogType(String name) {
         type = name;
         return this;
@@ -35,7 +38,10 @@ public final class CloudHsmLoggingConfigBuilder {
         return this;
     }
 
-    /** Returns the configuration. The provider that gets it refuses what is not among the values above. */
+    /**
+     * Returns the configuration. Its values are not checked here: the constructor of {@link CloudHsmProvider} refuses
+     * unknown ones.
+     */
     public CloudHsmLoggingConfig build() {
         return new CloudHsmLoggingConfig(new LogSettings(type, file, level, interval));
     }

@@ -9,7 +9,12 @@ import java.util.Map;
 public final class CloudHsmMlDsaPrivateKey extends HsmKey implements PrivateKey {
     private static final long serialVersionUID = 1L;
 
-    /** Makes the object of a key record. */
+    /**
+     * Creates the key object of a key record.
+     *
+     * @param client login that found the key
+     * @param record attributes of the key by name
+     */
     public CloudHsmMlDsaPrivateKey(HsmClient client, Map<?, ?> record) {
         super(client, record, "ML-DSA");
     }

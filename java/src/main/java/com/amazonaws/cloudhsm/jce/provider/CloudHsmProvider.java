@@ -41,34 +41,37 @@ public final class CloudHsmProvider extends AuthProvider {
     private transient Service random;
     private transient HsmClient client;
     private transient boolean configured;
-    /** Whether the login with implicit credentials is left to the first operation, since configure may come before. */
+    /**
+     * Whether the first operation logs in with implicit credentials, because a call of configure may come before it.
+     */
     private transient boolean deferred;
     private transient CallbackHandler defaultHandler;
 
     /**
-     * Makes the provider {@code CloudHSM} from the configuration file, if there is one, and logs in if there are implicit
-     * credentials; an instance that the JDK makes logs in at its first operation, since it may be told of another HSM
-     * before. An application makes one, not a second one while one is registered.
+     * Creates the provider {@code CloudHSM} from the configuration file, if there is one, and logs in if there are
+     * implicit credentials. An instance that the JDK creates logs in at its first operation, because the JDK may
+     * configure another HSM before. An application cannot create a second instance while its first one is registered.
      *
-     * @throws IOException if the configuration file cannot be read
-     * @throws ProviderInitializationException if there is one already, or there are credentials, but no HSM answers
-     * @throws LoginException if the credentials are refused
+     * @throws IOException if the configuration file cannot be read or has an invalid value
+     * @throws ProviderInitializationException if a default provider of the application is registered, or there are
+     *     implicit credentials and no HSM answers
+     * @throws LoginException if the HSM refuses the credentials
      */
     public CloudHsmProvider() throws IOException, ProviderInitializationException, LoginException {
-        this(PROVIDER_NAME, admittedSettings(), DefaultInstance.isMadeByJdk());
+        this(PROVIDER_NAME, admittedSettings(), DefaultInstance.isCreatedByJdk());
         if (!deferred) {
             loginImplicitly();
         }
-        DefaultInstance.made(this);
+        DefaultInstance.created(this);
     }
 
     /**
-     * Makes a provider for one cluster, beside others, and logs in if there are implicit credentials. Its name is the
-     * cluster's unique identifier, else a random one.
+     * Creates a provider for one cluster, independent of other instances, and logs in if there are implicit
+     * credentials. Its name is the cluster's unique identifier, else a random one.
      *
-     * @throws IOException if the configuration has a value that there is not
-     * @throws ProviderInitializationException if there are credentials, but no HSM answers
-     * @throws LoginException if the credentials are refused
+     * @throws IOException if the configuration has an invalid value
+     * @throws ProviderInitializationException if there are implicit credentials, and no HSM answers
+     * @throws LoginException if the HSM refuses the credentials
      */
     public CloudHsmProvider(CloudHsmProviderConfig config)
             throws IOException, ProviderInitializationException, LoginException {
@@ -79,11 +82,11 @@ public final class CloudHsmProvider extends AuthProvider {
     private CloudHsmProvider(String name, Settings settings, boolean deferred) throws IOException {
         super(name, VERSION, "hsmbridge, a software HSM behind the classes of AWS CloudHSM's JCE provider");
         this.deferred = deferred;
-        use(new HsmClient(settings, deferred));
+        register(new HsmClient(settings, deferred));
     }
 
-    private void use(HsmClient chosen) {
-        client = chosen;
+    private void register(HsmClient created) {
+        client = created;
         for (Provider.Service service : Services.of(this, () -> client)) {
             putService(service);
         }
@@ -94,7 +97,7 @@ public final class CloudHsmProvider extends AuthProvider {
         try {
             return Settings.standard();
         } catch (IOException e) {
-            if (DefaultInstance.isMadeByJdk()) {
+            if (DefaultInstance.isCreatedByJdk()) {
                 Log.ofFirstError().write(Log.Level.ERROR, e.getMessage());
             }
             throw e;
@@ -112,7 +115,7 @@ public final class CloudHsmProvider extends AuthProvider {
             throw Errors.login(e);
         } catch (IOException e) {
             if (e instanceof NoHsmException && !((NoHsmException) e).chosen()) {
-                // Nobody has said where the HSM is: configure may, else the first operation logs in or tells.
+                // No configuration names an HSM. configure may; otherwise the first operation logs in or reports the failure.
                 configured = false;
                 return;
             }
@@ -123,13 +126,16 @@ public final class CloudHsmProvider extends AuthProvider {
     }
 
     /**
-     * Applies {@code -providerarg} or the argument of a line in {@code java.security}: the path of a configuration file,
-     * or {@code socket=<path>}.
+     * Configures this instance with {@code -providerarg} or the argument of a line in {@code java.security}.
+     *
+     * @param argument path of a configuration file, or {@code socket=<path>}
+     * @return this instance
+     * @throws InvalidParameterException if the argument is invalid, no HSM answers there, or the login fails
      */
     @Override
     public Provider configure(String argument) {
         try {
-            use(new HsmClient(Settings.ofArgument(argument), true));
+            register(new HsmClient(Settings.ofArgument(argument), true));
             loginImplicitly();
             return this;
         } catch (IOException | ProviderInitializationException | LoginException e) {
@@ -139,20 +145,22 @@ public final class CloudHsmProvider extends AuthProvider {
         }
     }
 
-    /** Returns false while nobody has said where the HSM is, and none answers at the default place. */
+    /** Returns false if no configuration names an HSM, and none answers at the default socket. */
     @Override
     public boolean isConfigured() {
         return configured;
     }
 
     /**
-     * Logs a crypto user in. The handler answers a {@link PasswordCallback} with {@code user:password}, or an
-     * {@link AuthenticationStrategyCallback}; it may leave out, or refuse, the one that it does not know.
+     * Logs a crypto user in. The handler answers a {@link PasswordCallback} with {@code user:password}, or an {@link
+     * AuthenticationStrategyCallback}. It may ignore or refuse the other one.
      *
      * @param subject not used
-     * @param handler null for the one of {@link #setCallbackHandler}
+     * @param handler null for the handler of {@link #setCallbackHandler}
      * @throws IllegalStateException if the provider has logged in with implicit credentials
-     * @throws LoginException of the package {@code jni.exception}: logged in already, locked, or refused
+     * @throws AccountAlreadyLoggedInException if the provider is logged in
+     * @throws FailedLoginException if there is no handler or no answer, or the HSM refuses the credentials
+     * @throws LoginException if the account is locked ({@code AccountLockedException}), or the HSM does not answer
      */
     @Override
     public synchronized void login(Subject subject, CallbackHandler handler) throws LoginException {
@@ -163,7 +171,7 @@ public final class CloudHsmProvider extends AuthProvider {
         requireNoSession();
         CallbackHandler asked = handler != null ? handler : defaultHandler;
         if (asked == null) {
-            throw new FailedLoginException("A callback handler is needed: give one to login or to setCallbackHandler.");
+            throw new FailedLoginException("Login needs a callback handler: pass one to login or to setCallbackHandler.");
         }
         try (Credentials credentials = LoginDialogue.ask(asked)) {
             client.login(credentials, false);
@@ -201,9 +209,9 @@ public final class CloudHsmProvider extends AuthProvider {
     }
 
     /**
-     * Ends an explicit login; session keys are gone.
+     * Ends an explicit login and destroys its session keys.
      *
-     * @throws LoginException if there was none
+     * @throws LoginException if there is no explicit login
      */
     @Override
     public synchronized void logout() throws LoginException {
@@ -219,8 +227,9 @@ public final class CloudHsmProvider extends AuthProvider {
     }
 
     /**
-     * Keeps the HSM's random numbers for those who name them. Registered in the usual way they would be the default of the
-     * whole JVM wherever this provider comes first, before a login and below its own connection too.
+     * Keeps the SecureRandom service out of the provider's map, so that only callers who name this provider get it. In
+     * the map it would become the default of the whole JVM wherever this provider comes first, before a login and
+     * inside its own connection too.
      */
     @Override
     protected void putService(Service service) {

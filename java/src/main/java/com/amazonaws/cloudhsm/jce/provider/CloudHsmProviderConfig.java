@@ -8,7 +8,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.UUID;
 
-/** The configuration of one provider instance: a cluster, and how it logs. */
+/** The configuration of one provider instance: its cluster and its log settings. */
 public final class CloudHsmProviderConfig {
     private final CloudHsmCluster cluster;
     private final CloudHsmLoggingConfig logging;
@@ -18,12 +18,12 @@ public final class CloudHsmProviderConfig {
         this.logging = logging;
     }
 
-    /** Begins one; it needs a cluster. */
+    /** Returns a builder. It needs a cluster. */
     public static CloudHsmProviderConfigBuilder builder() {
         return new CloudHsmProviderConfigBuilder();
     }
 
-    /** Returns the name of the provider that gets this: the cluster's identifier, else a random name. */
+    /** Returns the name of the provider with this configuration: the cluster's identifier, else a random name. */
     String name() {
         return cluster.uniqueIdentifier() != null ? cluster.uniqueIdentifier() : "CloudHSM-" + UUID.randomUUID();
     }

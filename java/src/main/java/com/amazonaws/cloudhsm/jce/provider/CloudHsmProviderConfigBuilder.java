@@ -13,7 +13,7 @@ public final class CloudHsmProviderConfigBuilder {
         return this;
     }
 
-    /** Sets how the provider logs; without it there is no log of its own. */
+    /** Sets the log settings. The default is no log. */
     public CloudHsmProviderConfigBuilder withCloudHsmLogging(CloudHsmLoggingConfig config) {
         logging = config;
         return this;

@@ -10,28 +10,35 @@ import java.util.Map;
 import java.util.function.Function;
 
 /**
- * An RSA private key in the HSM. Modulus and public exponent are always there; every other part is null unless the HSM
- * lets the key's material out in the clear, and is then asked for each time. The JDK's own providers decline such a key.
+ * An RSA private key in the HSM. {@link #getModulus} and {@link #getPublicExponent} always return a value. Every other
+ * getter asks the HSM at each call and returns null unless the HSM permits clear extraction of this key. The providers
+ * of the JDK refuse such a key.
  */
 public final class CloudHsmRsaPrivateCrtKey extends HsmKey implements RSAPrivateCrtKey {
     private static final long serialVersionUID = 1L;
 
-    private final RSAPublicKey half;
+    private final RSAPublicKey publicKey;
 
-    /** Makes the object of a key record; {@code half} is its public half. */
-    public CloudHsmRsaPrivateCrtKey(HsmClient client, Map<?, ?> record, RSAPublicKey half) {
+    /**
+     * Creates the key object of a key record.
+     *
+     * @param client login that found the key
+     * @param record attributes of the key by name
+     * @param publicKey software copy of the public key
+     */
+    public CloudHsmRsaPrivateCrtKey(HsmClient client, Map<?, ?> record, RSAPublicKey publicKey) {
         super(client, record, "RSA");
-        this.half = half;
+        this.publicKey = publicKey;
     }
 
     @Override
     public BigInteger getModulus() {
-        return half.getModulus();
+        return publicKey.getModulus();
     }
 
     @Override
     public BigInteger getPublicExponent() {
-        return half.getPublicExponent();
+        return publicKey.getPublicExponent();
     }
 
     @Override
@@ -69,7 +76,10 @@ public final class CloudHsmRsaPrivateCrtKey extends HsmKey implements RSAPrivate
         return clear == null ? null : getter.apply(clear);
     }
 
-    /** Defined here because from JDK 22 on two interfaces have a default of it (JDK-8318096). */
+    /**
+     * Returns null. The class must define this method because two of its interfaces have a default from JDK 22 on
+     * (JDK-8318096).
+     */
     @Override
     public AlgorithmParameterSpec getParams() {
         return null;

@@ -11,25 +11,34 @@ import java.util.Map;
 public final class CloudHsmRsaPublicKey extends PublicHsmKey implements RSAPublicKey {
     private static final long serialVersionUID = 1L;
 
-    private final RSAPublicKey half;
+    private final RSAPublicKey software;
 
-    /** Makes the object of a key record. */
-    public CloudHsmRsaPublicKey(HsmClient client, Map<?, ?> record, RSAPublicKey half) {
-        super(client, record, "RSA", half.hashCode());
-        this.half = half;
+    /**
+     * Creates the key object of a key record.
+     *
+     * @param client login that found the key
+     * @param record attributes of the key by name
+     * @param software the same key as an object of the JDK
+     */
+    public CloudHsmRsaPublicKey(HsmClient client, Map<?, ?> record, RSAPublicKey software) {
+        super(client, record, "RSA", software.hashCode());
+        this.software = software;
     }
 
     @Override
     public BigInteger getModulus() {
-        return half.getModulus();
+        return software.getModulus();
     }
 
     @Override
     public BigInteger getPublicExponent() {
-        return half.getPublicExponent();
+        return software.getPublicExponent();
     }
 
-    /** Defined here because from JDK 22 on two interfaces have a default of it (JDK-8318096). */
+    /**
+     * Returns null. The class must define this method because two of its interfaces have a default from JDK 22 on
+     * (JDK-8318096).
+     */
     @Override
     public AlgorithmParameterSpec getParams() {
         return null;

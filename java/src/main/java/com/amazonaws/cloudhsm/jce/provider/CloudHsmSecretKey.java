@@ -9,7 +9,13 @@ import javax.crypto.SecretKey;
 public final class CloudHsmSecretKey extends HsmKey implements SecretKey {
     private static final long serialVersionUID = 1L;
 
-    /** Makes the object of a key record. */
+    /**
+     * Creates the key object of a key record.
+     *
+     * @param client login that found the key
+     * @param record attributes of the key by name
+     * @param algorithm name of the key's algorithm in the JCA
+     */
     public CloudHsmSecretKey(HsmClient client, Map<?, ?> record, String algorithm) {
         super(client, record, algorithm);
     }

@@ -2,7 +2,7 @@ package com.amazonaws.cloudhsm.jce.provider;
 
 import java.util.Objects;
 
-/** Where one HSM of a cluster is. */
+/** The address of one HSM of a cluster. */
 public final class CloudHsmServer {
     private final String hostIP;
     private final int port;
@@ -12,7 +12,7 @@ public final class CloudHsmServer {
         this.port = port;
     }
 
-    /** Begins one; it needs a host. */
+    /** Returns a builder. It needs a host. */
     public static CloudHsmServerBuilder builder() {
         return new CloudHsmServerBuilder();
     }

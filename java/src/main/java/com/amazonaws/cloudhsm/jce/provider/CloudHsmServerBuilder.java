@@ -11,16 +11,16 @@ public final class CloudHsmServerBuilder {
     CloudHsmServerBuilder() {}
 
     /**
-     * Sets the host: the absolute path of a daemon's socket, or a name or address that the system property
-     * {@code hsmbridge.clusters}, {@code HSM_CLUSTERS} or the configuration file maps to one. Any other means the HSM that
-     * this JVM uses without configuration.
+     * Sets the host: the absolute path of a daemon's socket, or a name or address that the system property {@code
+     * hsmbridge.clusters}, {@code HSM_CLUSTERS} or the configuration file maps to one. Any other value selects the HSM
+     * that this JVM uses without configuration.
      */
     public CloudHsmServerBuilder withHostIP(String host) {
         hostIP = host;
         return this;
     }
 
-    /** Sets the port, 2223 where nobody does; it tells servers of one host apart. */
+    /** Sets the port, from 1 to 65535, which distinguishes servers of one host. The default is 2223. */
     public CloudHsmServerBuilder withPort(int number) {
         port = number;
         return this;
@@ -36,7 +36,7 @@ public final class CloudHsmServerBuilder {
             throw new IllegalArgumentException("A server needs a host: call withHostIP");
         }
         if (port < 1 || port > LAST_PORT) {
-            throw new IllegalArgumentException("A port is from 1 to " + LAST_PORT + ", not " + port);
+            throw new IllegalArgumentException("The port must be from 1 to " + LAST_PORT + ", not " + port);
         }
         return new CloudHsmServer(hostIP, port);
     }

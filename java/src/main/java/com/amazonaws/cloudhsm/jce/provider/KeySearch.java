@@ -24,7 +24,13 @@ import java.util.List;
 final class KeySearch {
     private KeySearch() {}
 
-    /** Returns the keys that a map of attributes or a reference describes, at most {@code limit}, 0 for all. */
+    /**
+     * Returns the keys that match a search template or have a reference.
+     *
+     * @param limit the largest number of keys to return, 0 for no limit
+     * @throws InvalidKeySpecException if the specification is of another class, or has an attribute that the HSM does
+     *     not search by
+     */
     static List<Key> find(HsmClient client, KeySpec spec, int limit) throws InvalidKeySpecException {
         try {
             if (spec instanceof KeyReferenceSpec) {
@@ -42,25 +48,27 @@ final class KeySearch {
         } catch (InvalidAlgorithmParameterException | AddAttributeException e) {
             throw new InvalidKeySpecException(e.getMessage(), e);
         }
-        throw new InvalidKeySpecException("Keys are found by a KeyAttributesMap or a KeyReferenceSpec, not "
+        throw new InvalidKeySpecException("A search takes a KeyAttributesMap or a KeyReferenceSpec, not "
                 + (spec == null ? "null" : spec.getClass().getName()));
     }
 
-    /** Searches for an EC point here, among the EC keys that the HSM finds: the HSM does not search by it. */
+    /**
+     * Compares EC points on the client, among the EC keys that the HSM finds, because the HSM does not search by point.
+     */
     private static List<Key> find(HsmClient client, KeyAttributesMap attributes, int limit)
             throws HsmException, InvalidAlgorithmParameterException, AddAttributeException {
-        KeyAttributesMap asked = new KeyAttributesMap();
-        asked.putAll(attributes);
+        KeyAttributesMap template = new KeyAttributesMap();
+        template.putAll(attributes);
         ECPoint point = null;
         if (attributes.get(KeyAttribute.EC_POINT) instanceof ECPoint) {
-            point = (ECPoint) asked.remove(KeyAttribute.EC_POINT);
-            if (asked.get(KeyAttribute.KEY_TYPE) == null) {
-                asked.put(KeyAttribute.KEY_TYPE, KeyType.EC);
+            point = (ECPoint) template.remove(KeyAttribute.EC_POINT);
+            if (template.get(KeyAttribute.KEY_TYPE) == null) {
+                template.put(KeyAttribute.KEY_TYPE, KeyType.EC);
             }
         }
         List<Key> keys = new ArrayList<>();
         long most = point == null ? limit : 0;
-        for (Object record : (List<?>) client.call(Operation.FIND_KEYS, Attributes.toFields(asked), most).get(0)) {
+        for (Object record : (List<?>) client.call(Operation.FIND_KEYS, Attributes.toFields(template), most).get(0)) {
             HsmKey key = Keys.of(client, record);
             if (point == null || key.hasPoint(point)) {
                 keys.add(key);

@@ -15,20 +15,20 @@ import java.security.spec.KeySpec;
 import java.util.List;
 
 /**
- * The CloudHSM key store with searches by attribute beside those by label. It is a key store like any other, and is
- * loaded before use.
+ * The CloudHSM key store with searches by attribute in addition to those by label. Load it before use, like any key
+ * store.
  */
 public class KeyStoreWithAttributes extends KeyStore {
     private final CloudHsmKeyStore keys;
 
-    /** Makes one that is not loaded; {@link #getInstance(String)} is the way to get one. */
+    /** Creates a key store that is not loaded. Applications call {@link #getInstance(String)} instead. */
     protected KeyStoreWithAttributes(CloudHsmKeyStore keys, Provider provider, String type) {
         super(keys, provider, type);
         this.keys = keys;
     }
 
     /**
-     * Returns a key store of the first registered provider of this kind.
+     * Returns a key store of the first registered provider of class {@link CloudHsmProvider}.
      *
      * @param type {@code CloudHSM}, in any case
      * @throws KeyStoreException if no such provider is registered, or it has no key store of that type
@@ -43,10 +43,13 @@ public class KeyStoreWithAttributes extends KeyStore {
     }
 
     /**
-     * Returns a key store of the provider of that name.
+     * Returns a key store of the provider with that name.
      *
-     * @throws NoSuchProviderException if none is registered under the name
-     * @throws KeyStoreException if it has no such key store
+     * @param type {@code CloudHSM}, in any case
+     * @param provider name of a registered provider
+     * @throws NoSuchProviderException if no provider is registered under the name
+     * @throws KeyStoreException if the provider has no such key store
+     * @throws IllegalArgumentException if the name is null or empty
      */
     public static KeyStoreWithAttributes getInstance(String type, String provider)
             throws KeyStoreException, NoSuchProviderException {
@@ -63,7 +66,10 @@ public class KeyStoreWithAttributes extends KeyStore {
     /**
      * Returns a key store of that provider.
      *
-     * @throws KeyStoreException if it has no such key store
+     * @param type {@code CloudHSM}, in any case
+     * @param provider a {@link CloudHsmProvider}, registered or not
+     * @throws KeyStoreException if the provider has no such key store
+     * @throws IllegalArgumentException if the provider is null
      */
     public static KeyStoreWithAttributes getInstance(String type, Provider provider) throws KeyStoreException {
         if (provider == null) {
@@ -80,19 +86,25 @@ public class KeyStoreWithAttributes extends KeyStore {
         }
     }
 
-    /** Returns the key that has these attributes, as {@link #getKey(KeySpec)} does. */
+    /**
+     * Returns the key that matches a search template; see {@link #getKey(KeySpec)}.
+     *
+     * @throws KeyStoreException if the key store is not loaded
+     * @throws InvalidKeySpecException if the HSM does not search by one of the attributes
+     * @throws UnrecoverableKeyException if several keys match
+     */
     public Key getKey(KeyAttributesMap attributes)
             throws KeyStoreException, InvalidKeySpecException, UnrecoverableKeyException {
         return getKey((KeySpec) attributes);
     }
 
     /**
-     * Returns the key that has these attributes or this reference, or null if there is none.
+     * Returns the key that matches a search template or has a reference, or null if there is none.
      *
      * @param spec a {@link KeyAttributesMap} or a {@link KeyReferenceSpec}
      * @throws KeyStoreException if the key store is not loaded
-     * @throws InvalidKeySpecException if keys are not found by this
-     * @throws UnrecoverableKeyException if several keys have the attributes
+     * @throws InvalidKeySpecException if keys cannot be found by this specification
+     * @throws UnrecoverableKeyException if several keys match
      */
     public Key getKey(KeySpec spec) throws KeyStoreException, InvalidKeySpecException, UnrecoverableKeyException {
         if (!keys.isLoaded()) {
@@ -106,11 +118,11 @@ public class KeyStoreWithAttributes extends KeyStore {
     }
 
     /**
-     * Returns every key that has these attributes or this reference.
+     * Returns every key that matches a search template or has a reference.
      *
      * @param spec a {@link KeyAttributesMap} or a {@link KeyReferenceSpec}
      * @throws IllegalStateException if the key store is not loaded
-     * @throws InvalidKeySpecException if keys are not found by this
+     * @throws InvalidKeySpecException if keys cannot be found by this specification
      */
     public List<Key> getKeys(KeySpec spec) throws InvalidKeySpecException {
         if (!keys.isLoaded()) {

@@ -11,7 +11,10 @@ import javax.security.auth.callback.CallbackHandler;
 import javax.security.auth.callback.PasswordCallback;
 import javax.security.auth.callback.UnsupportedCallbackException;
 
-/** What {@code login} asks a callback handler, in the old way and the new; one answer is enough. */
+/**
+ * The questions of {@code login} to a callback handler: a password callback and an authentication strategy callback.
+ * One answer is enough.
+ */
 final class LoginDialogue {
     private final PasswordCallback password = new PasswordCallback("CloudHSM user:password: ", false);
     private final AuthenticationStrategyCallback strategy = new AuthenticationStrategyCallback();
@@ -19,10 +22,11 @@ final class LoginDialogue {
     private LoginDialogue() {}
 
     /**
-     * Returns what the handler answers.
+     * Returns the credentials that the handler supplies.
      *
-     * @throws FailedLoginException if it answers nothing, or the password without a colon after the user's name
-     * @throws UnsupportedCallbackException if it refuses both questions
+     * @throws FailedLoginException if the handler supplies none, or a password without a colon after the user's name
+     * @throws UnsupportedCallbackException if the handler supports neither callback
+     * @throws IOException if the handler throws it
      */
     static Credentials ask(CallbackHandler handler)
             throws FailedLoginException, IOException, UnsupportedCallbackException {

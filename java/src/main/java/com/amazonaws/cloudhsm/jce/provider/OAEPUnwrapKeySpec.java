@@ -4,17 +4,23 @@ import com.amazonaws.cloudhsm.jce.provider.attributes.KeyAttributesMap;
 import java.util.Objects;
 import javax.crypto.spec.OAEPParameterSpec;
 
-/** Parameters to unwrap with RSA-OAEP: those of OAEP, and the attributes of the new key. */
+/** Parameters to unwrap with RSA-OAEP: the OAEP parameters, and the template of the new key. */
 public class OAEPUnwrapKeySpec extends OAEPParameterSpec {
     private final KeyAttributesMap keyAttributes;
 
-    /** Makes one from the parameters of OAEP; throws NullPointerException if one of them is null. */
+    /**
+     * Creates the parameters.
+     *
+     * @param oaep hash, mask generation function and label
+     * @param keyAttributes template of the new key
+     * @throws NullPointerException if one of them is null
+     */
     public OAEPUnwrapKeySpec(OAEPParameterSpec oaep, KeyAttributesMap keyAttributes) {
         super(oaep.getDigestAlgorithm(), oaep.getMGFAlgorithm(), oaep.getMGFParameters(), oaep.getPSource());
         this.keyAttributes = Objects.requireNonNull(keyAttributes, "keyAttributes");
     }
 
-    /** Returns the attributes of the key to be unwrapped. */
+    /** Returns the template of the new key. */
     public KeyAttributesMap getKeyAttributesMap() {
         return keyAttributes;
     }

@@ -1,12 +1,12 @@
 package com.amazonaws.cloudhsm.jce.provider;
 
-/** Options of a cluster, for {@link CloudHsmClusterBuilder#withOptions}. Both are on where nobody says otherwise. */
+/** Options of a cluster, for {@link CloudHsmClusterBuilder#withOptions}. The default of each is true. */
 public enum OptionalParameters {
     /**
-     * Refuse a key when an engine is initialised with it, if its attributes do not permit the operation. Off, the HSM
-     * refuses it when the operation is done.
+     * If true, the initialisation of an engine refuses a key whose attributes do not permit the operation. If false,
+     * the operation itself fails.
      */
     VALIDATE_KEY_AT_INIT,
-    /** Use a token key only when two HSMs have it. Accepted without effect: an HSM here is one, and durable by itself. */
+    /** Accepted without effect: it restricts token keys to those that two HSMs of a cluster hold. */
     KEY_AVAILABILITY_CHECK
 }

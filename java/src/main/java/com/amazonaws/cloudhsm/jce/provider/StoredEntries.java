@@ -7,31 +7,31 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The public data of one key store: its entries as the message protocol has them, in the order of the file, and the
- * handles of keys that become persistent when it is stored. Safe for use by many threads.
+ * The public data of one key store: its entries in the encoding of the message protocol, in the order of the file, and
+ * the handles of the keys that become token keys when it is stored. Safe for use by many threads.
  */
 final class StoredEntries {
     private final Map<String, Map<?, ?>> entries = new LinkedHashMap<>();
     private final Map<String, Object> toPersist = new LinkedHashMap<>();
     private final String loses;
 
-    /** Makes one without entries. */
+    /** Creates a key store without entries. */
     StoredEntries() {
         loses = null;
     }
 
     /**
-     * Makes one of a decoded file.
+     * Creates a key store with the entries of a decoded file.
      *
      * @param decoded entries by alias
-     * @param loses why they must not be stored, or null
+     * @param loses reason for which the entries must not be stored, or null
      */
     StoredEntries(Map<?, ?> decoded, String loses) {
         decoded.forEach((alias, entry) -> entries.put((String) alias, (Map<?, ?>) entry));
         this.loses = loses;
     }
 
-    /** Returns why the entries must not be stored, or null. */
+    /** Returns the reason for which the entries must not be stored, or null. */
     String loses() {
         return loses;
     }
@@ -49,7 +49,7 @@ final class StoredEntries {
         return entry != null && "trusted".equals(entry.get("kind"));
     }
 
-    /** Returns the DER certificates under an alias, none if there is no entry. */
+    /** Returns the DER certificates under an alias; none if there is no entry. */
     List<?> chain(String alias) {
         return chain(get(alias));
     }
@@ -68,14 +68,14 @@ final class StoredEntries {
         return new LinkedHashMap<>(entries);
     }
 
-    /** Returns the entries of keys. */
+    /** Returns the entries that are not trusted certificates. */
     synchronized Map<String, Object> ofKeys() {
         Map<String, Object> keys = new LinkedHashMap<>(entries);
         keys.values().removeIf(entry -> isTrusted((Map<?, ?>) entry));
         return keys;
     }
 
-    /** Returns the alias of the first entry whose own certificate this is, or null. */
+    /** Returns the alias of the first entry whose own certificate has this DER encoding, or null. */
     synchronized String aliasOf(byte[] certificate) {
         for (Map.Entry<String, Map<?, ?>> entry : entries.entrySet()) {
             List<?> chain = chain(entry.getValue());
@@ -86,7 +86,10 @@ final class StoredEntries {
         return null;
     }
 
-    /** Enters what the HSM has answered; a null entry is a key that its label alone tells. */
+    /**
+     * Sets an entry, or removes it if it is null because the label alone names the key, and keeps the handles of the
+     * keys to make persistent.
+     */
     synchronized void enter(String alias, Object entry, List<?> handles) {
         if (entry == null) {
             entries.remove(alias);

@@ -1,10 +1,10 @@
 package com.amazonaws.cloudhsm.jce.jni.exception;
 
-/** This provider instance is logged in already. */
+/** Refusal of a login because this provider instance is logged in. */
 public class AccountAlreadyLoggedInException extends javax.security.auth.login.LoginException {
     private static final long serialVersionUID = 1L;
 
-    /** Makes one with this message. */
+    /** Creates an exception with this message. */
     public AccountAlreadyLoggedInException(String message) {
         super(message);
     }

@@ -1,10 +1,10 @@
 package com.amazonaws.cloudhsm.jce.jni.exception;
 
-/** The account is locked after too many wrong passwords; an admin unlocks it with a new password. */
+/** Refusal of a login because too many wrong passwords locked the account; an admin unlocks it with a new password. */
 public class AccountLockedException extends javax.security.auth.login.LoginException {
     private static final long serialVersionUID = 1L;
 
-    /** Makes one with this message. */
+    /** Creates an exception with this message. */
     public AccountLockedException(String message) {
         super(message);
     }

@@ -1,10 +1,10 @@
 package com.amazonaws.cloudhsm.jce.jni.exception;
 
-/** The attribute does not take a value of this type. */
+/** Refusal of a value whose type the attribute does not take. */
 public class AddAttributeException extends Exception {
     private static final long serialVersionUID = 1L;
 
-    /** Makes one with this message. */
+    /** Creates an exception with this message. */
     public AddAttributeException(String message) {
         super(message);
     }

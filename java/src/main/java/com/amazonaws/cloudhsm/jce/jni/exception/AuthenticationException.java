@@ -1,13 +1,13 @@
 package com.amazonaws.cloudhsm.jce.jni.exception;
 
-/** A key operation came before a login, or after its end. */
+/** Refusal of an operation because no user is logged in, or the session has ended. */
 public class AuthenticationException extends RuntimeException {
     private static final long serialVersionUID = 1L;
 
-    /** The reason; an enum, so that it survives serialisation. */
+    /** An enum, so that the reason survives serialisation. */
     private final AuthenticationExceptionCause reason;
 
-    /** Makes one with this message and reason. */
+    /** Creates an exception with this message and reason. */
     public AuthenticationException(String message, AuthenticationExceptionCause reason) {
         super(message);
         this.reason = reason;

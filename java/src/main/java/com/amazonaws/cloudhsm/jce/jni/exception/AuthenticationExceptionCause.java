@@ -1,7 +1,7 @@
 package com.amazonaws.cloudhsm.jce.jni.exception;
 
-/** Why an operation was refused for want of a login. */
+/** Reasons of an {@link AuthenticationException}. */
 public enum AuthenticationExceptionCause {
-    /** Nobody is logged in, or the session has ended. */
+    /** No user is logged in, or the session has ended. */
     UNAUTHENTICATED
 }

@@ -1,10 +1,10 @@
 package com.amazonaws.cloudhsm.jce.jni.exception;
 
-/** User name or password is wrong. */
+/** Refusal of a login, for example because user name or password is wrong. */
 public class FailedLoginException extends javax.security.auth.login.LoginException {
     private static final long serialVersionUID = 1L;
 
-    /** Makes one with this message. */
+    /** Creates an exception with this message. */
     public FailedLoginException(String message) {
         super(message);
     }

@@ -1,10 +1,10 @@
 package com.amazonaws.cloudhsm.jce.jni.exception;
 
-/** The HSM could not process the request. */
+/** Failure of the HSM to process a request. */
 public class InternalException extends RuntimeException {
     private static final long serialVersionUID = 1L;
 
-    /** Makes one with this message. */
+    /** Creates an exception with this message. */
     public InternalException(String message) {
         super(message);
     }

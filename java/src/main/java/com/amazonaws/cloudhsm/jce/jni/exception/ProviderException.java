@@ -1,10 +1,10 @@
 package com.amazonaws.cloudhsm.jce.jni.exception;
 
-/** The HSM, or the connection to it, failed. */
+/** Failure of the HSM or of the connection to it. */
 public class ProviderException extends java.security.ProviderException {
     private static final long serialVersionUID = 1L;
 
-    /** Makes one with this message. */
+    /** Creates an exception with this message. */
     public ProviderException(String message) {
         super(message);
     }

@@ -3,33 +3,33 @@ package com.amazonaws.cloudhsm.jce.provider.attributes;
 import java.security.spec.ECParameterSpec;
 import java.security.spec.ECPoint;
 
-/** Attributes of keys, with the Java types of their values. */
+/** Key attributes, with the Java types of their values. */
 public enum KeyAttribute {
-    /** Not unique, up to 127 characters. */
+    /** Name of the key, up to 127 characters; several keys may have the same. */
     LABEL(String.class),
-    /** Free identifier. */
+    /** Identifier that the application chooses; a string is encoded in UTF-8. */
     ID(byte[].class, String.class),
-    /** True for a persistent key, false for one that ends with the session. */
+    /** True for a token key, false for a session key. */
     TOKEN(Boolean.class),
-    /** Visible only after login. */
+    /** True for a key that is visible only after a login. */
     PRIVATE(Boolean.class),
-    /** May be wrapped out. */
+    /** Permits wrapping the key to take it out of the HSM. */
     EXTRACTABLE(Boolean.class),
-    /** May be wrapped by a trusted key only; once true it stays. */
+    /** Restricts wrapping of the key to trusted wrapping keys; cannot change from true to false. */
     WRAP_WITH_TRUSTED(Boolean.class),
-    /** May encrypt. */
+    /** Permits encryption. */
     ENCRYPT(Boolean.class),
-    /** May decrypt. */
+    /** Permits decryption. */
     DECRYPT(Boolean.class),
-    /** May sign, or make a MAC. */
+    /** Permits signatures and MACs. */
     SIGN(Boolean.class),
-    /** May verify. */
+    /** Permits verification. */
     VERIFY(Boolean.class),
-    /** May wrap other keys. */
+    /** Permits wrapping other keys. */
     WRAP(Boolean.class),
-    /** May unwrap other keys. */
+    /** Permits unwrapping other keys. */
     UNWRAP(Boolean.class),
-    /** May be the base of a derivation. */
+    /** Permits derivation of other keys from this one. */
     DERIVE(Boolean.class),
     /** Length in bits. */
     SIZE(Integer.class),
@@ -51,11 +51,11 @@ public enum KeyAttribute {
     PRIME_EXPONENT_Q(byte[].class),
     /** CRT coefficient, big-endian. */
     CRT_COEFFICIENT(byte[].class),
-    /** Curve: DER object identifier at generation, parameters at import. */
+    /** Curve: its object identifier in DER to generate a key, its parameters to import one. */
     EC_PARAMS(byte[].class, ECParameterSpec.class),
-    /** Public point of a curve; of an Edwards curve the SubjectPublicKeyInfo in DER. */
+    /** Public point; for an Edwards curve the SubjectPublicKeyInfo in DER. */
     EC_POINT(ECPoint.class, byte[].class),
-    /** Secret key bytes, or an EC private value, big-endian. */
+    /** Bytes of a secret key, or the private value of an EC key, big-endian. */
     VALUE(byte[].class),
     /** Type of the key. */
     KEY_TYPE(KeyType.class),

@@ -7,17 +7,17 @@ import java.util.Collections;
 import java.util.EnumMap;
 import java.util.Map;
 
-/** Attributes for one key: to generate or import it, or to find it. Not safe for use by several threads. */
+/** A template for one new key, or a search template. Not safe for use by several threads. */
 public class KeyAttributesMap implements AlgorithmParameterSpec, KeySpec {
     private final Map<KeyAttribute, Object> values = new EnumMap<>(KeyAttribute.class);
 
-    /** Makes an empty map. */
+    /** Creates an empty template. */
     public KeyAttributesMap() {}
 
     /**
-     * Sets an attribute and returns its previous value, or null.
+     * Sets an attribute and returns its former value, or null.
      *
-     * @throws AddAttributeException if the value has not the attribute's type
+     * @throws AddAttributeException if the attribute is null, or does not take a value of this type
      */
     public Object put(KeyAttribute attribute, Object value) throws AddAttributeException {
         if (attribute == null || !attribute.takes(value)) {
@@ -28,7 +28,11 @@ public class KeyAttributesMap implements AlgorithmParameterSpec, KeySpec {
         return values.put(attribute, value);
     }
 
-    /** Sets every attribute of the other map, over those that are here. */
+    /**
+     * Sets every attribute of the other map, in place of former values.
+     *
+     * @throws AddAttributeException never; declared for compatibility
+     */
     public void putAll(KeyAttributesMap other) throws AddAttributeException {
         values.putAll(other.values);
     }
@@ -38,12 +42,12 @@ public class KeyAttributesMap implements AlgorithmParameterSpec, KeySpec {
         return values.get(attribute);
     }
 
-    /** Removes an attribute and returns the value it had, or null. */
+    /** Removes an attribute and returns its value, or null. */
     public Object remove(KeyAttribute attribute) {
         return values.remove(attribute);
     }
 
-    /** Returns a read-only view of what was put. */
+    /** Returns a read-only view of the attributes. */
     public Map<KeyAttribute, Object> asMap() {
         return Collections.unmodifiableMap(values);
     }

@@ -2,7 +2,7 @@ package com.amazonaws.cloudhsm.jce.provider.attributes;
 
 import java.security.spec.KeySpec;
 
-/** Names a key by its reference, the number that {@code hsm key list} shows, to find it with {@code getKey}. */
+/** A key reference, the number that {@code hsm key list} prints, with which {@code getKey} finds the key. */
 public final class KeyReferenceSpec implements KeySpec {
     private final long keyReference;
 

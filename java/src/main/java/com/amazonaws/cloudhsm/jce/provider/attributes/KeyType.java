@@ -1,6 +1,6 @@
 package com.amazonaws.cloudhsm.jce.provider.attributes;
 
-/** Types of keys, for {@link KeyAttribute#KEY_TYPE}. */
+/** Key types, for {@link KeyAttribute#KEY_TYPE}. */
 public enum KeyType {
     /** AES, 128, 192 or 256 bits. */
     AES,
@@ -10,7 +10,7 @@ public enum KeyType {
     EC,
     /** Edwards curve: Ed25519. */
     EC_EDWARDS,
-    /** Lattice signatures, FIPS 204. */
+    /** ML-DSA signatures (FIPS 204). */
     ML_DSA,
     /** Any bytes, for HMAC. */
     GENERIC_SECRET,

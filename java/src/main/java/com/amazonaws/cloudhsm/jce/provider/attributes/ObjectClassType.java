@@ -1,10 +1,10 @@
 package com.amazonaws.cloudhsm.jce.provider.attributes;
 
-/** Classes of keys, for {@link KeyAttribute#OBJECT_CLASS}. */
+/** Key classes, for {@link KeyAttribute#OBJECT_CLASS}. */
 public enum ObjectClassType {
-    /** The public half of a pair. */
+    /** A public key. */
     PUBLIC_KEY,
-    /** The private half of a pair. */
+    /** A private key. */
     PRIVATE_KEY,
     /** A secret key. */
     SECRET_KEY

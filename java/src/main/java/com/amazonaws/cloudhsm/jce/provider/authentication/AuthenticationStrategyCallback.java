@@ -3,14 +3,17 @@ package com.amazonaws.cloudhsm.jce.provider.authentication;
 import com.amazonaws.cloudhsm.jce.jni.AuthenticationStrategy;
 import javax.security.auth.callback.Callback;
 
-/** Asks a handler how the user logs in. A handler answers it, or the {@code PasswordCallback} that comes with it. */
+/**
+ * Callback that asks a handler for a user's credentials. The handler answers this callback, or the {@code
+ * PasswordCallback} in the same request.
+ */
 public class AuthenticationStrategyCallback implements Callback {
     private AuthenticationStrategy strategy;
 
-    /** Makes one without an answer. */
+    /** Creates a callback without an answer. */
     public AuthenticationStrategyCallback() {}
 
-    /** Answers; null takes the answer back. */
+    /** Sets the answer; null removes it. */
     public void setAuthenticationStrategy(AuthenticationStrategy authenticationStrategy) {
         strategy = authenticationStrategy;
     }

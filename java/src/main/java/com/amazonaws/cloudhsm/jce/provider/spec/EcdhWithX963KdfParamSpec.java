@@ -12,11 +12,11 @@ public class EcdhWithX963KdfParamSpec implements AlgorithmParameterSpec {
     private final KeyAttributesMap keyAttributes;
 
     /**
-     * Makes one; the array is copied.
+     * Creates the parameters; copies the array.
      *
-     * @param sharedInfo what both sides feed to the derivation beside the shared secret, or null for nothing
-     * @param keyAttributes attributes of the derived key, {@code SIZE} in bits among them
-     * @throws NullPointerException if the attributes are null
+     * @param sharedInfo bytes that both parties add to the input of the derivation, or null for none
+     * @param keyAttributes template of the derived key, with {@code SIZE} in bits
+     * @throws NullPointerException if the template is null
      */
     public EcdhWithX963KdfParamSpec(byte[] sharedInfo, KeyAttributesMap keyAttributes) {
         this.sharedInfo = sharedInfo == null ? NOTHING : sharedInfo.clone();
@@ -28,7 +28,7 @@ public class EcdhWithX963KdfParamSpec implements AlgorithmParameterSpec {
         return sharedInfo.clone();
     }
 
-    /** Returns the attributes of the derived key. */
+    /** Returns the template of the derived key. */
     public KeyAttributesMap getKeyAttributesMap() {
         return keyAttributes;
     }

@@ -6,17 +6,17 @@ import io.hsmbridge.jce.wire.Values.Slice;
 import java.util.Map;
 
 /**
- * What stays the same when a key is used again with other data.
+ * The constant part of an operation that repeats with other data. The HSM keeps it as a prepared operation.
  *
- * @param operation encrypt, decrypt, sign or verify
- * @param key a handle, or the encoding of a public key that is not in the HSM
- * @param mechanism its name in the HSM
- * @param secret whether it is a secret key, with which uses of short data take microseconds
+ * @param operation operation number of encrypt, decrypt, sign or verify
+ * @param key a handle, or the DER encoding of a public key outside the HSM
+ * @param mechanism name of the mechanism in the HSM
+ * @param secret whether the key is a secret key, whose operations on short data take microseconds
  */
-public record Use(int operation, Object key, String mechanism, boolean secret) {
+public record PreparedOperation(int operation, Object key, String mechanism, boolean secret) {
     private static final int SHORT = 16 * 1024;
 
-    /** Returns the fields of the whole request; {@code first} is the IV, or to verify the data. */
+    /** Returns the fields of the whole request; {@code first} is the IV, or the data to verify. */
     Object[] fields(byte[] first, Slice rest) {
         if (operation == Operation.VERIFY) {
             return new Object[] {key, mechanism, null, first, rest};
