@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from hsmcore.sessions.session import Session
     from hsmcore.tables.attributes import Value
 
+NO_KEY = "none"
+"""In a listing, the class of an entry whose key was destroyed."""
 _PRIVATE, _PUBLIC = "PRIVATE_KEY", "PUBLIC_KEY"
 
 
@@ -34,20 +36,30 @@ class KeyStore:
         self._hsm = hsm
         self._session = session
 
-    def listing(self, entries: Mapping[str, Entry]) -> dict[str, bool]:
-        """Return by alias whether it names one key: for the entries, in their order, then for other labels in the HSM.
+    def listing(self, entries: Mapping[str, Entry]) -> dict[str, str]:
+        """Return the OBJECT_CLASS of the one key that each alias names.
 
-        This takes one query for all labels. It opens no key, so it does not find damaged rows.
+        For the entries, in their order, then for other labels in the HSM. The value is ``NO_KEY`` for an entry whose
+        key was destroyed, and empty where the alias names several keys or a trusted certificate. This takes one query
+        for all labels. It opens no key, so it does not find damaged rows.
         """
         labels = self._hsm.keys.labels(self._session)
         named = {}
         for alias, entry in entries.items():
-            by_label = entry.kind is Kind.KEY and entry.key is None and _usable(labels.get(alias, {}))
-            named[alias] = by_label < 2 if by_label else bool(self.is_key(alias, entry))
+            counts = labels.get(alias, {})
+            by_label = entry.kind is Kind.KEY and entry.key is None and _usable(counts)
+            named[alias] = _only_class(counts) if by_label else self._class_of(alias, entry)
         for alias in sorted(labels.keys() - entries.keys()):
-            counts = labels[alias]
-            named[alias] = (_usable(counts) or counts[_PUBLIC]) == 1
+            named[alias] = _only_class(labels[alias])
         return named
+
+    def _class_of(self, alias: str, entry: Entry) -> str:
+        if entry.kind is Kind.TRUSTED:
+            return ""
+        candidates = self._candidates(alias, entry)
+        if len(candidates) > 1:
+            return ""
+        return str(candidates[0].attributes["OBJECT_CLASS"]) if candidates else NO_KEY
 
     def is_key(self, alias: str, entry: Entry | None) -> bool | None:
         """Return whether the alias names one key, or ``None`` if neither the client nor the HSM knows it.
@@ -209,6 +221,12 @@ class KeyStore:
             self._hsm.keys.set_attributes(self._session, record.handle, {"LABEL": alias})
             return True
         return record.attributes.get("LABEL") == alias
+
+
+def _only_class(counts: Mapping[str, int]) -> str:
+    """Return the class of the one private or secret key, else of the one public key; empty for several keys."""
+    usable = {object_class: count for object_class, count in counts.items() if object_class != _PUBLIC} or counts
+    return next(iter(usable)) if sum(usable.values()) == 1 else ""
 
 
 def _usable(counts: Mapping[str, int]) -> int:

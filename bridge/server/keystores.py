@@ -35,10 +35,11 @@ class Stores:
         return key_store_file.encode(_entries(entries), password)
 
     def store_list(self, session: Session, entries: Fields) -> list[Value]:
-        """Return whether each alias is exactly one key, run-length encoded as [is key, aliases]."""
+        """Return the class of the one key of each alias, run-length encoded as [class, aliases]."""
         listing = self._of(session).listing(_entries(entries))
         return [
-            [is_key, [alias for alias, _ in alike]] for is_key, alike in groupby(listing.items(), key=itemgetter(1))
+            [key_class, [alias for alias, _ in alike]]
+            for key_class, alike in groupby(listing.items(), key=itemgetter(1))
         ]
 
     def store_is_key(self, session: Session, alias: str, entry: Fields | None) -> bool | None:

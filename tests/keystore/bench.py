@@ -34,9 +34,9 @@ class Loaded:
     def aliases(self) -> list[str]:
         return list(self.listing())
 
-    def listing(self) -> dict[str, bool]:
+    def listing(self) -> dict[str, str]:
         keys = {alias: entry for alias, entry in self.entries.items() if entry.kind is Kind.KEY}
-        trusted = {alias: False for alias, entry in self.entries.items() if entry.kind is Kind.TRUSTED}
+        trusted = {alias: "" for alias, entry in self.entries.items() if entry.kind is Kind.TRUSTED}
         told = self._rules().listing(keys) | trusted
         return {alias: told[alias] for alias in dict.fromkeys([*self.entries, *told])}
 

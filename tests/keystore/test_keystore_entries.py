@@ -14,6 +14,7 @@ from hsmcore.errors import KeyAmbiguous, KeyNotFound, KeyStoreEntry
 from hsmcore.keys.records import KeyRecord
 from keystore import file as key_store_file
 from keystore.entries import Kind
+from keystore.store import NO_KEY
 from tests.keystore.bench import Bench
 
 Certify = Callable[[KeyRecord], bytes]
@@ -328,5 +329,12 @@ def test_all_entries_at_once_are_those_one_by_one(bench: Bench, certify: Certify
     bench.secret("root")
     bench.secret("pair")
     for opened in (store, bench.store(key_store_file.encode(store.entries, "changeit"), "changeit")):
-        assert opened.listing() == {alias: opened.is_key(alias) for alias in opened.aliases()}
-        assert set(opened.listing().values()) == {True, False}
+        listing = opened.listing()
+        assert {alias: bool(name) for alias, name in listing.items()} == {
+            alias: opened.is_key(alias) for alias in opened.aliases()
+        }
+        for alias, name in listing.items():
+            if name:
+                record = opened.get_key(alias)
+                assert name == (record.attributes["OBJECT_CLASS"] if record else NO_KEY)
+        assert {"", "PRIVATE_KEY", "SECRET_KEY"} <= set(listing.values())

@@ -235,7 +235,7 @@ def test_the_client_has_the_entries_of_a_key_store(carrier: Carrier) -> None:
         entry, handles = client.call("STORE_SET_KEY", "another", None, handle, [])
         assert entry == {"kind": "key", "chain": [], "created": entry["created"], "key": handle}
         assert client.call("STORE_GET_KEY", "another", entry) == (record,)
-        assert client.call("STORE_LIST", {"another": entry}) == ([[True, ["another", "in store"]]],)
+        assert client.call("STORE_LIST", {"another": entry}) == ([["SECRET_KEY", ["another", "in store"]]],)
         client.call("STORE_PERSIST", {"another": handles})
         assert client.call("GET_KEY", handle)[0]["TOKEN"] is True
         client.call("DESTROY_KEY", handle)

@@ -55,9 +55,10 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
      *
      * <p>A listing is valid for two seconds, or until this provider changes a key. Other aliases take a request each.
      *
+     * @param keys class of the only key of each alias, as STORE_LIST returns it
      * @param counted whether {@code engineSize} fetched the listing; then the next {@code engineAliases} uses it
      */
-    private record Listing(Map<String, Boolean> keys, long changes, long time, boolean counted) {
+    private record Listing(Map<String, String> keys, long changes, long time, boolean counted) {
         boolean holds(HsmClient client) {
             return changes == client.changes() && System.nanoTime() - time < LISTING_AGE;
         }
@@ -144,9 +145,9 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
     private Boolean isKey(String alias) {
         Listing last = listing;
         if (last != null && last.holds(client)) {
-            Boolean listed = last.keys().get(alias);
+            String listed = last.keys().get(alias);
             if (listed != null) {
-                return listed;
+                return !listed.isEmpty();
             }
         }
         return (Boolean) ask(Operation.STORE_IS_KEY, alias, entries.get(alias));
@@ -173,6 +174,12 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
     public boolean engineEntryInstanceOf(String alias, Class<? extends KeyStore.Entry> entryClass) {
         if (!engineIsKeyEntry(alias)) {
             return super.engineEntryInstanceOf(alias, entryClass);
+        }
+        Listing last = listing;
+        String listed = last != null && last.holds(client) ? last.keys().get(alias) : null;
+        if (listed != null) {
+            return listed.equals("PRIVATE_KEY") && entryClass == KeyStore.PrivateKeyEntry.class
+                    || listed.equals("SECRET_KEY") && entryClass == KeyStore.SecretKeyEntry.class;
         }
         try {
             Key key = engineGetKey(alias, null);
@@ -322,11 +329,11 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
 
     private Listing list() {
         long changes = client.changes();
-        Map<String, Boolean> keys = new LinkedHashMap<>();
+        Map<String, String> keys = new LinkedHashMap<>();
         for (Object alike : (List<?>) ask(Operation.STORE_LIST, entries.ofKeys())) {
-            Boolean isKey = (Boolean) ((List<?>) alike).get(0);
+            String keyClass = (String) ((List<?>) alike).get(0);
             for (Object alias : (List<?>) ((List<?>) alike).get(1)) {
-                keys.put((String) alias, isKey);
+                keys.put((String) alias, keyClass);
             }
         }
         return new Listing(keys, changes, System.nanoTime(), false);
