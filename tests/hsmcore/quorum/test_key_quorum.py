@@ -165,7 +165,7 @@ def test_wrapping_takes_approval_for_both_keys(site: Site) -> None:
         site.hsm.keys.unwrap(site.user, wrapping, mechanism, None, wrapped, attributes)
     site.approve(MANAGEMENT, wrapping)
     with pytest.raises(WrappedKeyInvalid):
-        site.hsm.keys.unwrap(site.user, wrapping, mechanism, None, wrapped[:-1] + b"x", attributes)
+        site.hsm.keys.unwrap(site.user, wrapping, mechanism, None, wrapped[:-1] + bytes([wrapped[-1] ^ 1]), attributes)
     assert site.hsm.keys.unwrap(site.user, wrapping, mechanism, None, wrapped, attributes)
     assert site.hsm.quorum.tokens(site.user) == []
 

@@ -9,7 +9,7 @@ import java.util.Map;
 /**
  * An EC private key as the key factory returns it, which implements {@link ECPrivateKey} because callers of a factory
  * cast to it. {@link #getS} returns null unless the HSM permits clear extraction of the key. To sign with this key,
- * name this provider in {@code Signature.getInstance}.
+ * name this provider when they ask for a {@code Signature}.
  */
 public final class CloudHsmImportedEcPrivateKey extends CloudHsmEcPrivateKey implements ECPrivateKey {
     private static final long serialVersionUID = 1L;
