@@ -102,9 +102,13 @@ def test_single_commands_fail_with_their_status(site: Site) -> None:
 
 
 def test_credentials_from_the_environment(site: Site) -> None:
-    incomplete, wrong = "'key list' needs a login: set HSM_USER and HSM_PASSWORD", "wrong user name, role or password"
+    absent, incomplete = (
+        "'key list' needs a login: set HSM_USER and HSM_PASSWORD",
+        "CLOUDHSM_ROLE and CLOUDHSM_PIN are no login",
+    )
+    wrong = "wrong user name, role or password"
     environments: list[tuple[dict[str, str], str]] = [
-        ({"CLOUDHSM_ROLE": "crypto-user"}, incomplete),
+        ({"CLOUDHSM_ROLE": "crypto-user"}, absent),
         ({"CLOUDHSM_PIN": "cu1:first-pass-1"}, incomplete),
         ({"CLOUDHSM_ROLE": "CU", "CLOUDHSM_PIN": "cu1:first-pass-1"}, incomplete),
         ({"CLOUDHSM_ROLE": "crypto-user", "CLOUDHSM_PIN": "cu1"}, incomplete),
@@ -113,7 +117,7 @@ def test_credentials_from_the_environment(site: Site) -> None:
     ]
     for environment, expected in environments:
         failed = site.run("key", "list", variables=environment)
-        assert expected in failed.error
+        assert expected in failed.error, environment
         assert "first-pass-1" not in failed.text + failed.errors
 
 
