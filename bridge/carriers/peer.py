@@ -33,6 +33,7 @@ SETTLED = 8
 """Short operations in a row after which ``serve`` returns. A return costs as much as a few of them."""
 
 _NOW = socket.MSG_DONTWAIT
+_HEADER_BYTES = 24
 _large_frames = BoundedSemaphore(LARGE_BEFORE_LOGIN)
 
 _log = logging.getLogger("hsmbridge.daemon")
@@ -184,7 +185,10 @@ class Peer:
             received = self._complete(received, 4)
         length = codec.frame_length(received)
         if length > SMALL and not self._sessions:
-            self._take_place()
+            received = self._complete(received, _HEADER_BYTES)
+            # A further connection of a session is known by the token in its first frame.
+            if not self._responder.has_session(int.from_bytes(received[8:16], "big")):
+                self._take_place()
         if len(received) < length:
             received = self._complete(received, length)
         if len(received) == length:

@@ -23,7 +23,7 @@ from bridge.protocol.operations import OPERATIONS, Operation, Result
 from bridge.server.connections import Connection, Connections
 from bridge.server.handlers import Handlers
 from bridge.server.keystores import Stores
-from hsmcore.errors import HsmError, MalformedRequest, RequestError, UnknownOperation
+from hsmcore.errors import HsmError, MalformedRequest, RequestError, Unauthenticated, UnknownOperation
 
 if TYPE_CHECKING:
     from hsmcore.hsm import Hsm
@@ -76,6 +76,13 @@ class Dispatcher:
         """Open a connection, which the caller closes, and return its responder."""
         return Responder(self)
 
+    def has_session(self, token: int) -> bool:
+        """Tell whether a session with this token is alive."""
+        try:
+            return self._hsm.users.session(token).alive
+        except Unauthenticated:
+            return False
+
     def keep(self, session: Session, operation: int, fields: list[Value]) -> int:
         """Return the number that repeats a request with other data, 0 if it cannot be repeated."""
         return repeat.keep(self._hsm, session, operation, fields)
@@ -94,6 +101,10 @@ class Responder:
         self._connection = Connection()
         self.sessions = self._connection.sessions
         self.broken = False
+
+    def has_session(self, token: int) -> bool:
+        """Tell whether a session with this token is alive, whichever connection uses it."""
+        return self._dispatcher.has_session(token)
 
     @property
     def reconnects(self) -> bool:
