@@ -77,7 +77,7 @@ class Peer:
         self._limit = limit
         self._leaving = False
         self._large = False
-        """Whether the current frame has one of the places of ``LARGE_BEFORE_LOGIN``."""
+        """True while the current frame takes a place of ``LARGE_BEFORE_LOGIN``."""
         self._responder = responder
         self._sessions = responder.sessions
         self._receive = connected.recv
@@ -240,7 +240,7 @@ class Peer:
 
     @property
     def anonymous(self) -> bool:
-        """Whether the connection goes on and has no login."""
+        """True for a connection that goes on and has no login."""
         return not self._sessions and not self._leaving
 
     def hang_up(self) -> None:

@@ -108,7 +108,7 @@ class Responder:
 
     @property
     def reconnects(self) -> bool:
-        """Whether the client is a program that connects again, as HELLO has told; a command does not."""
+        """True after the HELLO of a program, which connects again when a connection breaks; a command does not."""
         return self._connection.reconnects
 
     def close(self) -> None:

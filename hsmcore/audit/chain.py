@@ -96,7 +96,7 @@ class Verifier:
         self.newest: dict[str, Change] = {}
         """The newest change of each row, by subject."""
         self.whole = True
-        """Whether no entry is missing or was changed."""
+        """True until an entry is missing or was changed."""
         self.findings: list[Finding] = []
         self.expected = 0
         """Sequence number of the next entry."""

@@ -284,6 +284,10 @@ def test_few_large_requests_before_a_login_at_a_time(home: Path, bystander: Clie
         _log_in(client)
         with pytest.raises(errors.HsmError, match="key"):
             client.call("SIGN", 1, "HMAC_SHA256", None, bytes(2 * peer.SMALL))
+        with Client.connect(home) as further:
+            further.session = client.session
+            with pytest.raises(errors.HsmError, match="key"):
+                further.call("SIGN", 1, "HMAC_SHA256", None, bytes(2 * peer.SMALL))
     for one in large:
         one.close()
     deadline = time.monotonic() + 10
