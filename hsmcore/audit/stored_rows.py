@@ -5,11 +5,11 @@ A row that was put back, edited, deleted or added without the HSM differs from t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from hsmcore.errors import StoreDamaged
 from hsmcore.storage.database import Store
-from hsmcore.storage.rows import QUORUM, UNKNOWN, Change, KeyRow, UserRow, decode_attributes, index_columns
+from hsmcore.storage.rows import QUORUM, UNKNOWN, Change, KeyRow, decode_attributes, index_columns
 from hsmcore.storage.sealing import Vault
 
 _PAGE = 500
@@ -45,36 +45,32 @@ class StoredRows:
         """Yield each row's version, the newest version by the index, and whether the row opens."""
         sealed, version = self._store.quorum()
         index = self._store.newest(QUORUM)
-        yield Change(QUORUM, version), index.version if index else UNKNOWN, self._opens_quorum(sealed, version)
+        yield (
+            Change(QUORUM, version),
+            index.version if index else UNKNOWN,
+            _opens(self._vault.open_quorum, sealed, version),
+        )
         for user in self._store.users():
-            yield user.change(), user.newest, self._opens_user(user)
+            yield user.change(), user.newest, _opens(self._vault.open_user, user)
         last = 0
         while rows := self._store.keys_after(last, _PAGE):
             last = rows[-1].handle
             for row in rows:
                 yield row.change(), row.newest, self._opens_key(row)
 
-    def _opens_quorum(self, sealed: bytes, version: int) -> bool:
-        try:
-            self._vault.open_quorum(sealed, version)
-        except StoreDamaged:
-            return False
-        return True
-
-    def _opens_user(self, row: UserRow) -> bool:
-        try:
-            self._vault.open_user(row)
-        except StoreDamaged:
-            return False
-        return True
-
     def _opens_key(self, row: KeyRow) -> bool:
-        try:
-            self._vault.open_key(row)
-        except StoreDamaged:
+        if not _opens(self._vault.open_key, row):
             return False
         columns = index_columns(decode_attributes(row.attributes))
         return all(getattr(row, column) == value for column, value in columns.items())
+
+
+def _opens(opened: Callable[..., object], *sealed: object) -> bool:
+    try:
+        opened(*sealed)
+    except StoreDamaged:
+        return False
+    return True
 
 
 def _fault(stored: Change, newest: Change | None, index: int, *, whole: bool) -> str:
