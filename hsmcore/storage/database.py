@@ -16,7 +16,7 @@ from hsmcore.errors import StateVersion
 from hsmcore.storage import audit, keys
 from hsmcore.storage.audit import Record, StoredHead
 from hsmcore.storage.engine import close, connect, store_errors
-from hsmcore.storage.keys import KeyQuery
+from hsmcore.storage.keys import KeyQuery, Position
 from hsmcore.storage.rows import QUORUM, UNKNOWN, Change, KeyRow, UserRow, key_subject
 from hsmcore.storage.schema import HEAD, HSM, KNOWN, LOGGED, USERS
 
@@ -171,14 +171,14 @@ class Store:
         with store_errors(), self._engine.connect() as connection:
             return keys.after(connection, handle, limit)
 
-    def find_keys(self, query: KeyQuery, offset: int, limit: int, last: KeyRow | None = None) -> list[KeyRow]:
+    def find_keys(self, query: KeyQuery, offset: int, limit: int, last: Position | None = None) -> list[KeyRow]:
         """Return a page of the token keys that the query finds, oldest first.
 
         Args:
             query: The query.
             offset: The number of keys before the page.
             limit: The size of the page.
-            last: The key after which to begin; ``None`` for the oldest.
+            last: The position after which to begin; ``None`` for the oldest.
         """
         with store_errors(), self._engine.connect() as connection:
             return keys.page(connection, query, offset, limit, last)
