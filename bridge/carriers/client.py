@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from bridge.process.environment import passphrase
+from bridge.process.environment import answer_seconds, passphrase
 from bridge.process.paths import socket_path
 from bridge.process.peers import peer_user
 from bridge.protocol import codec
@@ -28,6 +28,10 @@ TIMEOUT = 120.0
 
 class DaemonUnreachable(HsmError):
     """No daemon answers on the socket, or the connection broke before the answer."""
+
+
+class DaemonSilent(DaemonUnreachable):
+    """The daemon has not answered in time."""
 
 
 class DaemonForeign(HsmError):
@@ -58,17 +62,17 @@ class Client:
         """Token of the session, 0 before login."""
 
     @classmethod
-    def connect(cls, home: Path, timeout: float = TIMEOUT) -> Self:
+    def connect(cls, home: Path, timeout: float | None = None) -> Self:
         """Connect to the daemon of a state directory.
 
         Args:
             home: The state directory.
-            timeout: Longest wait for one answer, in seconds.
+            timeout: Longest wait for one answer, in seconds; ``None`` for that of HSM_TIMEOUT, or ``TIMEOUT``.
 
         Raises:
             DaemonUnreachable: No daemon answers.
         """
-        return cls._greeted(SocketChannel(socket_path(home), timeout))
+        return cls._greeted(SocketChannel(socket_path(home), answer_seconds(TIMEOUT) if timeout is None else timeout))
 
     @classmethod
     def local(cls, hsm: Hsm) -> Self:
@@ -151,9 +155,15 @@ class Client:
 
 @contextmanager
 def connected(home: Path) -> Iterator[Client]:
-    """Yield a client of the daemon or, if no daemon runs, of the HSM opened in this process."""
+    """Yield a client of the daemon or, if no daemon runs, of the HSM opened in this process.
+
+    Raises:
+        DaemonSilent: A daemon runs and does not answer.
+    """
     try:
         client = Client.connect(home)
+    except DaemonSilent:
+        raise
     except DaemonUnreachable:
         from hsmcore import Hsm
 
@@ -211,12 +221,19 @@ class SocketChannel:
         """Send one request frame and return the response frame.
 
         Raises:
-            DaemonUnreachable: The connection broke, or the answer took too long.
+            DaemonUnreachable: The connection broke.
+            DaemonSilent: The answer took too long.
         """
         try:
             self._socket.sendall(frame)
             prefix = self._read(4)
             return prefix + self._read(codec.frame_length(prefix) - 4)
+        except TimeoutError as error:
+            self.close()
+            raise DaemonSilent(
+                f"the daemon at {self._path} has not answered for {self._socket.gettimeout():g} s; it may execute the"
+                " operation yet"
+            ) from error
         except OSError as error:
             self.close()
             raise DaemonUnreachable(

@@ -162,6 +162,7 @@ def _tell(text: str, failure: HsmError | None, *, sealed: bool, file: Path | Non
 
     Raises:
         ClickException: Standard output is closed or full, or there is a failure.
+        OSError: Standard error is closed or full too.
     """
     written = sys.stdout is not None
     try:
