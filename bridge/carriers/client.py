@@ -133,10 +133,15 @@ class Client:
 
 
 @contextmanager
-def connected(home: Path) -> Iterator[Client]:
-    """Yield a client of the daemon or, if no daemon runs, of the HSM opened in this process."""
+def connected(home: Path, timeout: float = TIMEOUT) -> Iterator[Client]:
+    """Yield a client of the daemon or, if no daemon runs, of the HSM opened in this process.
+
+    Args:
+        home: The state directory.
+        timeout: Longest wait for one answer of the daemon, in seconds.
+    """
     try:
-        client = Client.connect(home)
+        client = Client.connect(home, timeout)
     except DaemonUnreachable:
         from hsmcore import Hsm
 

@@ -221,6 +221,10 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(150, "AUDIT_LIST", (_integer("first"), _integer("limit")), "audit_list", Result.VALUE),
     Operation(151, "AUDIT_VERIFY", (Field("anchor", (_NONE, str)),), "audit_verify", Result.VALUE),
+    Operation(160, "BACKUP_CREATE", (Field("passphrase", (_NONE, bytes)),), "backup_create", Result.VALUE),
+    Operation(161, "BACKUP_LIST", (), "backup_list", Result.VALUE),
+    Operation(162, "BACKUP_VERIFY", (_text("name"),), "backup_verify", Result.VALUE),
+    Operation(163, "BACKUP_DELETE", (_text("name"),), "backups.delete", Result.NOTHING),
 )
 
 NUMBERS: dict[str, int] = {operation.name: operation.number for operation in OPERATIONS}

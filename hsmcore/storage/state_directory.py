@@ -2,7 +2,8 @@
 
 ``hsm.db`` is the database. ``master.key`` is the key file (32 random bytes, mode 0600) of an HSM without passphrase.
 ``hsm.lock`` is the lock, with the id of the process that has the directory. ``audit.anchor`` has two slots of 128 bytes
-for the last position of the audit log; they are written in turn, so an interrupted write leaves the other.
+for the last position of the audit log; they are written in turn, so an interrupted write leaves the other. ``backups``
+is the directory of backups.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from hsmcore.errors import MasterKeyUnavailable, StateError, StateLocked, StateM
 from hsmcore.files import sync_directory, write_whole
 from hsmcore.primitives.secrecy import KEY_BYTES, random_bytes
 
-_DATABASE, _KEY_FILE, _LOCK, _ANCHOR = "hsm.db", "master.key", "hsm.lock", "audit.anchor"
+_DATABASE, _KEY_FILE, _LOCK, _ANCHOR, _BACKUPS = "hsm.db", "master.key", "hsm.lock", "audit.anchor", "backups"
 _ANCHOR_BYTES = 128
 
 _log = logging.getLogger("hsmcore.storage.state_directory")
@@ -59,6 +60,11 @@ class StateDirectory:
     def database(self) -> Path:
         """The path of the database."""
         return self.home / _DATABASE
+
+    @property
+    def backups(self) -> Path:
+        """The path of the directory of backups."""
+        return self.home / _BACKUPS
 
     def close(self) -> None:
         """Unlock the directory."""

@@ -14,6 +14,7 @@ import pytest
 
 from hsmcore import Hsm
 from hsmcore.api.audit import AuditService
+from hsmcore.api.backups import BackupService
 from hsmcore.api.crypto import CryptoService
 from hsmcore.api.guard import audited, guarded
 from hsmcore.api.keys import KeyService
@@ -44,13 +45,14 @@ from tests.hsmcore.secrets_found import AES_KEY
 
 SERVICES = {
     "users": UserService, "keys": KeyService, "crypto": CryptoService, "quorum": QuorumService, "audit": AuditService,
+    "backups": BackupService,
 }  # fmt: skip
 NOT_LOGGED = {
     "users.all", "users.session", "users.authorise", "users.login_token", "users.mfa_token", "keys.find",
     "keys.find_pair", "keys.labels", "keys.get", "keys.describe", "crypto.encrypt", "crypto.decrypt", "crypto.sign",
     "crypto.verify", "crypto.keep_shortcut", "crypto.begin", "crypto.update", "crypto.finish", "crypto.abort",
     "crypto.random", "audit.entries", "audit.verify", "quorum.registration_token", "quorum.tokens", "quorum.values",
-    "quorum.timeouts",
+    "quorum.timeouts", "backups.all", "backups.verify",
 }  # fmt: skip
 """Methods that are not commands: they use keys, or read."""
 
