@@ -30,7 +30,7 @@ WITH_EACH_VERSION := tests/hsmcore/storage tests/hsmcore/users tests/hsmcore/cry
     tests/bridge/cloudhsm_cli/test_progress.py tests/bridge/process tests/bridge/plugin \
     tests/java/test_ciphers.py tests/java/test_signatures.py tests/java/test_provider.py
 
-.PHONY: help install lock sbom test test-all test-jdks test-lowest test-newest test-minimal check format docs fuzz bench \
+.PHONY: help install lock sbom test test-all test-jdks test-lowest test-newest test-minimal check format docs fuzz kills bench \
     demo clean
 
 help:
@@ -45,7 +45,8 @@ help:
 	@echo 'make check        ruff, mypy, import-linter, javac -Xlint:all -Werror'
 	@echo 'make format       format everything'
 	@echo 'make docs         the reference in docs/cli.md, from the command table'
-	@echo 'make fuzz         10 000 hostile frames and 10 000 hostile command lines'
+	@echo 'make fuzz         10 000 hostile frames and 10 000 hostile command lines;  make fuzz FRAMES=200000  more frames'
+	@echo 'make kills        kills the working daemon 150 times and looks for lost keys'
 	@echo 'make bench        rates, beside the JDK and SoftHSM'
 	@echo 'make lock         requirements/*.txt, from pyproject.toml'
 	@echo 'make sbom         build/hsmbridge.cdx.json: the run-time dependencies as CycloneDX'
@@ -154,10 +155,16 @@ format: install
 docs: install
 	$(BIN)/python -m bridge.cloudhsm_cli.manual docs/cli.md
 
-# Hostile frames and command lines, many more than the suite tries.
+# Hostile frames and command lines, many more than the suite tries: make fuzz FRAMES=200000
+FRAMES ?= 10000
 fuzz: install
-	HSMBRIDGE_FUZZ_FRAMES=10000 HSMBRIDGE_FUZZ_LINES=10000 $(BIN)/python -m pytest --timeout 0 tests/faults/test_fuzz.py \
+	HSMBRIDGE_FUZZ_FRAMES=$(FRAMES) HSMBRIDGE_FUZZ_LINES=10000 $(BIN)/python -m pytest --timeout 0 tests/faults/test_fuzz.py \
 	    tests/bridge/cloudhsm_cli/test_hostile_lines.py $(ARGS)
+
+# kill -9 of a daemon at work, many more times than the suite does it.
+ROUNDS ?= 150
+kills: install
+	HSMBRIDGE_KILL_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest --timeout 0 tests/faults/test_kill.py $(ARGS)
 
 bench: install
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, Update, delete, insert, select, text,
 from hsmcore.storage import audit, keys, postgresql
 from hsmcore.storage.audit import Record, StoredHead
 from hsmcore.storage.engine import close, connect_file, store_errors
-from hsmcore.storage.keys import KeyQuery
+from hsmcore.storage.keys import KeyQuery, Position
 from hsmcore.storage.revisions import migrate, revision_of
 from hsmcore.storage.rows import QUORUM, UNKNOWN, Change, KeyRow, UserRow, key_subject
 from hsmcore.storage.schema import HEAD, HSM, LOGGED, USERS
@@ -195,14 +195,14 @@ class Store:
         with self._reading() as connection:
             return keys.after(connection, handle, limit)
 
-    def find_keys(self, query: KeyQuery, offset: int, limit: int, last: KeyRow | None = None) -> list[KeyRow]:
+    def find_keys(self, query: KeyQuery, offset: int, limit: int, last: Position | None = None) -> list[KeyRow]:
         """Return a page of the token keys that the query finds, oldest first.
 
         Args:
             query: The query.
             offset: The number of keys before the page.
             limit: The size of the page.
-            last: The key after which to begin; ``None`` for the oldest.
+            last: The position after which to begin; ``None`` for the oldest.
         """
         with self._reading() as connection:
             return keys.page(connection, query, offset, limit, last)
