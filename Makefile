@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 JAR := bridge/hsmbridge.jar
+LIBRARY := bridge/libcloudhsm_pkcs11.so
 JAVA_SOURCES := $(shell find java/src/main -type f 2>/dev/null)
 PYTHON ?= python3
 # Test processes, each with a JVM of its own: one a processor, JOBS=0 for everything in one process. In the order of the
@@ -42,7 +43,7 @@ help:
 	@echo 'make test-lowest  part of the tests with the lowest versions of the dependencies that pyproject.toml allows'
 	@echo 'make test-newest  the same with the newest'
 	@echo 'make test-minimal the tests in an empty Debian with python3, make and a JDK (needs root and mmdebstrap)'
-	@echo 'make check        ruff, mypy, import-linter, javac -Xlint:all -Werror'
+	@echo 'make check        ruff, mypy, import-linter, javac -Xlint:all -Werror, cc -Wall -Wextra -Werror'
 	@echo 'make format       format everything'
 	@echo 'make docs         the reference in docs/cli.md, from the command table'
 	@echo 'make fuzz         10 000 hostile frames and 10 000 hostile command lines;  make fuzz FRAMES=200000  more frames'
@@ -52,7 +53,7 @@ help:
 	@echo 'make sbom         build/hsmbridge.cdx.json: the run-time dependencies as CycloneDX'
 	@echo 'make clean        remove what the others made'
 
-install: $(INSTALLED) $(JAR)
+install: $(INSTALLED) $(JAR) $(LIBRARY)
 
 $(INSTALLED): pyproject.toml requirements/dev.txt requirements/migration.txt java/hatch_build.py
 	@set -e; found=; \
@@ -80,6 +81,10 @@ $(INSTALLED): pyproject.toml requirements/dev.txt requirements/migration.txt jav
 
 $(JAR): pyproject.toml java/build_jar.py hsmcore/tables/mechanisms.py $(JAVA_SOURCES) | $(INSTALLED)
 	@$(BIN)/python java/build_jar.py
+
+# Where no C compiler is, this says so and writes nothing.
+$(LIBRARY): pyproject.toml $(wildcard bridge/native/*) $(wildcard bridge/cryptoki/*.py) | $(INSTALLED)
+	@$(BIN)/python bridge/native/build_library.py
 
 test: install
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
@@ -147,6 +152,7 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python java/build_jar.py --check
+	$(BIN)/python bridge/native/build_library.py --check
 
 format: install
 	$(BIN)/ruff format .
@@ -173,5 +179,5 @@ demo: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/demo.sh
 
 clean:
-	rm -rf $(VENV) .lowest .newest .release .minimal $(JAR) .jdks build dist .gradle .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .lowest .newest .release .minimal $(JAR) $(LIBRARY) .jdks build dist .gradle .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from hsmcore.sessions.session import Session
 
 
-_RECONNECTS = "java"
-"""The client that connects again after a connection has broken."""
+_RECONNECTS = ("java", "pkcs11")
+"""The clients that connect again after a connection has broken."""
 
 
 def server_version() -> str:
@@ -53,7 +53,7 @@ class Handlers:
         """
         if not lowest <= VERSION <= highest:
             raise UnsupportedVersion(f"the client speaks versions {lowest} to {highest}, this HSM version {VERSION}")
-        connection.reconnects = client == _RECONNECTS
+        connection.reconnects = client in _RECONNECTS
         return VERSION, self._version, MAX_FRAME
 
     def status(self, connection: Connection) -> Fields:
