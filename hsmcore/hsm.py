@@ -30,11 +30,11 @@ from hsmcore.errors import MasterKeyUnavailable, StateError, StateMissing
 from hsmcore.quorum.tokens import QuorumRules
 from hsmcore.settings import Settings
 from hsmcore.storage.audit import Record
-from hsmcore.storage.database import Part, Store
+from hsmcore.storage.database import FIRST_HSM, Part, Store
 from hsmcore.storage.rows import QUORUM, Change
 from hsmcore.storage.sealing import Vault, new_secret, open_secret, seal_secret
 from hsmcore.storage.snapshot import HsmRow
-from hsmcore.storage.state_directory import StateDirectory, no_hsm
+from hsmcore.storage.state_directory import SharedStore, StateDirectory, no_hsm
 from hsmcore.users.accounts import first_user
 
 Clock = Callable[[], float]
@@ -70,6 +70,7 @@ class Hsm:
         admin_password: bytes | None,
         passphrase: bytes | None = None,
         settings: Settings = DEFAULT_SETTINGS,
+        store: str | None = None,
         clock: Clock = time.monotonic,
     ) -> Self:
         """Create an HSM with the admin ``admin`` in a directory, and open it. Can be repeated after an error.
@@ -79,22 +80,27 @@ class Hsm:
             admin_password: The admin's password; ``None`` leaves the HSM unactivated until ``users.activate``.
             passphrase: The passphrase that seals the master key; ``None`` seals it under a new key file ``master.key``.
             settings: The HSM's settings, which never change.
+            store: The URL of an empty database of PostgreSQL, which other HSMs can share; ``None`` for a file in the
+                directory.
             clock: Gives seconds, by which tokens and multi-part operations expire.
 
         Raises:
             PasswordInvalid: The password breaks the rules for passwords.
             MasterKeyUnavailable: The passphrase is empty.
-            StateError: The directory has an HSM already, or cannot be used.
+            StateError: The directory or the database has an HSM already, or cannot be used.
             StateLocked: Another process has the directory.
             StoreFull: The disk is full.
+            StoreUnreachable: The database does not answer.
         """
         if passphrase == b"":
             raise MasterKeyUnavailable("the passphrase is empty; give one, or none for a key file")
         secret = new_secret()
         vault = Vault(secret)
         admin = first_user(vault, admin_password)
-        state, store = _empty(home)
+        state = StateDirectory(home, create=True)
+        database = None
         try:
+            database = _new_database(state, store)
             file_key = state.make_key_file() if passphrase is None else b""
             sealed = seal_secret(secret, passphrase, file_key)
             changes = Change(QUORUM, 1), admin.change()
@@ -103,11 +109,11 @@ class Hsm:
             state.write_anchor(anchored(head, vault))
             rules = vault.seal_quorum(QuorumRules().encode(), 1)
             row = HsmRow(sealed, vault.seal_settings(settings.encode()), rules, 1)
-            store.initialize(row, [Part(Record(entries, stored(head, vault), changes=changes), [admin])])
+            database.initialize(row, [Part(Record(entries, stored(head, vault), changes=changes), [admin])])
             state.sync()
-            return cls(Core.of(state, store, vault, clock, start=False))
+            return cls(Core.of(state, database, vault, clock, start=False))
         except BaseException:
-            _release(state, store)
+            _release(state, database)
             raise
 
     @classmethod
@@ -126,16 +132,17 @@ class Hsm:
             StateMissing: The directory has no HSM.
             StateLocked: Another process has the directory.
             StateVersion: A newer version made the HSM.
+            StoreUnreachable: The database does not answer.
             MasterKeyUnavailable: The passphrase or the key file is missing or wrong.
             StoreDamaged: Something that every operation needs is damaged.
         """
         state = StateDirectory(home, create=False)
         store = None
         try:
-            store = Store.in_file(state.database)
+            store = _database(state)
             if not store.exists():
                 raise StateMissing(no_hsm(state.home))
-            vault = Vault(open_secret(store.master(), passphrase, state.read_key_file))
+            vault = Vault(open_secret(store.master(), passphrase, state.read_key_file), store.number)
             bring_up_to_date(store, vault, state, vault.seal_quorum(QuorumRules().encode(), 0))
             return cls(Core.of(state, store, vault, clock, start=start))
         except BaseException:
@@ -144,8 +151,14 @@ class Hsm:
 
     @classmethod
     def restore(
-        cls, file: Path, home: Path, credentials: Credentials = NO_CREDENTIALS, *, passphrase: bytes | None = None
-    ) -> Restored:  # fmt: skip
+        cls,
+        file: Path,
+        home: Path,
+        credentials: Credentials = NO_CREDENTIALS,
+        *,
+        passphrase: bytes | None = None,
+        store: str | None = None,
+    ) -> Restored:
         """Create an HSM in a directory from a backup. Can be repeated after an error.
 
         The HSM has the users, keys, settings and quorum values of the backup, and a new serial number, master key and
@@ -156,32 +169,36 @@ class Hsm:
             home: The state directory of the new HSM, which is created if it is missing.
             credentials: The ways to open the backup.
             passphrase: The passphrase that seals the new master key; ``None`` seals it under a new key file.
+            store: The URL of an empty database of PostgreSQL; ``None`` for a file in the directory.
 
         Raises:
             MasterKeyUnavailable: The backup's passphrase or key file is missing or wrong, or the new one is empty.
             BackupDamaged: The backup is cut short, or was changed, or is not a backup.
             StateVersion: A newer version made the backup.
-            StateError: The directory has an HSM already, or cannot be used.
+            StateError: The directory or the database has an HSM already, or cannot be used.
             StateLocked: Another process has the directory.
             StoreFull: The disk is full.
+            StoreUnreachable: The database does not answer.
         """
         if passphrase == b"":
             raise MasterKeyUnavailable("the passphrase is empty; give one, or none for a key file")
         with opened(file) as source:
             backup = Opened(source, credentials)
-            state, store = _empty(home)
+            state = StateDirectory(home, create=True)
+            database = None
             try:
+                database = _new_database(state, store)
                 file_key = state.make_key_file() if passphrase is None else b""
                 restored = restore(
                     backup,
-                    store,
+                    database,
                     lambda secret: seal_secret(secret, passphrase, file_key),
                     lambda head, vault: state.write_anchor(anchored(head, vault)),
                 )
                 state.sync()
                 return restored
             finally:
-                _release(state, store)
+                _release(state, database)
 
     def start_backups(self, days: int = RETENTION_DAYS) -> None:
         """Make a backup each day from now on, and remove those that are older than so many days, until ``close``."""
@@ -243,23 +260,34 @@ class Hsm:
         }
 
 
-def _empty(home: Path) -> tuple[StateDirectory, Store]:
-    """Return a locked state directory and its database, which has no HSM.
+def _database(state: StateDirectory) -> Store:
+    """Return the database of the HSM in a directory."""
+    shared = state.shared_store()
+    return Store.in_file(state.database) if shared is None else Store.at(shared.url, shared.number)
+
+
+def _new_database(state: StateDirectory, url: str | None) -> Store:
+    """Return the empty database of a new HSM.
 
     Raises:
-        StateError: The directory has an HSM already.
+        StateError: The directory or the database has an HSM already.
     """
-    state = StateDirectory(home, create=True)
-    store = None
-    try:
+    here = f"there is an HSM in {state.home} already, which was not changed; choose another HSM_HOME"
+    if url is None and state.shared_store() is not None:
+        raise StateError(here)
+    if url is None:
         state.make_database()
-        store = Store.in_file(state.database)
-        if store.exists():
-            raise StateError(f"there is an HSM in {state.home} already, which was not changed; choose another HSM_HOME")
+    database = Store.in_file(state.database) if url is None else Store.at(url, FIRST_HSM)
+    try:
+        if database.exists():
+            there = "there is an HSM in that database already, which was not changed; `hsm join` adds another to it"
+            raise StateError(here if url is None else there)
+        if url is not None:
+            state.keep_shared_store(SharedStore(url, FIRST_HSM))
     except BaseException:
-        _release(state, store)
+        database.close()
         raise
-    return state, store
+    return database
 
 
 def _release(state: StateDirectory, store: Store | None) -> None:

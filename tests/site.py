@@ -44,6 +44,11 @@ class Site:
             env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
+    @property
+    def path(self) -> str:
+        """``PATH`` with the commands of this environment first."""
+        return f"{Path(sys.executable).parent}{os.pathsep}{self.environment.get('PATH', os.defpath)}"
+
     def must(self, *arguments: str, **variables: str) -> str:
         """Run ``hsm``, expect success, return what it printed."""
         done = self.hsm(*arguments, **variables)

@@ -127,8 +127,14 @@ def delete(home: Path, name: str) -> None:
     "--key-file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
     help="The master.key of the HSM that was backed up.  [default: that of the state directory]",
 )  # fmt: skip
+@click.option(
+    "--store", metavar="URL", envvar="HSM_STORE",
+    help="An empty database of PostgreSQL for the new HSM, as of hsm init.  [env: HSM_STORE]",
+)  # fmt: skip
 @click.pass_obj
-def restore(home: Path, file: Path, directory: Path, passphrase_file: str | None, key_file: Path | None) -> None:
+def restore(
+    home: Path, file: Path, directory: Path, passphrase_file: str | None, key_file: Path | None, store: str | None
+) -> None:  # fmt: skip
     """Make an HSM in the new state directory DIRECTORY from the backup FILE.
 
     FILE is a path, or the name of a backup in the state directory. The backup opens with the passphrase or the key file
@@ -148,7 +154,7 @@ def restore(home: Path, file: Path, directory: Path, passphrase_file: str | None
     sealed_by = passphrase()
     opening = sealed_by if passphrase_file is None else first_line(passphrase_file)
     credentials = Credentials(opening, _key_file(home, key_file))
-    restored = Hsm.restore(_found(home, file), target, credentials, passphrase=sealed_by)
+    restored = Hsm.restore(_found(home, file), target, credentials, passphrase=sealed_by, store=store or None)
     click.echo("\n".join(_summary(restored, target, sealed=sealed_by is not None)))
 
 

@@ -24,8 +24,9 @@ class HsmRow:
 class Snapshot:
     """The rows of the moment of the first call. Its methods are as those of ``Store``."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, number: int) -> None:
         self._connection = connection
+        self._number = number
 
     def hsm(self) -> HsmRow:
         """Return the row of the HSM itself."""
@@ -38,7 +39,7 @@ class Snapshot:
 
     def head(self) -> StoredHead | None:
         """Return the stored head of the log."""
-        return audit.head(self._connection)
+        return audit.head(self._connection, self._number)
 
     def users(self) -> list[UserRow]:
         """Return all users."""
