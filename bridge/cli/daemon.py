@@ -11,13 +11,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
 
 import click
 
 from bridge.carriers.client import Client, DaemonUnreachable
+from bridge.cli import tables
 from bridge.process.environment import passphrase
 from bridge.process.logins import SECRETS
 from bridge.process.paths import log_path, socket_path
@@ -76,6 +77,7 @@ def start(
         return
     running = _status(home)
     if running is not None:
+        _require_metrics(running, metrics_port)
         click.echo(f"A daemon is running already, pid {running['pid']}, socket {path}")
         return
     _spawn(home, log_level, metrics_port, backup_retention_days)
@@ -145,7 +147,7 @@ def status(home: Path, as_json: bool) -> None:
         click.echo(json.dumps(shown))
         return
     for name, value in shown.items():
-        click.echo(f"{name:<14} {value}")
+        click.echo(f"{name:<14} {tables.shown(value)}")
 
 
 @click.command("daemon-run", hidden=True)
@@ -212,6 +214,20 @@ def _status(home: Path) -> dict[str, Value] | None:
     if not isinstance(answer, dict):
         raise StateError("the daemon sent an unknown answer; is it of another version?")
     return answer
+
+
+def _require_metrics(running: Mapping[str, Value], port: int | None) -> None:
+    """Check that a running daemon serves its metrics where they are wanted.
+
+    Raises:
+        StateError: It does not.
+    """
+    url = str(running.get("metrics", ""))
+    if port is not None and not url.startswith("http" if port == 0 else f"http://127.0.0.1:{port}/"):
+        metrics = f"metrics at {url}" if url else "no metrics"
+        raise StateError(
+            f"a daemon is running already, pid {running['pid']}, and serves {metrics}; `hsm stop` it first"
+        )
 
 
 def _spawn(home: Path, log_level: str, metrics_port: int | None, backup_days: int) -> None:

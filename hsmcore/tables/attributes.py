@@ -249,7 +249,7 @@ def _check_value(attribute: Attribute, value: Value, current: Value | None, orig
     name = attribute.name
     if not attribute.applies(key_class, key_type):
         if value is not False:
-            raise AttributeInvalid(f"{name} does not fit a {key_type} {key_class}")
+            raise AttributeInvalid(f"{name} does not fit a {key_class} of type {key_type}")
     elif attribute.set & Set.MATCH:
         if value != current:
             raise AttributeInvalid(f"{name} of this {key_type} {key_class} is {shown(current)}, not {shown(value)}")
@@ -283,7 +283,7 @@ def _check_change(attribute: Attribute, current: Mapping[str, Value], value: Val
         raise AttributeInvalid(f"{name} cannot change after the key is created")
     if not attribute.applies(key_class, key_type):
         if value is not False:
-            raise AttributeInvalid(f"{name} does not fit a {key_type} {key_class}")
+            raise AttributeInvalid(f"{name} does not fit a {key_class} of type {key_type}")
     elif (change is Change.RAISE and current[name] and not value) or (
         change is Change.LOWER and value and not current[name]
     ):
