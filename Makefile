@@ -27,7 +27,7 @@ WITH_EACH_VERSION := tests/hsmcore tests/keystore tests/bridge/cli tests/bridge/
     tests/bridge/plugin tests/bridge/cloudhsm_cli/test_interactive.py tests/bridge/cloudhsm_cli/test_progress.py \
     tests/java/test_ciphers.py tests/java/test_provider.py
 
-.PHONY: help install lock sbom test test-all test-jdks test-lowest test-newest test-minimal check format docs fuzz bench \
+.PHONY: help install lock sbom test test-all test-jdks test-lowest test-newest test-minimal check format docs site fuzz bench \
     demo clean
 
 help:
@@ -41,7 +41,8 @@ help:
 	@echo 'make test-minimal the tests in an empty Debian with python3, make and a JDK (needs root and mmdebstrap)'
 	@echo 'make check        ruff, mypy, import-linter, javac -Xlint:all -Werror'
 	@echo 'make format       format everything'
-	@echo 'make docs         the reference in docs/cli.md, from the command table'
+	@echo 'make docs         the pages that are written from tables: commands, mechanisms, errors, man pages'
+	@echo 'make site         the documents as a website in build/site, links checked'
 	@echo 'make fuzz         10 000 hostile frames and 10 000 hostile command lines'
 	@echo 'make bench        rates, beside the JDK and SoftHSM'
 	@echo 'make lock         requirements/*.txt, from pyproject.toml'
@@ -112,6 +113,8 @@ lock: .release/.installed
 	$(COMPILE) --extra build --extra migration --constraints requirements/dev.txt \
 	    --output-file requirements/migration.txt $(ARGS)
 	$(COMPILE) --extra release --constraints requirements/dev.txt --output-file requirements/release.txt $(ARGS)
+	.release/bin/uv pip compile --group site --quiet --universal --python-version 3.11 --generate-hashes \
+	    --output-file requirements/site.txt $(ARGS)
 	$(COMPILE) --extra build --extra test --extra migration --resolution lowest-direct \
 	    --output-file requirements/lowest.txt $(ARGS)
 
@@ -150,6 +153,19 @@ format: install
 
 docs: install
 	$(BIN)/python -m bridge.cloudhsm_cli.manual docs/cli.md
+	$(BIN)/python docs/mechanisms_page.py > docs/mechanisms.md
+	$(BIN)/python docs/troubleshooting_page.py > docs/troubleshooting.md
+	$(BIN)/python docs/man_pages.py packaging/man
+
+# MkDocs imports nothing of hsmbridge, so its environment is its own. It warns of its theme's successor otherwise.
+.site/.installed: requirements/site.txt | $(INSTALLED)
+	@$(BIN)/python -m venv --clear .site
+	.site/bin/python -m pip install --quiet --require-hashes --requirement requirements/site.txt
+	@touch $@
+
+site: export NO_MKDOCS_2_WARNING = 1
+site: .site/.installed
+	.site/bin/mkdocs build --strict --quiet
 
 # Hostile frames and command lines, many more than the suite tries.
 fuzz: install
@@ -163,5 +179,5 @@ demo: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/demo.sh
 
 clean:
-	rm -rf $(VENV) .lowest .newest .release .minimal $(JAR) .jdks build dist .gradle .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .lowest .newest .release .site .minimal $(JAR) .jdks build dist .gradle .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
