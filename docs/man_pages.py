@@ -28,6 +28,7 @@ _ENVIRONMENT = {
     "HSM_ADMIN_PASSWORD": "The password of the user admin.",
     "CLOUDHSM_ROLE, CLOUDHSM_PIN": "Role (admin or crypto-user) and username:password; they take precedence.",
     "HSM_PASSPHRASE": "The passphrase that seals the master key.",
+    "HSM_STORE": "The URL of the database of PostgreSQL in which hsm init keeps the HSM.",
     "HSM_FILE_PASSWORD": "The password of another program's key store file.",
     "HSM_KEY_PASSWORD": "The password of keys in such a file that have their own.",
     "HSM_KEYSTORE_PASSWORD": "The password of the CloudHSM key store file.",

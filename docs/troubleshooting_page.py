@@ -2,7 +2,7 @@
 
 ::
 
-    python docs/troubleshooting_page.py > docs/troubleshooting.md
+    python docs/troubleshooting_page.py docs/troubleshooting.md
 
 Codes and causes are those of ``hsmcore/errors.py``, the exceptions in Java those of ``bridge/PROTOCOL.md``, and the
 texts those of the ``raise`` statements. ``docs/cures.toml`` has the cures; an error without one ends the program.
@@ -133,4 +133,5 @@ def _sentences(docstring: str | None) -> str:
 
 
 if __name__ == "__main__":
-    print(page(), end="")
+    made = page()
+    Path(sys.argv[1]).write_text(made, encoding="utf-8")

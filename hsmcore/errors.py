@@ -276,6 +276,14 @@ class MasterKeyUnavailable(StateError, code=65):
     """The passphrase is wrong, or the key file is missing or readable by others."""
 
 
+class StoreUnreachable(StateError, code=66):
+    """The database does not answer. Another HSM of the cluster may reach it. A change may have been made."""
+
+
+class NotCaughtUp(StateError, code=67):
+    """The HSM has been cut off from its cluster and may not know its changes. Another HSM of the cluster answers."""
+
+
 class AuditError(HsmError):
     """The audit log cannot be verified in this way."""
 

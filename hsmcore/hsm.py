@@ -25,10 +25,10 @@ from hsmcore.errors import MasterKeyUnavailable, StateError, StateMissing
 from hsmcore.quorum.tokens import QuorumRules
 from hsmcore.settings import Settings
 from hsmcore.storage.audit import Record
-from hsmcore.storage.database import HsmRow, Store
+from hsmcore.storage.database import FIRST_HSM, HsmRow, Store
 from hsmcore.storage.rows import QUORUM, Change
 from hsmcore.storage.sealing import Vault, new_master, open_master, seal_master
-from hsmcore.storage.state_directory import StateDirectory, no_hsm
+from hsmcore.storage.state_directory import SharedStore, StateDirectory, no_hsm
 from hsmcore.users.accounts import first_user
 
 Clock = Callable[[], float]
@@ -62,6 +62,7 @@ class Hsm:
         admin_password: bytes | None,
         passphrase: bytes | None = None,
         settings: Settings = DEFAULT_SETTINGS,
+        store: str | None = None,
         clock: Clock = time.monotonic,
     ) -> Self:
         """Create an HSM with the admin ``admin`` in a directory, and open it. Can be repeated after an error.
@@ -71,14 +72,17 @@ class Hsm:
             admin_password: The admin's password; ``None`` leaves the HSM unactivated until ``users.activate``.
             passphrase: The passphrase that seals the master key; ``None`` seals it under a new key file ``master.key``.
             settings: The HSM's settings, which never change.
+            store: The URL of an empty database of PostgreSQL, which other HSMs can share; ``None`` for a file in the
+                directory.
             clock: Gives seconds, by which tokens and multi-part operations expire.
 
         Raises:
             PasswordInvalid: The password breaks the rules for passwords.
             MasterKeyUnavailable: The passphrase is empty.
-            StateError: The directory has an HSM already, or cannot be used.
+            StateError: The directory or the database has an HSM already, or cannot be used.
             StateLocked: Another process has the directory.
             StoreFull: The disk is full.
+            StoreUnreachable: The database does not answer.
         """
         if passphrase == b"":
             raise MasterKeyUnavailable("the passphrase is empty; give one, or none for a key file")
@@ -86,14 +90,9 @@ class Hsm:
         vault = Vault(master)
         admin = first_user(vault, admin_password)
         state = StateDirectory(home, create=True)
-        store = None
+        database = None
         try:
-            state.make_database()
-            store = Store.in_file(state.database)
-            if store.exists():
-                raise StateError(
-                    f"there is an HSM in {state.home} already, which was not changed; choose another HSM_HOME"
-                )
+            database = _new_database(state, store)
             file_key = state.make_key_file() if passphrase is None else b""
             sealed = seal_master(master, passphrase, file_key)
             changes = Change(QUORUM, 1), admin.change()
@@ -102,11 +101,11 @@ class Hsm:
             state.write_anchor(anchored(head, vault))
             rules = vault.seal_quorum(QuorumRules().encode(), 1)
             row = HsmRow(sealed, vault.seal_settings(settings.encode()), rules, 1)
-            store.initialize(row, admin, Record(entries, stored(head, vault), changes=changes))
+            database.initialize(row, admin, Record(entries, stored(head, vault), changes=changes))
             state.sync()
-            return cls(Core.of(state, store, vault, clock, start=False))
+            return cls(Core.of(state, database, vault, clock, start=False))
         except BaseException:
-            _release(state, store)
+            _release(state, database)
             raise
 
     @classmethod
@@ -125,16 +124,17 @@ class Hsm:
             StateMissing: The directory has no HSM.
             StateLocked: Another process has the directory.
             StateVersion: A newer version made the HSM.
+            StoreUnreachable: The database does not answer.
             MasterKeyUnavailable: The passphrase or the key file is missing or wrong.
             StoreDamaged: Something that every operation needs is damaged.
         """
         state = StateDirectory(home, create=False)
         store = None
         try:
-            store = Store.in_file(state.database)
+            store = _database(state)
             if not store.exists():
                 raise StateMissing(no_hsm(state.home))
-            vault = Vault(open_master(store.master(), passphrase, state.read_key_file))
+            vault = Vault(open_master(store.master(), passphrase, state.read_key_file), store.number)
             bring_up_to_date(store, vault, state, vault.seal_quorum(QuorumRules().encode(), 0))
             return cls(Core.of(state, store, vault, clock, start=start))
         except BaseException:
@@ -191,6 +191,36 @@ class Hsm:
             "firmware-id": f"hsmbridge {hsmcore.__version__}",
             "fips-state": "0 [non-FIPS mode with single factor authentication]",
         }
+
+
+def _database(state: StateDirectory) -> Store:
+    """Return the database of the HSM in a directory."""
+    shared = state.shared_store()
+    return Store.in_file(state.database) if shared is None else Store.at(shared.url, shared.number)
+
+
+def _new_database(state: StateDirectory, url: str | None) -> Store:
+    """Return the empty database of a new HSM.
+
+    Raises:
+        StateError: The directory or the database has an HSM already.
+    """
+    here = f"there is an HSM in {state.home} already, which was not changed; choose another HSM_HOME"
+    if url is None and state.shared_store() is not None:
+        raise StateError(here)
+    if url is None:
+        state.make_database()
+    database = Store.in_file(state.database) if url is None else Store.at(url, FIRST_HSM)
+    try:
+        if database.exists():
+            there = "there is an HSM in that database already, which was not changed; `hsm join` adds another to it"
+            raise StateError(here if url is None else there)
+        if url is not None:
+            state.keep_shared_store(SharedStore(url, FIRST_HSM))
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def _release(state: StateDirectory, store: Store | None) -> None:

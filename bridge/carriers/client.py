@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -108,6 +108,23 @@ class Client:
         elif operation_name == "LOGOUT":
             self.session = 0
         return results
+
+    def found_keys(self, search_template: Mapping[str, Value]) -> list[Mapping[str, Value]]:
+        """Return the records of all keys that a search template selects, page by page.
+
+        Args:
+            search_template: The attributes to look for.
+
+        Raises:
+            HsmError: The HSM refused.
+        """
+        found: list[Mapping[str, Value]] = []
+        after: Value = None
+        while True:
+            page, after = self.call("FIND_KEYS", dict(search_template), 0, after)
+            found += [record for record in page if isinstance(record, dict)] if isinstance(page, list) else []
+            if after is None:
+                return found
 
     def _results(self, frame: bytes) -> tuple[Value, ...]:
         status, _, request = codec.decode_header(frame)

@@ -28,6 +28,7 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "keys.generate_pair": _CRYPTO_USERS,
     "keys.import_": _CRYPTO_USERS,
     "keys.find": _USERS,
+    "keys.find_page": _USERS,
     "keys.find_pair": _CRYPTO_USERS,
     "keys.labels": _CRYPTO_USERS,
     "keys.describe": _USERS,

@@ -10,15 +10,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
 
-from sqlalchemy import URL, Connection, Update, delete, insert, inspect, select, text, update
+from sqlalchemy import Connection, Engine, Update, delete, insert, select, text, update
 
-from hsmcore.errors import StateVersion
-from hsmcore.storage import audit, keys
+from hsmcore.storage import audit, keys, postgresql
 from hsmcore.storage.audit import Record, StoredHead
-from hsmcore.storage.engine import close, connect, store_errors
-from hsmcore.storage.keys import KeyQuery
+from hsmcore.storage.engine import close, connect_file, store_errors
+from hsmcore.storage.keys import KeyQuery, Position
+from hsmcore.storage.revisions import migrate, revision_of
 from hsmcore.storage.rows import QUORUM, UNKNOWN, Change, KeyRow, UserRow, key_subject
-from hsmcore.storage.schema import HEAD, HSM, KNOWN, LOGGED, USERS
+from hsmcore.storage.schema import HEAD, HSM, LOGGED, USERS
+
+FIRST_HSM = 1
+"""The number of the HSM that was initialised in a database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +51,38 @@ class Store:
     Each change writes the entries of the ``journal``, if there is one, in its transaction.
     """
 
-    def __init__(self, url: str | URL) -> None:
-        self._engine = connect(url)
-        self._undurable = self._engine.execution_options(durable=False)
-        self._log = audit.Appender(self._engine.dialect)
+    def __init__(self, engine: Engine, number: int = FIRST_HSM) -> None:
+        """Use a database.
+
+        Args:
+            engine: Its engine.
+            number: The number of the HSM among those that share the database.
+        """
+        self._engine = engine
+        self._reader = engine.execution_options(isolation_level="AUTOCOMMIT") if _shared(engine) else engine
+        self._undurable = engine.execution_options(durable=False)
+        self._log = audit.Appender(engine.dialect, number)
+        self.number = number
         self.journal: Journal | None = None
 
     @classmethod
     def in_file(cls, path: Path) -> Self:
         """Return the store in an SQLite file."""
-        # Not as text, where ? and # in the path have a meaning.
-        return cls(URL.create("sqlite", database=str(path)))
+        return cls(connect_file(path))
+
+    @classmethod
+    def at(cls, url: str, number: int) -> Self:
+        """Return the store of one HSM of a cluster, at a URL of PostgreSQL.
+
+        Raises:
+            StateError: The URL cannot be read, or the driver is not installed.
+        """
+        return cls(postgresql.connect(url), number)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with store_errors(), self._reader.connect() as connection:
+            yield connection
 
     def close(self) -> None:
         """Close the connection. Every later call raises ``StateError``."""
@@ -71,8 +95,8 @@ class Store:
         Raises:
             StateVersion: A newer version made it.
         """
-        with store_errors(), self._engine.connect() as connection:
-            revision = _revision(connection)
+        with self._reading() as connection:
+            revision = revision_of(connection)
             if revision is None:
                 return False
             return connection.execute(select(HSM.c.id)).first() is not None
@@ -80,7 +104,7 @@ class Store:
     def initialize(self, hsm: HsmRow, admin: UserRow, record: Record) -> None:
         """Create the tables, the HSM, its first user and the first entries of the log, in one transaction."""
         with store_errors(), self._engine.begin() as connection:
-            _migrate(connection, hsm.quorum)
+            migrate(connection, hsm.quorum)
             self._log.append(connection, record)
             values: dict[str, object] = {"id": 1, "master": hsm.master, "settings": hsm.settings}
             values |= {"quorum": hsm.quorum, "quorum_version": hsm.quorum_version}
@@ -89,8 +113,8 @@ class Store:
 
     def has_log(self) -> bool:
         """Tell whether the schema has an audit log."""
-        with store_errors(), self._engine.connect() as connection:
-            return _revision(connection) in LOGGED
+        with self._reading() as connection:
+            return revision_of(connection) in LOGGED
 
     def migrate(self, quorum: bytes, settings: bytes | None = None, record: Record | None = None) -> None:
         """Migrate an older database to the newest schema, in one transaction.
@@ -100,13 +124,13 @@ class Store:
             settings: New sealed settings; ``None`` keeps the old ones.
             record: The first entries of the log; ``None`` writes none.
         """
-        with store_errors(), self._engine.connect() as connection:
-            current = _revision(connection) == HEAD
+        with self._reading() as connection:
+            current = revision_of(connection) == HEAD
         if current and settings is None:
             return
         with store_errors(), self._engine.begin() as connection:
             if not current:
-                _migrate(connection, quorum)
+                migrate(connection, quorum)
             if settings is not None:
                 connection.execute(update(HSM).values(settings=settings))
             if record is not None:
@@ -114,17 +138,17 @@ class Store:
 
     def master(self) -> bytes:
         """Return the sealed master key, which every schema has."""
-        with store_errors(), self._engine.connect() as connection:
+        with self._reading() as connection:
             return bytes(connection.execute(select(HSM.c.master)).scalar_one())
 
     def settings(self) -> bytes:
         """Return the sealed settings, which every schema has."""
-        with store_errors(), self._engine.connect() as connection:
+        with self._reading() as connection:
             return _blob(connection.execute(text("SELECT settings FROM hsm")).scalar_one())
 
     def quorum(self) -> tuple[bytes, int]:
         """Return the sealed quorum values and timeouts, and their version."""
-        with store_errors(), self._engine.connect() as connection:
+        with self._reading() as connection:
             sealed, version = connection.execute(text("SELECT quorum, quorum_version FROM hsm")).one()
             return _blob(sealed), version if isinstance(version, int) and 0 <= version < 2**63 else 0
 
@@ -135,7 +159,7 @@ class Store:
 
     def newest(self, subject: str) -> Change | None:
         """Return the newest change of a row; ``None`` where there was none."""
-        with store_errors(), self._engine.connect() as connection:
+        with self._reading() as connection:
             return audit.newest(connection, subject)
 
     def bind_rows(self, keys_: Sequence[KeyRow], users: Sequence[UserRow]) -> None:
@@ -153,64 +177,64 @@ class Store:
 
     def serial(self) -> str:
         """Return the HSM's serial number, 16 random hexadecimal digits."""
-        with store_errors(), self._engine.connect() as connection:
+        with self._reading() as connection:
             return str(connection.execute(select(HSM.c.serial)).scalar_one())
 
     def users(self) -> list[UserRow]:
         """Return all users."""
-        with store_errors(), self._engine.connect() as connection:
+        with self._reading() as connection:
             return [_user_row(*row) for row in connection.execute(_ALL_USERS)]
 
     def key(self, handle: int) -> KeyRow | None:
         """Return a token key; ``None`` where it does not exist."""
-        with store_errors(), self._engine.connect() as connection:
+        with self._reading() as connection:
             return keys.one(connection, handle)
 
     def keys_after(self, handle: int, limit: int) -> list[KeyRow]:
         """Return the token keys with the next greater handles."""
-        with store_errors(), self._engine.connect() as connection:
+        with self._reading() as connection:
             return keys.after(connection, handle, limit)
 
-    def find_keys(self, query: KeyQuery, offset: int, limit: int, last: KeyRow | None = None) -> list[KeyRow]:
+    def find_keys(self, query: KeyQuery, offset: int, limit: int, last: Position | None = None) -> list[KeyRow]:
         """Return a page of the token keys that the query finds, oldest first.
 
         Args:
             query: The query.
             offset: The number of keys before the page.
             limit: The size of the page.
-            last: The key after which to begin; ``None`` for the oldest.
+            last: The position after which to begin; ``None`` for the oldest.
         """
-        with store_errors(), self._engine.connect() as connection:
+        with self._reading() as connection:
             return keys.page(connection, query, offset, limit, last)
 
     def labels(self, user: str | None) -> list[tuple[str, str, int]]:
         """Return each label that a user sees with an object class and the number of token keys that have both."""
-        with store_errors(), self._engine.connect() as connection:
+        with self._reading() as connection:
             return keys.labels(connection, user)
 
     def shared_with(self, username: str) -> list[KeyRow]:
         """Return the token keys that are shared with a user."""
-        with store_errors(), self._engine.connect() as connection:
+        with self._reading() as connection:
             return keys.shared_with(connection, username)
 
     def count_keys(self, query: KeyQuery) -> int:
         """Return the number of token keys that the query finds."""
-        with store_errors(), self._engine.connect() as connection:
+        with self._reading() as connection:
             return keys.count(connection, query)
 
     def key_kinds(self) -> dict[tuple[str, str], int]:
         """Return the number of token keys by object class and key type."""
-        with store_errors(), self._engine.connect() as connection:
+        with self._reading() as connection:
             return keys.kinds(connection)
 
     def newest_key(self) -> int:
         """Return the time of creation of the newest token key, in ms since 1970."""
-        with store_errors(), self._engine.connect() as connection:
+        with self._reading() as connection:
             return keys.newest(connection)
 
     def owned_by(self, owner: str) -> list[int]:
         """Return the handles of the token keys that a user owns."""
-        with store_errors(), self._engine.connect() as connection:
+        with self._reading() as connection:
             return keys.owned_by(connection, owner)
 
     def add_user(self, user: UserRow) -> None:
@@ -250,14 +274,14 @@ class Store:
             self._log.append(connection, record)
 
     def audit_rows(self, first: int, limit: int) -> list[tuple[object, ...]]:
-        """Return the stored rows of the log from a sequence number on, also edited ones."""
-        with store_errors(), self._engine.connect() as connection:
-            return audit.rows(connection, first, limit)
+        """Return the stored rows of the HSM's log from a sequence number on, also edited ones."""
+        with self._reading() as connection:
+            return audit.rows(connection, self.number, first, limit)
 
     def audit_state(self) -> tuple[StoredHead | None, tuple[object, ...] | None]:
         """Return the stored head and the last stored row of the log."""
-        with store_errors(), self._engine.connect() as connection:
-            return audit.head(connection), audit.last(connection)
+        with self._reading() as connection:
+            return audit.head(connection, self.number), audit.last(connection, self.number)
 
     def change_key(self, row: KeyRow) -> None:
         """Replace a key's row."""
@@ -284,6 +308,11 @@ class Store:
 
     def _recording(self, changes: Sequence[Change] = ()) -> AbstractContextManager[Record | None]:
         return nullcontext() if self.journal is None else self.journal.changing(changes)
+
+
+def _shared(engine: Engine) -> bool:
+    """Tell whether several HSMs can use the database."""
+    return engine.dialect.name != "sqlite"
 
 
 # As text, without conversions: one damaged value would otherwise prevent the reading of all rows.
@@ -325,33 +354,3 @@ def _user_values(user: UserRow) -> dict[str, object]:
 
 def _where(user: UserRow) -> Update:
     return update(USERS).where(USERS.c.username == user.username, USERS.c.role == user.role)
-
-
-def _revision(connection: Connection) -> str | None:
-    """Return the schema's revision; ``None`` for a database without a schema.
-
-    Raises:
-        StateVersion: A newer version made the schema.
-    """
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
-    if revision is not None and revision not in KNOWN:
-        raise StateVersion(
-            f"the state directory has schema {revision}, which is newer than this version of hsmbridge, which knows "
-            f"{HEAD}; use the newer version"
-        )
-    return None if revision is None else str(revision)
-
-
-def _migrate(connection: Connection, quorum: bytes) -> None:
-    # Alembic is slow to import and only needed for another schema.
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    config.attributes["quorum"] = quorum
-    command.upgrade(config, HEAD)

@@ -18,6 +18,7 @@ kind                  fields
 ``hsmbridge quorum 1``  none: the row of an older schema
 ``hsmbridge audit entry 1``  sequence number (8 bytes), hash of the entry; nothing is sealed but these
 ``hsmbridge audit head 1``  number of entries (8 bytes), reboot counter (8 bytes)
+``... of 1``          the same of a cluster's second HSM and later ones, with the HSM's number (4 bytes) first
 ``hsmbridge master 1``  the header of the master key's seal
 ====================  ==========================================================================================
 
@@ -56,11 +57,16 @@ _SETTINGS = context("settings", b"audit", b"rows")
 
 
 class Vault:
-    """Seals and opens under the master key."""
+    """Seals and opens under the master key, for one of the HSMs that have this key.
 
-    def __init__(self, master: bytes) -> None:
+    The audit log's entries and head, and registration tokens, are bound to that HSM; all else is common to all.
+    """
+
+    def __init__(self, master: bytes, hsm: int = 1) -> None:
         self._sealer = Sealer(master)
         self._registrations = Authenticator(master, context("registration"))
+        self._hsm = hsm
+        self._cluster = Authenticator(master, context("cluster"))
 
     def seal_key(self, row: KeyRow, material: bytes) -> KeyRow:
         """Return the row with the material sealed to it."""
@@ -125,30 +131,44 @@ class Vault:
 
     def seal_entry(self, sequence: int, digest: bytes) -> bytes:
         """Seal the hash of an entry of the audit log."""
-        return self._sealer.seal(b"", context("audit entry", sequence.to_bytes(8, "big"), digest))
+        return self._sealer.seal(b"", self._own("audit entry", sequence.to_bytes(8, "big"), digest))
 
     def sealed_entry(self, sequence: int, digest: bytes, seal: bytes) -> bool:
         """Tell whether a seal belongs to an entry and its hash."""
-        return self._sealer.open(seal, context("audit entry", sequence.to_bytes(8, "big"), digest)) is not None
+        return self._sealer.open(seal, self._own("audit entry", sequence.to_bytes(8, "big"), digest)) is not None
 
     def seal_head(self, count: int, reboot: int, digest: bytes) -> bytes:
         """Seal the head of the audit log: the last entry's hash, bound to the number of entries."""
-        return self._sealer.seal(digest, context("audit head", count.to_bytes(8, "big"), reboot.to_bytes(8, "big")))
+        return self._sealer.seal(digest, self._own("audit head", count.to_bytes(8, "big"), reboot.to_bytes(8, "big")))
 
     def open_head(self, count: int, reboot: int, sealed: bytes) -> bytes | None:
         """Return the hash of the last entry; ``None`` where the head was changed."""
-        return self._sealer.open(sealed, context("audit head", count.to_bytes(8, "big"), reboot.to_bytes(8, "big")))
+        return self._sealer.open(sealed, self._own("audit head", count.to_bytes(8, "big"), reboot.to_bytes(8, "big")))
 
     def registration_code(self, data: bytes, role: str) -> bytes:
         """Return the code that authenticates a registration token of a user in a role; the role may be empty.
 
         It is no seal: anyone may request one without a login, and the number of seals under one key is limited.
         """
-        return self._registrations.code(context("registration token", data, role.encode()))
+        return self._registrations.code(self._own("registration token", data, role.encode()))
 
     def is_registration_code(self, data: bytes, role: str, code: bytes) -> bool:
         """Tell whether a code authenticates a registration token."""
-        return self._registrations.holds(context("registration token", data, role.encode()), code)
+        return self._registrations.holds(self._own("registration token", data, role.encode()), code)
+
+    def cluster_code(self, data: bytes) -> bytes:
+        """Return the code of a row that the HSMs of a cluster share. It is no seal either: it changes every second."""
+        return self._cluster.code(data)
+
+    def is_cluster_code(self, data: bytes, code: bytes) -> bool:
+        """Tell whether a code is that of such a row."""
+        return self._cluster.holds(data, code)
+
+    def _own(self, kind: str, *fields: bytes) -> bytes:
+        """Return associated data that is bound to this HSM; the first HSM's is that of an HSM without a cluster."""
+        return (
+            context(kind, *fields) if self._hsm == 1 else context(f"{kind} of", self._hsm.to_bytes(4, "big"), *fields)
+        )
 
     def _open(self, sealed: bytes, place: bytes, what: str) -> bytes:
         plain = self._sealer.open(sealed, place)

@@ -14,12 +14,12 @@ from hsmcore.storage.sealing import Vault, open_master
 
 FIRST = "0001"
 _ADDED = {
-    "hsm": ("quorum", "serial", "quorum_version"),
+    "hsm": ("quorum", "serial", "quorum_version", "changes"),
     "users": ("number", "mfa_key", "quorum_key", "version"),
     "keys": ("label", "object_class", "key_type", "sharing", "key_id", "version"),
 }
 """Columns by table."""
-_TABLES = ("audit", "audit_head", "shares", "versions")
+_TABLES = ("audit", "audit_head", "shares", "versions", "hsms", "changes")
 _INDEXES = ("keys_by_time", "keys_by_label", "keys_by_owner", "keys_by_public_key", "keys_by_id")
 
 

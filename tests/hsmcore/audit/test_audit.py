@@ -42,6 +42,8 @@ from tests.hsmcore.disk import full_disk
 from tests.hsmcore.making import take_secret
 from tests.hsmcore.secrets_found import AES_KEY
 
+ENGINES = ("sqlite",)
+
 SERVICES = {
     "users": UserService, "keys": KeyService, "crypto": CryptoService, "quorum": QuorumService, "audit": AuditService,
 }  # fmt: skip
@@ -368,7 +370,7 @@ def test_duplicated(home: Path, place: str) -> None:
     others = ", ".join(COLUMNS[1:])
     end = len(_rows(home))
     found = _tampered(
-        home, lambda db: db.execute(f"INSERT INTO audit SELECT {place}, {others} FROM audit WHERE sequence = 7")
+        home, lambda db: db.execute(f"INSERT INTO audit SELECT hsm, {place}, {others} FROM audit WHERE sequence = 7")
     )
     assert found
     assert all(finding.sequence is None or finding.sequence >= end for finding in found)

@@ -158,6 +158,7 @@ def test_keys_from_keys(tmp_path: Path) -> None:
         assert "User Name : cu1\nUser Type : CN_CRYPTO_USER (1)\n" in text_form(entries[-1])
 
 
+@pytest.mark.sqlite
 def test_what_is_in_memory_alone_is_in_the_log_first(tmp_path: Path, signers: dict[str, Signer]) -> None:
     made = make_site(tmp_path / "hsm")
     with made.hsm as hsm:

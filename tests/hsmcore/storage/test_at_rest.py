@@ -21,6 +21,8 @@ from hsmcore.storage.sealing import Vault, open_master
 from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS, make_site
 from tests.hsmcore.secrets_found import assert_absent, known_secrets, take_all
 
+ENGINES = ("sqlite",)
+
 PASSPHRASE = b"a passphrase of some length"
 WRONG = b"wrong-guess-01"
 CHANGED = b"changed-pass-9"
