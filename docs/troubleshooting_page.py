@@ -97,10 +97,11 @@ def _cure(name: str, texts: dict[str, list[str]]) -> Iterator[str]:
 
 def _of_commands(texts: dict[str, list[str]]) -> Iterator[str]:
     """Yield the sections of the errors without a code of their own."""
-    known = {kind.__name__ for kind in vars(errors).values() if isinstance(kind, type)}
+    known = {kind.__name__: kind for kind in vars(errors).values() if isinstance(kind, type)}
     yield from ("## Errors of the commands", "")
     for name, base, cause in messages.classes():
-        if base in known and name not in known:
+        # A subclass of an error with a code has that error's section.
+        if base in known and name not in known and known[base].code == HsmError.code:
             yield from (f"### {_words(name)}", "", _sentences(cause), "", *_cure(name, texts))
     yield from ("### Defects", "", "Code 9, `INTERNAL`.", "", *_cure("HsmError", texts))
     yield from ("### Command lines of cloudhsm-cli", "", *_cure("Failure", texts))
