@@ -31,7 +31,11 @@ def _type(row: Row) -> str:
 
 
 def _require_writable(session: CryptokiSession, *made: Core) -> None:
-    """Refuse a token key in a read-only session."""
+    """Refuse a token key in a read-only session.
+
+    Raises:
+        Refused: ``CKR_SESSION_READ_ONLY``.
+    """
     if not session.read_write and any(template.get("TOKEN") for template in made):
         raise Refused(Rv.SESSION_READ_ONLY)
 

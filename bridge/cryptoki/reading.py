@@ -35,7 +35,11 @@ def search(app: Application, encoded: object) -> list[int]:
 
 
 def _search_template(encoded: object) -> dict[str, CoreValue] | None:
-    """Return the core's search template; ``None`` where no key has the attributes."""
+    """Return the core's search template; ``None`` where no key has the attributes.
+
+    Raises:
+        Refused: The template does not decode.
+    """
     core: dict[str, CoreValue] = {}
     try:
         template = templates.decode(encoded)
