@@ -60,6 +60,8 @@ ALLOWED = {
     "STORE_IMPORT_KEY": "c",
     "STORE_SET_CERTIFICATE": "c",
     "STORE_PERSIST": "c",
+    "CRYPTOKI_OPEN": "nuac",
+    "CRYPTOKI": "nuac",
     "ACTIVATE": "u",
     "LOGIN_TOKEN": "nuac",
     "LOGIN_MFA": "nuac",
