@@ -86,10 +86,8 @@ def call(app: Application, name: str, arguments: Sequence[object]) -> tuple[int,
     outputs: list[object] = []
     try:
         rv, outputs = Rv.OK, function.run(app, *arguments)
-    except crypto.TooSmall as refused:
-        rv, outputs = refused.rv, refused.outputs
     except Refused as refused:
-        rv = refused.rv
+        rv, outputs = refused.rv, refused.outputs
     except HsmError as error:
         rv = code_of(error)
     return int(rv), outputs

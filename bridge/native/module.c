@@ -6,7 +6,7 @@
 
 #include "configuration.h"
 
-enum { BUCKETS = 256, TICKETS = 256 };
+enum { BUCKETS = 256, TICKETS = 1024 };
 
 struct session {
     CK_SESSION_HANDLE handle;
@@ -271,8 +271,8 @@ static bool alike(const unsigned char *left, const unsigned char *right, size_t 
 /* The place of a ticket: kind, mechanism and key decide. */
 static struct kept *kept_for(const struct slot *slot, enum kind kind, const unsigned char *init, size_t length) {
     uint64_t mechanism = length >= 23 ? wire_u64(init + 6) : 0, key = length >= 23 ? wire_u64(init + length - 8) : 0;
-    uint64_t mixed = (mechanism * 31 + key) * 0x9e3779b97f4a7c15u + (uint64_t)kind * 0x7f4a7c15u;
-    return &module.tickets[(mixed >> 32 ^ (uint64_t)module_slot_id(slot)) % TICKETS];
+    uint64_t mixed = ((mechanism * KINDS + kind) * MAX_SLOTS + module_slot_id(slot) + key) * 0x9e3779b97f4a7c15u;
+    return &module.tickets[(mixed >> 32) % TICKETS];
 }
 
 static void drop(struct kept *kept) {
