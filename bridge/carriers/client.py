@@ -154,14 +154,18 @@ class Client:
 
 
 @contextmanager
-def connected(home: Path) -> Iterator[Client]:
+def connected(home: Path, timeout: float | None = None) -> Iterator[Client]:
     """Yield a client of the daemon or, if no daemon runs, of the HSM opened in this process.
+
+    Args:
+        home: The state directory.
+        timeout: Longest wait for one answer of the daemon, in seconds; ``None`` as in ``Client.connect``.
 
     Raises:
         DaemonSilent: A daemon runs and does not answer.
     """
     try:
-        client = Client.connect(home)
+        client = Client.connect(home, timeout)
     except DaemonSilent:
         raise
     except DaemonUnreachable:

@@ -44,6 +44,10 @@ _UNREAD = "admin-password.txt"
     "--strong-hashes", is_flag=True,
     help="Refuse ECDSA signatures with a hash weaker than the key, as CloudHSM does from Client SDK 5.16 on.",
 )  # fmt: skip
+@click.option(
+    "--store", metavar="URL", envvar="HSM_STORE",
+    help="Keep the HSM in an empty database of PostgreSQL, which other HSMs can join.  [env: HSM_STORE]",
+)  # fmt: skip
 @click.pass_obj
 def initialize(
     home: Path,
@@ -53,6 +57,7 @@ def initialize(
     enable_clear_key_extraction: bool,
     strict_limits: bool,
     strong_hashes: bool,
+    store: str | None,
 ) -> None:
     """Make an HSM, its admin and a crypto user.
 
@@ -62,6 +67,7 @@ def initialize(
       HSM_USER, HSM_PASSWORD  the crypto user to create, if any
       HSM_ADMIN_PASSWORD      the admin's password; without it one is generated and shown once
       HSM_PASSPHRASE          seals the master key; without it the master key is a plain file, for development
+      HSM_STORE               the URL of --store, which other users of the machine do not see there
 
     If neither standard output nor standard error takes a generated password, it is in the file admin-password.txt of
     the state directory.
@@ -69,6 +75,7 @@ def initialize(
     \b
     Example:
       HSM_HOME=$PWD/my-hsm HSM_USER=cu1 HSM_PASSWORD=a-good-password hsm init
+      hsm init --store 'postgresql://hsm@db1,db2/hsm?sslmode=verify-full&sslrootcert=/etc/hsm/db-ca.pem'
     """
     # Imported here so that a wrong command line fails at once.
     from hsmcore import Hsm
@@ -93,7 +100,9 @@ def initialize(
         + (f"; admin's password: {generated}  (generated, shown only now)" if generated else "")
     ]
     failure = None
-    with Hsm.initialize(home, admin_password=admin_password, passphrase=sealed_by, settings=settings) as hsm:
+    with Hsm.initialize(
+        home, admin_password=admin_password, passphrase=sealed_by, settings=settings, store=store or None
+    ) as hsm:
         if user and admin_password:
             try:
                 session = hsm.users.login(ADMIN, admin_password, ADMIN)
@@ -162,7 +171,7 @@ def _tell(text: str, failure: HsmError | None, *, sealed: bool, file: Path | Non
 
     Raises:
         ClickException: Standard output is closed or full, or there is a failure.
-        OSError: Standard error is closed or full too.
+        OSError: Neither output takes the text, and there is no file.
     """
     written = sys.stdout is not None
     try:

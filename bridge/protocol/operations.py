@@ -39,8 +39,8 @@ class Operation:
     """One operation.
 
     ``handler`` names a method of a service of ``Hsm`` (``keys.share``), of ``bridge.server.keystores.Stores``
-    (``store_...``) or of ``bridge.server.handlers.Handlers``. The handler takes the session, or the connection if
-    ``needs_session`` is false, then the fields in order.
+    (``store_...``), of ``bridge.server.cryptoki.Cryptoki`` (``cryptoki...``) or of ``bridge.server.handlers.Handlers``.
+    The handler takes the session, or the connection if ``needs_session`` is false, then the fields in order.
     """
 
     number: int
@@ -182,6 +182,15 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(77, "STORE_SET_CERTIFICATE", (_ALIAS, _ENTRY, _CERTIFICATE), "store_set_certificate", Result.VALUE),
     Operation(78, "STORE_PERSIST", (_map("keys"),), "store_persist", Result.NOTHING),
+    Operation(90, "CRYPTOKI_OPEN", (_map("options"),), "cryptoki_open", Result.VALUE, needs_session=False),
+    Operation(
+        91,
+        "CRYPTOKI",
+        (_integer("application"), _text("function"), Field("arguments", (list,))),
+        "cryptoki",
+        Result.VALUES,
+        needs_session=False,
+    ),
     Operation(100, "ACTIVATE", (_PASSWORD,), "users.activate", Result.NOTHING),
     Operation(101, "LOGIN_TOKEN", (_USER, _ROLE), "login_token", Result.BYTES, needs_session=False),
     Operation(102, "LOGIN_MFA", (_USER, _PASSWORD, _ROLE, _TOKEN_FILE), "login_mfa", Result.VALUE, needs_session=False),
@@ -222,6 +231,10 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(150, "AUDIT_LIST", (_integer("first"), _integer("limit")), "audit_list", Result.VALUE),
     Operation(151, "AUDIT_VERIFY", (Field("anchor", (_NONE, str)),), "audit_verify", Result.VALUE),
+    Operation(160, "BACKUP_CREATE", (Field("passphrase", (_NONE, bytes)),), "backup_create", Result.VALUE),
+    Operation(161, "BACKUP_LIST", (), "backup_list", Result.VALUE),
+    Operation(162, "BACKUP_VERIFY", (_text("name"),), "backup_verify", Result.VALUE),
+    Operation(163, "BACKUP_DELETE", (_text("name"),), "backups.delete", Result.NOTHING),
 )
 
 NUMBERS: dict[str, int] = {operation.name: operation.number for operation in OPERATIONS}

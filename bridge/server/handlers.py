@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from hsmcore.sessions.session import Session
 
 
-_RECONNECTS = "java"
-"""The client that connects again after a connection has broken."""
+_RECONNECTS = ("java", "pkcs11")
+"""The clients that connect again after a connection has broken."""
 
 
 def server_version() -> str:
@@ -53,7 +54,7 @@ class Handlers:
         """
         if not lowest <= VERSION <= highest:
             raise UnsupportedVersion(f"the client speaks versions {lowest} to {highest}, this HSM version {VERSION}")
-        connection.reconnects = client == _RECONNECTS
+        connection.reconnects = client in _RECONNECTS
         return VERSION, self._version, MAX_FRAME
 
     def status(self, connection: Connection) -> Fields:
@@ -198,3 +199,15 @@ class Handlers:
     def audit_verify(self, session: Session, anchor: str | None) -> Fields:
         """Verify the audit log and return the findings."""
         return values.verification(self._hsm.audit.verify(session, anchor))
+
+    def backup_create(self, session: Session, passphrase: bytes | None) -> Fields:
+        """Make a backup and return its description."""
+        return values.backup(self._hsm.backups.create(session, passphrase))
+
+    def backup_list(self, session: Session) -> list[Fields]:
+        """Return the descriptions of all backups, without what only a whole reading shows."""
+        return [asdict(info) for info in self._hsm.backups.all(session)]
+
+    def backup_verify(self, session: Session, name: str) -> Fields:
+        """Read a backup and return its description."""
+        return values.backup(self._hsm.backups.verify(session, name))

@@ -21,6 +21,8 @@ from tests.hsmcore.older import make_first
 
 KEYS = 40
 
+ENGINES = ("sqlite",)
+
 
 class Statement(str):
     """An SQL statement with its parameters."""
