@@ -48,6 +48,7 @@ final class SignatureAdapter extends SignatureSpi {
     /** Whether the message has begun; then its parameters cannot change. */
     private boolean inMessage;
     private Key key;
+    private final LostMessage lost = new LostMessage();
 
     SignatureAdapter(HsmClient client, Row row) throws NoSuchAlgorithmException {
         this.client = client;
@@ -88,6 +89,7 @@ final class SignatureAdapter extends SignatureSpi {
         key = given;
         prepared = new PreparedOperation(toSign ? Operation.SIGN : Operation.VERIFY, argument, row.mechanism(), false);
         signing = toSign;
+        lost.begin();
         reset();
     }
 
@@ -110,6 +112,7 @@ final class SignatureAdapter extends SignatureSpi {
 
     @Override
     protected void engineUpdate(byte b) throws SignatureException {
+        lost.require();
         if (raw != null) {
             raw.write(b);
         } else {
@@ -120,6 +123,7 @@ final class SignatureAdapter extends SignatureSpi {
 
     @Override
     protected void engineUpdate(byte[] data, int offset, int length) throws SignatureException {
+        lost.require();
         if (raw != null) {
             raw.write(data, offset, length);
         } else {
@@ -130,6 +134,7 @@ final class SignatureAdapter extends SignatureSpi {
 
     @Override
     protected void engineUpdate(ByteBuffer data) {
+        lost.require();
         if (raw != null) {
             byte[] bytes = new byte[data.remaining()];
             data.get(bytes);
@@ -160,8 +165,9 @@ final class SignatureAdapter extends SignatureSpi {
         }
         try {
             byte[] message = message();
-            return parameters == null ? client.run(prepared, NOTHING, new Slice(message, 0, message.length)).result()
-                    : client.bytes(Operation.SIGN, prepared.key(), row.mechanism(), parameterMap(), message);
+            return lost.sent(() -> parameters == null
+                    ? client.run(prepared, NOTHING, new Slice(message, 0, message.length)).result()
+                    : client.bytes(Operation.SIGN, prepared.key(), row.mechanism(), parameterMap(), message));
         } catch (HsmException e) {
             throw Errors.signature(e);
         }
@@ -182,9 +188,10 @@ final class SignatureAdapter extends SignatureSpi {
 
     private boolean verifies(byte[] message, byte[] signature) throws SignatureException {
         try {
-            return parameters == null ? client.verifies(prepared, message, new Slice(signature, 0, signature.length))
-                    : (Boolean) client.call(Operation.VERIFY, prepared.key(), row.mechanism(), parameterMap(), message, signature)
-                            .get(0);
+            return lost.sent(() -> parameters == null
+                    ? client.verifies(prepared, message, new Slice(signature, 0, signature.length))
+                    : (Boolean) client.call(Operation.VERIFY, prepared.key(), row.mechanism(), parameterMap(), message,
+                            signature).get(0));
         } catch (HsmException e) {
             throw Errors.signature(e);
         }
