@@ -36,7 +36,7 @@ def run(context: Context, words: Sequence[str], *, single: bool) -> Answer:
 def _data(context: Context, call: Call, *, single: bool) -> Data:
     if call.command.missing:
         raise Failure(call.command.missing)
-    if not context.role and call.command.roles:
+    if not context.role and call.command.roles and not call.command.own_login:
         _log_in(context, call, single=single)
     if call.command.handler is None:
         raise Failure(f"'{call.command.path}' does nothing by itself")

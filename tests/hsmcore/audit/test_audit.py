@@ -15,6 +15,7 @@ import pytest
 from hsmcore import Hsm
 from hsmcore.api.audit import AuditService
 from hsmcore.api.backups import BackupService
+from hsmcore.api.clones import CloneService
 from hsmcore.api.crypto import CryptoService
 from hsmcore.api.guard import audited, guarded
 from hsmcore.api.keys import KeyService
@@ -47,7 +48,7 @@ ENGINES = ("sqlite",)
 
 SERVICES = {
     "users": UserService, "keys": KeyService, "crypto": CryptoService, "quorum": QuorumService, "audit": AuditService,
-    "backups": BackupService,
+    "backups": BackupService, "clones": CloneService,
 }  # fmt: skip
 NOT_LOGGED = {
     "users.all", "users.session", "users.authorise", "users.login_token", "users.mfa_token", "keys.find",
