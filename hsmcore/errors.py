@@ -276,6 +276,18 @@ class MasterKeyUnavailable(StateError, code=65):
     """The passphrase is wrong, or the key file is missing or readable by others."""
 
 
+class TlsError(HsmError):
+    """The HSM's TLS certificate cannot be made, stored or used."""
+
+
+class CertificateInvalid(TlsError, code=130):
+    """The certificate does not decode, or is not signed, valid or named as needed."""
+
+
+class CertificateMissing(TlsError, code=131):
+    """The HSM has no TLS certificate yet."""
+
+
 class AuditError(HsmError):
     """The audit log cannot be verified in this way."""
 

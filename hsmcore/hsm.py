@@ -16,6 +16,7 @@ from hsmcore.api.crypto import CryptoService
 from hsmcore.api.keys import KeyService
 from hsmcore.api.quorum import QuorumService
 from hsmcore.api.statistics import Statistics, gather, troubles
+from hsmcore.api.tls import TlsService
 from hsmcore.api.users import UserService
 from hsmcore.audit.anchor import anchored, stored
 from hsmcore.audit.chain import FIRST_HEAD, linked
@@ -40,8 +41,8 @@ DEFAULT_SETTINGS = Settings()
 class Hsm:
     """An HSM in a state directory, which this process alone has until ``close``.
 
-    The services ``users``, ``keys``, ``crypto``, ``quorum`` and ``audit`` have its operations. All methods may be
-    called from any thread.
+    The services ``users``, ``keys``, ``crypto``, ``quorum``, ``audit`` and ``tls`` have its operations. All methods may
+    be called from any thread.
     """
 
     def __init__(self, core: Core) -> None:
@@ -53,6 +54,7 @@ class Hsm:
         self.crypto = CryptoService(core)
         self.quorum = QuorumService(core)
         self.audit = AuditService(core)
+        self.tls = TlsService(core)
 
     @classmethod
     def initialize(

@@ -23,12 +23,14 @@ _log = logging.getLogger("hsmbridge.connections")
 class Connection:
     """One client's connection: the sessions that it has used, by session token.
 
-    ``reconnects`` is set if the client connects again after a connection has broken.
+    ``reconnects`` is set if the client connects again after a connection has broken, ``remote`` if the client may be
+    on another machine.
     """
 
-    __slots__ = ("closed", "reconnects", "sessions")
+    __slots__ = ("closed", "reconnects", "remote", "sessions")
 
-    def __init__(self) -> None:
+    def __init__(self, *, remote: bool = False) -> None:
+        self.remote = remote
         self.sessions: dict[int, Session] = {}
         self.closed = False
         self.reconnects = False
