@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -19,6 +19,7 @@ from tempfile import TemporaryFile
 import click
 
 from bridge.carriers.client import Client, DaemonUnreachable
+from bridge.cli import tables
 from bridge.process.environment import passphrase
 from bridge.process.logins import SECRETS
 from bridge.process.paths import log_path, socket_path
@@ -42,10 +43,11 @@ class Options:
     log_level: str
     metrics_port: int | None
     listen: tuple[str, ...]
+    backup_days: int
 
     def words(self) -> list[str]:
         """Return the options as words of a command line."""
-        words = ["--log-level", self.log_level]
+        words = ["--log-level", self.log_level, "--backup-retention-days", str(self.backup_days)]
         if self.metrics_port is not None:
             words += ["--metrics-port", str(self.metrics_port)]
         for address in self.listen:
@@ -67,7 +69,11 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
         "--listen", multiple=True, metavar="HOST:PORT",
         help="Serve TLS 1.3 at this TCP address too; the port is 2223 if none is given. Can be repeated.",
     )  # fmt: skip
-    return level(port(listen(command)))
+    days = click.option(
+        "--backup-retention-days", type=click.IntRange(7, 379), default=90, show_default=True,
+        help="Delete automatic and other backups of this HSM after so many days, except the newest two.",
+    )  # fmt: skip
+    return level(port(listen(days(command))))
 
 
 @click.command()
@@ -75,12 +81,14 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--foreground", is_flag=True, help="Run in the foreground, for systemd or a container; SIGTERM ends it.")
 @click.pass_obj
 def start(
-    home: Path, log_level: str, metrics_port: int | None, listen: tuple[str, ...], foreground: bool
+    home: Path, log_level: str, metrics_port: int | None, listen: tuple[str, ...], backup_retention_days: int,
+    foreground: bool,
 ) -> None:  # fmt: skip
     """Start the daemon, and return when it answers.
 
-    The daemon serves the HSM to every JVM of this operating-system user, through a socket in the state directory. With
-    --listen it also serves clients on other machines; `hsm cluster initialize` gives it the certificate for that.
+    The daemon serves the HSM to every JVM of this operating-system user, through a socket in the state directory. It
+    makes a backup each day, in the directory backups there. With --listen it also serves clients on other machines;
+    `hsm cluster initialize` gives it the certificate for that.
 
     \b
     Example:
@@ -91,12 +99,13 @@ def start(
           -providerpath "$(hsm jar)" -providerclass com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider
     """
     path = socket_path(home)
-    options = Options(log_level, metrics_port, listen)
+    options = Options(log_level, metrics_port, listen, backup_retention_days)
     if foreground:
         _serve(home, passphrase(), _notify_systemd, options)
         return
     running = _status(home)
     if running is not None:
+        _require_metrics(running, metrics_port)
         click.echo(f"A daemon is running already, pid {running['pid']}, socket {path}")
         return
     _spawn(home, options)
@@ -168,16 +177,20 @@ def status(home: Path, as_json: bool) -> None:
         click.echo(json.dumps(shown))
         return
     for name, value in shown.items():
-        click.echo(f"{name:<14} {value}")
+        click.echo(f"{name:<14} {tables.shown(value)}")
 
 
 @click.command("daemon-run", hidden=True)
 @_options
 @click.option("--ready-fd", type=int, required=True)
 @click.pass_obj
-def serve(home: Path, log_level: str, metrics_port: int | None, listen: tuple[str, ...], ready_fd: int) -> None:
+def serve(
+    home: Path, log_level: str, metrics_port: int | None, listen: tuple[str, ...], backup_retention_days: int,
+    ready_fd: int,
+) -> None:  # fmt: skip
     """Run the daemon: read the passphrase from standard input, and report success or the error to ``--ready-fd``."""
     passphrase = sys.stdin.buffer.read()
+    options = Options(log_level, metrics_port, listen, backup_retention_days)
 
     def ready() -> None:
         # From here on no process reads the original streams.
@@ -188,7 +201,7 @@ def serve(home: Path, log_level: str, metrics_port: int | None, listen: tuple[st
         os.close(ready_fd)
 
     try:
-        _serve(home, passphrase or None, ready, Options(log_level, metrics_port, listen))
+        _serve(home, passphrase or None, ready, options)
     except (HsmError, OSError) as error:
         os.write(ready_fd, str(error).encode())
         raise
@@ -205,7 +218,7 @@ def _serve(home: Path, passphrase: bytes | None, ready: Callable[[], None], opti
         os.environ.pop(name, None)
     server.run(
         home, passphrase=passphrase, ready=ready, log_level=options.log_level, metrics_port=options.metrics_port,
-        listen=addresses,
+        backup_days=options.backup_days, listen=addresses,
     )  # fmt: skip
 
 
@@ -226,6 +239,20 @@ def _status(home: Path) -> dict[str, Value] | None:
     if not isinstance(answer, dict):
         raise StateError("the daemon sent an unknown answer; is it of another version?")
     return answer
+
+
+def _require_metrics(running: Mapping[str, Value], port: int | None) -> None:
+    """Check that a running daemon serves its metrics where they are wanted.
+
+    Raises:
+        StateError: It does not.
+    """
+    url = str(running.get("metrics", ""))
+    if port is not None and not url.startswith("http" if port == 0 else f"http://127.0.0.1:{port}/"):
+        metrics = f"metrics at {url}" if url else "no metrics"
+        raise StateError(
+            f"a daemon is running already, pid {running['pid']}, and serves {metrics}; `hsm stop` it first"
+        )
 
 
 def _spawn(home: Path, options: Options) -> None:

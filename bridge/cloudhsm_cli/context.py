@@ -44,7 +44,7 @@ class Context:
             home: The state directory.
             configuration: A configuration file, whose servers are used instead.
         """
-        return cls(lambda file: connected(home, file), configuration)
+        return cls(lambda file: connected(home, configuration=file), configuration)
 
     def configure(self, file: Path) -> None:
         """Use the servers of a configuration file from the next connection on."""

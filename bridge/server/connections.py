@@ -24,15 +24,16 @@ class Connection:
     """One client's connection: the sessions that it has used, by session token.
 
     ``reconnects`` is set if the client connects again after a connection has broken, ``remote`` if the client may be
-    on another machine.
+    on another machine. ``closing`` is called when the connection closes.
     """
 
-    __slots__ = ("closed", "reconnects", "remote", "sessions")
+    __slots__ = ("closed", "closing", "reconnects", "remote", "sessions")
 
     def __init__(self, *, remote: bool = False) -> None:
         self.remote = remote
         self.sessions: dict[int, Session] = {}
         self.closed = False
+        self.closing: Callable[[], None] | None = None
         self.reconnects = False
 
 
@@ -88,6 +89,8 @@ class Connections:
                     self._end_later()
                 elif not others:
                     self._end(token, self._hsm.users.abandon)
+        if connection.closing is not None:
+            connection.closing()
 
     def _end_later(self) -> None:
         if self._timer is not None:
