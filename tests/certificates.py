@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import NameOID
 
-from hsmcore.primitives import certificates
+from hsmcore.primitives import tls_certificates as certificates
 
 
 class Authority:

@@ -124,13 +124,13 @@ def _own_names() -> list[str]:
 def _signed_by(folder: Path, request: bytes) -> tuple[bytes, bytes]:
     """Return the certificate for a request, and that of the authority, whose files are made if they are missing."""
     # Imported here: it loads the cryptography library, which no other command of this module needs.
-    from hsmcore.primitives import certificates
+    from hsmcore.primitives import tls_certificates
 
     key, certificate = folder / _KEY, folder / _CERTIFICATE
     if not key.exists() and not certificate.exists():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        made = certificates.new_authority("hsmbridge customer CA")
+        made = tls_certificates.new_authority("hsmbridge customer CA")
         write_whole(key, made[0], mode=PRIVATE, replace=False)
         write_whole(certificate, made[1], mode=0o644, replace=False)
     anchor = read_whole(certificate, _LARGEST)
-    return certificates.sign_request(request, read_whole(key, _LARGEST), anchor), anchor
+    return tls_certificates.sign_request(request, read_whole(key, _LARGEST), anchor), anchor

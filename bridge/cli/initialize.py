@@ -171,6 +171,7 @@ def _tell(text: str, failure: HsmError | None, *, sealed: bool, file: Path | Non
 
     Raises:
         ClickException: Standard output is closed or full, or there is a failure.
+        OSError: Neither output takes the text, and there is no file.
     """
     written = sys.stdout is not None
     try:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hsmcore.audit.log import Verification
     from hsmcore.backup.making import Verified
     from hsmcore.keys.description import KeyDescription
-    from hsmcore.primitives.certificates import CertificateFacts
+    from hsmcore.primitives.tls_certificates import CertificateFacts
     from hsmcore.quorum.approvals import TokenInfo
     from hsmcore.users.accounts import UserInfo
 

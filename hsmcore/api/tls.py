@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from hsmcore.api.core import Core
 from hsmcore.api.guard import audited
 from hsmcore.errors import CertificateInvalid, CertificateMissing, StoreDamaged
-from hsmcore.primitives import certificates
-from hsmcore.primitives.certificates import CertificateFacts
+from hsmcore.primitives import tls_certificates
+from hsmcore.primitives.tls_certificates import CertificateFacts
 
 _REQUEST, _IDENTITY, _ANCHOR = "tls.request", "tls.identity", "customerCA.crt"
 _MOST_NAMES = 64
@@ -58,8 +58,8 @@ class TlsService:
             if known is not None and (not names or known["names"].decode().split("\n") == list(names)):
                 self._log.concerns_nothing()
                 return known["csr"]
-            key = certificates.new_key() if known is None else known["key"]
-            csr = certificates.request(key, f"HSM:{self._core.store.serial()}", names)
+            key = tls_certificates.new_key() if known is None else known["key"]
+            csr = tls_certificates.request(key, f"HSM:{self._core.store.serial()}", names)
             self._log.record()
             self._write(_REQUEST, {"key": key, "names": "\n".join(names).encode(), "csr": csr})
             return csr
@@ -81,7 +81,7 @@ class TlsService:
             kept = [content for content in map(self._readable, (_REQUEST, _IDENTITY)) if content is not None]
             if not kept:
                 raise CertificateMissing("this HSM has requested no certificate yet; `hsm cluster csr` does")
-            key, chain, authority = certificates.check_signed(
+            key, chain, authority = tls_certificates.check_signed(
                 signed, anchor, [content["key"] for content in kept], dt.datetime.now(dt.UTC)
             )
             self._log.record()
@@ -89,7 +89,7 @@ class TlsService:
             self._core.state.write_file(_ANCHOR, authority)
             self._opened = None
             self.generation += 1
-            return certificates.facts(chain)
+            return tls_certificates.facts(chain)
 
     def identity(self, password: bytes) -> Identity:
         """Return the certificate chain, and the private key under a password.
@@ -103,7 +103,7 @@ class TlsService:
             raise CertificateMissing(
                 "this HSM has no TLS certificate; `hsm cluster csr` and `hsm cluster initialize` give it one"
             )
-        return Identity(content["chain"], certificates.encrypted_pem(content["key"], password))
+        return Identity(content["chain"], tls_certificates.encrypted_pem(content["key"], password))
 
     def certificate(self) -> CertificateFacts | None:
         """Return what the HSM's certificate says; ``None`` where it has none.
@@ -112,7 +112,7 @@ class TlsService:
             StoreDamaged: The stored certificate does not open.
         """
         content = self._identity()
-        return None if content is None else certificates.facts(content["chain"])
+        return None if content is None else tls_certificates.facts(content["chain"])
 
     def _identity(self) -> dict[str, bytes] | None:
         with self._core.lock:

@@ -19,7 +19,7 @@ from bridge.process.paths import socket_path
 from bridge.pytest_plugin import USER, fresh_hsm
 from bridge.server.dispatch import Dispatcher
 from hsmcore import Hsm
-from hsmcore.primitives import certificates
+from hsmcore.primitives import tls_certificates as certificates
 
 PASSWORD = "contract-pass-1"
 ADMIN_PASSWORD = b"contract-admin-1"

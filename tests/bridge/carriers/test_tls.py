@@ -22,7 +22,7 @@ from bridge.process.configuration import Certificates, Servers
 from bridge.protocol import codec
 from bridge.protocol.operations import NUMBERS
 from hsmcore import Hsm, errors
-from hsmcore.primitives import certificates
+from hsmcore.primitives import tls_certificates as certificates
 from tests.bridge.conftest import HOST, PASSWORD, listening, new_authority
 from tests.certificates import Authority
 from tests.requirements import tool
