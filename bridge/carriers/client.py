@@ -1,4 +1,4 @@
-"""Python client of an HSM: calls operations by name, over the daemon's socket or in the same process."""
+"""Python client of an HSM: calls operations by name, over the daemon's socket, TLS, or in the same process."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from bridge.process.addresses import Address
+from bridge.process.configuration import Certificates, Servers, servers
 from bridge.process.environment import passphrase
 from bridge.process.paths import socket_path
 from bridge.process.peers import peer_user
@@ -68,7 +70,26 @@ class Client:
         Raises:
             DaemonUnreachable: No daemon answers.
         """
-        return cls._greeted(SocketChannel(socket_path(home), timeout))
+        return cls._greeted(SocketChannel.at(socket_path(home), timeout))
+
+    @classmethod
+    def connect_to(cls, servers: Servers, timeout: float = TIMEOUT) -> Self:
+        """Connect to the first server of a configuration that answers.
+
+        Args:
+            servers: The servers.
+            timeout: Longest wait for one answer, in seconds.
+
+        Raises:
+            DaemonUnreachable: No server answers.
+        """
+        refusals = []
+        for place in servers.places:
+            try:
+                return cls._greeted(SocketChannel.of(place, servers.certificates, timeout))
+            except DaemonUnreachable as error:
+                refusals.append(str(error))
+        raise DaemonUnreachable("; ".join(refusals))
 
     @classmethod
     def local(cls, hsm: Hsm) -> Self:
@@ -150,13 +171,18 @@ class Client:
 
 
 @contextmanager
-def connected(home: Path, timeout: float = TIMEOUT) -> Iterator[Client]:
+def connected(home: Path, timeout: float = TIMEOUT, configuration: Path | None = None) -> Iterator[Client]:
     """Yield a client of the daemon or, if no daemon runs, of the HSM opened in this process.
 
     Args:
         home: The state directory.
         timeout: Longest wait for one answer of the daemon, in seconds.
+        configuration: A configuration file, whose servers are used instead.
     """
+    if configuration is not None:
+        with Client.connect_to(servers(configuration), timeout) as client:
+            yield client
+        return
     try:
         client = Client.connect(home, timeout)
     except DaemonUnreachable:
@@ -178,39 +204,36 @@ class LocalChannel:
 
 
 class SocketChannel:
-    """Channel to the daemon at a Unix socket."""
+    """Channel to a daemon over a connected socket."""
 
-    def __init__(self, path: Path, timeout: float) -> None:
-        """Connect; ``timeout`` is the longest wait for one answer, in seconds.
+    def __init__(self, connected: socket.socket, peer: str) -> None:
+        """Take a socket; ``peer`` names the other end in messages."""
+        self._socket = connected
+        self._peer = peer
+
+    @classmethod
+    def at(cls, path: Path, timeout: float) -> Self:
+        """Connect to a Unix socket; ``timeout`` is the longest wait for one answer, in seconds.
 
         Raises:
             DaemonUnreachable: No daemon answers at ``path``.
-        """
-        self._path = path
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(timeout)
-        try:
-            self._socket.connect(str(path))
-        except OSError as error:
-            self._socket.close()
-            raise DaemonUnreachable(
-                f"no daemon answers at {path} ({error.strerror}); `hsm start` starts one"
-            ) from error
-        self._require_own_server()
-
-    def _require_own_server(self) -> None:
-        """Check that this user, root or, for root, the directory's owner serves the socket, before a password is sent.
-
-        Raises:
             DaemonForeign: Another user serves it.
         """
-        own = os.geteuid()
-        server, owner = peer_user(self._socket), self._path.parent.stat().st_uid
-        if server not in (own, 0) and (own, server) != (0, owner):
-            self._socket.close()
-            raise DaemonForeign(
-                f"the operating-system user {server} serves {self._path}, not user {own}; nothing was sent there"
-            )
+        return cls(_unix(path, timeout), f"the daemon at {path}")
+
+    @classmethod
+    def of(cls, place: Path | Address, certificates: Certificates, timeout: float) -> Self:
+        """Connect to a server of a configuration; ``timeout`` is the longest wait for one answer, in seconds.
+
+        Raises:
+            DaemonUnreachable: No HSM answers there, or its certificate is refused.
+        """
+        if isinstance(place, Path):
+            return cls.at(place, timeout)
+        # Imported here, so that a client of a daemon on this machine does not load TLS.
+        from bridge.carriers import remote
+
+        return cls(remote.connected(place, certificates, timeout), f"the HSM at {place}")
 
     def exchange(self, frame: bytes) -> bytes:
         """Send one request frame and return the response frame.
@@ -225,7 +248,7 @@ class SocketChannel:
         except OSError as error:
             self.close()
             raise DaemonUnreachable(
-                f"the daemon at {self._path} went away before it answered ({error}); it may have executed the operation"
+                f"{self._peer} went away before it answered ({error}); it may have executed the operation"
             ) from error
 
     def _read(self, length: int) -> bytes:
@@ -240,6 +263,23 @@ class SocketChannel:
     def close(self) -> None:
         """Close the connection."""
         self._socket.close()
+
+
+def _unix(path: Path, timeout: float) -> socket.socket:
+    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connected.settimeout(timeout)
+    try:
+        connected.connect(str(path))
+    except OSError as error:
+        connected.close()
+        raise DaemonUnreachable(f"no daemon answers at {path} ({error.strerror}); `hsm start` starts one") from error
+    # This user, root or, for root, the directory's owner must serve the socket, before a password is sent.
+    own = os.geteuid()
+    server, owner = peer_user(connected), path.parent.stat().st_uid
+    if server not in (own, 0) and (own, server) != (0, owner):
+        connected.close()
+        raise DaemonForeign(f"the operating-system user {server} serves {path}, not user {own}; nothing was sent there")
+    return connected
 
 
 def _coded(base: type[HsmError]) -> Iterator[tuple[int, type[HsmError]]]:

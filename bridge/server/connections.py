@@ -23,13 +23,14 @@ _log = logging.getLogger("hsmbridge.connections")
 class Connection:
     """One client's connection: the sessions that it has used, by session token.
 
-    ``reconnects`` is set if the client connects again after a connection has broken. ``closing`` is called when the
-    connection closes.
+    ``reconnects`` is set if the client connects again after a connection has broken, ``remote`` if the client may be
+    on another machine. ``closing`` is called when the connection closes.
     """
 
-    __slots__ = ("closed", "closing", "reconnects", "sessions")
+    __slots__ = ("closed", "closing", "reconnects", "remote", "sessions")
 
-    def __init__(self) -> None:
+    def __init__(self, *, remote: bool = False) -> None:
+        self.remote = remote
         self.sessions: dict[int, Session] = {}
         self.closed = False
         self.closing: Callable[[], None] | None = None

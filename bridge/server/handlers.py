@@ -211,3 +211,18 @@ class Handlers:
     def backup_verify(self, session: Session, name: str) -> Fields:
         """Read a backup and return its description."""
         return values.backup(self._hsm.backups.verify(session, name))
+
+    def certificate_request(self, connection: Connection, names: list[Value], new_key: bool) -> bytes:
+        """Return the certificate signing request of the HSM in PEM.
+
+        Raises:
+            MalformedRequest: A name is not text.
+        """
+        texts = [name for name in names if isinstance(name, str)]
+        if len(texts) != len(names):
+            raise MalformedRequest("the names of a certificate are texts")
+        return self._hsm.tls.request(texts, new_key)
+
+    def initialize_cluster(self, connection: Connection, signed: bytes, anchor: bytes) -> Fields:
+        """Store the HSM's signed certificate, and return what it says."""
+        return values.certificate(self._hsm.tls.initialize(signed, anchor))
