@@ -84,7 +84,11 @@ def _active(
 
 
 def _ending(app: Application, session: CryptokiSession, kind: str, run: Callable[[], Outputs]) -> Outputs:
-    """Run the end of an operation, which is over whatever happens, unless the buffer is too small."""
+    """Run the end of an operation, which is over whatever happens, unless the buffer is too small.
+
+    Raises:
+        TooSmall: The output does not fit, and the operation goes on.
+    """
     try:
         outputs = run()
     except TooSmall:

@@ -123,7 +123,11 @@ def _rsa_aes(row: Row, use: Use, fields: Fields) -> Prepared:
 
 
 def _elsewhere(row: Row, use: Use, fields: Fields) -> Prepared:
-    """Refuse a mechanism whose parameter ``bridge.cryptoki.derivation`` reads."""
+    """Refuse a mechanism whose parameter ``bridge.cryptoki.derivation`` reads.
+
+    Raises:
+        Refused: ``CKR_MECHANISM_INVALID``.
+    """
     raise Refused(Rv.MECHANISM_INVALID)
 
 

@@ -55,7 +55,11 @@ def _keys(app: Application, template: templates.Template) -> list[int]:
 
 
 def _search_template(template: templates.Template) -> dict[str, CoreValue] | None:
-    """Return the core's search template; ``None`` where no key has the attributes."""
+    """Return the core's search template; ``None`` where no key has the attributes.
+
+    Raises:
+        Refused: A value of the template does not decode.
+    """
     core: dict[str, CoreValue] = {}
     try:
         for name, value in template.items():
