@@ -31,7 +31,8 @@ WITH_EACH_VERSION := tests/hsmcore/storage tests/hsmcore/users tests/hsmcore/cry
     tests/bridge/cloudhsm_cli/test_progress.py tests/bridge/process tests/bridge/plugin \
     tests/java/test_ciphers.py tests/java/test_signatures.py tests/java/test_provider.py
 
-.PHONY: help install lock sbom test test-all test-jdks test-lowest test-newest test-minimal check format docs fuzz kills bench \
+.PHONY: help install lock sbom test test-all test-jdks test-lowest test-newest test-minimal check format docs site fuzz \
+    kills soak bench \
     demo clean
 
 help:
@@ -45,9 +46,11 @@ help:
 	@echo 'make test-minimal the tests in an empty Debian with python3, make and a JDK (needs root and mmdebstrap)'
 	@echo 'make check        ruff, mypy, import-linter, javac -Xlint:all -Werror, cc -Wall -Wextra -Werror'
 	@echo 'make format       format everything'
-	@echo 'make docs         the reference in docs/cli.md, from the command table'
+	@echo 'make docs         the pages that are written from tables: commands, mechanisms, errors, man pages'
+	@echo 'make site         the documents as a website in build/site, links checked'
 	@echo 'make fuzz         10 000 hostile frames and 10 000 hostile command lines;  make fuzz FRAMES=200000  more frames'
 	@echo 'make kills        kills the working daemon 150 times and looks for lost keys'
+	@echo 'make soak         uses the provider from 32 threads for 5 minutes'
 	@echo 'make bench        rates, beside the JDK and SoftHSM'
 	@echo 'make lock         requirements/*.txt, from pyproject.toml'
 	@echo 'make sbom         build/hsmbridge.cdx.json: the run-time dependencies as CycloneDX'
@@ -121,6 +124,8 @@ lock: .release/.installed
 	$(COMPILE) --extra build --extra migration --constraints requirements/dev.txt \
 	    --output-file requirements/migration.txt $(ARGS)
 	$(COMPILE) --extra release --constraints requirements/dev.txt --output-file requirements/release.txt $(ARGS)
+	.release/bin/uv pip compile --group site --quiet --universal --python-version 3.11 --generate-hashes \
+	    --output-file requirements/site.txt $(ARGS)
 	$(COMPILE) --extra build --extra test --extra migration --resolution lowest-direct \
 	    --output-file requirements/lowest.txt $(ARGS)
 
@@ -160,6 +165,19 @@ format: install
 
 docs: install
 	$(BIN)/python -m bridge.cloudhsm_cli.manual docs/cli.md
+	$(BIN)/python docs/mechanisms_page.py > docs/mechanisms.md
+	$(BIN)/python docs/troubleshooting_page.py docs/troubleshooting.md
+	$(BIN)/python docs/man_pages.py packaging/man
+
+# MkDocs imports nothing of hsmbridge, so its environment is its own. It warns of its theme's successor otherwise.
+.site/.installed: requirements/site.txt | $(INSTALLED)
+	@$(BIN)/python -m venv --clear .site
+	.site/bin/python -m pip install --quiet --require-hashes --requirement requirements/site.txt
+	@touch $@
+
+site: export NO_MKDOCS_2_WARNING = 1
+site: .site/.installed
+	.site/bin/mkdocs build --strict --quiet
 
 # Hostile frames and command lines, many more than the suite tries: make fuzz FRAMES=200000
 FRAMES ?= 10000
@@ -172,6 +190,11 @@ ROUNDS ?= 150
 kills: install
 	HSMBRIDGE_KILL_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest --timeout 0 tests/faults/test_kill.py $(ARGS)
 
+# A Java program with 32 threads, for a time.
+SECONDS ?= 300
+soak: install
+	HSMBRIDGE_TEST_ALL=1 HSMBRIDGE_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/faults/test_soak.py $(ARGS)
+
 bench: install
 	$(BIN)/python -m tests.bench $(ARGS)
 
@@ -179,5 +202,5 @@ demo: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/demo.sh
 
 clean:
-	rm -rf $(VENV) .lowest .newest .release .minimal $(JAR) $(LIBRARY) .jdks build dist .gradle .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .lowest .newest .release .site .minimal $(JAR) $(LIBRARY) .jdks build dist .gradle .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

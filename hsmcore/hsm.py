@@ -19,6 +19,7 @@ from hsmcore.api.crypto import CryptoService
 from hsmcore.api.keys import KeyService
 from hsmcore.api.quorum import QuorumService
 from hsmcore.api.statistics import Statistics, gather, troubles
+from hsmcore.api.tls import TlsService
 from hsmcore.api.users import UserService
 from hsmcore.audit.anchor import anchored, stored
 from hsmcore.audit.chain import FIRST_HEAD, linked
@@ -48,7 +49,7 @@ DEFAULT_SETTINGS = Settings()
 class Hsm:
     """An HSM in a state directory, which this process alone has until ``close``.
 
-    The services ``users``, ``keys``, ``crypto``, ``quorum``, ``audit``, ``backups`` and ``clones`` have its
+    The services ``users``, ``keys``, ``crypto``, ``quorum``, ``audit``, ``backups``, ``clones`` and ``tls`` have its
     operations. All methods may be called from any thread.
     """
 
@@ -61,6 +62,7 @@ class Hsm:
         self.crypto = CryptoService(core)
         self.quorum = QuorumService(core)
         self.audit = AuditService(core)
+        self.tls = TlsService(core)
         self.backups = BackupService(core)
         self.clones = CloneService(core)
         self._schedule: Schedule | None = None

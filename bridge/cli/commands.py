@@ -7,7 +7,20 @@ from typing import Any
 
 import click
 
-from bridge.cli import audit, backups, cloudhsm, daemon, initialize, keys, keystores, pkcs11, rekey, tools, users
+from bridge.cli import (
+    audit,
+    backups,
+    cloudhsm,
+    cluster,
+    daemon,
+    initialize,
+    keys,
+    keystores,
+    pkcs11,
+    rekey,
+    tools,
+    users,
+)
 from bridge.process.paths import default_home
 from bridge.process.streams import drop_unwritable_output
 from hsmcore.errors import (
@@ -113,6 +126,7 @@ for _command in (
     keys.key,
     keystores.keystore,
     audit.audit,
+    cluster.cluster,
     backups.backup,
     rekey.rekey,
     tools.jar,

@@ -41,6 +41,7 @@ class Operation:
     ``handler`` names a method of a service of ``Hsm`` (``keys.share``), of ``bridge.server.keystores.Stores``
     (``store_...``), of ``bridge.server.cryptoki.Cryptoki`` (``cryptoki...``) or of ``bridge.server.handlers.Handlers``.
     The handler takes the session, or the connection if ``needs_session`` is false, then the fields in order.
+    A ``local`` operation belongs to the owner of the state directory, and no client on the network may call it.
     """
 
     number: int
@@ -49,6 +50,7 @@ class Operation:
     handler: str
     result: Result
     needs_session: bool = True
+    local: bool = False
 
     def signatures(self) -> frozenset[tuple[type, ...]]:
         """Return every permitted tuple of field types."""
@@ -239,6 +241,24 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(165, "MASKED_KEY_INSERT", (_bytes("masked object"),), "insert_masked_key", Result.VALUE),
     Operation(166, "MASKED_USER_EXTRACT", (_USER, _ROLE), "clones.extract_user", Result.BYTES),
     Operation(167, "MASKED_USER_INSERT", (_bytes("masked object"),), "insert_masked_user", Result.VALUE),
+    Operation(
+        170,
+        "CLUSTER_CSR",
+        (Field("names", (list,)), _boolean("new key")),
+        "certificate_request",
+        Result.BYTES,
+        needs_session=False,
+        local=True,
+    ),
+    Operation(
+        171,
+        "CLUSTER_INITIALIZE",
+        (_bytes("signed certificate"), _bytes("trust anchor")),
+        "initialize_cluster",
+        Result.VALUE,
+        needs_session=False,
+        local=True,
+    ),
 )
 
 NUMBERS: dict[str, int] = {operation.name: operation.number for operation in OPERATIONS}
