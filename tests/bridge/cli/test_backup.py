@@ -30,7 +30,7 @@ def _backups(site: Site) -> list[dict[str, object]]:
 def _labels(home: Path) -> set[str]:
     with Client.connect(home) as client:
         client.call("LOGIN", "cu1", PASSWORD.encode(), "crypto-user")
-        return {str(record["LABEL"]) for record in client.call("FIND_KEYS", {}, 0)[0]}  # type: ignore[union-attr,index,call-overload]
+        return {str(record["LABEL"]) for record in client.found_keys({})}
 
 
 def _make_keys(home: Path, *labels: str) -> None:
