@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 
-from hsmcore.backup.format import Record
 from hsmcore.backup.records import key_record, read_key, read_user, user_record
 from hsmcore.errors import MaskedObjectForeign, MaskedObjectInvalid
 from hsmcore.primitives.secrecy import Sealer
@@ -33,10 +32,9 @@ def mask_user(domain: Domain, row: UserRow, verifier: str) -> bytes:
     return _mask(domain, _USER, user_record(row, verifier))
 
 
-def _mask(domain: Domain, kind: bytes, record: Record) -> bytes:
+def _mask(domain: Domain, kind: bytes, record: str) -> bytes:
     header = _MAGIC + kind + bytes.fromhex(domain.id)
-    plain = json.dumps(record, separators=(",", ":")).encode()
-    return header + _sealer(domain).seal(plain, context("masked object", header))
+    return header + _sealer(domain).seal(record.encode(), context("masked object", header))
 
 
 def unmask_key(domain: Domain, masked: bytes) -> tuple[KeyRow, bytes]:

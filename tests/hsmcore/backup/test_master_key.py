@@ -149,7 +149,7 @@ def test_kill_9_leaves_either_the_old_or_the_new_master_key(site: Site, tmp_path
         with subprocess.Popen([sys.executable, "-c", _REKEY, str(home)], stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             process.stdout.readline()
-            time.sleep(chance.uniform(0.0, 0.25))
+            time.sleep(chance.uniform(0.0, 0.12))
             process.send_signal(signal.SIGKILL)
             process.wait(60)
         try:
