@@ -32,7 +32,7 @@ WITH_EACH_VERSION := tests/hsmcore/storage tests/hsmcore/users tests/hsmcore/cry
     tests/java/test_ciphers.py tests/java/test_signatures.py tests/java/test_provider.py
 
 .PHONY: help install lock sbom test test-all test-jdks test-lowest test-newest test-minimal check format docs site fuzz \
-    kills bench \
+    kills soak bench \
     demo clean
 
 help:
@@ -50,6 +50,7 @@ help:
 	@echo 'make site         the documents as a website in build/site, links checked'
 	@echo 'make fuzz         10 000 hostile frames and 10 000 hostile command lines;  make fuzz FRAMES=200000  more frames'
 	@echo 'make kills        kills the working daemon 150 times and looks for lost keys'
+	@echo 'make soak         uses the provider from 32 threads for 5 minutes'
 	@echo 'make bench        rates, beside the JDK and SoftHSM'
 	@echo 'make lock         requirements/*.txt, from pyproject.toml'
 	@echo 'make sbom         build/hsmbridge.cdx.json: the run-time dependencies as CycloneDX'
@@ -188,6 +189,11 @@ fuzz: install
 ROUNDS ?= 150
 kills: install
 	HSMBRIDGE_KILL_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest --timeout 0 tests/faults/test_kill.py $(ARGS)
+
+# A Java program with 32 threads, for a time.
+SECONDS ?= 300
+soak: install
+	HSMBRIDGE_TEST_ALL=1 HSMBRIDGE_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/faults/test_soak.py $(ARGS)
 
 bench: install
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -7,7 +7,20 @@ from typing import Any
 
 import click
 
-from bridge.cli import audit, cloudhsm, console, daemon, initialize, keys, keystores, pkcs11, tools, users
+from bridge.cli import (
+    audit,
+    backups,
+    cloudhsm,
+    cluster,
+    console,
+    daemon,
+    initialize,
+    keys,
+    keystores,
+    pkcs11,
+    tools,
+    users,
+)
 from bridge.process.paths import default_home
 from bridge.process.streams import drop_unwritable_output
 from hsmcore.errors import (
@@ -113,6 +126,8 @@ for _command in (
     keys.key,
     keystores.keystore,
     audit.audit,
+    cluster.cluster,
+    backups.backup,
     console.console,
     tools.jar,
     pkcs11.pkcs11,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from bridge.protocol.codec import Value
@@ -14,7 +15,9 @@ from hsmcore.tables.attributes import Value as AttributeValue
 
 if TYPE_CHECKING:
     from hsmcore.audit.log import Verification
+    from hsmcore.backup.making import Verified
     from hsmcore.keys.description import KeyDescription
+    from hsmcore.primitives.tls_certificates import CertificateFacts
     from hsmcore.quorum.approvals import TokenInfo
     from hsmcore.users.accounts import UserInfo
 
@@ -104,8 +107,22 @@ def quorum_tokens(tokens: Iterable[TokenInfo]) -> list[Fields]:
     return rows
 
 
+def backup(verified: Verified) -> Fields:
+    """Return the fields of a backup that was read from beginning to end."""
+    totals = asdict(verified.totals)
+    return {**asdict(verified.info), **totals, "anchor": verified.anchor}
+
+
 def verification(result: Verification) -> Fields:
     """Return the fields of a verification of the audit log."""
     findings: list[Value] = [{"sequence": found.sequence, "text": found.text} for found in result.findings]
     head = result.head
     return {"entries": head.count, "reboot": head.reboot, "anchor": head.anchor(), "findings": findings}
+
+
+def certificate(facts: CertificateFacts) -> Fields:
+    """Return the fields of a certificate; the times are in seconds since 1970."""
+    return {
+        "subject": facts.subject, "names": list(facts.names),
+        "not-before": facts.not_before, "not-after": facts.not_after,
+    }  # fmt: skip

@@ -31,6 +31,7 @@ class UserService:
         self._ring = core.ring
         self._streams = core.streams
         self._approvals = core.approvals
+        self._backups = core.backups
 
     def all(self) -> list[UserInfo]:
         """Return all users in order of creation, the appliance user included. Needs no login."""
@@ -44,6 +45,7 @@ class UserService:
             AuthenticationFailed: Name, role or password is wrong.
             AccountLocked: The password was wrong too often.
             MfaRequired: The user has a second factor; ``login_mfa`` takes it.
+            OperationLimit: The user has the maximum number of sessions.
             StoreFull: The audit log cannot be written.
         """
         return self._begin(self._accounts.authenticate(username, password, role))
@@ -68,6 +70,7 @@ class UserService:
             MfaRequired: The token file is not signed.
             TokenFileInvalid: The token file is not well-formed.
             TokenUnknown: The token was used, has expired, or was issued for another user or purpose.
+            OperationLimit: The user has the maximum number of sessions.
             StoreFull: The audit log cannot be written.
         """
         signed = token_files.read_token(token_file)
@@ -75,6 +78,8 @@ class UserService:
         return self._begin(self._accounts.authenticate(username, password, role, signed))
 
     def _begin(self, row: UserRow) -> Session:
+        with self._lock:
+            self._sessions.require_room(row.username, row.role)
         self._log.record()
         with self._lock:
             self._accounts.require_unchanged(row)
@@ -126,6 +131,8 @@ class UserService:
     def activate(self, session: Session, password: bytes) -> None:
         """Set the password of the first user and make that user an admin. Ends all sessions of that user.
 
+        The HSM then makes its first backup; it is activated even if that fails.
+
         Raises:
             PasswordInvalid: The password breaks the rules for passwords.
             UserNotFound: Another session has activated the HSM meanwhile.
@@ -137,6 +144,8 @@ class UserService:
             for other in self._sessions.of_user(row.username, row.role):
                 self._sessions.end(other)
                 self._log.record_end("users.close_session", other)
+        with self._log.separately():
+            self._backups.make_at_activation()
 
     @guarded
     def create(self, session: Session, username: str, role: str, password: bytes) -> None:

@@ -41,7 +41,11 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "keys.wrap": _CRYPTO_USERS,
     "keys.unwrap": _CRYPTO_USERS,
     "keys.derive": _CRYPTO_USERS,
+    "keys.store_certificate": _CRYPTO_USERS,
+    "keys.certificates": _CRYPTO_USERS,
+    "keys.certificate": _CRYPTO_USERS,
     "crypto.random": _USERS,
+    "crypto.require": _CRYPTO_USERS,
     "crypto.encrypt": _CRYPTO_USERS,
     "crypto.decrypt": _CRYPTO_USERS,
     "crypto.sign": _CRYPTO_USERS,
@@ -56,6 +60,10 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "quorum.set_timeout": _ADMINS,
     "audit.entries": _ADMINS,
     "audit.verify": _ADMINS,
+    "backups.create": _ADMINS,
+    "backups.all": _ADMINS,
+    "backups.verify": _ADMINS,
+    "backups.delete": _ADMINS,
     "key_store": _CRYPTO_USERS,
 }
 """Roles by operation. An operation without a row needs no session, or only ends one, as ``users.logout`` does."""

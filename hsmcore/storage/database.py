@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import secrets
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
-from sqlalchemy import Connection, Engine, Update, delete, insert, select, text, update
+from sqlalchemy import Connection, Engine, delete, insert, select, text, update
 
-from hsmcore.storage import audit, keys, postgresql
+from hsmcore.storage import audit, keys, postgresql, users
 from hsmcore.storage.audit import Record, StoredHead
 from hsmcore.storage.engine import close, connect_file, store_errors
 from hsmcore.storage.keys import KeyQuery, Position
 from hsmcore.storage.revisions import migrate, revision_of
-from hsmcore.storage.rows import QUORUM, UNKNOWN, Change, KeyRow, UserRow, key_subject
+from hsmcore.storage.rows import QUORUM, Change, KeyRow, UserRow, key_subject
 from hsmcore.storage.schema import HEAD, HSM, LOGGED, USERS
+from hsmcore.storage.snapshot import HsmRow, Snapshot, blob, quorum
 
 FIRST_HSM = 1
 """The number of the HSM that was initialised in a database."""
 
 
 @dataclass(frozen=True, slots=True)
-class HsmRow:
-    """The stored row of the HSM itself: sealed master key, settings, quorum values and timeouts."""
+class Part:
+    """A part of a new HSM: rows, and the entries of the log that name them."""
 
-    master: bytes = field(repr=False)
-    settings: bytes
-    quorum: bytes
-    quorum_version: int
+    record: Record
+    users: Sequence[UserRow] = ()
+    keys: Sequence[KeyRow] = ()
 
 
 class Journal(Protocol):
@@ -89,6 +88,21 @@ class Store:
         with store_errors():
             close(self._engine)
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """Yield the rows of one moment, on a connection of its own: changes meanwhile are neither seen nor delayed."""
+        if _shared(self._engine):
+            lasting = self._engine.execution_options(isolation_level="REPEATABLE READ")
+            with store_errors(), lasting.begin() as connection:
+                yield Snapshot(connection, self.number)
+            return
+        engine = connect_file(Path(str(self._engine.url.database)))
+        try:
+            with store_errors(), engine.begin() as connection:
+                yield Snapshot(connection, self.number)
+        finally:
+            close(engine)
+
     def exists(self) -> bool:
         """Tell whether the database has an HSM.
 
@@ -101,15 +115,19 @@ class Store:
                 return False
             return connection.execute(select(HSM.c.id)).first() is not None
 
-    def initialize(self, hsm: HsmRow, admin: UserRow, record: Record) -> None:
-        """Create the tables, the HSM, its first user and the first entries of the log, in one transaction."""
+    def initialize(self, hsm: HsmRow, parts: Iterable[Part]) -> None:
+        """Create the tables, the HSM and its parts, of which one at a time is in memory, in one transaction."""
         with store_errors(), self._engine.begin() as connection:
             migrate(connection, hsm.quorum)
-            self._log.append(connection, record)
             values: dict[str, object] = {"id": 1, "master": hsm.master, "settings": hsm.settings}
             values |= {"quorum": hsm.quorum, "quorum_version": hsm.quorum_version}
             connection.execute(insert(HSM).values(values | {"serial": secrets.token_hex(8)}))
-            connection.execute(insert(USERS), [_user_values(admin)])
+            for part in parts:
+                self._log.append(connection, part.record)
+                if part.users:
+                    connection.execute(insert(USERS), [users.values(user) for user in part.users])
+                if part.keys:
+                    keys.add(connection, part.keys)
 
     def has_log(self) -> bool:
         """Tell whether the schema has an audit log."""
@@ -144,13 +162,12 @@ class Store:
     def settings(self) -> bytes:
         """Return the sealed settings, which every schema has."""
         with self._reading() as connection:
-            return _blob(connection.execute(text("SELECT settings FROM hsm")).scalar_one())
+            return blob(connection.execute(text("SELECT settings FROM hsm")).scalar_one())
 
     def quorum(self) -> tuple[bytes, int]:
         """Return the sealed quorum values and timeouts, and their version."""
         with self._reading() as connection:
-            sealed, version = connection.execute(text("SELECT quorum, quorum_version FROM hsm")).one()
-            return _blob(sealed), version if isinstance(version, int) and 0 <= version < 2**63 else 0
+            return quorum(connection)
 
     def change_quorum(self, quorum: bytes, version: int) -> None:
         """Replace the sealed quorum values and timeouts."""
@@ -162,13 +179,13 @@ class Store:
         with self._reading() as connection:
             return audit.newest(connection, subject)
 
-    def bind_rows(self, keys_: Sequence[KeyRow], users: Sequence[UserRow]) -> None:
+    def bind_rows(self, keys_: Sequence[KeyRow], users_: Sequence[UserRow]) -> None:
         """Replace rows of an older schema by rows with versions."""
-        changes = [*(row.change() for row in keys_), *(row.change() for row in users)]
+        changes = [*(row.change() for row in keys_), *(row.change() for row in users_)]
         with self._changing(*changes) as connection:
             keys.change(connection, keys_)
-            for user in users:
-                connection.execute(_where(user).values(_user_values(user)))
+            for user in users_:
+                connection.execute(users.update_of(user).values(users.values(user)))
 
     def bind_settings(self, settings: bytes, quorum: bytes, version: int) -> None:
         """Replace settings and quorum values of an older schema when all other rows have versions."""
@@ -183,7 +200,7 @@ class Store:
     def users(self) -> list[UserRow]:
         """Return all users."""
         with self._reading() as connection:
-            return [_user_row(*row) for row in connection.execute(_ALL_USERS)]
+            return users.every(connection)
 
     def key(self, handle: int) -> KeyRow | None:
         """Return a token key; ``None`` where it does not exist."""
@@ -240,13 +257,13 @@ class Store:
     def add_user(self, user: UserRow) -> None:
         """Add a user."""
         with self._changing(user.change()) as connection:
-            connection.execute(insert(USERS), [_user_values(user)])
+            connection.execute(insert(USERS), [users.values(user)])
 
     def change_user(self, old: UserRow, new: UserRow) -> None:
         """Replace a user's row."""
         moved = [self._gone(old.change().subject)] if old.role != new.role else []
         with self._changing(*moved, new.change()) as connection:
-            connection.execute(_where(old).values(_user_values(new)))
+            connection.execute(users.update_of(old).values(users.values(new)))
 
     def delete_user(self, user: UserRow, unshared: Sequence[KeyRow], owned: Sequence[int]) -> None:
         """Delete a user and the keys ``owned``, and replace the rows of the keys that are no longer shared."""
@@ -313,44 +330,3 @@ class Store:
 def _shared(engine: Engine) -> bool:
     """Tell whether several HSMs can use the database."""
     return engine.dialect.name != "sqlite"
-
-
-# As text, without conversions: one damaged value would otherwise prevent the reading of all rows.
-_ALL_USERS = text(
-    "SELECT number, username, role, verifier, failures, mfa_key, quorum_key, users.version,"
-    " CASE WHEN live THEN versions.version END"
-    " FROM users LEFT JOIN versions ON subject = 'user/' || role || '/' || username"
-)
-
-
-def _blob(value: object) -> bytes:
-    """Return a sealed value; one of the wrong type becomes bytes that do not open."""
-    return value if isinstance(value, bytes) else b""
-
-
-def _user_row(
-    number: object, username: object, role: object, verifier: object, failures: object, mfa: object, quorum: object,
-    version: object, newest: object,
-) -> UserRow:  # fmt: skip
-    """Return a row; a value of the wrong type becomes one that does not open, or that locks the account."""
-    return UserRow(
-        number if isinstance(number, int) and 0 <= number < 2**63 else 0,
-        str(username),
-        str(role),
-        verifier if isinstance(verifier, bytes) else b"",
-        failures if isinstance(failures, int) and failures >= 0 else sys.maxsize,
-        mfa if isinstance(mfa, bytes) or mfa is None else b"",
-        quorum if isinstance(quorum, bytes) or quorum is None else b"",
-        version if isinstance(version, int) and 0 <= version < 2**63 else 0,
-        newest if isinstance(newest, int) else UNKNOWN,
-    )
-
-
-def _user_values(user: UserRow) -> dict[str, object]:
-    values = asdict(user)
-    del values["newest"]
-    return values
-
-
-def _where(user: UserRow) -> Update:
-    return update(USERS).where(USERS.c.username == user.username, USERS.c.role == user.role)

@@ -119,7 +119,7 @@ ROWS: tuple[Attribute, ...] = (
     _usage("UNWRAP", secret=_BLOCK, private=(_RSA,)),
     Attribute("WRAP_TEMPLATE", dict, {SECRET: _BLOCK, PUBLIC: (_RSA,)}, change=Change.FREELY),
     Attribute("UNWRAP_TEMPLATE", dict, {SECRET: _BLOCK, PRIVATE: (_RSA,)}, change=Change.FREELY),
-    _usage("DERIVE", secret=(_AES,), private=(_EC,), default=False),
+    _usage("DERIVE", secret=(_AES, _GENERIC), private=(_EC,), default=False),
     Attribute("SIZE", int, _ALL, set=Set.GENERATE | Set.MATCH),
     Attribute("MODULUS_BITS", int, {PUBLIC: (_RSA,)}, set=Set.GENERATE | Set.MATCH),
     Attribute("PUBLIC_EXPONENT", bytes, {PUBLIC: (_RSA,)}, set=Set.GENERATE | Set.MATCH),
@@ -249,7 +249,7 @@ def _check_value(attribute: Attribute, value: Value, current: Value | None, orig
     name = attribute.name
     if not attribute.applies(key_class, key_type):
         if value is not False:
-            raise AttributeInvalid(f"{name} does not fit a {key_type} {key_class}")
+            raise AttributeInvalid(f"{name} does not fit a {key_class} of type {key_type}")
     elif attribute.set & Set.MATCH:
         if value != current:
             raise AttributeInvalid(f"{name} of this {key_type} {key_class} is {shown(current)}, not {shown(value)}")
@@ -283,7 +283,7 @@ def _check_change(attribute: Attribute, current: Mapping[str, Value], value: Val
         raise AttributeInvalid(f"{name} cannot change after the key is created")
     if not attribute.applies(key_class, key_type):
         if value is not False:
-            raise AttributeInvalid(f"{name} does not fit a {key_type} {key_class}")
+            raise AttributeInvalid(f"{name} does not fit a {key_class} of type {key_type}")
     elif (change is Change.RAISE and current[name] and not value) or (
         change is Change.LOWER and value and not current[name]
     ):

@@ -42,7 +42,7 @@ def test_an_admin_reads_the_audit_log_and_verifies_it(console: Console, site: Si
     _, last = console.ask("/api/audit", **headers)
     entries = last["entries"]
     assert isinstance(entries, list)
-    assert entries[-1]["opcode"] == "CN_LOGIN"
+    assert "CN_LOGIN" in [entry["opcode"] for entry in entries]
     listed = [json.loads(line) for line in site.must("audit", "list", "--json").splitlines()]
     first = entries[0]["sequence"]
     assert [entry["hash"] for entry in entries] == [entry["hash"] for entry in listed[first : first + len(entries)]]

@@ -60,6 +60,12 @@ ALLOWED = {
     "STORE_IMPORT_KEY": "c",
     "STORE_SET_CERTIFICATE": "c",
     "STORE_PERSIST": "c",
+    "BACKUP_CREATE": "a",
+    "BACKUP_LIST": "a",
+    "BACKUP_VERIFY": "a",
+    "BACKUP_DELETE": "a",
+    "CRYPTOKI_OPEN": "nuac",
+    "CRYPTOKI": "nuac",
     "ACTIVATE": "u",
     "LOGIN_TOKEN": "nuac",
     "LOGIN_MFA": "nuac",
@@ -79,6 +85,9 @@ ALLOWED = {
     "QUORUM_REGISTRATION_TOKEN": "nuac",
     "AUDIT_LIST": "a",
     "AUDIT_VERIFY": "a",
+    # Only on this machine, by the owner of the state directory: tests/bridge/carriers/test_tls.py.
+    "CLUSTER_CSR": "nuac",
+    "CLUSTER_INITIALIZE": "nuac",
 }
 """Roles that may call an operation, by their letters: not logged in, unactivated admin, admin, crypto user."""
 
