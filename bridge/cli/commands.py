@@ -116,6 +116,7 @@ for _command in (
     cluster.cluster,
     backups.backup,
     tools.jar,
+    tools.install,
     pkcs11.pkcs11,
     tools.keytool,
     tools.jarsigner,

@@ -64,8 +64,8 @@ def members(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Members]:
     with fresh_site(tmp_path_factory.mktemp("m") / "one") as site:
         names = [word for host in _HOSTS for word in ("--name", host)]
         site.must("cluster", "initialize", "--new-ca", str(folder / "ca"), *names)
-        site.must("key", "generate-asymmetric-pair", "ec", "--curve", "secp256r1", "--public-label", "shared",
-                  "--private-label", "shared")  # fmt: skip
+        words = "--curve secp256r1 --public-label shared --private-label shared --private-attributes sign=true"
+        site.must("key", "generate-asymmetric-pair", "ec", *words.split())
         copy = site.home.with_name("two")
         shutil.copytree(site.home, copy)
         other = Site(copy, site.environment | {"HSM_HOME": str(copy)})
