@@ -181,6 +181,10 @@ class TlsStream:
     def _decrypted(self) -> bytes:
         parts = []
         try:
+            data = self._tls.read(CHUNK)
+            if not self._incoming.pending:
+                return data
+            parts.append(data)
             while self._incoming.pending:
                 parts.append(self._tls.read(CHUNK))
         except ssl.SSLWantReadError:
@@ -190,7 +194,7 @@ class TlsStream:
         except ssl.SSLError:
             self._alert()
             raise
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return b"".join(parts)
 
     def _encrypted(self, data: bytes) -> bytes:
         written = self._tls.write(data)

@@ -132,6 +132,7 @@ for _command in (
     rekey.rekey,
     console.console,
     tools.jar,
+    tools.install,
     pkcs11.pkcs11,
     tools.keytool,
     tools.jarsigner,
