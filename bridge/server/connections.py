@@ -8,6 +8,7 @@ from collections.abc import Callable
 from threading import Lock, Timer
 from typing import TYPE_CHECKING
 
+from bridge.server.changes import Changes
 from hsmcore.errors import Unauthenticated
 
 if TYPE_CHECKING:
@@ -23,13 +24,14 @@ _log = logging.getLogger("hsmbridge.connections")
 class Connection:
     """One client's connection: the sessions that it has used, by session token.
 
-    ``reconnects`` is set if the client connects again after a connection has broken. ``closing`` is called when the
-    connection closes.
+    ``reconnects`` is set if the client connects again after a connection has broken, ``remote`` if the client may be
+    on another machine. ``closing`` is called when the connection closes.
     """
 
-    __slots__ = ("closed", "closing", "reconnects", "sessions")
+    __slots__ = ("closed", "closing", "reconnects", "remote", "sessions")
 
-    def __init__(self) -> None:
+    def __init__(self, *, remote: bool = False) -> None:
+        self.remote = remote
         self.sessions: dict[int, Session] = {}
         self.closed = False
         self.closing: Callable[[], None] | None = None
@@ -52,6 +54,7 @@ class Connections:
         self._deserted: dict[int, float] = {}
         """The times at which sessions end whose last connection has closed, by session token."""
         self._timer: Timer | None = None
+        self.changes = Changes()
 
     def join(self, token: int, connection: Connection) -> Session:
         """Return a session, and record that the connection uses it.
@@ -120,6 +123,7 @@ class Connections:
     def _forget(self, token: int) -> None:
         self._users.pop(token, None)
         self._deserted.pop(token, None)
+        self.changes.forget(token)
 
     def _end(self, tokens: list[int], end: Callable[[Session], None]) -> None:
         for token in tokens:

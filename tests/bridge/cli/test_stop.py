@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bridge.carriers.client import Client
-from bridge.carriers.unix import MAX_CONNECTIONS, RESERVED_CONNECTIONS
+from bridge.carriers.server import MAX_CONNECTIONS, RESERVED_CONNECTIONS
 from bridge.protocol import codec
 from bridge.protocol.operations import NUMBERS
 from tests.site import PASSWORD, Site, fresh_site
