@@ -18,6 +18,7 @@ from bridge.cli import (
     keys,
     keystores,
     pkcs11,
+    rekey,
     tools,
     users,
 )
@@ -128,8 +129,10 @@ for _command in (
     audit.audit,
     cluster.cluster,
     backups.backup,
+    rekey.rekey,
     console.console,
     tools.jar,
+    tools.install,
     pkcs11.pkcs11,
     tools.keytool,
     tools.jarsigner,
