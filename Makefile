@@ -34,7 +34,7 @@ WITH_EACH_VERSION := tests/hsmcore/storage tests/hsmcore/users tests/hsmcore/cry
     tests/bridge/cloudhsm_cli/test_progress.py tests/bridge/process tests/bridge/plugin \
     tests/java/test_ciphers.py tests/java/test_signatures.py tests/java/test_provider.py
 
-.PHONY: help install lock sbom test test-all test-jdks test-lowest test-newest test-minimal check format docs site fuzz \
+.PHONY: help install lock sbom test test-all test-jdks test-lowest test-newest test-minimal check format docs site image fuzz \
     kills soak bench \
     demo clean
 
@@ -51,6 +51,7 @@ help:
 	@echo 'make format       format everything'
 	@echo 'make docs         the pages that are written from tables: commands, mechanisms, errors, man pages'
 	@echo 'make site         the documents as a website in build/site, links checked'
+	@echo 'make image        a container image of the daemon, with buildah (BUILD="podman build", BUILD="docker build")'
 	@echo 'make fuzz         10 000 hostile frames and 10 000 hostile command lines;  make fuzz FRAMES=200000  more frames'
 	@echo 'make kills        kills the working daemon 150 times and looks for lost keys'
 	@echo 'make soak         uses the provider from 32 threads for 5 minutes'
@@ -126,6 +127,7 @@ lock: .release/.installed
 	$(COMPILE) --extra dev --constraints requirements/run.txt --output-file requirements/dev.txt $(ARGS)
 	$(COMPILE) --extra build --extra migration --constraints requirements/dev.txt \
 	    --output-file requirements/migration.txt $(ARGS)
+	$(COMPILE) --extra postgresql --constraints requirements/dev.txt --output-file requirements/image.txt $(ARGS)
 	$(COMPILE) --extra release --constraints requirements/dev.txt --output-file requirements/release.txt $(ARGS)
 	.release/bin/uv pip compile --group site --quiet --universal --python-version 3.11 --generate-hashes \
 	    --output-file requirements/site.txt $(ARGS)
@@ -182,6 +184,18 @@ docs: install
 site: export NO_MKDOCS_2_WARNING = 1
 site: .site/.installed
 	.site/bin/mkdocs build --strict --quiet
+
+# The Python packages come with the build context, for the Python of the base image (IMAGE_PYTHON).
+BUILD ?= buildah build --format docker --ignorefile packaging/container/Containerfile.dockerignore
+IMAGE_PYTHON ?= 3.11
+image-context: install
+	@rm -rf build/image && mkdir -p build/image
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/image .
+	$(BIN)/python -m pip download --quiet --only-binary=:all: --python-version $(IMAGE_PYTHON) --require-hashes \
+	    --requirement requirements/image.txt --dest build/image
+
+image: image-context
+	$(BUILD) --build-arg PIP_NO_INDEX=1 --tag hsmbridge --file packaging/container/Containerfile $(ARGS) .
 
 # Hostile frames and command lines, many more than the suite tries: make fuzz FRAMES=200000
 FRAMES ?= 10000
