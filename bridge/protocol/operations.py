@@ -259,6 +259,7 @@ OPERATIONS: tuple[Operation, ...] = (
         needs_session=False,
         local=True,
     ),
+    Operation(172, "CLUSTER_MEMBERS", (), "cluster_members", Result.VALUE, needs_session=False),
 )
 
 NUMBERS: dict[str, int] = {operation.name: operation.number for operation in OPERATIONS}

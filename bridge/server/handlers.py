@@ -234,3 +234,8 @@ class Handlers:
     def initialize_cluster(self, connection: Connection, signed: bytes, anchor: bytes) -> Fields:
         """Store the HSM's signed certificate, and return what it says."""
         return values.certificate(self._hsm.tls.initialize(signed, anchor))
+
+    def cluster_members(self, connection: Connection) -> list[Fields]:
+        """Return the HSMs of the cluster that clients reach over TLS: this one, at its addresses."""
+        listen = str(self._facts.get("listen", ""))
+        return [{"address": address} for address in listen.split(", ") if address]

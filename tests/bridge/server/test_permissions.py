@@ -92,6 +92,7 @@ ALLOWED = {
     # Only on this machine, by the owner of the state directory: tests/bridge/carriers/test_tls.py.
     "CLUSTER_CSR": "nuac",
     "CLUSTER_INITIALIZE": "nuac",
+    "CLUSTER_MEMBERS": "nuac",
 }
 """Roles that may call an operation, by their letters: not logged in, unactivated admin, admin, crypto user."""
 
