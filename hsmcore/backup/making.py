@@ -254,9 +254,12 @@ class Backups:
         Raises:
             BackupNotFound: There is none with that name.
             BackupKept: It is the last whole one of this HSM's domain.
+            BackupRunning: A backup is being made.
             StoreFull: The file system refuses.
         """
-        with self._making:
+        if not self._making.acquire(blocking=False):
+            raise BackupRunning("a backup is being made; wait until it is done")
+        try:
             infos = {info.name: info for info in self.infos()}
             if name not in infos:
                 raise BackupNotFound(f"there is no backup {name[:64]!r} in {self._directory.path}")
@@ -264,6 +267,8 @@ class Backups:
                 raise BackupKept(f"{name} is the last whole backup of this HSM; make another one first")
             record()
             self._directory.remove(name)
+        finally:
+            self._making.release()
 
     def expire(self, days: int) -> list[str]:
         """Delete the backups that this HSM made more than so many days before its last but one; return their names.
