@@ -28,8 +28,8 @@ def install(folder: Path, socket: Path) -> list[Path]:
     """Install the library where programs for AWS CloudHSM look for it, and return the installed files.
 
     They are ``lib/libcloudhsm_pkcs11.so``, ``lib/libcloudhsm_openssl_engine.so`` if the engine was built,
-    ``include/pkcs11/cloudhsm_pkcs11_vendor_defs.h`` and, if it is missing, ``etc/cloudhsm-pkcs11.cfg`` for the daemon at
-    ``socket``. Each file is complete at every moment.
+    ``include/pkcs11/cloudhsm_pkcs11_vendor_defs.h`` and, if it is missing, ``etc/cloudhsm-pkcs11.cfg`` for the daemon
+    at ``socket``. Each file is complete at every moment.
 
     Raises:
         StateError: The library was not built.
