@@ -90,7 +90,7 @@ $(JAR): pyproject.toml java/build_jar.py hsmcore/tables/mechanisms.py $(JAVA_SOU
 	@$(BIN)/python java/build_jar.py
 
 # Where no C compiler is, this says so and writes nothing.
-$(LIBRARY): pyproject.toml $(wildcard bridge/native/*) $(wildcard bridge/cryptoki/*.py) | $(INSTALLED)
+$(LIBRARY): pyproject.toml $(wildcard bridge/native/*) $(wildcard bridge/native/engine/*) $(wildcard bridge/cryptoki/*.py) | $(INSTALLED)
 	@$(BIN)/python bridge/native/build_library.py
 
 test: install

@@ -30,6 +30,8 @@ class ProviderJarHook(BuildHookInterface[Any]):
         build_jar.build(root)
         try:
             build_library.build(root)
+            if build_library.build_engine(root) is None:
+                self.app.display_warning(build_library.ENGINE_MISSING)
         except build_library.CompilerMissing as missing:
             self.app.display_warning(str(missing))
             return
