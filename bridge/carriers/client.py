@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from bridge.process.addresses import Address
 from bridge.process.configuration import Certificates, Servers, servers
-from bridge.process.environment import passphrase
+from bridge.process.environment import answer_seconds, passphrase
 from bridge.process.paths import socket_path
 from bridge.process.peers import peer_user
 from bridge.protocol import codec
@@ -30,6 +30,10 @@ TIMEOUT = 120.0
 
 class DaemonUnreachable(HsmError):
     """No daemon answers on the socket, or the connection broke before the answer."""
+
+
+class DaemonSilent(DaemonUnreachable):
+    """The daemon has not answered in time."""
 
 
 class DaemonForeign(HsmError):
@@ -60,25 +64,25 @@ class Client:
         """Token of the session, 0 before login."""
 
     @classmethod
-    def connect(cls, home: Path, timeout: float = TIMEOUT) -> Self:
+    def connect(cls, home: Path, timeout: float | None = None) -> Self:
         """Connect to the daemon of a state directory.
 
         Args:
             home: The state directory.
-            timeout: Longest wait for one answer, in seconds.
+            timeout: Longest wait for one answer, in seconds; ``None`` for that of HSM_TIMEOUT, or ``TIMEOUT``.
 
         Raises:
             DaemonUnreachable: No daemon answers.
         """
-        return cls._greeted(SocketChannel.at(socket_path(home), timeout))
+        return cls._greeted(SocketChannel.at(socket_path(home), _seconds(timeout)))
 
     @classmethod
-    def connect_to(cls, servers: Servers, timeout: float = TIMEOUT) -> Self:
+    def connect_to(cls, servers: Servers, timeout: float | None = None) -> Self:
         """Connect to the first server of a configuration that answers.
 
         Args:
             servers: The servers.
-            timeout: Longest wait for one answer, in seconds.
+            timeout: Longest wait for one answer, in seconds; ``None`` as in ``connect``.
 
         Raises:
             DaemonUnreachable: No server answers.
@@ -86,7 +90,7 @@ class Client:
         refusals = []
         for place in servers.places:
             try:
-                return cls._greeted(SocketChannel.of(place, servers.certificates, timeout))
+                return cls._greeted(SocketChannel.of(place, servers.certificates, _seconds(timeout)))
             except DaemonUnreachable as error:
                 refusals.append(str(error))
         raise DaemonUnreachable("; ".join(refusals))
@@ -170,14 +174,21 @@ class Client:
         self.close()
 
 
+def _seconds(timeout: float | None) -> float:
+    return answer_seconds(TIMEOUT) if timeout is None else timeout
+
+
 @contextmanager
-def connected(home: Path, timeout: float = TIMEOUT, configuration: Path | None = None) -> Iterator[Client]:
+def connected(home: Path, timeout: float | None = None, configuration: Path | None = None) -> Iterator[Client]:
     """Yield a client of the daemon or, if no daemon runs, of the HSM opened in this process.
 
     Args:
         home: The state directory.
-        timeout: Longest wait for one answer of the daemon, in seconds.
+        timeout: Longest wait for one answer of the daemon, in seconds; ``None`` as in ``Client.connect``.
         configuration: A configuration file, whose servers are used instead.
+
+    Raises:
+        DaemonSilent: A daemon runs and does not answer.
     """
     if configuration is not None:
         with Client.connect_to(servers(configuration), timeout) as client:
@@ -185,6 +196,8 @@ def connected(home: Path, timeout: float = TIMEOUT, configuration: Path | None =
         return
     try:
         client = Client.connect(home, timeout)
+    except DaemonSilent:
+        raise
     except DaemonUnreachable:
         from hsmcore import Hsm
 
@@ -239,12 +252,18 @@ class SocketChannel:
         """Send one request frame and return the response frame.
 
         Raises:
-            DaemonUnreachable: The connection broke, or the answer took too long.
+            DaemonUnreachable: The connection broke.
+            DaemonSilent: The answer took too long.
         """
         try:
             self._socket.sendall(frame)
             prefix = self._read(4)
             return prefix + self._read(codec.frame_length(prefix) - 4)
+        except TimeoutError as error:
+            self.close()
+            raise DaemonSilent(
+                f"{self._peer} has not answered for {self._socket.gettimeout():g} s; it may execute the operation yet"
+            ) from error
         except OSError as error:
             self.close()
             raise DaemonUnreachable(

@@ -18,7 +18,7 @@ from tempfile import TemporaryFile
 
 import click
 
-from bridge.carriers.client import Client, DaemonUnreachable
+from bridge.carriers.client import Client, DaemonSilent, DaemonUnreachable
 from bridge.cli import tables
 from bridge.process.environment import passphrase
 from bridge.process.logins import SECRETS
@@ -130,7 +130,10 @@ def stop(home: Path) -> None:
     Example:
       hsm stop
     """
-    running = _status(home)
+    try:
+        running = _status(home)
+    except DaemonSilent:
+        running = None
     if running is None:
         # Imported here: it loads a part of the core, which no other command of this module needs.
         from hsmcore.storage.state_directory import lock_holder
@@ -234,6 +237,8 @@ def _status(home: Path) -> dict[str, Value] | None:
     try:
         with Client.connect(home) as client:
             (answer,) = client.call("STATUS")
+    except DaemonSilent:
+        raise
     except DaemonUnreachable:
         return None
     if not isinstance(answer, dict):

@@ -187,14 +187,14 @@ class Handlers:
         return dict(self._hsm.quorum.timeouts())
 
     def audit_list(self, session: Session, first: int, limit: int) -> list[Fields]:
-        """Return entries of the audit log from a sequence number on.
+        """Return entries of the audit log from a sequence number on, as many as one answer may have.
 
         Raises:
             MalformedRequest: ``first`` or ``limit`` is negative.
         """
         if first < 0 or limit < 0:
             raise MalformedRequest(f"a sequence number and a limit are 0 or more, not {first} and {limit}")
-        return [entry.public() for entry in self._hsm.audit.entries(session, first, limit)]
+        return pages.beginning(entry.public() for entry in self._hsm.audit.entries(session, first, limit))
 
     def audit_verify(self, session: Session, anchor: str | None) -> Fields:
         """Verify the audit log and return the findings."""

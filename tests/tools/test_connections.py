@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -78,6 +79,9 @@ def stopped(site: Site) -> Iterator[None]:
     """Stop the daemon's process in the middle of whatever it does."""
     daemon = json.loads(site.must("status", "--json"))["pid"]
     os.kill(daemon, signal.SIGSTOP)
+    # The kernel stops each thread when it runs next.
+    while any(") T" not in thread.read_text() for thread in Path(f"/proc/{daemon}/task").glob("*/stat")):
+        time.sleep(0.01)
     try:
         yield
     finally:
@@ -154,6 +158,7 @@ def test_an_explicit_login_that_the_hsm_has_lost_is_done_again(desk: Desk) -> No
         assert program.step("o") == "done"
 
 
+@pytest.mark.long
 def test_connections_of_dropped_providers_close(desk: Desk) -> None:
     assert desk.must(*command(desk, "dropped", "300")) == "dropped 299\n"
 
