@@ -135,7 +135,8 @@ class TlsStream:
         """Go on with the handshake as far as the client has sent it, and return whether it is done.
 
         Raises:
-            OSError: The client ended, or the handshake failed.
+            ConnectionResetError: The client ended.
+            OSError: The handshake failed.
         """
         try:
             received = self._socket.recv(CHUNK, NOW)
@@ -155,7 +156,12 @@ class TlsStream:
         return True
 
     def recv(self, length: int, flags: int = 0, /) -> bytes:
-        """Return decrypted bytes, all of the whole records that have arrived; empty at the client's end."""
+        """Return decrypted bytes, all of the whole records that have arrived; empty at the client's end.
+
+        Raises:
+            BlockingIOError: There are none yet.
+            TimeoutError: The client took too long over a record.
+        """
         data = b""
         if self._unread:
             self._unread = False

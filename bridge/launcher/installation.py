@@ -90,7 +90,11 @@ def _is_ours(jar: Path) -> bool:
 
 
 def _program(folder: Path, name: str, component: str, code: str) -> Path:
-    """Write a program that runs with this Python and, unless told otherwise, with the configuration of ``folder``."""
+    """Write a program that runs with this Python and, unless told otherwise, with the configuration of ``folder``.
+
+    Raises:
+        FileExistsError: Another product's program has this name.
+    """
     path = folder / "bin" / name
     if path.exists() and _OUR_PROGRAM.encode() not in path.read_bytes():
         raise FileExistsError(f"{path} is not from hsmbridge; move it away, or install into another directory")
