@@ -159,8 +159,8 @@ class TlsStream:
         """Return decrypted bytes, all of the whole records that have arrived; empty at the client's end.
 
         Raises:
-            BlockingIOError: There are none yet.
-            TimeoutError: The client took too long over a record.
+            BlockingIOError: No whole record is there, and ``flags`` say not to wait.
+            TimeoutError: A record took too long to arrive.
         """
         data = b""
         if self._unread:

@@ -7,7 +7,21 @@ from typing import Any
 
 import click
 
-from bridge.cli import audit, backups, cloudhsm, cluster, daemon, initialize, keys, keystores, pkcs11, tools, users
+from bridge.cli import (
+    audit,
+    backups,
+    cloudhsm,
+    cluster,
+    console,
+    daemon,
+    initialize,
+    keys,
+    keystores,
+    pkcs11,
+    rekey,
+    tools,
+    users,
+)
 from bridge.process.paths import default_home
 from bridge.process.streams import drop_unwritable_output
 from hsmcore.errors import (
@@ -115,6 +129,8 @@ for _command in (
     audit.audit,
     cluster.cluster,
     backups.backup,
+    rekey.rekey,
+    console.console,
     tools.jar,
     tools.install,
     pkcs11.pkcs11,

@@ -93,7 +93,7 @@ def _program(folder: Path, name: str, component: str, code: str) -> Path:
     """Write a program that runs with this Python and, unless told otherwise, with the configuration of ``folder``.
 
     Raises:
-        FileExistsError: Another product's program has this name.
+        FileExistsError: Another program is there.
     """
     path = folder / "bin" / name
     if path.exists() and _OUR_PROGRAM.encode() not in path.read_bytes():

@@ -200,6 +200,14 @@ class Handlers:
         """Verify the audit log and return the findings."""
         return values.verification(self._hsm.audit.verify(session, anchor))
 
+    def insert_masked_key(self, session: Session, masked_object: bytes) -> Fields:
+        """Insert a masked key and return its record."""
+        return self._hsm.clones.insert_key(session, masked_object).fields()
+
+    def insert_masked_user(self, session: Session, masked_object: bytes) -> Fields:
+        """Insert a masked user and return it."""
+        return values.user(self._hsm.clones.insert_user(session, masked_object))
+
     def backup_create(self, session: Session, passphrase: bytes | None) -> Fields:
         """Make a backup and return its description."""
         return values.backup(self._hsm.backups.create(session, passphrase))
