@@ -5,7 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 JAR := bridge/hsmbridge.jar
+JUNIT := bridge/hsmbridge-junit5.jar
 JAVA_SOURCES := $(shell find java/src/main -type f 2>/dev/null)
+JUNIT_SOURCES := $(shell find java/junit5/src -type f 2>/dev/null)
 PYTHON ?= python3
 # Test processes, each with a JVM of its own: one a processor, JOBS=0 for everything in one process. In the order of the
 # folders the short tests come last, so that the processes end together.
@@ -48,7 +50,7 @@ help:
 	@echo 'make sbom         build/hsmbridge.cdx.json: the run-time dependencies as CycloneDX'
 	@echo 'make clean        remove what the others made'
 
-install: $(INSTALLED) $(JAR)
+install: $(INSTALLED) $(JAR) $(JUNIT)
 
 $(INSTALLED): pyproject.toml requirements/dev.txt requirements/migration.txt java/hatch_build.py
 	@set -e; found=; \
@@ -76,6 +78,9 @@ $(INSTALLED): pyproject.toml requirements/dev.txt requirements/migration.txt jav
 
 $(JAR): pyproject.toml java/build_jar.py hsmcore/tables/mechanisms.py $(JAVA_SOURCES) | $(INSTALLED)
 	@$(BIN)/python java/build_jar.py
+
+$(JUNIT): $(JAR) java/build_junit.py $(JUNIT_SOURCES)
+	@$(BIN)/python java/build_junit.py
 
 test: install
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
@@ -143,6 +148,7 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python java/build_jar.py --check
+	$(BIN)/python java/build_junit.py --check
 
 format: install
 	$(BIN)/ruff format .
@@ -163,5 +169,5 @@ demo: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/demo.sh
 
 clean:
-	rm -rf $(VENV) .lowest .newest .release .minimal $(JAR) .jdks build dist .gradle .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .lowest .newest .release .minimal $(JAR) $(JUNIT) bridge/maven .jdks build dist .gradle .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -54,6 +54,14 @@ class HsmUnderTest:
         """A session of ``cu1`` in Python, which begins at the first use."""
         return self.hsm.users.login(self.user, self.password.encode())
 
+    def reset(self) -> None:
+        """Destroy all keys and all other users, and log the crypto user in again, in Java and for ``session``."""
+        from bridge.carriers import jvm
+
+        self.hsm.reset()
+        self.__dict__.pop("session", None)
+        jvm.login(self.provider, self.user, self.password)
+
 
 _registered: list[tuple[Hsm, Any, ExitStack]] = []
 """The HSMs whose providers are, or will be again, in the JVM, with the carriers to close at their end."""
@@ -110,8 +118,10 @@ def hsm_template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
     A copy saves the three Argon2id hashes of an initialisation, more time than many a test takes.
     """
+    from hsmcore.settings import Settings
+
     home, password = tmp_path_factory.mktemp("hsm-template") / "hsm", secrets.token_hex(8)
-    fresh_hsm(home, password).close()
+    fresh_hsm(home, password, Settings(allow_reset=True)).close()
     return home, password
 
 
@@ -175,9 +185,9 @@ def fresh_hsm(home: Path, password: str, settings: Settings | None = None) -> Hs
     from hsmcore import Hsm
     from hsmcore.settings import Settings
 
-    admin_password = secrets.token_hex(8).encode()
-    core = Hsm.initialize(home, admin_password=admin_password, settings=settings or Settings())
-    admin = core.users.login("admin", admin_password, "admin")
-    core.users.create(admin, USER, "crypto-user", password.encode())
-    core.users.logout(admin)
-    return core
+    return Hsm.initialize(
+        home,
+        admin_password=secrets.token_hex(8).encode(),
+        settings=settings or Settings(),
+        crypto_user=(USER, password.encode()),
+    )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +16,7 @@ from hsmcore.api.core import Core
 from hsmcore.api.crypto import CryptoService
 from hsmcore.api.keys import KeyService
 from hsmcore.api.quorum import QuorumService
+from hsmcore.api.reset import ResetService
 from hsmcore.api.statistics import Statistics, gather, troubles
 from hsmcore.api.users import UserService
 from hsmcore.audit.anchor import anchored, stored
@@ -23,13 +25,14 @@ from hsmcore.audit.commands import first_entries
 from hsmcore.audit.upgrade import bring_up_to_date
 from hsmcore.errors import MasterKeyUnavailable, StateError, StateMissing
 from hsmcore.quorum.tokens import QuorumRules
-from hsmcore.settings import Settings
+from hsmcore.settings import FirstUser, Settings
 from hsmcore.storage.audit import Record
 from hsmcore.storage.database import HsmRow, Store
+from hsmcore.storage.memory_state import MemoryState
 from hsmcore.storage.rows import QUORUM, Change
 from hsmcore.storage.sealing import Vault, new_master, open_master, seal_master
-from hsmcore.storage.state_directory import StateDirectory, no_hsm
-from hsmcore.users.accounts import first_user
+from hsmcore.storage.state_directory import State, StateDirectory, no_hsm
+from hsmcore.users.first_users import first_rows, first_users
 
 Clock = Callable[[], float]
 """Gives seconds, by which tokens and multi-part operations expire."""
@@ -53,6 +56,7 @@ class Hsm:
         self.crypto = CryptoService(core)
         self.quorum = QuorumService(core)
         self.audit = AuditService(core)
+        self._reset = ResetService(core)
 
     @classmethod
     def initialize(
@@ -62,6 +66,7 @@ class Hsm:
         admin_password: bytes | None,
         passphrase: bytes | None = None,
         settings: Settings = DEFAULT_SETTINGS,
+        crypto_user: tuple[str, bytes] | None = None,
         clock: Clock = time.monotonic,
     ) -> Self:
         """Create an HSM with the admin ``admin`` in a directory, and open it. Can be repeated after an error.
@@ -71,10 +76,12 @@ class Hsm:
             admin_password: The admin's password; ``None`` leaves the HSM unactivated until ``users.activate``.
             passphrase: The passphrase that seals the master key; ``None`` seals it under a new key file ``master.key``.
             settings: The HSM's settings, which never change.
+            crypto_user: Name and password of a crypto user to create.
             clock: Gives seconds, by which tokens and multi-part operations expire.
 
         Raises:
-            PasswordInvalid: The password breaks the rules for passwords.
+            PasswordInvalid: A password breaks the rules for passwords.
+            UserNameInvalid: The crypto user's name breaks the rules for names.
             MasterKeyUnavailable: The passphrase is empty.
             StateError: The directory has an HSM already, or cannot be used.
             StateLocked: Another process has the directory.
@@ -84,7 +91,7 @@ class Hsm:
             raise MasterKeyUnavailable("the passphrase is empty; give one, or none for a key file")
         master = new_master()
         vault = Vault(master)
-        admin = first_user(vault, admin_password)
+        users = first_users(admin_password, crypto_user)
         state = StateDirectory(home, create=True)
         store = None
         try:
@@ -96,18 +103,41 @@ class Hsm:
                 )
             file_key = state.make_key_file() if passphrase is None else b""
             sealed = seal_master(master, passphrase, file_key)
-            changes = Change(QUORUM, 1), admin.change()
-            first = first_entries(admin.username, changes, activated=admin_password is not None)
-            entries, head = linked(first, FIRST_HEAD, vault)
-            state.write_anchor(anchored(head, vault))
-            rules = vault.seal_quorum(QuorumRules().encode(), 1)
-            row = HsmRow(sealed, vault.seal_settings(settings.encode()), rules, 1)
-            store.initialize(row, admin, Record(entries, stored(head, vault), changes=changes))
+            _create(sealed, users, settings, store, vault, state)
             state.sync()
             return cls(Core.of(state, store, vault, clock, start=False))
         except BaseException:
             _release(state, store)
             raise
+
+    @classmethod
+    def ephemeral(
+        cls,
+        *,
+        admin_password: bytes | None,
+        settings: Settings = DEFAULT_SETTINGS,
+        crypto_user: tuple[str, bytes] | None = None,
+        clock: Clock = time.monotonic,
+    ) -> Self:
+        """Return a new HSM that is in memory only and ends with ``close``.
+
+        Args:
+            admin_password: The admin's password; ``None`` leaves the HSM unactivated until ``users.activate``.
+            settings: The HSM's settings, which never change.
+            crypto_user: Name and password of a crypto user to create.
+            clock: Gives seconds, by which tokens and multi-part operations expire.
+
+        Raises:
+            PasswordInvalid: A password breaks the rules for passwords.
+            UserNameInvalid: The crypto user's name breaks the rules for names.
+        """
+        master = new_master()
+        vault = Vault(master)
+        users = first_users(admin_password, crypto_user)
+        state, store = MemoryState(), Store.in_memory()
+        # The master key is never stored, so the key that seals it is forgotten.
+        _create(seal_master(master, None, new_master()), users, settings, store, vault, state)
+        return cls(Core.of(state, store, vault, clock, start=False))
 
     @classmethod
     def open(
@@ -148,6 +178,15 @@ class Hsm:
                 self.users.close_session(session)
             _release(self._core.state, self._core.store)
 
+    def reset(self) -> None:
+        """Destroy all keys, restore the first users and quorum values, and end all sessions. Needs no login.
+
+        Raises:
+            SettingRequired: The HSM was made without ``Settings.allow_reset``.
+            StoreFull: The disk is full.
+        """
+        self._reset.run()
+
     def __enter__(self) -> Self:
         return self
 
@@ -165,7 +204,7 @@ class Hsm:
             "healthy": not core.log.trouble,
             "keys": len(core.ring),
             "sessions": len(core.sessions),
-            "home": str(core.state.home),
+            "home": str(core.state.home or ""),
         }
 
     def statistics(self) -> Statistics:
@@ -193,7 +232,31 @@ class Hsm:
         }
 
 
-def _release(state: StateDirectory, store: Store | None) -> None:
+def _create(
+    sealed: bytes, users: Sequence[FirstUser], settings: Settings, store: Store, vault: Vault, state: State
+) -> None:  # fmt: skip
+    """Write a new HSM with these users to an empty database.
+
+    Args:
+        sealed: The sealed master key.
+        users: The first users.
+        settings: The settings.
+        store: The database.
+        vault: The vault of the master key.
+        state: Takes the anchor of the audit log.
+    """
+    rows = first_rows(users, vault)
+    changes = [Change(QUORUM, 1), *(row.change() for row in rows)]
+    entries, head = linked(first_entries(rows, changes), FIRST_HEAD, vault)
+    state.write_anchor(anchored(head, vault))
+    if settings.allow_reset:
+        settings = replace(settings, first_users=tuple(users))
+    rules = vault.seal_quorum(QuorumRules().encode(), 1)
+    row = HsmRow(sealed, vault.seal_settings(settings.encode()), rules, 1)
+    store.initialize(row, rows, Record(entries, stored(head, vault), changes=changes))
+
+
+def _release(state: State, store: Store | None) -> None:
     """Close the database before the lock is released, so that the next process finds it closed."""
     try:
         if store is not None:

@@ -18,7 +18,15 @@ class ProviderJarHook(BuildHookInterface[Any]):
         # The back end loads this file by its path, so the folder it lies in is not on the module path.
         sys.path.insert(0, str(root / "java"))
         try:
+            import build_artifacts
             import build_jar
+            import build_junit
         finally:
             del sys.path[0]
-        build_jar.build(root)
+        try:
+            build_jar.build(root)
+            build_junit.build(root)
+            if version == "standard":
+                build_artifacts.build(root)
+        except build_jar.BuildError as error:
+            sys.exit(f"error: {error}")

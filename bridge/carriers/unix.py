@@ -14,11 +14,12 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
+from threading import Thread
 from types import FrameType
 
-from bridge.carriers.peer import Peer, turns
+from bridge.carriers.peer import CHUNK, Peer, turns
 from bridge.carriers.workers import Workers
 from bridge.process.hardening import harden
 from bridge.process.logs import logging_to
@@ -45,34 +46,41 @@ def run(
     home: Path,
     *,
     passphrase: bytes | None = None,
+    make: Callable[[], Hsm] | None = None,
     ready: Callable[[], None] | None = None,
     log_level: str = "info",
     metrics_port: int | None = None,
+    until_eof: bool = False,
 ) -> None:
     """Serve an HSM until SIGTERM or SIGINT, and log to ``hsm.log``. Hardens the process; runs in the main thread only.
 
     Args:
-        home: The state directory.
+        home: The state directory, or that of the socket of an HSM in memory.
         passphrase: Passphrase of the master key, ``None`` if it has none.
+        make: Returns an HSM in memory, which has no log; ``None`` opens that of the state directory.
         ready: Called once the socket answers.
         log_level: A name of ``bridge.process.logs.LEVELS``.
         metrics_port: Port for the metrics, 0 for a free one, ``None`` for no metrics.
+        until_eof: Also end when standard input ends, as it does at the end of the process that has its other side.
 
     Raises:
         StateError: The HSM cannot be opened; raised before ``ready`` is called.
         OSError: The socket, the log or the port cannot be opened; raised before ``ready`` is called.
     """
     left = harden()
-    with Hsm.open(home, passphrase=passphrase) as hsm, logging_to(log_path(home), log_level):
+    log = logging_to(log_path(home), log_level) if make is None else nullcontext()
+    with make() if make else Hsm.open(home, passphrase=passphrase) as hsm, log:
         for lack in left:
             _log.warning(lack)
         with served(hsm, metrics_port) as port:
-            facts: dict[str, Value] = {"memory_locked": not left}
+            facts: dict[str, Value] = {"memory_locked": not left, "ephemeral": make is not None, "home": str(home)}
             if port is not None:
                 facts["metrics"] = f"http://{LOOPBACK}:{port}/metrics"
                 _log.info("metrics at %s", facts["metrics"])
             with closing(Server(hsm, socket_path(home), facts)) as server, _stopped_by_signals(server):
                 _log.info("serving, pid %d", os.getpid())
+                if until_eof:
+                    Thread(target=_stop_at_eof, args=(server,), daemon=True).start()
                 if ready is not None:
                     ready()
                 server.serve()
@@ -270,6 +278,13 @@ def _listen(path: Path) -> socket.socket:
     listener.listen(128)
     listener.setblocking(False)
     return listener
+
+
+def _stop_at_eof(server: Server) -> None:
+    with suppress(OSError):
+        while os.read(0, CHUNK):
+            pass
+    server.stop()
 
 
 @contextmanager

@@ -109,6 +109,7 @@ for _command in (
     daemon.start,
     daemon.stop,
     daemon.status,
+    daemon.reset,
     users.user,
     keys.key,
     keystores.keystore,

@@ -23,23 +23,37 @@ def _launch(context: click.Context, tool: str) -> None:
     "--install", "folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
     help="Install the jar in DIR/java and, if missing, a configuration for this HSM's daemon in DIR/etc.",
 )  # fmt: skip
+@click.option(
+    "--maven", "repository", type=click.Path(path_type=Path, file_okay=False), metavar="[DIR]", is_flag=False,
+    flag_value=Path("~/.m2/repository"),
+    help="Install the jar, its sources and its Javadoc in a Maven repository, ~/.m2/repository unless DIR names one.",
+)  # fmt: skip
 @click.pass_obj
-def jar(home: Path, folder: Path | None) -> None:
+def jar(home: Path, folder: Path | None, repository: Path | None) -> None:
     """Print the path of the provider's jar, for a separate JVM.
 
     Code written for CloudHSM expects the jar in /opt/cloudhsm. --install copies it there under the expected name,
     replaces the jar of an earlier hsmbridge, and prints the installed files. You can repeat it at any time.
 
+    Maven and Gradle find the jar as io.hsmbridge:hsmbridge-jce after --maven, which prints the coordinates.
+
     \b
     Example:
       java -cp "$(hsm jar):app.jar" com.example.Main
       sudo env HSM_HOME=$HSM_HOME hsm jar --install /opt/cloudhsm
+      hsm jar --maven
     """
     # Imported here because it loads JPype, which most commands do not need.
     from bridge.carriers.jvm import provider_jar
     from bridge.launcher.installation import install
+    from bridge.launcher.maven import publish
 
     found = provider_jar()
+    if repository is not None:
+        for coordinates in publish(repository.expanduser().absolute(), found.parent):
+            click.echo(coordinates)
+        if folder is None:
+            return
     for path in [found] if folder is None else install(folder.absolute(), found, socket_path(home)):
         click.echo(path)
 

@@ -221,6 +221,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(150, "AUDIT_LIST", (_integer("first"), _integer("limit")), "audit_list", Result.VALUE),
     Operation(151, "AUDIT_VERIFY", (Field("anchor", (_NONE, str)),), "audit_verify", Result.VALUE),
+    Operation(160, "RESET", (), "reset", Result.NOTHING, needs_session=False),
 )
 
 NUMBERS: dict[str, int] = {operation.name: operation.number for operation in OPERATIONS}

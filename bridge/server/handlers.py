@@ -54,6 +54,11 @@ class Handlers:
         connection.reconnects = client == _RECONNECTS
         return VERSION, self._version, MAX_FRAME
 
+    def reset(self, connection: Connection) -> None:
+        """Reset the HSM to the state after its initialisation."""
+        self._hsm.reset()
+        self._connections.forget_ended()
+
     def status(self, connection: Connection) -> Fields:
         """Return the state of the HSM and of the process that serves it."""
         return {**self._hsm.status(), **self._facts}

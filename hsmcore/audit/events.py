@@ -53,6 +53,7 @@ OPCODES: Mapping[str, int | None] = {
     "HSM_LOG_BEGINS": None,
     "HSM_LOG_BROKEN": None,
     "HSM_ROWS_BOUND": None,
+    "HSM_RESET": None,
 }
 """Opcode to its number; ``None`` where the original's documentation never shows one. ``HSM_`` marks this HSM's own."""
 
@@ -112,6 +113,9 @@ class Event:
 _CREATED = {"admin": "CN_CREATE_CO", "unactivated-admin": "CN_CREATE_CO"}
 _DESTROYED = {"token": "CN_TOMBSTONE_OBJECT"}
 
+RESET = Event("HSM_RESET", LogType.GENERIC)
+"""An entry that ends every row that it does not name."""
+
 EVENTS: Mapping[str, Event] = {
     "users.login": Event("CN_LOGIN", LogType.USER),
     "users.logout": Event("CN_LOGOUT", LogType.USER),
@@ -143,6 +147,7 @@ EVENTS: Mapping[str, Event] = {
     "quorum.set_value": Event("CN_SET_M_VALUE", LogType.USER),
     "quorum.set_timeout": Event("CN_SET_M_VALUE", LogType.USER),
     "keys.set_quorum": Event("CN_SET_M_VALUE", LogType.USER),
+    "reset.run": RESET,
 }
 """A service's method, ``service.method``, to its event."""
 

@@ -93,6 +93,11 @@ class TokenKeys:
         if entry is not None:
             entry.erase()
 
+    def forget_all(self) -> None:
+        """Remove all keys from memory."""
+        for handle in list(self._cache):
+            self.forget(handle)
+
     def matching(self, user: str | None, template: SearchTemplate, limit: int = 0) -> Iterator[KeyEntry | DamagedKey]:
         """Yield the selected keys that the user sees, oldest first. Includes damaged ones whose columns fit."""
         rest = template.without(_IN_SQL)

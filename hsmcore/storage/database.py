@@ -18,7 +18,7 @@ from hsmcore.storage.audit import Record, StoredHead
 from hsmcore.storage.engine import close, connect, store_errors
 from hsmcore.storage.keys import KeyQuery
 from hsmcore.storage.rows import QUORUM, UNKNOWN, Change, KeyRow, UserRow, key_subject
-from hsmcore.storage.schema import HEAD, HSM, KNOWN, LOGGED, USERS
+from hsmcore.storage.schema import HEAD, HSM, KNOWN, LOGGED, METADATA, USERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +77,23 @@ class Store:
                 return False
             return connection.execute(select(HSM.c.id)).first() is not None
 
-    def initialize(self, hsm: HsmRow, admin: UserRow, record: Record) -> None:
-        """Create the tables, the HSM, its first user and the first entries of the log, in one transaction."""
+    @classmethod
+    def in_memory(cls) -> Self:
+        """Return a new store that ends with ``close``."""
+        return cls(URL.create("sqlite"))
+
+    def initialize(self, hsm: HsmRow, users: Sequence[UserRow], record: Record) -> None:
+        """Create the tables, the HSM, its first users and the first entries of the log, in one transaction."""
         with store_errors(), self._engine.begin() as connection:
-            _migrate(connection, hsm.quorum)
+            if _revision(connection) is None:
+                _create(connection)
+            else:
+                _migrate(connection, hsm.quorum)
             self._log.append(connection, record)
             values: dict[str, object] = {"id": 1, "master": hsm.master, "settings": hsm.settings}
             values |= {"quorum": hsm.quorum, "quorum_version": hsm.quorum_version}
             connection.execute(insert(HSM).values(values | {"serial": secrets.token_hex(8)}))
-            connection.execute(insert(USERS), [_user_values(admin)])
+            connection.execute(insert(USERS), [_user_values(user) for user in users])
 
     def has_log(self) -> bool:
         """Tell whether the schema has an audit log."""
@@ -270,6 +278,16 @@ class Store:
         with self._changing(*(self._gone(key_subject(handle)) for handle in handles)) as connection:
             keys.remove(connection, handles)
 
+    def reset(self, users: Sequence[UserRow], quorum: bytes, version: int) -> None:
+        """Delete every key and every user, add these users, and replace the sealed quorum values and timeouts."""
+        kept = [user.change() for user in users] + [Change(QUORUM, version)]
+        with self._changing(*kept) as connection:
+            audit.end_others(connection, [change.subject for change in kept])
+            keys.remove_all(connection)
+            connection.execute(delete(USERS))
+            connection.execute(insert(USERS), [_user_values(user) for user in users])
+            connection.execute(update(HSM).values(quorum=quorum, quorum_version=version))
+
     def _gone(self, subject: str) -> Change:
         newest = self.newest(subject)
         return Change(subject, newest.version + 1 if newest else 1, live=False)
@@ -342,6 +360,13 @@ def _revision(connection: Connection) -> str | None:
             f"{HEAD}; use the newer version"
         )
     return None if revision is None else str(revision)
+
+
+def _create(connection: Connection) -> None:
+    """Create the newest schema, which a test compares with that of the migrations."""
+    METADATA.create_all(connection)
+    connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+    connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
 
 
 def _migrate(connection: Connection, quorum: bytes) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
@@ -25,7 +25,11 @@ _FULL_STATES = ("53", "25006")
 
 def connect(url: str | URL) -> Engine:
     """Return an engine with one connection, which all threads share."""
-    engine = create_engine(url, poolclass=QueuePool, pool_size=1, max_overflow=0, hide_parameters=True)
+    # In memory, SQLAlchemy would else make a database for each thread.
+    options = {"check_same_thread": False} if make_url(url).get_backend_name() == "sqlite" else {}
+    engine = create_engine(
+        url, poolclass=QueuePool, pool_size=1, max_overflow=0, hide_parameters=True, connect_args=options
+    )  # fmt: skip
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure)
         event.listen(engine, "begin", _begin)
@@ -47,7 +51,8 @@ def _configure(connection: Any, record: object) -> None:
     connection.isolation_level = None
     # Damaged text must not prevent the reading of later rows.
     connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
-    for setting in ("journal_mode=WAL", "secure_delete=ON", "busy_timeout=5000"):
+    # Temporary files would have rows of a database in memory.
+    for setting in ("journal_mode=WAL", "secure_delete=ON", "busy_timeout=5000", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {setting}")
 
 

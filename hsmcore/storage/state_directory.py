@@ -14,6 +14,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 from hsmcore.errors import MasterKeyUnavailable, StateError, StateLocked, StateMissing, StoreFull
 from hsmcore.files import sync_directory, write_whole
@@ -23,6 +24,23 @@ _DATABASE, _KEY_FILE, _LOCK, _ANCHOR = "hsm.db", "master.key", "hsm.lock", "audi
 _ANCHOR_BYTES = 128
 
 _log = logging.getLogger("hsmcore.storage.state_directory")
+
+
+class State(Protocol):
+    """The files of an open HSM beside its database."""
+
+    @property
+    def home(self) -> Path | None:
+        """The state directory; ``None`` for an HSM in memory."""
+
+    def close(self) -> None:
+        """Give the files back to other processes."""
+
+    def read_anchors(self) -> list[bytes]:
+        """Return the anchors of the audit log that may be the last one."""
+
+    def write_anchor(self, anchor: bytes) -> None:
+        """Write the anchor of the audit log, at most 128 bytes."""
 
 
 class StateDirectory:
@@ -49,6 +67,9 @@ class StateDirectory:
                     above.mkdir(mode=0o755, exist_ok=True)
                 self.home.mkdir(mode=0o700, exist_ok=True)
         elif not (self.home / _DATABASE).is_file():
+            holder = lock_holder(self.home)
+            if holder is not None:
+                raise StateLocked(f"process {holder} has the HSM in {self.home} open, in memory only")
             raise StateMissing(no_hsm(self.home))
         require_private(self.home)
         self._lock = self._take()
@@ -70,6 +91,10 @@ class StateDirectory:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+    def remove_lock(self) -> None:
+        """Remove the lock file of a directory that is no longer used; ``close`` unlocks it."""
+        (self.home / _LOCK).unlink(missing_ok=True)
 
     def make_database(self) -> None:
         """Create an empty database file with mode 0600, which SQLite gives to its other files too."""

@@ -79,6 +79,7 @@ ALLOWED = {
     "QUORUM_REGISTRATION_TOKEN": "nuac",
     "AUDIT_LIST": "a",
     "AUDIT_VERIFY": "a",
+    "RESET": "nuac",
 }
 """Roles that may call an operation, by their letters: not logged in, unactivated admin, admin, crypto user."""
 

@@ -18,6 +18,7 @@ from hsmcore.api.crypto import CryptoService
 from hsmcore.api.guard import audited, guarded
 from hsmcore.api.keys import KeyService
 from hsmcore.api.quorum import QuorumService
+from hsmcore.api.reset import ResetService
 from hsmcore.api.users import UserService
 from hsmcore.audit.chain import Finding, text_form
 from hsmcore.audit.events import EVENTS
@@ -44,6 +45,7 @@ from tests.hsmcore.secrets_found import AES_KEY
 
 SERVICES = {
     "users": UserService, "keys": KeyService, "crypto": CryptoService, "quorum": QuorumService, "audit": AuditService,
+    "reset": ResetService,
 }  # fmt: skip
 NOT_LOGGED = {
     "users.all", "users.session", "users.authorise", "users.login_token", "users.mfa_token", "keys.find",
