@@ -280,12 +280,44 @@ class MasterKeyUnavailable(StateError, code=65):
     """The passphrase is wrong, or the key file is missing or readable by others."""
 
 
+class StoreUnreachable(StateError, code=66):
+    """The database does not answer. Another HSM of the cluster may reach it. A change may have been made."""
+
+
+class NotCaughtUp(StateError, code=67):
+    """The HSM has been cut off from its cluster and may not know its changes. Another HSM of the cluster answers."""
+
+
 class AuditError(HsmError):
     """The audit log cannot be verified in this way."""
 
 
 class AuditAnchorInvalid(AuditError, code=110):
     """The text is not an anchor of an audit log."""
+
+
+class BackupError(HsmError):
+    """A backup cannot be made, used or deleted."""
+
+
+class BackupDamaged(BackupError, code=130):
+    """The file is not a whole backup: cut short, edited, or not a backup at all."""
+
+
+class BackupForeign(BackupError, code=131):
+    """The backup was made in another security domain."""
+
+
+class BackupNotFound(BackupError, code=132):
+    """There is no backup with that name."""
+
+
+class BackupRunning(BackupError, code=133):
+    """Another backup of this HSM is being made."""
+
+
+class BackupKept(BackupError, code=134):
+    """The last whole backup is not deleted."""
 
 
 class KeyStoreError(HsmError):

@@ -12,6 +12,7 @@ from typing import Self
 
 import hsmcore
 from hsmcore.api.audit import AuditService
+from hsmcore.api.backups import BackupService
 from hsmcore.api.core import Core
 from hsmcore.api.crypto import CryptoService
 from hsmcore.api.keys import KeyService
@@ -23,15 +24,21 @@ from hsmcore.audit.anchor import anchored, stored
 from hsmcore.audit.chain import FIRST_HEAD, linked
 from hsmcore.audit.commands import first_entries
 from hsmcore.audit.upgrade import bring_up_to_date
+from hsmcore.backup.directory import opened
+from hsmcore.backup.opening import NO_CREDENTIALS, Credentials
+from hsmcore.backup.restoring import Opened, Restored, restore
+from hsmcore.backup.schedule import RETENTION_DAYS, Schedule
 from hsmcore.errors import MasterKeyUnavailable, StateError, StateMissing
+from hsmcore.primitives.secrecy import KEY_BYTES, random_bytes
 from hsmcore.quorum.tokens import QuorumRules
 from hsmcore.settings import FirstUser, Settings
 from hsmcore.storage.audit import Record
-from hsmcore.storage.database import HsmRow, Store
+from hsmcore.storage.database import FIRST_HSM, Part, Store
 from hsmcore.storage.memory_state import MemoryState
 from hsmcore.storage.rows import QUORUM, Change
-from hsmcore.storage.sealing import Vault, new_master, open_master, seal_master
-from hsmcore.storage.state_directory import State, StateDirectory, no_hsm
+from hsmcore.storage.sealing import Vault, new_secret, open_secret, seal_secret
+from hsmcore.storage.snapshot import HsmRow
+from hsmcore.storage.state_directory import SharedStore, State, StateDirectory, no_hsm
 from hsmcore.users.first_users import first_rows, first_users
 
 Clock = Callable[[], float]
@@ -43,8 +50,8 @@ DEFAULT_SETTINGS = Settings()
 class Hsm:
     """An HSM in a state directory, which this process alone has until ``close``.
 
-    The services ``users``, ``keys``, ``crypto``, ``quorum`` and ``audit`` have its operations. All methods may be
-    called from any thread.
+    The services ``users``, ``keys``, ``crypto``, ``quorum``, ``audit`` and ``backups`` have its operations. All methods
+    may be called from any thread.
     """
 
     def __init__(self, core: Core) -> None:
@@ -57,6 +64,8 @@ class Hsm:
         self.quorum = QuorumService(core)
         self.audit = AuditService(core)
         self._reset = ResetService(core)
+        self.backups = BackupService(core)
+        self._schedule: Schedule | None = None
 
     @classmethod
     def initialize(
@@ -67,6 +76,7 @@ class Hsm:
         passphrase: bytes | None = None,
         settings: Settings = DEFAULT_SETTINGS,
         crypto_user: tuple[str, bytes] | None = None,
+        store: str | None = None,
         clock: Clock = time.monotonic,
     ) -> Self:
         """Create an HSM with the admin ``admin`` in a directory, and open it. Can be repeated after an error.
@@ -77,37 +87,35 @@ class Hsm:
             passphrase: The passphrase that seals the master key; ``None`` seals it under a new key file ``master.key``.
             settings: The HSM's settings, which never change.
             crypto_user: Name and password of a crypto user to create.
+            store: The URL of an empty database of PostgreSQL, which other HSMs can share; ``None`` for a file in the
+                directory.
             clock: Gives seconds, by which tokens and multi-part operations expire.
 
         Raises:
             PasswordInvalid: A password breaks the rules for passwords.
             UserNameInvalid: The crypto user's name breaks the rules for names.
             MasterKeyUnavailable: The passphrase is empty.
-            StateError: The directory has an HSM already, or cannot be used.
+            StateError: The directory or the database has an HSM already, or cannot be used.
             StateLocked: Another process has the directory.
             StoreFull: The disk is full.
+            StoreUnreachable: The database does not answer.
         """
         if passphrase == b"":
             raise MasterKeyUnavailable("the passphrase is empty; give one, or none for a key file")
-        master = new_master()
-        vault = Vault(master)
+        secret = new_secret()
+        vault = Vault(secret)
         users = first_users(admin_password, crypto_user)
         state = StateDirectory(home, create=True)
-        store = None
+        database = None
         try:
-            state.make_database()
-            store = Store.in_file(state.database)
-            if store.exists():
-                raise StateError(
-                    f"there is an HSM in {state.home} already, which was not changed; choose another HSM_HOME"
-                )
+            database = _new_database(state, store)
             file_key = state.make_key_file() if passphrase is None else b""
-            sealed = seal_master(master, passphrase, file_key)
-            _create(sealed, users, settings, store, vault, state)
+            sealed = seal_secret(secret, passphrase, file_key)
+            _create(sealed, users, settings, database, vault, state)
             state.sync()
-            return cls(Core.of(state, store, vault, clock, start=False))
+            return cls(Core.of(state, database, vault, clock, start=False))
         except BaseException:
-            _release(state, store)
+            _release(state, database)
             raise
 
     @classmethod
@@ -131,12 +139,12 @@ class Hsm:
             PasswordInvalid: A password breaks the rules for passwords.
             UserNameInvalid: The crypto user's name breaks the rules for names.
         """
-        master = new_master()
-        vault = Vault(master)
+        secret = new_secret()
+        vault = Vault(secret)
         users = first_users(admin_password, crypto_user)
         state, store = MemoryState(), Store.in_memory()
         # The master key is never stored, so the key that seals it is forgotten.
-        _create(seal_master(master, None, new_master()), users, settings, store, vault, state)
+        _create(seal_secret(secret, None, random_bytes(KEY_BYTES)), users, settings, store, vault, state)
         return cls(Core.of(state, store, vault, clock, start=False))
 
     @classmethod
@@ -155,24 +163,84 @@ class Hsm:
             StateMissing: The directory has no HSM.
             StateLocked: Another process has the directory.
             StateVersion: A newer version made the HSM.
+            StoreUnreachable: The database does not answer.
             MasterKeyUnavailable: The passphrase or the key file is missing or wrong.
             StoreDamaged: Something that every operation needs is damaged.
         """
         state = StateDirectory(home, create=False)
         store = None
         try:
-            store = Store.in_file(state.database)
+            store = _database(state)
             if not store.exists():
                 raise StateMissing(no_hsm(state.home))
-            vault = Vault(open_master(store.master(), passphrase, state.read_key_file))
+            vault = Vault(open_secret(store.master(), passphrase, state.read_key_file), store.number)
             bring_up_to_date(store, vault, state, vault.seal_quorum(QuorumRules().encode(), 0))
             return cls(Core.of(state, store, vault, clock, start=start))
         except BaseException:
             _release(state, store)
             raise
 
+    @classmethod
+    def restore(
+        cls,
+        file: Path,
+        home: Path,
+        credentials: Credentials = NO_CREDENTIALS,
+        *,
+        passphrase: bytes | None = None,
+        store: str | None = None,
+    ) -> Restored:
+        """Create an HSM in a directory from a backup. Can be repeated after an error.
+
+        The HSM has the users, keys, settings and quorum values of the backup, and a new serial number, master key and
+        audit log. It is of the security domain of the HSM that was backed up.
+
+        Args:
+            file: The backup.
+            home: The state directory of the new HSM, which is created if it is missing.
+            credentials: The ways to open the backup.
+            passphrase: The passphrase that seals the new master key; ``None`` seals it under a new key file.
+            store: The URL of an empty database of PostgreSQL; ``None`` for a file in the directory.
+
+        Raises:
+            MasterKeyUnavailable: The backup's passphrase or key file is missing or wrong, or the new one is empty.
+            BackupDamaged: The backup is cut short, or was changed, or is not a backup.
+            StateVersion: A newer version made the backup.
+            StateError: The directory or the database has an HSM already, or cannot be used.
+            StateLocked: Another process has the directory.
+            StoreFull: The disk is full.
+            StoreUnreachable: The database does not answer.
+        """
+        if passphrase == b"":
+            raise MasterKeyUnavailable("the passphrase is empty; give one, or none for a key file")
+        with opened(file) as source:
+            backup = Opened(source, credentials)
+            state = StateDirectory(home, create=True)
+            database = None
+            try:
+                database = _new_database(state, store)
+                file_key = state.make_key_file() if passphrase is None else b""
+                restored = restore(
+                    backup,
+                    database,
+                    lambda secret: seal_secret(secret, passphrase, file_key),
+                    lambda head, vault: state.write_anchor(anchored(head, vault)),
+                )
+                state.sync()
+                return restored
+            finally:
+                _release(state, database)
+
+    def start_backups(self, days: int = RETENTION_DAYS) -> None:
+        """Make a backup each day from now on, and remove those that are older than so many days, until ``close``."""
+        if self._schedule is None:
+            self._schedule = Schedule(self._core.backups, days)
+
     def close(self) -> None:
         """End all sessions and unlock the state directory. Every later operation fails; a second call has no effect."""
+        if self._schedule is not None:
+            self._schedule.close()
+        self._core.backups.close()
         with self._core.lock:
             for session in self._core.sessions.all():
                 self.users.close_session(session)
@@ -253,7 +321,37 @@ def _create(
         settings = replace(settings, first_users=tuple(users))
     rules = vault.seal_quorum(QuorumRules().encode(), 1)
     row = HsmRow(sealed, vault.seal_settings(settings.encode()), rules, 1)
-    store.initialize(row, rows, Record(entries, stored(head, vault), changes=changes))
+    store.initialize(row, [Part(Record(entries, stored(head, vault), changes=changes), rows)])
+
+
+def _database(state: StateDirectory) -> Store:
+    """Return the database of the HSM in a directory."""
+    shared = state.shared_store()
+    return Store.in_file(state.database) if shared is None else Store.at(shared.url, shared.number)
+
+
+def _new_database(state: StateDirectory, url: str | None) -> Store:
+    """Return the empty database of a new HSM.
+
+    Raises:
+        StateError: The directory or the database has an HSM already.
+    """
+    here = f"there is an HSM in {state.home} already, which was not changed; choose another HSM_HOME"
+    if url is None and state.shared_store() is not None:
+        raise StateError(here)
+    if url is None:
+        state.make_database()
+    database = Store.in_file(state.database) if url is None else Store.at(url, FIRST_HSM)
+    try:
+        if database.exists():
+            there = "there is an HSM in that database already, which was not changed; `hsm join` adds another to it"
+            raise StateError(here if url is None else there)
+        if url is not None:
+            state.keep_shared_store(SharedStore(url, FIRST_HSM))
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def _release(state: State, store: Store | None) -> None:

@@ -27,7 +27,7 @@ class Settings:
     ``clear_key_extraction`` lets the owner of an extractable key read its material. ``extractable_default`` is the
     default of EXTRACTABLE. ``strict_limits`` refuses data beyond the mechanism's ``limit``. ``strong_hashes`` refuses
     ECDSA signatures over a hash that is weaker than the key. ``allow_reset`` permits ``Hsm.reset``, which restores
-    the users in ``first_users``; ``Hsm.initialize`` sets these.
+    the users in ``first_users``; ``Hsm.initialize`` sets these. ``allow_faults`` permits faults on demand.
     """
 
     clear_key_extraction: bool = False
@@ -35,6 +35,7 @@ class Settings:
     strict_limits: bool = False
     strong_hashes: bool = False
     allow_reset: bool = False
+    allow_faults: bool = False
     first_users: tuple[FirstUser, ...] = field(default=(), repr=False)
 
     def encode(self) -> bytes:

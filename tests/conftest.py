@@ -20,11 +20,12 @@ from hsmcore.primitives import secrecy
 Tally = Callable[[str], Counter[str]]
 T = TypeVar("T")
 
-_ALL = os.environ.get("HSMBRIDGE_TEST_ALL") == "1"
+ALL = os.environ.get("HSMBRIDGE_TEST_ALL") == "1"
+"""Whether this is a long run."""
 _STRIDE = 7
 """Prime, so that a sample takes from every place of the groups that vector files consist of."""
 
-if not _ALL:
+if not ALL:
     # Every hash says its cost, so that logins to an HSM made in this process take no time. A process has the full cost.
     secrecy.MEMORY_KIB, secrecy.ITERATIONS = 64, 1
 
@@ -38,17 +39,17 @@ _SENT = "tallies"
 
 def repeated(quick: int, long: int, variable: str = "") -> int:
     """Return how often to repeat; the environment variable, if there is one and it is set, says it instead."""
-    return int(os.environ.get(variable, long if _ALL else quick))
+    return int(os.environ.get(variable, long if ALL else quick))
 
 
 def sampled(cases: Iterable[T]) -> Iterator[T]:
     """Return the first of every seven cases in a quick run, else all."""
-    return islice(cases, 0, None, 1 if _ALL else _STRIDE)
+    return islice(cases, 0, None, 1 if ALL else _STRIDE)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests that are marked ``long`` in a quick run."""
-    left_out = [] if _ALL else [item for item in items if item.get_closest_marker("long")]
+    left_out = [] if ALL else [item for item in items if item.get_closest_marker("long")]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]

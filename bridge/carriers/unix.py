@@ -28,6 +28,7 @@ from bridge.process.paths import log_path, socket_path
 from bridge.process.peers import peer_user
 from bridge.protocol.codec import Value
 from bridge.server.dispatch import Dispatcher
+from bridge.server.faults import Faults
 from hsmcore import Hsm
 from hsmcore.errors import OperationLimit
 
@@ -50,6 +51,7 @@ def run(
     ready: Callable[[], None] | None = None,
     log_level: str = "info",
     metrics_port: int | None = None,
+    backup_days: int | None = None,
     until_eof: bool = False,
 ) -> None:
     """Serve an HSM until SIGTERM or SIGINT, and log to ``hsm.log``. Hardens the process; runs in the main thread only.
@@ -61,6 +63,7 @@ def run(
         ready: Called once the socket answers.
         log_level: A name of ``bridge.process.logs.LEVELS``.
         metrics_port: Port for the metrics, 0 for a free one, ``None`` for no metrics.
+        backup_days: Days for which automatic backups are kept, ``None`` for no automatic backups.
         until_eof: Also end when standard input ends, as it does at the end of the process that has its other side.
 
     Raises:
@@ -72,13 +75,16 @@ def run(
     with make() if make else Hsm.open(home, passphrase=passphrase) as hsm, log:
         for lack in left:
             _log.warning(lack)
-        with served(hsm, metrics_port) as port:
+        faults = Faults.of(hsm)
+        with served(hsm, metrics_port, lambda: faults.hits) as port:
             facts: dict[str, Value] = {"memory_locked": not left, "ephemeral": make is not None, "home": str(home)}
             if port is not None:
                 facts["metrics"] = f"http://{LOOPBACK}:{port}/metrics"
                 _log.info("metrics at %s", facts["metrics"])
-            with closing(Server(hsm, socket_path(home), facts)) as server, _stopped_by_signals(server):
+            with closing(Server(hsm, socket_path(home), facts, faults)) as server, _stopped_by_signals(server):
                 _log.info("serving, pid %d", os.getpid())
+                if backup_days is not None and make is None:
+                    hsm.start_backups(backup_days)
                 if until_eof:
                     Thread(target=_stop_at_eof, args=(server,), daemon=True).start()
                 if ready is not None:
@@ -94,16 +100,19 @@ class Server:
     microseconds. A worker thread serves a connection that sends anything else.
     """
 
-    def __init__(self, hsm: Hsm, path: Path, facts: Mapping[str, Value] | None = None) -> None:
+    def __init__(
+        self, hsm: Hsm, path: Path, facts: Mapping[str, Value] | None = None, faults: Faults | None = None
+    ) -> None:
         """Listen.
 
         Args:
             hsm: The HSM. The caller holds the lock of its state directory, so a socket at ``path`` is stale.
             path: Path of the socket.
             facts: Fields to add to the answer to STATUS.
+            faults: The faults of the HSM, ``None`` for new ones.
         """
         self._path = path
-        self._dispatcher = Dispatcher(hsm, facts)
+        self._dispatcher = Dispatcher(hsm, facts, faults)
         self._workers = Workers(self._work)
         self._turns = turns()
         self._peers: dict[int, Peer] = {}

@@ -20,6 +20,7 @@ from tempfile import TemporaryFile
 import click
 
 from bridge.carriers.client import Client, DaemonUnreachable, connected
+from bridge.cli import tables
 from bridge.cli.ephemeral import Ephemeral, new_home, socket_directory
 from bridge.cli.settings import option, options
 from bridge.process.environment import passphrase
@@ -48,7 +49,11 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
         "--metrics-port", type=click.IntRange(0, 65535),
         help="Serve metrics for Prometheus and /healthz on this port of 127.0.0.1; 0 is any free port.",
     )  # fmt: skip
-    return level(port(command))
+    days = click.option(
+        "--backup-retention-days", type=click.IntRange(7, 379), default=90, show_default=True,
+        help="Delete automatic and other backups of this HSM after so many days, except the newest two.",
+    )  # fmt: skip
+    return level(port(days(command)))
 
 
 @click.command()
@@ -67,6 +72,7 @@ def start(
     /,
     log_level: str,
     metrics_port: int | None,
+    backup_retention_days: int,
     foreground: bool,
     until_eof: bool,
     as_json: bool,
@@ -75,7 +81,8 @@ def start(
 ) -> None:
     """Start the daemon, and return when it answers.
 
-    The daemon serves the HSM to every JVM of this operating-system user, through a socket in the state directory.
+    The daemon serves the HSM to every JVM of this operating-system user, through a socket in the state directory. It
+    makes a backup each day, in the directory backups there.
 
     With --ephemeral it serves a new HSM, of which nothing is on a disk, with the users that `hsm init` would create.
     Passwords that the environment does not have are generated and printed. The socket is in HSM_HOME or, without it,
@@ -93,7 +100,7 @@ def start(
     home = new_home(context).absolute() if ephemeral else context.obj
     path = socket_path(home)
     made = Ephemeral.from_environment(flags) if ephemeral else None
-    run = _Run(home, log_level, metrics_port, made)
+    run = _Run(home, log_level, metrics_port, backup_retention_days, made)
     if foreground:
         run.serve(passphrase(), lambda: _say_ready(run, as_json=as_json), until_eof=until_eof)
         return
@@ -101,6 +108,7 @@ def start(
     if running is not None and ephemeral:
         raise StateError(f"a daemon runs already for {home}; `hsm stop` ends it, or unset HSM_HOME")
     if running is not None:
+        _require_metrics(running, metrics_port)
         click.echo(f"A daemon is running already, pid {running['pid']}, socket {path}")
         return
     _spawn(run)
@@ -215,7 +223,7 @@ def status(home: Path, as_json: bool) -> None:
         click.echo(json.dumps(shown))
         return
     for name, value in shown.items():
-        click.echo(f"{name:<14} {value}")
+        click.echo(f"{name:<14} {tables.shown(value)}")
 
 
 @click.command()
@@ -241,13 +249,16 @@ def reset(home: Path) -> None:
 @click.option("--ready-fd", type=int, required=True)
 @click.option("--ephemeral", is_flag=True)
 @click.pass_obj
-def serve(home: Path, log_level: str, metrics_port: int | None, ready_fd: int, ephemeral: bool) -> None:
+def serve(
+    home: Path, log_level: str, metrics_port: int | None, backup_retention_days: int, ready_fd: int, ephemeral: bool
+) -> None:  # fmt: skip
     """Run the daemon, and report success or the error to ``--ready-fd``.
 
     Standard input has the passphrase or, with ``--ephemeral``, the HSM to make.
     """
     given = sys.stdin.buffer.read()
-    run = _Run(home, log_level, metrics_port, Ephemeral.decode(given) if ephemeral else None)
+    made = Ephemeral.decode(given) if ephemeral else None
+    run = _Run(home, log_level, metrics_port, backup_retention_days, made)
 
     def ready() -> None:
         # From here on no process reads the original streams.
@@ -271,6 +282,7 @@ class _Run:
     home: Path
     log_level: str
     metrics_port: int | None
+    backup_days: int
     made: Ephemeral | None
 
     def serve(self, passphrase: bytes | None, ready: Callable[[], None], *, until_eof: bool = False) -> None:
@@ -295,6 +307,7 @@ class _Run:
                 ready=ready,
                 log_level=self.log_level,
                 metrics_port=self.metrics_port,
+                backup_days=self.backup_days,
                 until_eof=until_eof,
             )
 
@@ -318,6 +331,20 @@ def _status(home: Path) -> dict[str, Value] | None:
     return answer
 
 
+def _require_metrics(running: Mapping[str, Value], port: int | None) -> None:
+    """Check that a running daemon serves its metrics where they are wanted.
+
+    Raises:
+        StateError: It does not.
+    """
+    url = str(running.get("metrics", ""))
+    if port is not None and not url.startswith("http" if port == 0 else f"http://127.0.0.1:{port}/"):
+        metrics = f"metrics at {url}" if url else "no metrics"
+        raise StateError(
+            f"a daemon is running already, pid {running['pid']}, and serves {metrics}; `hsm stop` it first"
+        )
+
+
 def _spawn(run: _Run) -> None:
     """Start the daemon as a separate process and wait until it is ready.
 
@@ -327,7 +354,7 @@ def _spawn(run: _Run) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in _SECRETS}
     reader, writer = os.pipe()
     command = [sys.executable, "-m", "bridge", "--home", str(run.home), "daemon-run", "--ready-fd", str(writer)]
-    command += ["--log-level", run.log_level]
+    command += ["--log-level", run.log_level, "--backup-retention-days", str(run.backup_days)]
     if run.metrics_port is not None:
         command += ["--metrics-port", str(run.metrics_port)]
     if run.made is not None:

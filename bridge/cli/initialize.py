@@ -15,6 +15,7 @@ from bridge.cli.settings import options, settings_of
 from bridge.process.environment import passphrase
 from bridge.process.paths import socket_path
 from bridge.process.streams import discard_output
+from hsmcore.files import write_whole
 
 if TYPE_CHECKING:
     from hsmcore.settings import Settings
@@ -23,17 +24,25 @@ _KEY_FILE_WARNING = """\
 WARNING: the master key is a plain file, the development default. Anyone who can read it can open every key.
          For production keys, make the HSM with HSM_PASSPHRASE set."""
 
+_UNREAD = "admin-password.txt"
+"""File in the state directory with the text that nothing took."""
+
 
 @click.command("init")
 @click.option("--admin-password-file", metavar="FILE", help="Read the admin's password from FILE; - is standard input.")
 @click.option("--unactivated", is_flag=True, help="Create no admin and no crypto user; activate the HSM later.")
 @options
+@click.option(
+    "--store", metavar="URL", envvar="HSM_STORE",
+    help="Keep the HSM in an empty database of PostgreSQL, which other HSMs can join.  [env: HSM_STORE]",
+)  # fmt: skip
 @click.pass_obj
 def initialize(
     home: Path,
     /,
     admin_password_file: str | None,
     unactivated: bool,
+    store: str | None,
     **flags: bool,
 ) -> None:
     """Make an HSM, its admin and a crypto user.
@@ -44,10 +53,15 @@ def initialize(
       HSM_USER, HSM_PASSWORD  the crypto user to create, if any
       HSM_ADMIN_PASSWORD      the admin's password; without it one is generated and shown once
       HSM_PASSPHRASE          seals the master key; without it the master key is a plain file, for development
+      HSM_STORE               the URL of --store, which other users of the machine do not see there
+
+    If neither standard output nor standard error takes a generated password, it is in the file admin-password.txt of
+    the state directory.
 
     \b
     Example:
       HSM_HOME=$PWD/my-hsm HSM_USER=cu1 HSM_PASSWORD=a-good-password hsm init
+      hsm init --store 'postgresql://hsm@db1,db2/hsm?sslmode=verify-full&sslrootcert=/etc/hsm/db-ca.pem'
     """
     # Imported here so that a wrong command line fails at once.
     from hsmcore import Hsm
@@ -70,13 +84,14 @@ def initialize(
         admin_password=admin_password,
         passphrase=sealed_by,
         settings=settings,
+        store=store or None,
         crypto_user=(user, password) if user else None,
     ).close()
     lines += _summary(settings, user, activated=not unactivated, generated=bool(generated))
     lines += _master_key(home, sealed=sealed_by is not None)
     if not unactivated:
         lines.append("Next: `hsm start` for a daemon, or `hsm keytool`, `hsm jarsigner`, `hsm java` without one.")
-    _tell("\n".join(lines), sealed=sealed_by is not None)
+    _tell("\n".join(lines), sealed=sealed_by is not None, file=home / _UNREAD if generated else None)
 
 
 def _summary(settings: Settings, user: str, *, activated: bool, generated: bool) -> list[str]:
@@ -97,6 +112,8 @@ def _summary(settings: Settings, user: str, *, activated: bool, generated: bool)
         lines.append("  ECDSA         signs with hashes as strong as the key")
     if settings.allow_reset:
         lines.append("  reset         allowed to everyone who can connect; not for keys of value")
+    if settings.allow_faults:
+        lines.append("  faults        allowed to everyone who can connect")
     return lines
 
 
@@ -125,12 +142,13 @@ def _master_key(home: Path, *, sealed: bool) -> list[str]:
     return [f"  master key    {home / 'master.key'}"]
 
 
-def _tell(text: str, *, sealed: bool) -> None:
-    """Print the text; where standard output is closed or full, print it to standard error.
+def _tell(text: str, *, sealed: bool, file: Path | None) -> None:
+    """Print the text: to standard output; if that is closed or full, to standard error; else to a file.
 
     Args:
         text: The text.
         sealed: Whether a passphrase seals the master key.
+        file: The file, ``None`` for a text that is not needed again.
 
     Raises:
         ClickException: Standard output is closed or full.
@@ -142,7 +160,12 @@ def _tell(text: str, *, sealed: bool) -> None:
         written = False
         discard_output()
     if not written:
-        click.echo(text, err=True)
+        try:
+            click.echo(text, err=True)
+        except OSError:
+            if file is not None:
+                write_whole(file, text.encode() + b"\n")
+            raise
     if not sealed:
         click.secho(_KEY_FILE_WARNING, fg="yellow", err=True)
     if not written:

@@ -16,6 +16,7 @@ FLAGS = {
     "strict_limits": "Refuse operations on more data than CloudHSM accepts, such as 16,000 bytes for AES-GCM.",
     "strong_hashes": "Refuse ECDSA signatures with a hash weaker than the key, as CloudHSM does from SDK 5.16 on.",
     "allow_reset": "Allow `hsm reset`, which destroys all keys, to everyone who can connect; for tests.",
+    "allow_faults": "Allow `hsm fault`, which makes requests slow or fail, to everyone who can connect; for tests.",
 }
 """The options by parameter name, with their help."""
 
@@ -42,4 +43,5 @@ def settings_of(flags: Mapping[str, bool]) -> Settings:
         strict_limits=flags["strict_limits"],
         strong_hashes=flags["strong_hashes"],
         allow_reset=flags["allow_reset"],
+        allow_faults=flags["allow_faults"],
     )

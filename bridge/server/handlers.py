@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from bridge.protocol import values
 from bridge.protocol.codec import MAX_FRAME, VERSION, Value
 from bridge.protocol.values import Fields
+from bridge.server import pages
 from hsmcore.errors import MalformedRequest, Unauthenticated, UnsupportedVersion
 
 if TYPE_CHECKING:
     from bridge.server.connections import Connection, Connections
+    from bridge.server.faults import Faults
     from hsmcore.api.crypto import Parameters
     from hsmcore.hsm import Hsm
     from hsmcore.sessions.session import Session
 
 
-_RECONNECTS = "java"
-"""The client that connects again after a connection has broken."""
+_RECONNECTS = ("java", "pkcs11")
+"""The clients that connect again after a connection has broken."""
 
 
 def server_version() -> str:
@@ -36,11 +40,12 @@ class Handlers:
     Each method takes a session, or the connection if the operation needs no session, then the fields of the request.
     """
 
-    def __init__(self, hsm: Hsm, connections: Connections, facts: Mapping[str, Value]) -> None:
+    def __init__(self, hsm: Hsm, connections: Connections, facts: Mapping[str, Value], faults: Faults) -> None:
         """Make the handlers; ``facts`` are added to the answer to STATUS."""
         self._hsm = hsm
         self._connections = connections
         self._facts = facts
+        self._faults = faults
         self._version = server_version()
 
     def hello(self, connection: Connection, lowest: int, highest: int, client: str) -> tuple[int, str, int]:
@@ -51,13 +56,36 @@ class Handlers:
         """
         if not lowest <= VERSION <= highest:
             raise UnsupportedVersion(f"the client speaks versions {lowest} to {highest}, this HSM version {VERSION}")
-        connection.reconnects = client == _RECONNECTS
+        connection.reconnects = client in _RECONNECTS
         return VERSION, self._version, MAX_FRAME
 
     def reset(self, connection: Connection) -> None:
         """Reset the HSM to the state after its initialisation."""
         self._hsm.reset()
+        self._faults.clear()
         self._connections.forget_ended()
+
+    def fault_add(self, connection: Connection, faults: list[Value]) -> list[int]:
+        """Add faults, all or none, and return their numbers.
+
+        Raises:
+            MalformedRequest: An item is not a map of texts with a kind.
+        """
+        wanted = []
+        for fault in faults:
+            if not isinstance(fault, dict) or not all(isinstance(value, str) for value in fault.values()):
+                raise MalformedRequest("a fault is a map of texts")
+            options = {name: str(value) for name, value in fault.items()}
+            wanted.append((options.pop("kind", ""), options))
+        return self._faults.add_all(wanted)
+
+    def fault_list(self, connection: Connection) -> list[Fields]:
+        """Return the faults."""
+        return self._faults.all()
+
+    def fault_clear(self, connection: Connection, number: int | None) -> None:
+        """Remove a fault, or all of them."""
+        self._faults.clear(number)
 
     def status(self, connection: Connection) -> Fields:
         """Return the state of the HSM and of the process that serves it."""
@@ -112,28 +140,37 @@ class Handlers:
         """Derive a secret key and return its record."""
         return self._hsm.keys.derive(session, key, mechanism, parameters, values.template(attributes)).fields()
 
-    def find_keys(self, session: Session, attributes: Fields, limit: int) -> list[Fields]:
-        """Return the records of the keys with these attributes, at most ``limit`` of them; 0 is no limit.
+    def find_keys(
+        self, session: Session, attributes: Fields, limit: int, after: bytes | None
+    ) -> tuple[list[Fields], bytes | None]:
+        """Return a page of the records of the keys with these attributes, and the position that the next follows."""
+        template, position = values.template(attributes), pages.decode_position(after)
 
-        Raises:
-            MalformedRequest: The limit is negative.
-        """
-        if limit < 0:
-            raise MalformedRequest(f"a limit is 0 or more, not {limit}")
-        return [record.fields() for record in self._hsm.keys.find(session, values.template(attributes), limit)]
+        def read(count: int) -> tuple[list[Fields], bytes | None]:
+            records, last = self._hsm.keys.find_page(session, template, count, position)
+            return [record.fields() for record in records], pages.encode_position(last)
+
+        page, _ = pages.fitting(limit, read, itemgetter(0))
+        return page
 
     def list_keys(
-        self, session: Session, handle: int | None, attributes: Fields, first: int, limit: int
-    ) -> tuple[list[Fields], int]:
-        """Return the descriptions of at most ``limit`` keys from the ``first`` on, and the number of all matching keys.
+        self, session: Session, handle: int | None, attributes: Fields, first: int, limit: int, brief: bool
+    ) -> tuple[list[Fields], int, int | None]:
+        """Return a page of descriptions from the key ``first`` on, the number of all keys, and that of the next page.
 
         Raises:
-            MalformedRequest: ``first`` or ``limit`` is negative.
+            MalformedRequest: ``first`` is negative.
         """
-        if first < 0 or limit < 0:
-            raise MalformedRequest(f"first and limit are 0 or more, not {first} and {limit}")
-        page, count = self._hsm.keys.describe(session, handle, values.search_template(attributes), first, limit)
-        return [values.key_description(key) for key in page], count
+        if first < 0:
+            raise MalformedRequest(f"first is 0 or more, not {first}")
+        template = values.search_template(attributes)
+
+        def read(limit: int) -> tuple[list[Fields], int]:
+            page, count = self._hsm.keys.describe(session, handle, template, first, limit, brief=brief)
+            return [values.key_description(key) for key in page], count
+
+        (page, count), taken = pages.fitting(limit, read, itemgetter(0))
+        return page, count, first + taken if first + taken < count else None
 
     def info(self, connection: Connection) -> Fields:
         """Return vendor, model and versions of the HSM."""
@@ -192,3 +229,15 @@ class Handlers:
     def audit_verify(self, session: Session, anchor: str | None) -> Fields:
         """Verify the audit log and return the findings."""
         return values.verification(self._hsm.audit.verify(session, anchor))
+
+    def backup_create(self, session: Session, passphrase: bytes | None) -> Fields:
+        """Make a backup and return its description."""
+        return values.backup(self._hsm.backups.create(session, passphrase))
+
+    def backup_list(self, session: Session) -> list[Fields]:
+        """Return the descriptions of all backups, without what only a whole reading shows."""
+        return [asdict(info) for info in self._hsm.backups.all(session)]
+
+    def backup_verify(self, session: Session, name: str) -> Fields:
+        """Read a backup and return its description."""
+        return values.backup(self._hsm.backups.verify(session, name))

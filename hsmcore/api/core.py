@@ -9,6 +9,7 @@ from typing import Self
 
 from hsmcore.audit.log import AuditLog
 from hsmcore.audit.upgrade import bind_rows
+from hsmcore.backup.making import Backups
 from hsmcore.crypto.operations import PreparedOperations
 from hsmcore.crypto.streams import MultiPartOperations
 from hsmcore.crypto.wrapping import Wrapping
@@ -47,6 +48,7 @@ class Core:
     operations: PreparedOperations
     streams: MultiPartOperations
     wrapping: Wrapping
+    backups: Backups
 
     @classmethod
     def of(cls, state: State, store: Store, vault: Vault, clock: Callable[[], float], *, start: bool) -> Self:
@@ -76,4 +78,5 @@ class Core:
             operations=operations,
             streams=MultiPartOperations(clock),
             wrapping=Wrapping(ring, operations, approvals, settings),
+            backups=Backups(state.backups, store, vault, log, lock),
         )

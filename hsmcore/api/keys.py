@@ -13,6 +13,7 @@ from hsmcore.keys.description import KeyDescription
 from hsmcore.keys.records import NOT_SHARED, KeyEntry, KeyRecord, Sharing
 from hsmcore.keys.search import SearchTemplate
 from hsmcore.sessions.session import Session
+from hsmcore.storage.keys import Position
 from hsmcore.tables.attributes import PUBLIC, Value, checked
 from hsmcore.tables.mechanisms import Operation
 from hsmcore.tables.roles import ADMIN, CRYPTO_USER
@@ -167,7 +168,26 @@ class KeyService:
             PermissionDenied: An admin searches by another attribute than LABEL.
             StoreDamaged: All that was found for a label is a damaged key of the user.
         """
-        return self._ring.find(session, SearchTemplate.exactly(checked(template)), limit)
+        return self._ring.find(session, SearchTemplate.exactly(checked(template)), limit)[0]
+
+    @guarded
+    def find_page(
+        self, session: Session, template: Template, limit: int, after: Position | None = None
+    ) -> tuple[list[KeyRecord], Position | None]:
+        """Return a page of the keys that ``find`` returns, and the position after which there may be more.
+
+        Args:
+            session: A session.
+            template: The search template; an admin searches by LABEL only.
+            limit: The maximum number of keys; 0 for no limit.
+            after: The position that an earlier page ended with; ``None`` for the first page.
+
+        Raises:
+            AttributeInvalid: An attribute is unknown or of the wrong type.
+            PermissionDenied: An admin searches by another attribute than LABEL.
+            StoreDamaged: All that was found for a label is a damaged key of the user.
+        """
+        return self._ring.find(session, SearchTemplate.exactly(checked(template)), limit, after)
 
     @guarded
     def find_pair(self, session: Session, public_key_info: bytes) -> list[KeyRecord]:
@@ -189,7 +209,7 @@ class KeyService:
 
     @guarded
     def describe(
-        self, session: Session, handle: int | None, template: Choices, first: int, limit: int
+        self, session: Session, handle: int | None, template: Choices, first: int, limit: int, *, brief: bool = False
     ) -> tuple[list[KeyDescription], int]:
         """Return a page of descriptions of the keys that the session sees, oldest first, and the number of all keys.
 
@@ -201,13 +221,14 @@ class KeyService:
             template: The search template.
             first: The number of keys before the page.
             limit: The size of the page; 0 for no limit.
+            brief: Whether to leave out owner, sharing and derived values.
 
         Raises:
             AttributeInvalid: An attribute is unknown or of the wrong type.
             PermissionDenied: An admin searches by another attribute than LABEL.
             StoreDamaged: All that was found for a label is a damaged key of the user.
         """
-        return self._ring.page(session, handle, description.search_template(template), first, limit)
+        return self._ring.page(session, handle, description.search_template(template), first, limit, brief=brief)
 
     @guarded
     def get(self, session: Session, handle: int) -> KeyRecord:

@@ -25,10 +25,12 @@ class ResetService:
         Settings, serial number, master key and the audit log, in which the reset has an entry, stay.
 
         Raises:
-            SettingRequired: The HSM was made without ``allow_reset``.
+            SettingRequired: The HSM was made without ``allow_reset``, or other HSMs can share its database.
             StoreFull: The disk is full.
         """
         core = self._core
+        if core.store.shared:
+            raise SettingRequired("an HSM in a database that others can share cannot be reset")
         if not core.settings.allow_reset:
             raise SettingRequired(
                 "this HSM was made without --allow-reset; `hsm init --allow-reset` makes one for tests"

@@ -54,6 +54,7 @@ OPCODES: Mapping[str, int | None] = {
     "HSM_LOG_BROKEN": None,
     "HSM_ROWS_BOUND": None,
     "HSM_RESET": None,
+    "HSM_BACKUP_DELETE": None,
 }
 """Opcode to its number; ``None`` where the original's documentation never shows one. ``HSM_`` marks this HSM's own."""
 
@@ -148,6 +149,8 @@ EVENTS: Mapping[str, Event] = {
     "quorum.set_timeout": Event("CN_SET_M_VALUE", LogType.USER),
     "keys.set_quorum": Event("CN_SET_M_VALUE", LogType.USER),
     "reset.run": RESET,
+    "backups.create": Event("CN_BACKUP_END", LogType.GENERIC),
+    "backups.delete": Event("HSM_BACKUP_DELETE", LogType.GENERIC),
 }
 """A service's method, ``service.method``, to its event."""
 
@@ -164,7 +167,14 @@ ACTIVATION = Event("CN_CHANGE_PSWD", LogType.USER)
 LOG_BEGINS = Event("HSM_LOG_BEGINS", LogType.GENERIC)
 """The first entry of an HSM that is older than its log (see ``hsmcore.audit.upgrade``)."""
 ROWS_BOUND = Event("HSM_ROWS_BOUND", LogType.GENERIC)
-"""An entry that names rows of an older schema when they get versions (see ``hsmcore.audit.upgrade``)."""
+"""An entry that names rows when they get their first versions: those of an older schema (see
+``hsmcore.audit.upgrade``) and those of a backup."""
+BACKUP_BEGIN = Event("CN_BACKUP_BEGIN", LogType.GENERIC)
+"""The entry before the first byte of a backup is written."""
+RESTORE_BEGIN = Event("CN_RESTORE_BEGIN", LogType.GENERIC)
+"""The first entry of an HSM that was restored from a backup."""
+RESTORE_END = Event("CN_RESTORE_END", LogType.GENERIC)
+"""The entry after the last restored row."""
 LOG_BROKEN = Event("HSM_LOG_BROKEN", LogType.GENERIC)
 """An entry about a log that was changed while the HSM was closed. ``verify`` reports it from then on."""
 

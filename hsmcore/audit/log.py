@@ -183,13 +183,22 @@ class AuditLog:
         command.public_handle = public[0] if public and others else 0
         command.token_key = token_key
 
-    def concerns_token_key(self) -> None:
-        """Note that the key of the command in progress is a token key; its row is damaged."""
-        self._required().token_key = True
-
     def describe(self, detail: str) -> None:
         """Set the detail of the command in progress."""
         self._required().detail = detail
+
+    @contextmanager
+    def separately(self) -> Iterator[None]:
+        """Run the block outside the command in progress, so that commands in it have entries of their own."""
+        outer, self._thread.command = self._current(), None
+        try:
+            yield
+        finally:
+            self._thread.command = outer
+
+    def concerns_token_key(self) -> None:
+        """Note that the key of the command in progress is a token key; its row is damaged."""
+        self._required().token_key = True
 
     def concerns_nothing(self) -> None:
         """Note that the command in progress needs no entry."""
@@ -229,17 +238,14 @@ class AuditLog:
             how: The row in ``EVENTS``.
             sessions: The sessions, at least one.
         """
-        event, outer = event_of(how), self._current()
-        self._thread.command = None
+        event = event_of(how)
         try:
-            with self._lock:
+            with self.separately(), self._lock:
                 self._owed.extend(Command(event, ended.number, ended.username, ended.role) for ended in sessions)
                 self._store.record()
         except HsmError as error:
             numbers = ", ".join(f"{ended.number:#x}" for ended in sessions)
             _log.error("the end of session %s is not in the audit log yet: %s", numbers, error)
-        finally:
-            self._thread.command = outer
 
     @contextmanager
     def changing(self, changes: Sequence[Change] = ()) -> Iterator[Record | None]:

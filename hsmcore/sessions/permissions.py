@@ -28,6 +28,7 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "keys.generate_pair": _CRYPTO_USERS,
     "keys.import_": _CRYPTO_USERS,
     "keys.find": _USERS,
+    "keys.find_page": _USERS,
     "keys.find_pair": _CRYPTO_USERS,
     "keys.labels": _CRYPTO_USERS,
     "keys.describe": _USERS,
@@ -55,6 +56,10 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "quorum.set_timeout": _ADMINS,
     "audit.entries": _ADMINS,
     "audit.verify": _ADMINS,
+    "backups.create": _ADMINS,
+    "backups.all": _ADMINS,
+    "backups.verify": _ADMINS,
+    "backups.delete": _ADMINS,
     "key_store": _CRYPTO_USERS,
 }
 """Roles by operation. An operation without a row needs no session, or only ends one, as ``users.logout`` does."""

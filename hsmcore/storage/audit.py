@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Dialect, delete, insert, text, true, update
 
@@ -29,9 +29,10 @@ class Record(NamedTuple):
 
 
 # As text, without conversions, so that an edited row is read as it is.
-_ROWS = text(f"SELECT {', '.join(COLUMNS)} FROM audit WHERE sequence >= :first ORDER BY sequence LIMIT :limit")  # noqa: S608  # constants only
-_LAST = text(f"SELECT {', '.join(COLUMNS)} FROM audit WHERE sequence < :end ORDER BY sequence DESC LIMIT 1")  # noqa: S608  # constants only
-_HEAD = text("SELECT count, reboot, sealed FROM audit_head")
+_OWN = f"SELECT {', '.join(COLUMNS)} FROM audit WHERE hsm = :hsm"  # noqa: S608  # constants only
+_ROWS = text(f"{_OWN} AND sequence >= :first ORDER BY sequence LIMIT :limit")
+_LAST = text(f"{_OWN} AND sequence < :end ORDER BY sequence DESC LIMIT 1")
+_HEAD = text("SELECT count, reboot, sealed FROM audit_head WHERE id = :hsm")
 _END = 2**62
 """The log does not continue after a sequence number from here on, which nobody but a forger writes."""
 _HEAD_COLUMNS = ("count", "reboot", "sealed")
@@ -44,42 +45,46 @@ _values = attrgetter(*COLUMNS)
 
 
 class Appender:
-    """Writes the log with statements that are compiled once, because every session key has an entry.
+    """Writes the log of one HSM with statements that are compiled once, because every session key has an entry."""
 
-    The driver must take parameters by position, as SQLite's does.
-    """
-
-    def __init__(self, dialect: Dialect) -> None:
-        update_head = update(AUDIT_HEAD).where(text("id = 1")).values(dict.fromkeys(_HEAD_COLUMNS))
+    def __init__(self, dialect: Dialect, hsm: int) -> None:
+        self._hsm = hsm
+        self._positional = dialect.positional
+        update_head = update(AUDIT_HEAD).where(text(f"id = {hsm:d}")).values(dict.fromkeys(_HEAD_COLUMNS))
         self._insert = str(insert(AUDIT).compile(dialect=dialect))
         self._update = str(update_head.compile(dialect=dialect))
 
     def append(self, connection: Connection, record: Record) -> None:
         """Add entries and replace the head, in the transaction of the connection."""
         if record.rows:
-            connection.exec_driver_sql(self._insert, [_values(row) for row in record.rows])
+            connection.exec_driver_sql(self._insert, [self._parameters(row) for row in record.rows])
         if record.changes:
             connection.execute(_PUT_VERSION, [asdict(change) for change in record.changes])
-        if connection.exec_driver_sql(self._update, record.head).rowcount != 1:
-            connection.execute(delete(AUDIT_HEAD))
+        head: Any = record.head if self._positional else dict(zip(_HEAD_COLUMNS, record.head, strict=True))
+        if connection.exec_driver_sql(self._update, head).rowcount != 1:
+            connection.execute(delete(AUDIT_HEAD).where(AUDIT_HEAD.c.id == self._hsm))
             values = dict(zip(_HEAD_COLUMNS, record.head, strict=True))
-            connection.execute(insert(AUDIT_HEAD), [{"id": 1, **values}])
+            connection.execute(insert(AUDIT_HEAD), [{"id": self._hsm, **values}])
+
+    def _parameters(self, row: AuditRow) -> Any:
+        values = (self._hsm, *_values(row))
+        return values if self._positional else dict(zip(("hsm", *COLUMNS), values, strict=True))
 
 
-def rows(connection: Connection, first: int, limit: int) -> list[tuple[object, ...]]:
-    """Return stored rows from a sequence number on."""
-    return [tuple(row) for row in connection.execute(_ROWS, {"first": first, "limit": limit})]
+def rows(connection: Connection, hsm: int, first: int, limit: int) -> list[tuple[object, ...]]:
+    """Return stored rows of an HSM from a sequence number on."""
+    return [tuple(row) for row in connection.execute(_ROWS, {"hsm": hsm, "first": first, "limit": limit})]
 
 
-def last(connection: Connection) -> tuple[object, ...] | None:
-    """Return the stored row with the highest sequence number."""
-    row = connection.execute(_LAST, {"end": _END}).first()
+def last(connection: Connection, hsm: int) -> tuple[object, ...] | None:
+    """Return the stored row of an HSM with the highest sequence number."""
+    row = connection.execute(_LAST, {"hsm": hsm, "end": _END}).first()
     return None if row is None else tuple(row)
 
 
-def head(connection: Connection) -> StoredHead | None:
-    """Return the stored head."""
-    row = connection.execute(_HEAD).first()
+def head(connection: Connection, hsm: int) -> StoredHead | None:
+    """Return the stored head of an HSM."""
+    row = connection.execute(_HEAD, {"hsm": hsm}).first()
     return None if row is None else (row[0], row[1], row[2])
 
 

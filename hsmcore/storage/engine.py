@@ -2,37 +2,65 @@
 
 SQLite runs in WAL mode with ``synchronous=FULL``: an acknowledged transaction is on disk, and a killed process leaves a
 database that opens. A transaction with the execution option ``durable=False`` does not wait for the disk: it survives
-the end of the process, but perhaps not a power cut. Nothing else here or in the queries is specific to SQLite.
+the end of the process, but perhaps not a power cut. PostgreSQL, which can end while the HSM goes on, ignores it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
-from hsmcore.errors import StateError, StateLocked, StoreDamaged, StoreFull
+from hsmcore.errors import StateError, StateLocked, StoreDamaged, StoreFull, StoreUnreachable
 
 _FULL = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_TOOBIG")
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
-_FULL_STATES = ("53", "25006")
-"""PostgreSQL: insufficient resources; read-only transaction."""
 
 
-def connect(url: str | URL) -> Engine:
-    """Return an engine with one connection, which all threads share."""
-    # In memory, SQLAlchemy would else make a database for each thread.
-    options = {"check_same_thread": False} if make_url(url).get_backend_name() == "sqlite" else {}
+class StoreConflict(StoreUnreachable):
+    """The database ended the transaction because of another one. Nothing was changed; it can be tried again."""
+
+
+_STATES = (
+    ("53100", StoreFull, "the database cannot be written (disk full)"),
+    ("53", StoreUnreachable, "the database has no resources left"),
+    ("25006", StoreUnreachable, "the database is read-only, as a standby is"),
+    ("XX", StoreDamaged, "the database is damaged"),
+    ("40", StoreConflict, "the database ended the transaction in favour of another"),
+    ("55P03", StoreUnreachable, "another HSM has the database locked"),
+    ("22", StateError, "the database refuses a value"),
+    ("23", StateError, "the database refuses a row"),
+    ("42501", StateError, "the database user lacks a permission"),
+    ("", StoreUnreachable, "the database does not answer"),
+)
+"""Errors of PostgreSQL: the beginning of the state, the error, the beginning of its message. The first that fits."""
+
+
+def connect_file(path: Path) -> Engine:
+    """Return an engine for an SQLite file with one connection, which all threads share."""
+    # Not as text, where ? and # in the path have a meaning.
+    return _connect_sqlite(URL.create("sqlite", database=str(path)))
+
+
+def connect_memory() -> Engine:
+    """Return an engine for a new SQLite database in memory, with one connection, which all threads share."""
+    return _connect_sqlite(URL.create("sqlite"))
+
+
+def _connect_sqlite(url: URL) -> Engine:
+    # In memory, SQLAlchemy would else refuse a second thread.
+    options = {"check_same_thread": False}
     engine = create_engine(
         url, poolclass=QueuePool, pool_size=1, max_overflow=0, hide_parameters=True, connect_args=options
     )  # fmt: skip
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _configure)
-        event.listen(engine, "begin", _begin)
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
     return engine
 
 
@@ -72,24 +100,30 @@ def store_errors() -> Iterator[None]:
         StoreFull: The disk is full or read-only.
         StoreDamaged: The database is damaged.
         StateLocked: Another process uses the database.
-        StateError: The database does not answer.
+        StoreUnreachable: The database does not answer.
+        StateError: The database refuses.
     """
     try:
         yield
     except DBAPIError as error:
         kind, message = _translated(error)
         raise kind(message) from error
+    except PoolTimeout as error:
+        raise StoreUnreachable("the database does not answer: every connection waits for it") from error
     except SQLAlchemyError as error:
         raise StoreDamaged(f"the database cannot be read: {type(error).__name__}") from error
 
 
 def _translated(error: DBAPIError) -> tuple[type[StateError], str]:
     name = str(getattr(error.orig, "sqlite_errorname", ""))
-    state = str(getattr(error.orig, "sqlstate", ""))
-    if name.startswith(_FULL) or state.startswith(_FULL_STATES):
+    if hasattr(error.orig, "sqlstate"):
+        state = str(getattr(error.orig, "sqlstate", "") or "")
+        kind, message = next((kind, message) for prefix, kind, message in _STATES if state.startswith(prefix))
+        return kind, f"{message}: {str(error.orig).strip()}"
+    if name.startswith(_FULL):
         return StoreFull, f"the database cannot be written (disk full or read-only): {error.orig}"
     if name.startswith(_BUSY):
         return StateLocked, "another process is using the database"
-    if name or state.startswith("XX"):
+    if name:
         return StoreDamaged, f"the database is damaged: {error.orig}"
     return StateError, f"the database does not answer: {error.orig}"

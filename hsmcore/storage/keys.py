@@ -62,6 +62,9 @@ _PUBLIC = "PUBLIC_KEY"
 _AT_ONCE = 500
 """Handles in one statement; databases limit the number of parameters."""
 
+Position = tuple[int, int]
+"""The place of a key among all keys, oldest first: its time of creation in ms since 1970, and its handle."""
+
 
 @dataclass(frozen=True, slots=True)
 class KeyQuery:
@@ -102,12 +105,12 @@ def one(connection: Connection, handle: int) -> KeyRow | None:
 
 
 def page(
-    connection: Connection, query: KeyQuery, offset: int, limit: int, last: KeyRow | None
+    connection: Connection, query: KeyQuery, offset: int, limit: int, last: Position | None
 ) -> list[KeyRow]:  # fmt: skip
     """Return a page of the rows that the query finds and that follow ``last``, oldest first."""
     ordered = _ROWS.where(query.condition()).order_by(_C.created, _C.handle)
     if last is not None:
-        ordered = ordered.where(tuple_(_C.created, _C.handle) > tuple_(last.created, last.handle))
+        ordered = ordered.where(tuple_(_C.created, _C.handle) > tuple_(*last))
     return [_row(*row) for row in connection.execute(ordered.offset(offset).limit(limit))]
 
 

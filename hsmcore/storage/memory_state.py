@@ -9,6 +9,7 @@ class MemoryState:
     """Holds the audit log's anchor; the master key and the database are in memory too."""
 
     home: Path | None = None
+    backups: Path | None = None
 
     def __init__(self) -> None:
         self._anchors: list[bytes] = []

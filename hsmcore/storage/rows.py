@@ -104,8 +104,11 @@ def _from_json(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def index_column(value: Value) -> str:
-    """Return an attribute's value as the column that repeats it has it."""
-    return value.hex() if isinstance(value, bytes) else str(value)
+    """Return an attribute's value as the column that repeats it has it: without the character that ends C strings.
+
+    PostgreSQL stores no such character.
+    """
+    return value.hex() if isinstance(value, bytes) else str(value).replace("\0", "\uffff")
 
 
 def index_columns(attributes: Mapping[str, Value]) -> dict[str, str]:

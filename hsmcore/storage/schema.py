@@ -16,9 +16,9 @@ from sqlalchemy import (
     Text,
 )
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest migration."""
-KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", HEAD)
+KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", HEAD)
 """Every migration that this version knows."""
 
 LOGGED = KNOWN[3:]
@@ -35,13 +35,14 @@ HSM = Table(
     Column("quorum", LargeBinary, nullable=False, comment="sealed quorum values and timeouts"),
     Column("serial", String(16), nullable=False, server_default="", comment="serial number, 16 hexadecimal digits"),
     Column("quorum_version", BigInteger, nullable=False, server_default="0", comment="bound to quorum"),
+    Column("changes", BigInteger, nullable=False, server_default="0", comment="sequence number of the last change"),
 )
 
 USERS = Table(
     "users",
     METADATA,
     Column("username", String(31), primary_key=True),
-    Column("role", String(16), primary_key=True),
+    Column("role", String(32), primary_key=True),
     Column("number", Integer, nullable=False, comment="in order of creation"),
     Column("verifier", LargeBinary, nullable=False, comment="sealed Argon2id hash in PHC form, bound to the keys too"),
     Column("failures", Integer, nullable=False, comment="wrong passwords since the last right one"),
@@ -76,6 +77,7 @@ KEYS = Table(
 AUDIT = Table(
     "audit",
     METADATA,
+    Column("hsm", Integer, primary_key=True, autoincrement=False, comment="number of the HSM that wrote it"),
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
     Column("time", BigInteger, nullable=False, comment="µs since 1970"),
     Column("reboot", BigInteger, nullable=False),
@@ -97,7 +99,7 @@ AUDIT = Table(
 AUDIT_HEAD = Table(
     "audit_head",
     METADATA,
-    Column("id", Integer, CheckConstraint("id = 1", name="only_one_head"), primary_key=True, autoincrement=False),
+    Column("id", Integer, primary_key=True, autoincrement=False, comment="number of the HSM"),
     Column("count", BigInteger, nullable=False, comment="number of entries"),
     Column("reboot", BigInteger, nullable=False, comment="reboot counter"),
     Column("sealed", LargeBinary, nullable=False, comment="hash of the last entry, sealed"),
@@ -118,3 +120,27 @@ VERSIONS = Table(
     Column("version", BigInteger, nullable=False, comment="of the newest entry about the subject"),
     Column("live", Boolean, nullable=False, comment="whether its row was not deleted"),
 )
+
+HSMS = Table(
+    "hsms",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(32), nullable=False, comment="as cluster hsm-info shows it"),
+    Column("address", Text, nullable=False, comment="where clients reach it"),
+    Column("process", String(32), nullable=False, comment="random number of the process that has it"),
+    Column("state", String(8), nullable=False, comment="open, closed or left"),
+    Column("renewals", BigInteger, nullable=False, comment="of its lease"),
+    Column("applied", BigInteger, nullable=False, comment="sequence number of the last change that it has applied"),
+    Column("code", LargeBinary, nullable=False, comment="authenticates the row"),
+)
+"""The HSMs of a cluster. An HSM with a file of its own has no row."""
+
+CHANGES = Table(
+    "changes",
+    METADATA,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("hsm", Integer, nullable=False, comment="number of the HSM that made it"),
+    Column("subjects", Text, nullable=False, comment="as in audit.changed"),
+    Column("code", LargeBinary, nullable=False, comment="authenticates the row"),
+)
+"""The last changes of a cluster, which every HSM applies to its memory."""

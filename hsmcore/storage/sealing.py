@@ -18,10 +18,13 @@ kind                  fields
 ``hsmbridge quorum 1``  none: the row of an older schema
 ``hsmbridge audit entry 1``  sequence number (8 bytes), hash of the entry; nothing is sealed but these
 ``hsmbridge audit head 1``  number of entries (8 bytes), reboot counter (8 bytes)
-``hsmbridge master 1``  the header of the master key's seal
+``... of 1``          the same of a cluster's second HSM and later ones, with the HSM's number (4 bytes) first
+``hsmbridge master 1``  the header of the seal of master key and domain key
 ====================  ==========================================================================================
 
-The master key is itself sealed. Layout of its seal, integers big-endian:
+The HSM's secret is itself sealed. It is the master key, and the domain key, which an HSM shares with those that were
+restored from its backups. The secret of an older HSM is the master key alone, from which its domain key is derived.
+Layout of the seal, integers big-endian:
 
 ======  =====  =====================================================================================================
 offset  bytes  field
@@ -30,7 +33,7 @@ offset  bytes  field
 1       1      sealed under: 1 the key file, 2 a passphrase through Argon2id
 2       16     salt (zero for the key file)
 18      12     memory in KiB, passes, lanes of Argon2id, 4 bytes each (zero for the key file)
-30      60     nonce (12), sealed master key (32), tag (16); associated data is the 30-byte header
+30      92     nonce (12), sealed master key (32) and domain key (32), tag (16); associated data is the 30-byte header
 ======  =====  =====================================================================================================
 """
 
@@ -47,20 +50,41 @@ from hsmcore.storage.rows import KeyRow, UserRow, context
 
 _HEADER = struct.Struct(">BB16sIII")
 _VERSION, _BY_FILE, _BY_PASSPHRASE = 1, 1, 2
-_MAX_MEMORY_KIB = 4 * 1024 * 1024
-"""Maximum memory of Argon2id in KiB (4 GiB); a header with more is forged."""
+_MAX_COST = 256 * 1024, 16, 16
+"""Maximum memory in KiB, passes and lanes of Argon2id; a header with more is forged."""
 
 
 _SETTINGS_BEFORE_LOGS, _SETTINGS_BEFORE_VERSIONS = context("settings"), context("settings", b"audit")
 _SETTINGS = context("settings", b"audit", b"rows")
 
 
-class Vault:
-    """Seals and opens under the master key."""
+class Domain:
+    """The security domain of an HSM. HSMs that were restored from backups of one HSM have the same one."""
 
-    def __init__(self, master: bytes) -> None:
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+        self.id = secrecy.derived_key(key, b"hsmbridge domain id", b"")[:8].hex()
+        """The public name of the domain, 16 hexadecimal digits."""
+
+    def wrapping_key(self, purpose: bytes, context: bytes) -> bytes:
+        """Return a key of the domain for one purpose and context."""
+        return secrecy.derived_key(self.key, b"hsmbridge " + purpose, context)
+
+
+class Vault:
+    """Seals and opens under the master key, for one of the HSMs that have this key.
+
+    The audit log's entries and head, and registration tokens, are bound to that HSM; all else is common to all.
+    ``secret`` is the opened secret: the master key and the domain key.
+    """
+
+    def __init__(self, secret: bytes, hsm: int = 1) -> None:
+        master, domain = secret[: secrecy.KEY_BYTES], secret[secrecy.KEY_BYTES :]
+        self.domain = Domain(domain or secrecy.derived_key(master, b"hsmbridge domain", b""))
         self._sealer = Sealer(master)
         self._registrations = Authenticator(master, context("registration"))
+        self._hsm = hsm
+        self._cluster = Authenticator(master, context("cluster"))
 
     def seal_key(self, row: KeyRow, material: bytes) -> KeyRow:
         """Return the row with the material sealed to it."""
@@ -125,30 +149,44 @@ class Vault:
 
     def seal_entry(self, sequence: int, digest: bytes) -> bytes:
         """Seal the hash of an entry of the audit log."""
-        return self._sealer.seal(b"", context("audit entry", sequence.to_bytes(8, "big"), digest))
+        return self._sealer.seal(b"", self._own("audit entry", sequence.to_bytes(8, "big"), digest))
 
     def sealed_entry(self, sequence: int, digest: bytes, seal: bytes) -> bool:
         """Tell whether a seal belongs to an entry and its hash."""
-        return self._sealer.open(seal, context("audit entry", sequence.to_bytes(8, "big"), digest)) is not None
+        return self._sealer.open(seal, self._own("audit entry", sequence.to_bytes(8, "big"), digest)) is not None
 
     def seal_head(self, count: int, reboot: int, digest: bytes) -> bytes:
         """Seal the head of the audit log: the last entry's hash, bound to the number of entries."""
-        return self._sealer.seal(digest, context("audit head", count.to_bytes(8, "big"), reboot.to_bytes(8, "big")))
+        return self._sealer.seal(digest, self._own("audit head", count.to_bytes(8, "big"), reboot.to_bytes(8, "big")))
 
     def open_head(self, count: int, reboot: int, sealed: bytes) -> bytes | None:
         """Return the hash of the last entry; ``None`` where the head was changed."""
-        return self._sealer.open(sealed, context("audit head", count.to_bytes(8, "big"), reboot.to_bytes(8, "big")))
+        return self._sealer.open(sealed, self._own("audit head", count.to_bytes(8, "big"), reboot.to_bytes(8, "big")))
 
     def registration_code(self, data: bytes, role: str) -> bytes:
         """Return the code that authenticates a registration token of a user in a role; the role may be empty.
 
         It is no seal: anyone may request one without a login, and the number of seals under one key is limited.
         """
-        return self._registrations.code(context("registration token", data, role.encode()))
+        return self._registrations.code(self._own("registration token", data, role.encode()))
 
     def is_registration_code(self, data: bytes, role: str, code: bytes) -> bool:
         """Tell whether a code authenticates a registration token."""
-        return self._registrations.holds(context("registration token", data, role.encode()), code)
+        return self._registrations.holds(self._own("registration token", data, role.encode()), code)
+
+    def cluster_code(self, data: bytes) -> bytes:
+        """Return the code of a row that the HSMs of a cluster share. It is no seal either: it changes every second."""
+        return self._cluster.code(data)
+
+    def is_cluster_code(self, data: bytes, code: bytes) -> bool:
+        """Tell whether a code is that of such a row."""
+        return self._cluster.holds(data, code)
+
+    def _own(self, kind: str, *fields: bytes) -> bytes:
+        """Return associated data that is bound to this HSM; the first HSM's is that of an HSM without a cluster."""
+        return (
+            context(kind, *fields) if self._hsm == 1 else context(f"{kind} of", self._hsm.to_bytes(4, "big"), *fields)
+        )
 
     def _open(self, sealed: bytes, place: bytes, what: str) -> bytes:
         plain = self._sealer.open(sealed, place)
@@ -161,13 +199,14 @@ def _quorum_context(version: int) -> bytes:
     return context("quorum row", version.to_bytes(8, "big")) if version else context("quorum")
 
 
-def new_master() -> bytes:
-    """Return a new master key, 32 random bytes."""
-    return secrecy.random_bytes(secrecy.KEY_BYTES)
+def new_secret(domain: Domain | None = None) -> bytes:
+    """Return the secret of a new HSM: a random master key, and the key of a domain or of a new one."""
+    key = secrecy.random_bytes(secrecy.KEY_BYTES) if domain is None else domain.key
+    return secrecy.random_bytes(secrecy.KEY_BYTES) + key
 
 
-def seal_master(master: bytes, passphrase: bytes | None, file_key: bytes) -> bytes:
-    """Seal the master key under a passphrase; ``None`` seals it under the key file's 32 bytes."""
+def seal_secret(secret: bytes, passphrase: bytes | None, file_key: bytes) -> bytes:
+    """Seal the HSM's secret under a passphrase; ``None`` seals it under the key file's 32 bytes."""
     if passphrase is None:
         header = _HEADER.pack(_VERSION, _BY_FILE, bytes(secrecy.SALT_BYTES), 0, 0, 0)
         key = file_key
@@ -176,11 +215,11 @@ def seal_master(master: bytes, passphrase: bytes | None, file_key: bytes) -> byt
         cost = secrecy.MEMORY_KIB, secrecy.ITERATIONS, secrecy.LANES
         header = _HEADER.pack(_VERSION, _BY_PASSPHRASE, salt, *cost)
         key = secrecy.key_from_passphrase(passphrase, salt, *cost)
-    return header + Sealer(key).seal(master, context("master", header))
+    return header + Sealer(key).seal(secret, context("master", header))
 
 
-def open_master(sealed: bytes, passphrase: bytes | None, read_file_key: Callable[[], bytes]) -> bytes:
-    """Return the master key.
+def open_secret(sealed: bytes, passphrase: bytes | None, read_file_key: Callable[[], bytes]) -> bytes:
+    """Return the HSM's secret.
 
     Raises:
         MasterKeyUnavailable: The passphrase or the key file is missing or wrong.
@@ -197,12 +236,18 @@ def open_master(sealed: bytes, passphrase: bytes | None, read_file_key: Callable
         key, wrong = read_file_key(), "the key file master.key is not the one of this HSM's master key"
     elif passphrase is None:
         raise MasterKeyUnavailable("a passphrase seals the master key; set HSM_PASSPHRASE to that of `hsm init`")
-    elif not (8 <= memory <= _MAX_MEMORY_KIB and 0 < passes <= 1000 and 0 < lanes <= 64 and memory >= 8 * lanes):
+    elif not plausible_cost(memory, passes, lanes):
         raise StoreDamaged("the sealed master key's header is damaged; restore the state directory")
     else:
         key = secrecy.key_from_passphrase(passphrase, salt, memory, passes, lanes)
         wrong = "the passphrase does not open the master key; set HSM_PASSPHRASE to that of `hsm init`"
-    master = Sealer(key).open(sealed[_HEADER.size :], context("master", header))
-    if master is None:
+    secret = Sealer(key).open(sealed[_HEADER.size :], context("master", header))
+    if secret is None:
         raise MasterKeyUnavailable(wrong)
-    return master
+    return secret
+
+
+def plausible_cost(memory: int, passes: int, lanes: int) -> bool:
+    """Tell whether this HSM may have chosen a cost of Argon2id; a forged one could take all memory, or hours."""
+    bounds = zip((memory, passes, lanes), _MAX_COST, strict=True)
+    return all(0 < value <= most for value, most in bounds) and memory >= 8 * lanes

@@ -1,18 +1,22 @@
 """The state directory: its lock, the key file, the audit log's anchor, and the path of the database.
 
-``hsm.db`` is the database. ``master.key`` is the key file (32 random bytes, mode 0600) of an HSM without passphrase.
+``hsm.db`` is the database. An HSM of a cluster has ``store.json`` (mode 0600) in its place, with the database's URL and
+the HSM's number. ``master.key`` is the key file (32 random bytes, mode 0600) of an HSM without passphrase.
 ``hsm.lock`` is the lock, with the id of the process that has the directory. ``audit.anchor`` has two slots of 128 bytes
-for the last position of the audit log; they are written in turn, so an interrupted write leaves the other.
+for the last position of the audit log; they are written in turn, so an interrupted write leaves the other. ``backups``
+is the directory of backups.
 """
 
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -20,10 +24,21 @@ from hsmcore.errors import MasterKeyUnavailable, StateError, StateLocked, StateM
 from hsmcore.files import sync_directory, write_whole
 from hsmcore.primitives.secrecy import KEY_BYTES, random_bytes
 
-_DATABASE, _KEY_FILE, _LOCK, _ANCHOR = "hsm.db", "master.key", "hsm.lock", "audit.anchor"
+_DATABASE, _KEY_FILE, _LOCK, _ANCHOR, _STORE = "hsm.db", "master.key", "hsm.lock", "audit.anchor", "store.json"
+_BACKUPS = "backups"
 _ANCHOR_BYTES = 128
+_OWN = ("hsm.", "master.", "audit.", "store.", "admin-password.", "backups", "lost+found")
+"""How the names in a state directory begin. A new file system has lost+found."""
 
 _log = logging.getLogger("hsmcore.storage.state_directory")
+
+
+@dataclass(frozen=True, slots=True)
+class SharedStore:
+    """The database that an HSM shares with the others of its cluster. ``number`` is the HSM's number among them."""
+
+    url: str = field(repr=False)
+    number: int
 
 
 class State(Protocol):
@@ -32,6 +47,10 @@ class State(Protocol):
     @property
     def home(self) -> Path | None:
         """The state directory; ``None`` for an HSM in memory."""
+
+    @property
+    def backups(self) -> Path | None:
+        """The directory of backups; ``None`` for an HSM in memory."""
 
     def close(self) -> None:
         """Give the files back to other processes."""
@@ -56,7 +75,8 @@ class StateDirectory:
         Raises:
             StateMissing: The directory has no HSM, and ``create`` is false.
             StateLocked: Another process has the directory.
-            StateError: The path is not a directory or not UTF-8, or another user may write there.
+            StateError: The path is not a directory or not UTF-8, another user may write there, or a new HSM's directory
+                has other files.
             StoreFull: The file system refuses.
         """
         self.home = home.absolute()
@@ -66,7 +86,8 @@ class StateDirectory:
                 for above in reversed(self.home.parents):
                     above.mkdir(mode=0o755, exist_ok=True)
                 self.home.mkdir(mode=0o700, exist_ok=True)
-        elif not (self.home / _DATABASE).is_file():
+                _require_own(self.home)
+        elif not any((self.home / name).is_file() for name in (_DATABASE, _STORE)):
             holder = lock_holder(self.home)
             if holder is not None:
                 raise StateLocked(f"process {holder} has the HSM in {self.home} open, in memory only")
@@ -80,6 +101,11 @@ class StateDirectory:
     def database(self) -> Path:
         """The path of the database."""
         return self.home / _DATABASE
+
+    @property
+    def backups(self) -> Path:
+        """The path of the directory of backups."""
+        return self.home / _BACKUPS
 
     def close(self) -> None:
         """Unlock the directory."""
@@ -100,6 +126,36 @@ class StateDirectory:
         """Create an empty database file with mode 0600, which SQLite gives to its other files too."""
         with _file_errors(self.home):
             os.close(os.open(self.database, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+
+    def shared_store(self) -> SharedStore | None:
+        """Return the database that the HSM shares with others; ``None`` for an HSM with a file of its own.
+
+        Raises:
+            StateError: The file that names it is damaged, or readable by others.
+        """
+        path = self.home / _STORE
+        try:
+            mode = stat.S_IMODE(path.stat().st_mode)
+            read = json.loads(path.read_text())
+            url, number = read["url"], read["number"]
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise StateError(f"{path}, which names the HSM's database, cannot be read; restore it") from error
+        if mode & 0o077:
+            raise StateError(f"{path} is open to others (mode {mode:o}), and may have a password; chmod 600 it")
+        return SharedStore(str(url), int(number))
+
+    def keep_shared_store(self, store: SharedStore) -> None:
+        """Write the file that names the database which the HSM shares with others.
+
+        Raises:
+            StateError: The directory has an HSM with a file of its own.
+        """
+        if self.database.exists():
+            raise StateError(f"there is an HSM in {self.home} already, which was not changed; choose another HSM_HOME")
+        with _file_errors(self.home):
+            write_whole(self.home / _STORE, json.dumps(asdict(store)).encode())
 
     def make_key_file(self) -> bytes:
         """Return the key file's 32 bytes; create the file if it is missing.
@@ -227,6 +283,17 @@ def require_private(home: Path) -> None:
             raise StateError(
                 f"other users may write in {above} (mode {stat.S_IMODE(mode):o}) and replace {home}; chmod o-w it"
             )
+
+
+def _require_own(home: Path) -> None:
+    """Check that a directory has no other files than an HSM's, so that it can be backed up and removed as a whole.
+
+    Raises:
+        StateError: It has others.
+    """
+    foreign = sorted(path.name for path in home.iterdir() if not path.name.startswith(_OWN))
+    if foreign:
+        raise StateError(f"{home} has other files, such as {foreign[0]!r}; choose a new or an empty directory")
 
 
 def _require_text(home: Path) -> None:

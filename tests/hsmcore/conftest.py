@@ -1,16 +1,27 @@
-"""An HSM for each test module, with an admin and two crypto users logged in."""
+"""An HSM for each test module, with an admin and two crypto users logged in.
+
+The tests of a module run on SQLite and on PostgreSQL. Modules with other ``ENGINES``, and tests with the mark
+``sqlite``, are about files. In a quick run only the modules of ``ON_BOTH`` run on PostgreSQL too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from hsmcore import Hsm, Settings
 from hsmcore.sessions.session import Session
+from tests.conftest import ALL
+from tests.postgresql import Server
+
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+ON_BOTH = frozenset({"test_users", "test_sharing", "test_postgresql"})
+"""The modules that a quick run tries on PostgreSQL."""
 
 settings.register_profile("core", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -36,6 +47,46 @@ class Site:
     admin: Session
     user: Session
     other: Session
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test on the engines of its module."""
+    module = metafunc.module
+    engines = getattr(module, "ENGINES", (SQLITE, POSTGRESQL))
+    if not ALL and module.__name__.rpartition(".")[2] not in ON_BOTH:
+        engines = (SQLITE,)
+    if metafunc.definition.get_closest_marker("sqlite"):
+        engines = (SQLITE,)
+    if engines != (SQLITE,):
+        metafunc.parametrize("engine", engines, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A PostgreSQL of this run. Its disk is never lost, so it does not wait for it."""
+    started = Server("fsync = off", "full_page_writes = off")
+    try:
+        yield started
+    finally:
+        started.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def engine(request: pytest.FixtureRequest) -> Iterator[Server | None]:
+    """The server that new HSMs of a module have their store on; ``None`` for files."""
+    if getattr(request, "param", SQLITE) == SQLITE:
+        yield None
+        return
+    server: Server = request.getfixturevalue("server")
+    initialize: Any = Hsm.initialize.__func__
+
+    def on_server(cls: type[Hsm], home: Path, **named: Any) -> Hsm:
+        made: Hsm = initialize(cls, home, **{"store": server.new(), **named})
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Hsm, "initialize", classmethod(on_server))
+        yield server
 
 
 def make_site(home: Path, settings: Settings | None = None) -> Site:

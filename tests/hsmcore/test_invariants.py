@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gc
 import logging
-import sqlite3
 import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -28,6 +27,7 @@ from hsmcore.errors import (
     Unauthenticated,
 )
 from hsmcore.keys.records import KeyRecord
+from tests.hsmcore.databases import database, dump
 
 from .conftest import ADMIN_PASSWORD, CURVES, PASSWORDS, Site, make_site
 from .making import ec_key, one_of_each, pkcs8, rsa_key
@@ -100,8 +100,7 @@ def keys(site: Site) -> list[KeyRecord]:
 
 def _state(site: Site) -> tuple[object, ...]:
     """Return all there is to know, but for the audit log: the rows of the database and what each user sees."""
-    with closing(sqlite3.connect(site.home / "hsm.db")) as connection:
-        rows = [row for row in connection.iterdump() if not row.startswith('INSERT INTO "audit')]
+    rows = dump(site.home)
     found = [site.hsm.keys.find(session, {}) for session in (site.user, site.other, site.admin)]
     return rows, found, site.hsm.users.all(), site.hsm.status()
 
@@ -159,7 +158,7 @@ def test_logs_hold_no_secrets(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
         for call in _failures(made, keys):
             with pytest.raises(HsmError):
                 call()
-    with closing(sqlite3.connect(made.home / "hsm.db")) as connection, connection:
+    with database(made.home) as connection:
         connection.execute("UPDATE keys SET material = x'00' WHERE handle = ?", (keys[0].handle,))
     master = (made.home / "master.key").read_bytes()
     with Hsm.open(made.home) as hsm, Client.local(hsm) as client:
@@ -250,7 +249,7 @@ class _Recorder:
 
 def _ask_everything(client: Client, handles: list[int]) -> None:
     """Ask each operation for each key, with what fits and what does not."""
-    requests: list[tuple[Value, ...]] = [("FIND_KEYS", {}, 0), ("STATUS",), ("USER_LIST",)]
+    requests: list[tuple[Value, ...]] = [("FIND_KEYS", {}, 0, None), ("STATUS",), ("USER_LIST",)]
     for handle in handles:
         requests += [("GET_KEY", handle), ("CLEAR_VALUE", handle), ("SET_ATTRIBUTES", handle, {"LABEL": "seen"})]
         for name in ("AES_CBC", "AES_GCM", "AES_ECB", "RSA_PKCS1", "DESEDE_CBC", "AES_CTR"):
@@ -262,7 +261,7 @@ def _ask_everything(client: Client, handles: list[int]) -> None:
             requests += [("SIGN", handle, name, None, bytes(32)), ("VERIFY", handle, name, None, bytes(32), b"")]
             requests.append(("BEGIN", "sign", handle, name, None))
         for value in ("VALUE", "PRIVATE_EXPONENT", "PRIME_P"):
-            requests += [("FIND_KEYS", {value: b""}, 0), ("SET_ATTRIBUTES", handle, {value: b""})]
+            requests += [("FIND_KEYS", {value: b""}, 0, None), ("SET_ATTRIBUTES", handle, {value: b""})]
         requests += [("SET_ATTRIBUTES", handle, {name: True}) for name in ("EXTRACTABLE", "TRUSTED")]
         requests += [("SET_ATTRIBUTES", handle, {"SENSITIVE": False}), ("DESTROY_KEY", handle)]
     for operation, *fields in requests:

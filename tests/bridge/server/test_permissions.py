@@ -80,6 +80,9 @@ ALLOWED = {
     "AUDIT_LIST": "a",
     "AUDIT_VERIFY": "a",
     "RESET": "nuac",
+    "FAULT_ADD": "nuac",
+    "FAULT_LIST": "nuac",
+    "FAULT_CLEAR": "nuac",
 }
 """Roles that may call an operation, by their letters: not logged in, unactivated admin, admin, crypto user."""
 

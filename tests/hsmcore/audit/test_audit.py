@@ -14,6 +14,7 @@ import pytest
 
 from hsmcore import Hsm
 from hsmcore.api.audit import AuditService
+from hsmcore.api.backups import BackupService
 from hsmcore.api.crypto import CryptoService
 from hsmcore.api.guard import audited, guarded
 from hsmcore.api.keys import KeyService
@@ -43,16 +44,19 @@ from tests.hsmcore.disk import full_disk
 from tests.hsmcore.making import take_secret
 from tests.hsmcore.secrets_found import AES_KEY
 
+ENGINES = ("sqlite",)
+
 SERVICES = {
     "users": UserService, "keys": KeyService, "crypto": CryptoService, "quorum": QuorumService, "audit": AuditService,
-    "reset": ResetService,
+    "reset": ResetService, "backups": BackupService,
 }  # fmt: skip
 NOT_LOGGED = {
     "users.all", "users.session", "users.authorise", "users.login_token", "users.mfa_token", "keys.find",
     "keys.find_pair", "keys.labels", "keys.get", "keys.describe", "crypto.encrypt", "crypto.decrypt", "crypto.sign",
-    "crypto.verify", "crypto.keep_shortcut", "crypto.begin", "crypto.update", "crypto.finish", "crypto.abort",
+    "crypto.verify", "crypto.keep_shortcut", "crypto.drop_shortcuts", "crypto.begin", "crypto.update",
+    "crypto.finish", "crypto.abort",
     "crypto.random", "audit.entries", "audit.verify", "quorum.registration_token", "quorum.tokens", "quorum.values",
-    "quorum.timeouts",
+    "quorum.timeouts", "backups.all", "backups.verify",
 }  # fmt: skip
 """Methods that are not commands: they use keys, or read."""
 
@@ -370,7 +374,7 @@ def test_duplicated(home: Path, place: str) -> None:
     others = ", ".join(COLUMNS[1:])
     end = len(_rows(home))
     found = _tampered(
-        home, lambda db: db.execute(f"INSERT INTO audit SELECT {place}, {others} FROM audit WHERE sequence = 7")
+        home, lambda db: db.execute(f"INSERT INTO audit SELECT hsm, {place}, {others} FROM audit WHERE sequence = 7")
     )
     assert found
     assert all(finding.sequence is None or finding.sequence >= end for finding in found)

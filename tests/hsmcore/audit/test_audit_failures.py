@@ -18,6 +18,8 @@ from hsmcore.sessions.session import Session
 from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS, Site, make_site
 from tests.hsmcore.disk import full_disk
 
+ENGINES = ("sqlite",)
+
 ANCHOR_BYTES = 128
 """Length of each of the anchor file's two places."""
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,26 +13,10 @@ from hsmcore import Hsm
 from hsmcore.errors import HsmError, KeyNotFound, StoreDamaged
 from hsmcore.sessions.session import Session
 from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS, make_site
+from tests.hsmcore.databases import edit, put_back, row
 from tests.hsmcore.older import make_first
 
 NEW = b"another-password-1"
-Row = dict[str, object]
-
-
-def _row(home: Path, table: str, where: str) -> Row:
-    with closing(sqlite3.connect(home / "hsm.db")) as connection:
-        connection.row_factory = sqlite3.Row
-        return dict(connection.execute(f"SELECT * FROM {table} WHERE {where}").fetchone())
-
-
-def _edit(home: Path, statement: str, *values: object) -> None:
-    with closing(sqlite3.connect(home / "hsm.db")) as connection, connection:
-        assert connection.execute(statement, values).rowcount == 1
-
-
-def _put_back(home: Path, table: str, row: Row) -> None:
-    marks = ", ".join("?" * len(row))
-    _edit(home, f"INSERT OR REPLACE INTO {table} ({', '.join(row)}) VALUES ({marks})", *row.values())
 
 
 def _findings(home: Path) -> list[str]:
@@ -80,6 +62,8 @@ def _guess(at: At) -> None:
 
 
 KEY = "handle = {key}"
+KEYS = {"keys": "handle", "users": "username role"}
+"""Primary keys by table."""
 CASES = {
     "a destroyed key": Case(
         "keys", KEY,
@@ -143,10 +127,10 @@ def _change(home: Path, case: Case, key: int) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_a_row_that_was_put_back(site: tuple[Path, int], name: str) -> None:
     (home, key), case = site, CASES[name]
-    old = _row(home, case.table, case.where.format(key=key))
+    old = row(home, case.table, case.where.format(key=key))
     _change(home, case, key)
     assert _findings(home) == []
-    _put_back(home, case.table, old)
+    put_back(home, case.table, old, KEYS[case.table])
     with Hsm.open(home) as hsm, pytest.raises((StoreDamaged, KeyNotFound)):
         case.use(At.of(hsm, key))
     (found,) = _findings(home)
@@ -157,30 +141,30 @@ def test_a_row_that_was_put_back(site: tuple[Path, int], name: str) -> None:
 def test_the_index_of_versions_put_back_with_the_row(site: tuple[Path, int], name: str) -> None:
     (home, key), case = site, CASES[name]
     subject = f"key/{key}" if case.table == "keys" else "user/crypto-user/cu2"
-    old = _row(home, case.table, case.where.format(key=key)), _row(home, "versions", f"subject = '{subject}'")
+    old = row(home, case.table, case.where.format(key=key)), row(home, "versions", f"subject = '{subject}'")
     _change(home, case, key)
-    _put_back(home, case.table, old[0])
-    _put_back(home, "versions", old[1])
+    put_back(home, case.table, old[0], KEYS[case.table])
+    put_back(home, "versions", old[1], "subject")
     (found,) = _findings(home)
     assert case.found in found
 
 
 def test_a_row_that_was_removed(site: tuple[Path, int]) -> None:
     home, key = site
-    _edit(home, "DELETE FROM keys WHERE handle = ?", key)
+    edit(home, "DELETE FROM keys WHERE handle = ?", key)
     with Hsm.open(home) as hsm, pytest.raises(StoreDamaged):
         hsm.keys.get(_user(hsm), key)
-    _edit(home, "DELETE FROM users WHERE username = 'cu2'")
+    edit(home, "DELETE FROM users WHERE username = 'cu2'")
     assert _findings(home) == [
         f"the stored row of key {key} was removed", "the stored row of user 'cu2' (crypto-user) was removed",
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("failures", [-1000, 0, 5, 2**62])
+@pytest.mark.parametrize("failures", [-1000, 0, 5, 2**30])
 def test_the_count_of_wrong_passwords_is_sealed(site: tuple[Path, int], failures: int) -> None:
     home, _ = site
     _change(home, CASES["a user without wrong passwords"], 0)
-    _edit(home, "UPDATE users SET failures = ? WHERE username = 'cu2'", failures)
+    edit(home, "UPDATE users SET failures = ? WHERE username = 'cu2'", failures)
     with Hsm.open(home) as hsm, pytest.raises(StoreDamaged):
         hsm.users.login("cu2", PASSWORDS["cu2"])
     assert _findings(home) == ["the stored row of user 'cu2' (crypto-user) was changed"]
@@ -189,9 +173,9 @@ def test_the_count_of_wrong_passwords_is_sealed(site: tuple[Path, int], failures
 def test_an_admin_repairs_a_user_whose_row_was_put_back(site: tuple[Path, int]) -> None:
     home, _ = site
     case = CASES["a password"]
-    old = _row(home, "users", case.where)
+    old = row(home, "users", case.where)
     _change(home, case, 0)
-    _put_back(home, "users", old)
+    put_back(home, "users", old, KEYS["users"])
     with Hsm.open(home) as hsm:
         admin = hsm.users.login("admin", ADMIN_PASSWORD, "admin")
         hsm.users.change_password(admin, "cu2", "crypto-user", NEW)
@@ -202,38 +186,39 @@ def test_an_admin_repairs_a_user_whose_row_was_put_back(site: tuple[Path, int]) 
 
 def test_quorum_values_that_were_put_back(site: tuple[Path, int]) -> None:
     home, _ = site
-    old = _row(home, "hsm", "id = 1")
+    old = row(home, "hsm", "id = 1")
     with Hsm.open(home) as hsm:
         hsm.quorum.set_timeout(hsm.users.login("admin", ADMIN_PASSWORD, "admin"), "approved", 60)
-    _edit(home, "UPDATE hsm SET quorum = ?, quorum_version = ?", old["quorum"], old["quorum_version"])
+    edit(home, "UPDATE hsm SET quorum = ?, quorum_version = ?", old["quorum"], old["quorum_version"])
     with pytest.raises(StoreDamaged, match="quorum values"):
         Hsm.open(home)
 
 
 def test_a_user_of_a_deleted_users_name_is_another_one(site: tuple[Path, int]) -> None:
     home, _ = site
-    old = _row(home, "users", "username = 'cu2'")
+    old = row(home, "users", "username = 'cu2'")
     with Hsm.open(home) as hsm:
         admin = hsm.users.login("admin", ADMIN_PASSWORD, "admin")
         hsm.users.delete(admin, "cu2", "crypto-user")
         hsm.users.create(admin, "cu2", "crypto-user", NEW)
     assert _findings(home) == []
-    _put_back(home, "users", old)
+    put_back(home, "users", old, KEYS["users"])
     with Hsm.open(home) as hsm, pytest.raises(StoreDamaged):
         hsm.users.login("cu2", PASSWORDS["cu2"])
 
 
+@pytest.mark.sqlite
 def test_rows_of_an_older_schema_get_versions_once(site: tuple[Path, int]) -> None:
     home, key = site
     with Hsm.open(home) as hsm:
         hsm.keys.unshare(_user(hsm), key, "cu2")
     make_first(home)
-    older = _row(home, "keys", f"handle = {key}")
+    older = row(home, "keys", f"handle = {key}")
     assert _findings(home) == []
     with Hsm.open(home) as hsm:
         hsm.keys.set_attributes(_user(hsm), key, {"ENCRYPT": False})
     for column in ("attributes", "material"):
-        _edit(home, f"UPDATE keys SET {column} = ?, version = 0 WHERE handle = ?", older[column], key)
+        edit(home, f"UPDATE keys SET {column} = ?, version = 0 WHERE handle = ?", older[column], key)
     with Hsm.open(home) as hsm, pytest.raises(StoreDamaged):
         hsm.keys.get(_user(hsm), key)
 

@@ -16,6 +16,8 @@ from hsmcore.audit.chain import Finding
 from hsmcore.sessions.session import Session
 from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS, make_site
 
+ENGINES = ("sqlite",)
+
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from hsmcore import Hsm
 from hsmcore.errors import AttributeInvalid, PermissionDenied, StoreDamaged
 from hsmcore.keys.records import Sharing
 from tests.hsmcore.conftest import PASSWORDS, Site, make_site
+from tests.hsmcore.databases import database
 from tests.hsmcore.making import one_of_each, take_secret
 
 _P224 = (
@@ -130,7 +129,7 @@ def test_a_damaged_key_has_a_place_and_is_not_listed(tmp_path: Path) -> None:
         made = [
             hsm.keys.generate(user, "AES_KEY_GEN", {"TOKEN": True, "LABEL": str(place)}).handle for place in range(4)
         ]
-    with closing(sqlite3.connect(tmp_path / "hsm" / "hsm.db")) as connection, connection:
+    with database(tmp_path / "hsm") as connection:
         connection.execute("UPDATE keys SET material = x'00' WHERE label = '1'")
     with Hsm.open(tmp_path / "hsm") as hsm:
         user = hsm.users.login("cu1", PASSWORDS["cu1"])

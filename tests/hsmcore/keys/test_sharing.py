@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,6 +19,7 @@ from hsmcore.errors import (
 )
 from hsmcore.keys.records import KeyRecord, Sharing
 from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS, Site, make_site
+from tests.hsmcore.databases import database
 from tests.hsmcore.making import ec_key, one_of_each, public_info
 from tests.hsmcore.older import make_first
 
@@ -106,7 +105,7 @@ def test_sharing_that_was_moved_into_another_column_does_not_open(tmp_path: Path
     made = make_site(tmp_path / "hsm")
     with made.hsm:
         key = _aes(made).handle
-    with closing(sqlite3.connect(made.home / "hsm.db")) as connection, connection:
+    with database(made.home) as connection:
         edit = "UPDATE keys SET public_key_info = CAST(sharing AS BLOB), sharing = '' WHERE handle = ?"
         assert connection.execute(edit, (key,)).rowcount == 1
     with Hsm.open(made.home) as hsm, pytest.raises(StoreDamaged):
@@ -180,7 +179,7 @@ def test_a_later_user_of_the_same_name_gets_nothing(tmp_path: Path) -> None:
         for key in keys:
             with pytest.raises(KeyNotFound):
                 hsm.crypto.encrypt(later, key, "AES_GCM", None, b"")
-    with closing(sqlite3.connect(tmp_path / "hsm" / "hsm.db")) as connection:
+    with database(tmp_path / "hsm") as connection:
         assert connection.execute("SELECT DISTINCT sharing FROM keys").fetchall() == [("",)]
         assert connection.execute("SELECT * FROM shares").fetchall() == []
     with Hsm.open(tmp_path / "hsm") as hsm, pytest.raises(KeyNotFound):
@@ -191,7 +190,7 @@ def test_an_edited_table_of_shares_gives_nothing(tmp_path: Path) -> None:
     made = make_site(tmp_path / "hsm")
     with made.hsm:
         key = _aes(made, Sharing(), LABEL="not shared").handle
-    with closing(sqlite3.connect(tmp_path / "hsm" / "hsm.db")) as connection, connection:
+    with database(tmp_path / "hsm") as connection:
         connection.execute("INSERT INTO shares VALUES (?, 'cu2')", (key,))
     with Hsm.open(tmp_path / "hsm") as hsm:
         other = hsm.users.login("cu2", PASSWORDS["cu2"])
@@ -200,6 +199,7 @@ def test_an_edited_table_of_shares_gives_nothing(tmp_path: Path) -> None:
             hsm.crypto.encrypt(other, key, "AES_GCM", None, b"")
 
 
+@pytest.mark.sqlite
 def test_the_first_schema_opens_with_its_keys(tmp_path: Path) -> None:
     with make_site(tmp_path / "hsm").hsm as hsm:
         user = hsm.users.login("cu1", PASSWORDS["cu1"])

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
-import sqlite3
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +30,8 @@ from hsmcore.errors import (
 from hsmcore.keys.records import KeyRecord, Sharing
 from hsmcore.sessions.session import Session
 from tests.hsmcore.conftest import PASSWORDS, make_site
+from tests.hsmcore.databases import copied, database
+from tests.postgresql import Server
 from tests.signing import Signer
 
 USAGE, MANAGEMENT = "key-usage", "key-management"
@@ -80,8 +79,8 @@ def template(tmp_path_factory: pytest.TempPathFactory, signer: Signer) -> Path:
 
 
 @pytest.fixture
-def site(template: Path, tmp_path: Path, signer: Signer) -> Iterator[Site]:
-    home = Path(shutil.copytree(template, tmp_path / "hsm"))
+def site(template: Path, tmp_path: Path, signer: Signer, engine: Server | None) -> Iterator[Site]:
+    home = copied(engine, template, tmp_path / "hsm")
     with Hsm.open(home) as hsm:
         sessions = [hsm.users.login(name, PASSWORDS[name]) for name in ("cu1", "cu2")]
         yield Site(hsm, home, *sessions, hsm.users.login("admin", b"admin-pass-001", "admin"), signer)
@@ -294,7 +293,7 @@ def test_values_are_shown_and_survive_reopening(site: Site) -> None:
 def test_an_edited_value_does_not_open(site: Site) -> None:
     handle = site.aes()
     site.hsm.close()
-    with closing(sqlite3.connect(site.home / "hsm.db")) as connection, connection:
+    with database(site.home) as connection:
         done = connection.execute(
             """UPDATE keys SET attributes = replace(attributes, '"USE_QUORUM":1', '"USE_QUORUM":0') WHERE handle = ?
                AND attributes LIKE '%"USE_QUORUM":1%'""",

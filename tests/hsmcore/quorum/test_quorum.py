@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import shutil
 import sqlite3
 import struct
 import threading
@@ -40,6 +39,8 @@ from hsmcore.errors import (
 from hsmcore.quorum import tokens
 from hsmcore.quorum.tokens import MAX_TOKENS, TRANSITIONS, Event, State
 from hsmcore.sessions.session import Session
+from tests.hsmcore.databases import copied, database
+from tests.postgresql import Server
 from tests.signing import Signer
 
 PASSWORD = b"quorum-pass-1"
@@ -108,8 +109,8 @@ def template(tmp_path_factory: pytest.TempPathFactory, signers: dict[str, Signer
 
 
 @pytest.fixture
-def site(template: Path, tmp_path: Path, signers: dict[str, Signer]) -> Iterator[Site]:
-    home, now = Path(shutil.copytree(template, tmp_path / "hsm")), [1000.0]
+def site(template: Path, tmp_path: Path, signers: dict[str, Signer], engine: Server | None) -> Iterator[Site]:
+    home, now = copied(engine, template, tmp_path / "hsm"), [1000.0]
     with Hsm.open(home, clock=lambda: now[0]) as hsm:
         yield Site(hsm, home, now, signers)
 
@@ -605,6 +606,7 @@ def test_approval_files_that_are_refused(site: Site, admin: Session) -> None:
     assert site.hsm.quorum.approve(admin, json.dumps(good).encode()) == (2, 1)
 
 
+@pytest.mark.sqlite
 def test_values_are_sealed(site: Site, admin: Session, template: Path) -> None:
     site.hsm.close()
     database = site.home / "hsm.db"
@@ -626,7 +628,7 @@ def test_values_are_sealed(site: Site, admin: Session, template: Path) -> None:
 )
 def test_an_edited_key_approves_nothing(site: Site, admin: Session, edit: str) -> None:
     site.hsm.close()
-    with closing(sqlite3.connect(site.home / "hsm.db")) as connection, connection:
+    with database(site.home) as connection:
         connection.execute(f"UPDATE users SET {edit} WHERE username = 'ad2'")
     with Hsm.open(site.home) as hsm:
         session = hsm.users.login("admin", PASSWORD, "admin")

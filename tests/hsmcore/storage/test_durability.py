@@ -17,6 +17,8 @@ from hsmcore.audit.chain import Finding
 from hsmcore.errors import UserNameInvalid
 from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS, Site, make_site
 
+ENGINES = ("sqlite",)
+
 NORMAL, FULL = 1, 2
 """Values of SQLite's ``PRAGMA synchronous``: in WAL mode, FULL syncs each commit and NORMAL only checkpoints."""
 

@@ -18,6 +18,8 @@ from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS, make_site
 from tests.hsmcore.disk import full_disk
 from tests.hsmcore.older import FIRST, make_first, make_first_schema, seal_settings_as_before_logs
 
+ENGINES = ("sqlite",)
+
 
 def _make_old(home: Path) -> int:
     """Make an HSM as the first schema had it, and return a key of ``cu1``."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -38,6 +36,7 @@ from hsmcore.sessions.session import Session
 from hsmcore.users.mfa import TOKEN_LIFETIME, TRANSITIONS, Event, Purposes, RegisteredKeys, keys_after
 from hsmcore.users.token_files import encode_token, read_token
 from tests.hsmcore.conftest import ADMIN_PASSWORD
+from tests.hsmcore.databases import database
 from tests.hsmcore.judge import openssl
 from tests.signing import Signer
 
@@ -413,7 +412,7 @@ def test_an_edited_key_does_not_open(site: Site, signer: Signer, other: Signer, 
     site.register(site.admin, "cu1", signer)
     site.register(site.admin, "ad2", other)
     site.hsm.close()
-    with closing(sqlite3.connect(site.home / "hsm.db")) as connection, connection:
+    with database(site.home) as connection:
         connection.execute(f"UPDATE users SET {edit} WHERE username = 'cu1'")
     with Hsm.open(site.home) as hsm:
         with pytest.raises(StoreDamaged):
@@ -431,7 +430,7 @@ def test_a_key_that_was_moved_to_the_other_use_does_not_open(site: Site, signer:
     site.hsm.users.change_password(site.admin, "cu1", "crypto-user", PASSWORD, False, True)
     assert site.uses("cu1") == (True, False)
     site.hsm.close()
-    with closing(sqlite3.connect(site.home / "hsm.db")) as connection, connection:
+    with database(site.home) as connection:
         connection.execute("UPDATE users SET quorum_key = mfa_key, mfa_key = NULL WHERE username = 'cu1'")
     with Hsm.open(site.home) as hsm, pytest.raises(StoreDamaged):
         hsm.users.login("cu1", PASSWORD)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from hsmcore.errors import (
 from hsmcore.sessions.session import Session
 from hsmcore.users import accounts
 from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS, Site, make_site
+from tests.hsmcore.databases import database
 
 ATTEMPTS = 5
 """Wrong passwords that an account survives."""
@@ -303,7 +302,7 @@ def test_of_two_admins_who_do_the_same_at_once_one_does(site: Site, action: str)
 def test_there_are_at_most_1024_users(tmp_path: Path) -> None:
     made = make_site(tmp_path)
     made.hsm.close()
-    with closing(sqlite3.connect(tmp_path / "hsm.db")) as connection, connection:
+    with database(tmp_path) as connection:
         rows = [(f"user{number}", number) for number in range(4, 1024)]
         insert = "INSERT INTO users (username, role, number, verifier, failures) VALUES (?, 'crypto-user', ?, x'', 0)"
         connection.executemany(insert, rows)

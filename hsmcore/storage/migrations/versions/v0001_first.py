@@ -22,7 +22,12 @@ def upgrade() -> None:
         "users",
         sa.Column("username", sa.String(31), primary_key=True),
         sa.Column("role", sa.String(16), primary_key=True),
-        sa.Column("verifier", sa.LargeBinary, nullable=False, comment="sealed Argon2id hash in PHC form"),
+        sa.Column(
+            "verifier",
+            sa.LargeBinary,
+            nullable=False,
+            comment="sealed Argon2id hash in PHC form, bound to the keys too",
+        ),
         sa.Column("failures", sa.Integer, nullable=False, comment="wrong passwords since the last right one"),
     )
     op.create_table(
@@ -32,5 +37,5 @@ def upgrade() -> None:
         sa.Column("created", sa.BigInteger, nullable=False, comment="ms since 1970"),
         sa.Column("attributes", sa.Text, nullable=False, comment="canonical JSON, see hsmcore.storage.sealing"),
         sa.Column("public_key_info", sa.LargeBinary, nullable=True, comment="SubjectPublicKeyInfo in DER"),
-        sa.Column("material", sa.LargeBinary, nullable=False, comment="sealed, bound to the other columns"),
+        sa.Column("material", sa.LargeBinary, nullable=False, comment="sealed, bound to the columns before"),
     )

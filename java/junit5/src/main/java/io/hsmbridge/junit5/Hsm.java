@@ -44,6 +44,11 @@ public final class Hsm {
         return Path.of(process.fact("home"));
     }
 
+    /** Returns the faults of this HSM; a reset ends them. */
+    public Faults faults() {
+        return new Faults(process);
+    }
+
     /**
      * Destroys all keys and all other users, ends all sessions, and logs {@link #provider} in again.
      *

@@ -27,7 +27,7 @@ import java.util.regex.Pattern;
  * JVM.
  */
 final class HsmProcess {
-    private static final int RESET = 160;
+    private static final int RESET = 170;
     private static final int START_SECONDS = 60;
     private static final int STOP_SECONDS = 10;
     private static final int MOST_ERRORS = 8192;
@@ -46,7 +46,7 @@ final class HsmProcess {
      */
     HsmProcess(List<String> options) {
         List<String> command = new ArrayList<>(List.of(HsmCommand.find(), "start", "--ephemeral", "--foreground",
-                "--until-eof", "--json", "--allow-reset"));
+                "--until-eof", "--json", "--allow-reset", "--allow-faults"));
         command.addAll(options);
         ProcessBuilder builder = new ProcessBuilder(command);
         Map<String, String> environment = builder.environment();
