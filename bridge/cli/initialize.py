@@ -152,6 +152,7 @@ def _tell(text: str, *, sealed: bool, file: Path | None) -> None:
 
     Raises:
         ClickException: Standard output is closed or full.
+        OSError: Neither output takes the text, and there is no file.
     """
     written = sys.stdout is not None
     try:

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from bridge.cryptoki.application import Application
-from hsmcore.errors import OperationLimit, Unauthenticated
+from hsmcore.errors import OperationLimit, OperationNotFound
 
 if TYPE_CHECKING:
     from hsmcore.hsm import Hsm
@@ -60,16 +60,16 @@ class Applications:
         """Return an application, which lives as long as one of its connections.
 
         Raises:
-            Unauthenticated: There is none with this number.
+            OperationNotFound: There is none with this number.
         """
         application = self._open.get(number)
         if application is None:
-            raise Unauthenticated("there is no such application; it has ended, or the HSM was started again")
+            raise OperationNotFound("there is no such application; it has ended, or the HSM was started again")
         users = self._users.get(number, set())
         if connection not in users:
             with self._lock:
                 if number not in self._open:
-                    raise Unauthenticated("the application has ended")
+                    raise OperationNotFound("the application has ended")
                 self._users[number].add(connection)
                 self._deserted.pop(number, None)
         return application

@@ -6,13 +6,15 @@ itself, from the ticket of an earlier one, and sends it along with the next call
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from bridge.cryptoki import operations
 from bridge.cryptoki.application import Application, CryptokiSession
-from bridge.cryptoki.failures import Refused
+from bridge.cryptoki.failures import Refused, code_of
 from bridge.cryptoki.numbers import Rv
 from bridge.cryptoki.operations import KINDS, Operation
+from hsmcore.errors import HsmError
 
 Init = list[object] | None
 """Mechanism, parameter and object handle of an operation to begin."""
@@ -23,8 +25,7 @@ class TooSmall(Refused):
     """The caller's buffer is too small. The operation goes on."""
 
     def __init__(self, outputs: Outputs) -> None:
-        super().__init__(Rv.BUFFER_TOO_SMALL)
-        self.outputs = outputs
+        super().__init__(Rv.BUFFER_TOO_SMALL, outputs)
 
 
 def begin(app: Application, session: CryptokiSession, kind: str, init: list[object]) -> list[object]:
@@ -57,21 +58,37 @@ def init(kind: str) -> Callable[..., Outputs]:
     return run
 
 
-def _active(app: Application, session: CryptokiSession, kind: str, pending: Init) -> tuple[Operation, Outputs]:
-    """Return the active operation, and the ticket if it began now.
+@contextmanager
+def _active(
+    app: Application, handle: int, kind: str, pending: Init
+) -> Iterator[tuple[CryptokiSession, Operation, Outputs]]:
+    """Yield a session with its active operation, and the ticket if that begins now, which errors then have as result.
 
     Raises:
-        Refused: ``CKR_OPERATION_NOT_INITIALIZED``.
+        Refused: ``CKR_OPERATION_NOT_INITIALIZED``, or an error of the block.
+        TooSmall: An error of the block.
     """
-    ticket: Outputs = [] if pending is None else [begin(app, session, kind, pending)]
-    operation = session.operations.get(kind)
-    if operation is None:
-        raise Refused(Rv.OPERATION_NOT_INITIALIZED)
-    return operation, ticket
+    with app.session(handle) as session:
+        ticket: Outputs = [] if pending is None else [begin(app, session, kind, pending)]
+        operation = session.operations.get(kind)
+        if operation is None:
+            raise Refused(Rv.OPERATION_NOT_INITIALIZED)
+        try:
+            yield session, operation, ticket
+        except TooSmall:
+            raise
+        except Refused as refused:
+            raise Refused(refused.rv, ticket) from None
+        except HsmError as error:
+            raise Refused(code_of(error), ticket) from None
 
 
 def _ending(app: Application, session: CryptokiSession, kind: str, run: Callable[[], Outputs]) -> Outputs:
-    """Run the end of an operation, which is over whatever happens, unless the buffer is too small."""
+    """Run the end of an operation, which is over whatever happens, unless the buffer is too small.
+
+    Raises:
+        TooSmall: The output does not fit, and the operation goes on.
+    """
     try:
         outputs = run()
     except TooSmall:
@@ -92,8 +109,7 @@ def once(kind: str) -> Callable[..., Outputs]:
     """Return ``C_<kind>``: result, its length, the IV that the HSM chose."""
 
     def run(app: Application, handle: int, data: bytes, capacity: int | None, pending: Init) -> Outputs:
-        with app.session(handle) as session:
-            operation, ticket = _active(app, session, kind, pending)
+        with _active(app, handle, kind, pending) as (session, operation, ticket):
             _require_whole(operation)
             if capacity is None:
                 return [None, operation.result_bytes(len(data)), b"", *ticket]
@@ -117,8 +133,7 @@ def update(kind: str) -> Callable[..., Outputs]:
     """Return ``C_<kind>Update`` of a kind that has output."""
 
     def run(app: Application, handle: int, data: bytes, capacity: int | None, pending: Init) -> Outputs:
-        with app.session(handle) as session:
-            operation, ticket = _active(app, session, kind, pending)
+        with _active(app, handle, kind, pending) as (session, operation, ticket):
             if capacity is None:
                 _require_parts(app, session, kind, operation)
                 return [None, len(data) + operations.MARGIN, b"", *ticket]
@@ -152,8 +167,7 @@ def absorb(kind: str) -> Callable[..., Outputs]:
     """Return ``C_<kind>Update`` of a kind without output."""
 
     def run(app: Application, handle: int, data: bytes, pending: Init) -> Outputs:
-        with app.session(handle) as session:
-            operation, ticket = _active(app, session, kind, pending)
+        with _active(app, handle, kind, pending) as (session, operation, ticket):
             _continued(app, session, kind, lambda: operations.update(app, operation, data))
             return ticket
 
@@ -164,8 +178,7 @@ def final(kind: str) -> Callable[..., Outputs]:
     """Return ``C_<kind>Final``."""
 
     def run(app: Application, handle: int, capacity: int | None, pending: Init) -> Outputs:
-        with app.session(handle) as session:
-            operation, ticket = _active(app, session, kind, pending)
+        with _active(app, handle, kind, pending) as (session, operation, ticket):
             if capacity is None:
                 _require_parts(app, session, kind, operation)
                 return [None, _final_bytes(operation), b"", *ticket]
@@ -190,8 +203,7 @@ def _final_bytes(operation: Operation) -> int:
 
 def verify(app: Application, handle: int, data: bytes, signature: bytes, pending: Init) -> Outputs:
     """``C_Verify``."""
-    with app.session(handle) as session:
-        operation, ticket = _active(app, session, "Verify", pending)
+    with _active(app, handle, "Verify", pending) as (session, operation, ticket):
         _require_whole(operation)
 
         def end() -> Outputs:
@@ -203,8 +215,7 @@ def verify(app: Application, handle: int, data: bytes, signature: bytes, pending
 
 def verify_final(app: Application, handle: int, signature: bytes, pending: Init) -> Outputs:
     """``C_VerifyFinal``."""
-    with app.session(handle) as session:
-        operation, ticket = _active(app, session, "Verify", pending)
+    with _active(app, handle, "Verify", pending) as (session, operation, ticket):
 
         def end() -> Outputs:
             operations.finish_verify(app, operation, signature)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bridge.cryptoki.numbers import Rv
 from hsmcore import errors
 from hsmcore.errors import HsmError
 
 
 class Refused(Exception):
-    """A Cryptoki function ends with a return code other than ``CKR_OK``."""
+    """A Cryptoki function ends with a return code other than ``CKR_OK``; ``outputs`` are its results all the same."""
 
-    def __init__(self, rv: Rv) -> None:
+    def __init__(self, rv: Rv, outputs: Sequence[object] = ()) -> None:
         super().__init__(rv.name)
         self.rv = rv
+        self.outputs = list(outputs)
 
 
 _CODES: dict[type[HsmError], Rv] = {

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bridge.cryptoki import crypto, general, objects
+from bridge.cryptoki import crypto, derivation, general, objects
 from bridge.cryptoki.application import Application
 from bridge.cryptoki.failures import Refused, code_of
 from bridge.cryptoki.numbers import Rv
 from hsmcore.errors import HsmError
 
-_INT, _BYTES, _LIST = (int,), (bytes,), (list,)
+_INT, _BOOL, _BYTES, _LIST = (int,), (bool,), (bytes,), (list,)
 _CAPACITY, _PIN, _INIT = (int, type(None)), (bytes, type(None)), (list, type(None))
 
 
@@ -44,12 +44,13 @@ FUNCTIONS: dict[str, Function] = {
     "C_DestroyObject": Function((_INT, _INT), objects.destroy_object),
     "C_GetAttributeValue": Function((_INT, _INT, _LIST), objects.get_attributes),
     "C_FindObjectsInit": Function((_INT, _LIST), objects.find_init),
-    "C_FindObjects": Function((_INT, _INT), objects.find),
+    "C_FindObjects": Function((_INT, _INT, _BOOL), objects.find),
     "C_FindObjectsFinal": Function((_INT,), objects.find_final),
     "C_GenerateKey": Function((_INT, _INT, _LIST, _LIST), objects.generate_key),
     "C_GenerateKeyPair": Function((_INT, _INT, _LIST, _LIST, _LIST), objects.generate_key_pair),
     "C_WrapKey": Function((_INT, _INT, _LIST, _INT, _INT, _CAPACITY), objects.wrap_key),
     "C_UnwrapKey": Function((_INT, _INT, _LIST, _INT, _BYTES, _LIST), objects.unwrap_key),
+    "C_DeriveKey": Function((_INT, _INT, _LIST, _INT, _LIST), derivation.derive_key),
     **{
         f"C_{kind}Init": Function((_INT, _INT, _LIST, _INT, _INIT), crypto.init(kind))
         for kind in ("Encrypt", "Decrypt", "Sign", "Verify", "Digest")
@@ -85,10 +86,8 @@ def call(app: Application, name: str, arguments: Sequence[object]) -> tuple[int,
     outputs: list[object] = []
     try:
         rv, outputs = Rv.OK, function.run(app, *arguments)
-    except crypto.TooSmall as refused:
-        rv, outputs = refused.rv, refused.outputs
     except Refused as refused:
-        rv = refused.rv
+        rv, outputs = refused.rv, refused.outputs
     except HsmError as error:
         rv = code_of(error)
     return int(rv), outputs

@@ -168,7 +168,17 @@ def _macs_and_digests() -> tuple[Row, ...]:
     return tuple(rows)
 
 
-ROWS: tuple[Row, ...] = (*_generators(), *_ciphers(), *_signatures(), *_macs_and_digests())
+def _derivations() -> tuple[Row, ...]:
+    kdf = Keys(KeyType.GENERIC_SECRET, (1, MAX_HMAC_KEY))
+    return (
+        Row(0x1050, "CKM_ECDH1_DERIVE", Use.DERIVE, "ECDH", _EC, Form.ECDH),
+        Row(0x80000001, "CKM_CLOUDHSM_SP800_108_COUNTER_KDF", Use.DERIVE, "HMAC_KDF_", kdf, Form.KDF),
+    )
+
+
+ROWS: tuple[Row, ...] = (
+    *_generators(), *_ciphers(), *_signatures(), *_macs_and_digests(), *_derivations(),
+)  # fmt: skip
 """Every mechanism."""
 MECHANISMS: dict[int, Row] = {row.number: row for row in ROWS}
 """Every mechanism by number."""

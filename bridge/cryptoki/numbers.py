@@ -98,6 +98,13 @@ DATA_SPECIFIED = 1
 PART_COUNTER, PART_LABEL, PART_CONTEXT, PART_LENGTH, PART_BYTES = 4, 5, 6, 7, 8
 """Kinds of the parts of a derivation's input (AWS CloudHSM): counter, label, context, length of the key, bytes."""
 
+SUM_OF_KEYS = 1
+"""The method by which the length of a derived key is counted."""
+VENDOR = 0x80000000
+"""``CKM_VENDOR_DEFINED`` and its like."""
+X_509 = 0
+"""``CKC_X_509``."""
+
 REPEATABLE = (
     "C_GetTokenInfo", "C_GetMechanismList", "C_GetMechanismInfo", "C_CloseAllSessions", "C_GetSessionInfo",
     "C_GenerateRandom", "C_GetAttributeValue", "C_WrapKey",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bridge.cryptoki import attributes, parameters, reading, templates
+from bridge.cryptoki import attributes, certificates, parameters, reading, templates
 from bridge.cryptoki.application import Application, CryptokiSession
 from bridge.cryptoki.failures import Refused
 from bridge.cryptoki.mechanisms import MECHANISMS, Row, Use
-from bridge.cryptoki.numbers import Rv
+from bridge.cryptoki.numbers import ObjectClass, Rv
 from hsmcore.errors import DataLengthInvalid, KeyNotFound, KeySizeInvalid, PermissionDenied
 from hsmcore.keys.records import KeyRecord
 from hsmcore.primitives import components
@@ -30,13 +30,17 @@ def _type(row: Row) -> str:
     return "" if row.key_type is None else row.key_type.value
 
 
-def _require_writable(session: CryptokiSession, *made: Core) -> None:
-    """Refuse a token key in a read-only session."""
+def require_writable(session: CryptokiSession, *made: Core) -> None:
+    """Check that a session may make keys with these templates.
+
+    Raises:
+        Refused: ``CKR_SESSION_READ_ONLY`` for a token key in a read-only session.
+    """
     if not session.read_write and any(template.get("TOKEN") for template in made):
         raise Refused(Rv.SESSION_READ_ONLY)
 
 
-def _entered(app: Application, session: CryptokiSession, *records: KeyRecord) -> Outputs:
+def entered(app: Application, session: CryptokiSession, *records: KeyRecord) -> Outputs:
     """Return the object handles of new keys; session keys end with the Cryptoki session."""
     session.objects.update(record.handle for record in records if not record.attributes["TOKEN"])
     return [app.object_of(record.handle) for record in records]
@@ -48,8 +52,8 @@ def generate_key(app: Application, handle: int, number: int, fields: list[object
         row = _row(number, Use.GENERATE)
         mechanism = parameters.prepare(row, Use.GENERATE, fields).mechanism
         core = templates.new_key(templates.decode(template), attributes.GENERATE, "SECRET_KEY", _type(row))
-        _require_writable(session, core)
-        return _entered(app, session, app.hsm.keys.generate(app.user(), mechanism, core))
+        require_writable(session, core)
+        return entered(app, session, app.hsm.keys.generate(app.user(), mechanism, core))
 
 
 def generate_key_pair(
@@ -67,12 +71,12 @@ def generate_key_pair(
             templates.new_key(templates.decode(template), attributes.GENERATE_PAIR, key_class, _type(row))
             for template, key_class in ((public, "PUBLIC_KEY"), (private, "PRIVATE_KEY"))
         ]
-        _require_writable(session, *made)
+        require_writable(session, *made)
         try:
             pair = app.hsm.keys.generate_pair(app.user(), mechanism, made[0], made[1])
         except KeySizeInvalid:
             raise Refused(Rv.CURVE_NOT_SUPPORTED if "EC_PARAMS" in made[0] else Rv.KEY_SIZE_RANGE) from None
-        return _entered(app, session, *pair)
+        return entered(app, session, *pair)
 
 
 def create_object(app: Application, handle: int, encoded: list[object]) -> Outputs:
@@ -84,13 +88,15 @@ def create_object(app: Application, handle: int, encoded: list[object]) -> Outpu
     with app.session(handle) as session:
         user = app.user()
         template = templates.decode(encoded)
+        if template.get("CLASS") == ObjectClass.CERTIFICATE:
+            return [app.object_of(certificates.create(app, session, template).handle)]
         key_class, key_type = templates.class_and_type(template)
         if not key_class or not key_type:
             raise Refused(Rv.TEMPLATE_INCOMPLETE)
         core = templates.new_key(template, attributes.CREATE, key_class, key_type)
-        _require_writable(session, core)
+        require_writable(session, core)
         material = _MATERIAL[key_class, key_type](template)
-        return _entered(app, session, app.hsm.keys.import_(user, _without_material(core), material))
+        return entered(app, session, app.hsm.keys.import_(user, _without_material(core), material))
 
 
 def _without_material(core: Core) -> Core:
@@ -156,8 +162,8 @@ def find_init(app: Application, handle: int, encoded: list[object]) -> Outputs:
         return []
 
 
-def find(app: Application, handle: int, count: int) -> Outputs:
-    """``C_FindObjects``.
+def find(app: Application, handle: int, count: int, peek: bool) -> Outputs:
+    """``C_FindObjects``. With ``peek`` the objects are found again by the next call, as in the original without buffer.
 
     Raises:
         Refused: ``CKR_OPERATION_NOT_INITIALIZED``.
@@ -165,10 +171,12 @@ def find(app: Application, handle: int, count: int) -> Outputs:
     with app.session(handle) as session:
         if session.found is None:
             raise Refused(Rv.OPERATION_NOT_INITIALIZED)
-        found: list[object] = []
+        found: list[int] = []
         while session.found and len(found) < count:
-            found.append(app.object_of(session.found.pop()))
-        return [found]
+            found.append(session.found.pop())
+        if peek:
+            session.found += reversed(found)
+        return [[app.object_of(key) for key in found]]
 
 
 def find_final(app: Application, handle: int) -> Outputs:
@@ -249,13 +257,13 @@ def unwrap_key(
         if not key_class or not key_type:
             raise Refused(Rv.TEMPLATE_INCOMPLETE)
         core = templates.new_key(template, attributes.UNWRAP, key_class, key_type)
-        _require_writable(session, core)
+        require_writable(session, core)
         given = prepared.parameters
         if prepared.iv_first:
             given, wrapped = {**(given or {}), "iv": wrapped[: parameters.GCM_IV]}, wrapped[parameters.GCM_IV :]
         fixed = app.hsm.keys.get(user, key).attributes.get("UNWRAP_TEMPLATE")
         core = _without_overridden_defaults(core, template, fixed)
-        return _entered(app, session, app.hsm.keys.unwrap(user, key, prepared.mechanism, given, wrapped, core))
+        return entered(app, session, app.hsm.keys.unwrap(user, key, prepared.mechanism, given, wrapped, core))
 
 
 def _without_overridden_defaults(core: Core, template: Mapping[str, object], fixed: CoreValue | None) -> Core:

@@ -224,7 +224,11 @@ def _verify(app: Application, operation: Operation, data: bytes, signature: byte
 
 
 def update(app: Application, operation: Operation, data: bytes) -> bytes:
-    """Add data to a multi-part operation and return the output that is ready."""
+    """Add data to a multi-part operation and return the output that is ready.
+
+    Raises:
+        Refused: ``CKR_DATA_LEN_RANGE``: the data is too long for an operation in parts that is done at its end.
+    """
     parts = _parts(app, operation)
     if parts.repeated == data and parts.held:
         output, parts.held, parts.repeated = parts.held, b"", None

@@ -122,11 +122,16 @@ def _rsa_aes(row: Row, use: Use, fields: Fields) -> Prepared:
     return _oaep(row, use, fields[1:])
 
 
-def _derivation(row: Row, use: Use, fields: Fields) -> Prepared:
+def _elsewhere(row: Row, use: Use, fields: Fields) -> Prepared:
+    """Refuse a mechanism whose parameter ``bridge.cryptoki.derivation`` reads.
+
+    Raises:
+        Refused: ``CKR_MECHANISM_INVALID``.
+    """
     raise Refused(Rv.MECHANISM_INVALID)
 
 
 _FORMS: dict[Form, Callable[[Row, Use, Fields], Prepared]] = {
     Form.NONE: _none, Form.IV: _iv, Form.COUNTER: _counter, Form.GCM: _gcm, Form.PSS: _pss, Form.OAEP: _oaep,
-    Form.RSA_AES: _rsa_aes, Form.ECDH: _derivation, Form.KDF: _derivation,
+    Form.RSA_AES: _rsa_aes, Form.ECDH: _elsewhere, Form.KDF: _elsewhere,
 }  # fmt: skip

@@ -26,6 +26,11 @@ void call_bytes(struct call *call, const void *value, size_t length) {
     call->arguments++;
 }
 
+void call_bool(struct call *call, bool value) {
+    wire_put_bool(&call->request, value);
+    call->arguments++;
+}
+
 void call_null(struct call *call) {
     wire_put_null(&call->request);
     call->arguments++;
@@ -113,7 +118,7 @@ CK_RV call_send(struct call *call) {
         if (!client_exchange(&call->slot->client, &call->request, again, &call->response)) {
             return CKR_DEVICE_ERROR;
         }
-        if (call->response.status != STATUS_UNAUTHENTICATED) {
+        if (call->response.status != STATUS_UNKNOWN) {
             return results_of(call);
         }
         lose_application(call->slot, application);

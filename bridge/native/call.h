@@ -20,6 +20,7 @@ struct call {
 void call_begin(struct call *call, struct slot *slot, const char *function);
 void call_int(struct call *call, uint64_t value);
 void call_bytes(struct call *call, const void *value, size_t length);
+void call_bool(struct call *call, bool value);
 void call_null(struct call *call);
 void call_raw(struct call *call, const unsigned char *value, size_t length);
 void call_template(struct call *call, const CK_ATTRIBUTE *attributes, CK_ULONG count);

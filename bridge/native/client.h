@@ -14,7 +14,7 @@ enum {
 };
 
 enum operation { OP_HELLO = 1, OP_REPEAT = 34, OP_CRYPTOKI_OPEN = 90, OP_CRYPTOKI = 91 };
-enum status { STATUS_OK = 0, STATUS_NOT_REPEATED = 5, STATUS_UNAUTHENTICATED = 10 };
+enum status { STATUS_OK = 0, STATUS_NOT_REPEATED = 5, STATUS_UNKNOWN = 45 };
 
 struct client {
     char path[CLIENT_PATH];

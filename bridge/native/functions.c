@@ -379,15 +379,16 @@ CK_RV C_FindObjectsInit(CK_SESSION_HANDLE hSession, CK_ATTRIBUTE *pTemplate, CK_
 CK_RV C_FindObjects(CK_SESSION_HANDLE hSession, CK_OBJECT_HANDLE *phObject, CK_ULONG ulMaxObjectCount,
                     CK_ULONG *pulObjectCount) {
     CHECK_SESSION(slot, hSession);
-    CHECK(pulObjectCount != NULL && (phObject != NULL || ulMaxObjectCount == 0), CKR_ARGUMENTS_BAD);
+    CHECK(pulObjectCount != NULL, CKR_ARGUMENTS_BAD);
     struct call call;
     begin_in(&call, slot, "C_FindObjects", hSession);
     call_int(&call, ulMaxObjectCount < 65536 ? ulMaxObjectCount : 65536);
+    /* Without a buffer the call tells how many objects there are, and they stay. */
+    call_bool(&call, phObject == NULL);
     CK_RV rv = call_send(&call);
     if (rv == CKR_OK) {
         *pulObjectCount = ulMaxObjectCount;
-        CK_OBJECT_HANDLE none;
-        rv = get_list(call.in, phObject != NULL ? phObject : &none, pulObjectCount);
+        rv = get_list(call.in, phObject, pulObjectCount);
         rv = rv == CKR_OK ? rv : CKR_DEVICE_ERROR;
     }
     return call_end(&call, rv);

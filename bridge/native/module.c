@@ -1,11 +1,12 @@
 #include "module.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { BUCKETS = 256, TICKETS = 256 };
+#include "configuration.h"
+
+enum { BUCKETS = 256, TICKETS = 1024 };
 
 struct session {
     CK_SESSION_HANDLE handle;
@@ -32,26 +33,15 @@ static struct {
 
 static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
 
-/* $HSM_HOME, else hsmbridge in the XDG data directory, as the other clients have it. */
-static bool default_socket(char *path, size_t size) {
-    const char *home = getenv("HSM_HOME"), *data = getenv("XDG_DATA_HOME"), *user = getenv("HOME");
-    int length = -1;
-    if (home != NULL && *home) {
-        length = snprintf(path, size, "%s/hsm.sock", home);
-    } else if (data != NULL && *data) {
-        length = snprintf(path, size, "%s/hsmbridge/hsm.sock", data);
-    } else if (user != NULL && *user) {
-        length = snprintf(path, size, "%s/.local/share/hsmbridge/hsm.sock", user);
-    }
-    return length > 0 && (size_t)length < size;
-}
-
-static bool add_slot(const char *path) {
+static bool add_slot(struct configured *configured) {
     struct slot *slot = &module.slots[module.slot_count];
     memset(slot, 0, sizeof *slot);
-    if (!client_init(&slot->client, path)) {
+    if (!client_init(&slot->client, configured->path)) {
         return false;
     }
+    slot->client.retries = configured->retries;
+    slot->options = configured->options;
+    configured->options = (struct wire_out){0};
     pthread_mutex_init(&slot->lock, NULL);
     module.slot_count++;
     return true;
@@ -71,14 +61,21 @@ static void forget_all(void) {
 }
 
 static CK_RV start(void) {
-    char path[CLIENT_PATH];
+    struct configured configured[MAX_SLOTS];
     if (module.process == getpid()) {
         return CKR_CRYPTOKI_ALREADY_INITIALIZED;
     }
     /* In a child the state is the parent's: its sockets are closed here and stay open there. */
     forget_all();
     pthread_mutex_init(&module.lock, NULL);
-    if (!default_socket(path, sizeof path) || !add_slot(path)) {
+    int count = configuration_read(configured, MAX_SLOTS);
+    bool added = count > 0;
+    for (int i = 0; i < count; i++) {
+        added = added && add_slot(&configured[i]);
+        wire_free(&configured[i].options);
+    }
+    if (!added) {
+        forget_all();
         return CKR_GENERAL_ERROR;
     }
     __atomic_store_n(&module.process, getpid(), __ATOMIC_RELEASE);
@@ -274,8 +271,8 @@ static bool alike(const unsigned char *left, const unsigned char *right, size_t 
 /* The place of a ticket: kind, mechanism and key decide. */
 static struct kept *kept_for(const struct slot *slot, enum kind kind, const unsigned char *init, size_t length) {
     uint64_t mechanism = length >= 23 ? wire_u64(init + 6) : 0, key = length >= 23 ? wire_u64(init + length - 8) : 0;
-    uint64_t mixed = (mechanism * 31 + key) * 0x9e3779b97f4a7c15u + (uint64_t)kind * 0x7f4a7c15u;
-    return &module.tickets[(mixed >> 32 ^ (uint64_t)module_slot_id(slot)) % TICKETS];
+    uint64_t mixed = ((mechanism * KINDS + kind) * MAX_SLOTS + module_slot_id(slot) + key) * 0x9e3779b97f4a7c15u;
+    return &module.tickets[(mixed >> 32) % TICKETS];
 }
 
 static void drop(struct kept *kept) {

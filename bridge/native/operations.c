@@ -47,13 +47,16 @@ static bool get_ticket(struct wire_in *in, struct ticket *ticket) {
     return !in->failed;
 }
 
-/* After an answer to a call that carried an Init: the HSM knows the operation now, and gives a new ticket. */
+/* After an answer to a call that carried an Init: the HSM knows the operation now, and gives a new ticket. After an error
+ * the ticket is the only result; without one, the Init itself was refused.
+ */
 static void settle(struct call *call, struct active *active, CK_RV rv) {
     if (active == NULL || !active->pending) {
         return;
     }
     active->pending = false;
-    if ((rv == CKR_OK || rv == CKR_BUFFER_TOO_SMALL) && get_ticket(call->in, &active->ticket)) {
+    bool begun = rv == CKR_OK || rv == CKR_BUFFER_TOO_SMALL || call->results > 0;
+    if (begun && call->in != NULL && get_ticket(call->in, &active->ticket)) {
         ticket_keep(call->slot, active->kind, active->init, active->init_length, &active->ticket);
     } else {
         ticket_drop(call->slot, active->kind, active->init, active->init_length);

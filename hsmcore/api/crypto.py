@@ -76,6 +76,7 @@ class CryptoService:
         result: bool = self._run(session, _VERIFY, key, mechanism, parameters, data, signature)
         return result
 
+    @guarded
     def require(self, session: Session, kind: str, key: KeyReference, mechanism: str) -> None:
         """Check that a session may run an operation, without running it.
 

@@ -8,7 +8,8 @@ from functools import partial
 
 from hsmcore.api.core import Core
 from hsmcore.api.guard import guarded
-from hsmcore.keys import description, generation, policy
+from hsmcore.errors import KeyNotFound
+from hsmcore.keys import certificates, description, generation, policy
 from hsmcore.keys.description import KeyDescription
 from hsmcore.keys.records import NOT_SHARED, KeyEntry, KeyRecord, Sharing
 from hsmcore.keys.search import SearchTemplate
@@ -113,6 +114,41 @@ class KeyService:
         if sharing.users:
             policy.require_sharable(str(new.attributes["OBJECT_CLASS"]))
         return self._add(session, [new], sharing)[0]
+
+    @guarded
+    def store_certificate(self, session: Session, template: Template, category: int, certificate: bytes) -> KeyRecord:
+        """Store a certificate, which is no key.
+
+        Args:
+            session: The session of the certificate's owner.
+            template: LABEL, ID, MODIFIABLE and DESTROYABLE, each optional.
+            category: The CERTIFICATE_CATEGORY of PKCS #11.
+            certificate: The certificate (DER).
+
+        Raises:
+            KeyMaterialInvalid: The bytes are no certificate, or too long.
+            AttributeInvalid: An attribute is of the wrong type.
+            StoreFull: The disk is full.
+        """
+        return self._ring.add(session, [certificates.new_certificate(checked(template), category, certificate)])[0]
+
+    @guarded
+    def certificates(self, session: Session) -> list[KeyRecord]:
+        """Return the records of the session's certificates, oldest first."""
+        return self._ring.certificates(session)
+
+    @guarded
+    def certificate(self, session: Session, handle: int) -> bytes:
+        """Return a certificate (DER).
+
+        Raises:
+            KeyNotFound: The session sees no certificate with this handle.
+            StoreDamaged: The stored row is damaged.
+        """
+        entry = self._ring.entry(session, handle)
+        if entry.record.attributes["OBJECT_CLASS"] != certificates.CERTIFICATE:
+            raise KeyNotFound(f"there is no certificate {handle:#018x}")
+        return self._ring.material(entry)
 
     def _add(self, session: Session, new: Sequence[generation.NewKey], sharing: Sharing) -> tuple[KeyRecord, ...]:
         """Store new keys. Where they are shared, the lock keeps the users from being deleted meanwhile."""

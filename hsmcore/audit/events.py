@@ -134,6 +134,7 @@ EVENTS: Mapping[str, Event] = {
     "keys.clear_value": Event("CN_WRAP_KEY", LogType.KEY),
     "keys.wrap": Event("CN_WRAP_KEY", LogType.KEY, key="target"),
     "keys.unwrap": Event("CN_UNWRAP_KEY", LogType.KEY),
+    "keys.store_certificate": Event("CN_CREATE_OBJECT", LogType.KEY),
     "keys.derive": Event("CN_DERIVE_KEY", LogType.KEY),
     "keys.share": Event("CN_SHARE_OBJECT", LogType.SHARE),
     "keys.unshare": Event("CN_SHARE_OBJECT", LogType.SHARE),

@@ -22,7 +22,7 @@ from hsmcore.storage.database import Store
 from hsmcore.storage.keys import Position
 from hsmcore.storage.rows import KeyRow
 from hsmcore.storage.sealing import Vault
-from hsmcore.tables.attributes import PRIVATE, PUBLIC
+from hsmcore.tables.attributes import CLASSES, PRIVATE, PUBLIC
 from hsmcore.tables.roles import ADMIN
 
 
@@ -114,6 +114,11 @@ class KeyLookup:
         with self._lock:
             own = self._session_keys.visible(session.token, session.username)
         found += [entry for entry in own if entry.record.public_key_info == public_key_info]
+        return [entry.record for entry in found]
+
+    def certificates(self, session: Session) -> list[KeyRecord]:
+        """Return the records of the certificates that the session sees, oldest first."""
+        found, _ = self._seen(session, self._token_keys.certificates(session.username), 0)
         return [entry.record for entry in found]
 
     @staticmethod
@@ -249,6 +254,8 @@ class KeyLookup:
         try:
             entry = self.entry(session, handle)
         except KeyNotFound:
+            return []
+        if entry.record.attributes["OBJECT_CLASS"] not in CLASSES:
             return []
         if not template.without(DERIVED).fits(entry.record.attributes):
             return []

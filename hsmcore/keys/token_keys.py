@@ -132,6 +132,10 @@ class TokenKeys:
         """Yield the keys of the pair with this public key that the user sees."""
         return map(self.opened, self._rows(KeyQuery(user, {"public_key_info": (public_key_info,)}), 0, 0))
 
+    def certificates(self, user: str) -> Iterator[KeyEntry | DamagedKey]:
+        """Yield the certificates that the user sees, oldest first."""
+        return map(self.opened, self._rows(KeyQuery(user, certificates=True), 0, 0))
+
     def shared_with(self, username: str) -> list[KeyEntry]:
         """Return the keys that are shared with a user, without damaged ones."""
         opened = map(self.opened, self._store.shared_with(username))

@@ -119,7 +119,7 @@ ROWS: tuple[Attribute, ...] = (
     _usage("UNWRAP", secret=_BLOCK, private=(_RSA,)),
     Attribute("WRAP_TEMPLATE", dict, {SECRET: _BLOCK, PUBLIC: (_RSA,)}, change=Change.FREELY),
     Attribute("UNWRAP_TEMPLATE", dict, {SECRET: _BLOCK, PRIVATE: (_RSA,)}, change=Change.FREELY),
-    _usage("DERIVE", secret=(_AES,), private=(_EC,), default=False),
+    _usage("DERIVE", secret=(_AES, _GENERIC), private=(_EC,), default=False),
     Attribute("SIZE", int, _ALL, set=Set.GENERATE | Set.MATCH),
     Attribute("MODULUS_BITS", int, {PUBLIC: (_RSA,)}, set=Set.GENERATE | Set.MATCH),
     Attribute("PUBLIC_EXPONENT", bytes, {PUBLIC: (_RSA,)}, set=Set.GENERATE | Set.MATCH),

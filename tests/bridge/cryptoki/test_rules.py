@@ -62,7 +62,7 @@ def session(call: Call) -> int:
 def test_a_wrong_template_makes_no_key(call: Call, session: int, template: list[Any], code: int) -> None:
     assert call("C_GenerateKey", session, AES_KEY_GEN, [], template) == (code, [])
     call("C_FindObjectsInit", session, [])
-    assert call("C_FindObjects", session, 10) == (OK, [[]])
+    assert call("C_FindObjects", session, 10, False) == (OK, [[]])
 
 
 def test_bits_of_the_modulus_in_the_private_template_are_inconsistent(call: Call, session: int) -> None:
@@ -96,7 +96,7 @@ def test_calls_in_a_wrong_order_get_the_codes_of_the_standard(call: Call, sessio
     active, missing = 0x90, 0x91
     key = call("C_GenerateKey", session, AES_KEY_GEN, [], [[VALUE_LEN, 16], [ENCRYPT, True]])[1][0]
     assert call("C_Encrypt", session, bytes(16), 99, None)[0] == missing
-    assert call("C_FindObjects", session, 1)[0] == missing
+    assert call("C_FindObjects", session, 1, False)[0] == missing
     assert call("C_FindObjectsFinal", session)[0] == missing
     assert call("C_EncryptInit", session, AES_ECB, [], key, None)[0] == OK
     assert call("C_EncryptInit", session, AES_ECB, [], key, None)[0] == active
