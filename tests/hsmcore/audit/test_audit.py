@@ -52,12 +52,11 @@ SERVICES = {
 }  # fmt: skip
 NOT_LOGGED = {
     "users.all", "users.session", "users.authorise", "users.login_token", "users.mfa_token", "keys.find",
-    "keys.find_page", "crypto.drop_shortcuts", "keys.labels", "keys.certificates",
-    "keys.certificate", "keys.get", "keys.describe",
-    "crypto.require", "crypto.encrypt", "crypto.decrypt", "crypto.sign", "crypto.verify", "crypto.keep_shortcut",
-    "crypto.begin", "crypto.update", "crypto.finish", "crypto.abort", "crypto.random", "audit.entries", "audit.verify",
-    "quorum.registration_token", "quorum.tokens", "quorum.values", "quorum.timeouts", "backups.all",
-    "backups.verify",
+    "keys.find_page", "keys.find_pair", "keys.labels", "keys.certificates", "keys.certificate", "keys.get",
+    "keys.describe", "crypto.require", "crypto.encrypt", "crypto.decrypt", "crypto.sign", "crypto.verify",
+    "crypto.keep_shortcut", "crypto.drop_shortcuts", "crypto.begin", "crypto.update", "crypto.finish", "crypto.abort",
+    "crypto.random", "audit.entries", "audit.verify", "quorum.registration_token", "quorum.tokens", "quorum.values",
+    "quorum.timeouts", "backups.all", "backups.verify",
 }  # fmt: skip
 """Methods that are not commands: they use keys, or read."""
 
