@@ -288,6 +288,18 @@ class NotCaughtUp(StateError, code=67):
     """The HSM has been cut off from its cluster and may not know its changes. Another HSM of the cluster answers."""
 
 
+class TlsError(HsmError):
+    """The HSM's TLS certificate cannot be made, stored or used."""
+
+
+class CertificateInvalid(TlsError, code=140):
+    """The certificate does not decode, or is not signed, valid or named as needed."""
+
+
+class CertificateMissing(TlsError, code=141):
+    """The HSM has no TLS certificate yet."""
+
+
 class AuditError(HsmError):
     """The audit log cannot be verified in this way."""
 

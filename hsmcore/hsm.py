@@ -19,6 +19,7 @@ from hsmcore.api.keys import KeyService
 from hsmcore.api.quorum import QuorumService
 from hsmcore.api.reset import ResetService
 from hsmcore.api.statistics import Statistics, gather, troubles
+from hsmcore.api.tls import TlsService
 from hsmcore.api.users import UserService
 from hsmcore.audit.anchor import anchored, stored
 from hsmcore.audit.chain import FIRST_HEAD, linked
@@ -50,8 +51,8 @@ DEFAULT_SETTINGS = Settings()
 class Hsm:
     """An HSM in a state directory, which this process alone has until ``close``.
 
-    The services ``users``, ``keys``, ``crypto``, ``quorum``, ``audit`` and ``backups`` have its operations. All methods
-    may be called from any thread.
+    The services ``users``, ``keys``, ``crypto``, ``quorum``, ``audit``, ``backups`` and ``tls`` have its operations.
+    All methods may be called from any thread.
     """
 
     def __init__(self, core: Core) -> None:
@@ -64,6 +65,7 @@ class Hsm:
         self.quorum = QuorumService(core)
         self.audit = AuditService(core)
         self._reset = ResetService(core)
+        self.tls = TlsService(core)
         self.backups = BackupService(core)
         self._schedule: Schedule | None = None
 

@@ -7,7 +7,20 @@ from typing import Any
 
 import click
 
-from bridge.cli import audit, backups, cloudhsm, daemon, faults, initialize, keys, keystores, pkcs11, tools, users
+from bridge.cli import (
+    audit,
+    backups,
+    cloudhsm,
+    cluster,
+    daemon,
+    faults,
+    initialize,
+    keys,
+    keystores,
+    pkcs11,
+    tools,
+    users,
+)
 from bridge.process.paths import default_home
 from bridge.process.streams import drop_unwritable_output
 from hsmcore.errors import (
@@ -109,12 +122,13 @@ for _command in (
     daemon.start,
     daemon.stop,
     daemon.status,
-    daemon.reset,
+    faults.reset,
     faults.fault,
     users.user,
     keys.key,
     keystores.keystore,
     audit.audit,
+    cluster.cluster,
     backups.backup,
     tools.jar,
     pkcs11.pkcs11,

@@ -1,4 +1,4 @@
-"""``hsm start``, ``stop``, ``status`` and ``reset``, and the hidden command that runs the daemon."""
+"""``hsm start``, ``stop`` and ``status``, and the hidden command that runs the daemon."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import io
 import json
 import os
 import select
-import shlex
 import signal
 import socket
 import subprocess
@@ -19,10 +18,9 @@ from tempfile import TemporaryFile
 
 import click
 
-from bridge.carriers.client import Client, DaemonUnreachable, connected
-from bridge.cli import tables
-from bridge.cli.ephemeral import Ephemeral, new_home, socket_directory
-from bridge.cli.settings import option, options
+from bridge.carriers.client import Client, DaemonSilent, DaemonUnreachable
+from bridge.cli import settings, tables
+from bridge.cli.ephemeral import Ephemeral, announce, new_home, socket_directory
 from bridge.process.environment import passphrase
 from bridge.process.logins import SECRETS
 from bridge.process.paths import log_path, socket_path
@@ -39,6 +37,28 @@ _LEVELS = ("error", "warn", "info", "debug")
 _SECRETS = (*SECRETS, "HSM_PASSPHRASE")
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of a daemon; ``made`` is the HSM in memory that it makes, ``None`` for that of the directory."""
+
+    log_level: str
+    metrics_port: int | None
+    listen: tuple[str, ...]
+    backup_days: int
+    made: Ephemeral | None = None
+
+    def words(self) -> list[str]:
+        """Return the options as words of a command line."""
+        words = ["--log-level", self.log_level, "--backup-retention-days", str(self.backup_days)]
+        if self.made is not None:
+            words.append("--ephemeral")
+        if self.metrics_port is not None:
+            words += ["--metrics-port", str(self.metrics_port)]
+        for address in self.listen:
+            words += ["--listen", address]
+        return words
+
+
 def _options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of the daemon to a command."""
     level = click.option(
@@ -49,11 +69,15 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
         "--metrics-port", type=click.IntRange(0, 65535),
         help="Serve metrics for Prometheus and /healthz on this port of 127.0.0.1; 0 is any free port.",
     )  # fmt: skip
+    listen = click.option(
+        "--listen", multiple=True, metavar="HOST:PORT",
+        help="Serve TLS 1.3 at this TCP address too; the port is 2223 if none is given. Can be repeated.",
+    )  # fmt: skip
     days = click.option(
         "--backup-retention-days", type=click.IntRange(7, 379), default=90, show_default=True,
         help="Delete automatic and other backups of this HSM after so many days, except the newest two.",
     )  # fmt: skip
-    return level(port(days(command)))
+    return level(port(listen(days(command))))
 
 
 @click.command()
@@ -65,24 +89,17 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every field.")
 @click.option("--ephemeral", is_flag=True, help="Make a new HSM in memory; it ends with the daemon.")
-@options
+@settings.options
 @click.pass_context
 def start(
-    context: click.Context,
-    /,
-    log_level: str,
-    metrics_port: int | None,
-    backup_retention_days: int,
-    foreground: bool,
-    until_eof: bool,
-    as_json: bool,
-    ephemeral: bool,
-    **flags: bool,
-) -> None:
+    context: click.Context, /, log_level: str, metrics_port: int | None, listen: tuple[str, ...],
+    backup_retention_days: int, foreground: bool, until_eof: bool, as_json: bool, ephemeral: bool, **flags: bool,
+) -> None:  # fmt: skip
     """Start the daemon, and return when it answers.
 
     The daemon serves the HSM to every JVM of this operating-system user, through a socket in the state directory. It
-    makes a backup each day, in the directory backups there.
+    makes a backup each day, in the directory backups there. With --listen it also serves clients on other machines;
+    `hsm cluster initialize` gives it the certificate for that.
 
     With --ephemeral it serves a new HSM, of which nothing is on a disk, with the users that `hsm init` would create.
     Passwords that the environment does not have are generated and printed. The socket is in HSM_HOME or, without it,
@@ -91,28 +108,38 @@ def start(
     \b
     Example:
       hsm start
+      hsm start --listen 127.0.0.2:2223
       hsm start --metrics-port 9464 --log-level debug
       eval "$(hsm start --ephemeral --allow-reset)"
       keytool -list -storetype CloudHSM -keystore certs.store -storepass changeit \\
           -providerpath "$(hsm jar)" -providerclass com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider
     """
     _require_fitting(flags, foreground=foreground, until_eof=until_eof, ephemeral=ephemeral)
-    home = new_home(context).absolute() if ephemeral else context.obj
+    home: Path = new_home(context).absolute() if ephemeral else context.obj
     path = socket_path(home)
     made = Ephemeral.from_environment(flags) if ephemeral else None
-    run = _Run(home, log_level, metrics_port, backup_retention_days, made)
+    options = Options(log_level, metrics_port, listen, backup_retention_days, made)
+
+    def ready() -> None:
+        _notify_systemd()
+        if as_json or made:
+            announce({"pid": os.getpid()}, home, made, as_json=as_json)
+
     if foreground:
-        run.serve(passphrase(), lambda: _say_ready(run, as_json=as_json), until_eof=until_eof)
+        _serve(home, passphrase(), ready, options, until_eof=until_eof)
         return
     running = _status(home)
-    if running is not None and ephemeral:
+    if running is not None and made:
         raise StateError(f"a daemon runs already for {home}; `hsm stop` ends it, or unset HSM_HOME")
     if running is not None:
         _require_metrics(running, metrics_port)
         click.echo(f"A daemon is running already, pid {running['pid']}, socket {path}")
         return
-    _spawn(run)
-    _say_started(run, as_json=as_json)
+    _spawn(home, options)
+    running = _status(home)
+    if running is None:
+        raise StateError(f"the daemon ended directly after its start; see {log_path(home)}")
+    announce(running, home, made, as_json=as_json)
 
 
 def _require_fitting(flags: Mapping[str, bool], *, foreground: bool, until_eof: bool, ephemeral: bool) -> None:
@@ -123,46 +150,9 @@ def _require_fitting(flags: Mapping[str, bool], *, foreground: bool, until_eof: 
     """
     if until_eof and not foreground:
         raise click.UsageError("--until-eof needs --foreground")
-    chosen = [option(name) for name, given in flags.items() if given]
+    chosen = [settings.option(name) for name, given in flags.items() if given]
     if chosen and not ephemeral:
         raise click.UsageError(f"{chosen[0]} needs --ephemeral; an HSM on disk has the settings of its `hsm init`")
-
-
-def _say_ready(run: _Run, *, as_json: bool) -> None:
-    """Notify the service manager, and print what a client of an HSM in memory needs."""
-    _notify_systemd()
-    if as_json or run.made:
-        _say_started(run, as_json=as_json, pid=os.getpid())
-
-
-def _say_started(run: _Run, *, as_json: bool, pid: int = 0) -> None:
-    """Print the daemon's process, socket and, for an HSM in memory, logins.
-
-    Args:
-        run: The daemon.
-        as_json: Print one JSON object.
-        pid: The daemon's process; 0 to ask the daemon.
-
-    Raises:
-        StateError: The daemon does not answer any more.
-    """
-    running: dict[str, Value] | None = {"pid": pid} if pid else _status(run.home)
-    if running is None:
-        raise StateError(f"the daemon ended directly after its start; see {log_path(run.home)}")
-    path = socket_path(run.home)
-    if as_json:
-        shown = {"pid": running["pid"], "home": str(run.home), "socket": str(path)}
-        shown |= {name: running[name] for name in ("metrics",) if name in running}
-        click.echo(json.dumps(shown | (run.made.credentials() if run.made else {})))
-    elif run.made is None:
-        click.echo(f"Started, pid {running['pid']}, socket {path}")
-        if "metrics" in running:
-            click.echo(f"Metrics: {running['metrics']}")
-    else:
-        click.echo(f"# An HSM in memory, pid {running['pid']}; `hsm stop` ends it and destroys its keys.")
-        click.echo(f"export HSM_HOME={shlex.quote(str(run.home))}")
-        click.echo(f"export HSM_USER={run.made.user} HSM_PASSWORD={shlex.quote(run.made.password)}")
-        click.echo(f"export HSM_ADMIN_PASSWORD={shlex.quote(run.made.admin_password)}")
 
 
 @click.command()
@@ -176,7 +166,10 @@ def stop(home: Path) -> None:
     Example:
       hsm stop
     """
-    running = _status(home)
+    try:
+        running = _status(home)
+    except DaemonSilent:
+        running = None
     if running is None:
         # Imported here: it loads a part of the core, which no other command of this module needs.
         from hsmcore.storage.state_directory import lock_holder
@@ -226,31 +219,14 @@ def status(home: Path, as_json: bool) -> None:
         click.echo(f"{name:<14} {tables.shown(value)}")
 
 
-@click.command()
-@click.pass_obj
-def reset(home: Path) -> None:
-    """Destroy all keys and users of an HSM for tests, except the users that it was made with.
-
-    Ends all sessions, and restores the passwords and the quorum values. The audit log stays and has an entry. Only an
-    HSM that was made with --allow-reset does this; it asks for no login.
-
-    \b
-    Example:
-      eval "$(hsm start --ephemeral --allow-reset)"
-      hsm reset
-    """
-    with connected(home) as client:
-        client.call("RESET")
-    click.echo("Reset")
-
-
 @click.command("daemon-run", hidden=True)
 @_options
 @click.option("--ready-fd", type=int, required=True)
 @click.option("--ephemeral", is_flag=True)
 @click.pass_obj
 def serve(
-    home: Path, log_level: str, metrics_port: int | None, backup_retention_days: int, ready_fd: int, ephemeral: bool
+    home: Path, log_level: str, metrics_port: int | None, listen: tuple[str, ...], backup_retention_days: int,
+    ready_fd: int, ephemeral: bool,
 ) -> None:  # fmt: skip
     """Run the daemon, and report success or the error to ``--ready-fd``.
 
@@ -258,7 +234,7 @@ def serve(
     """
     given = sys.stdin.buffer.read()
     made = Ephemeral.decode(given) if ephemeral else None
-    run = _Run(home, log_level, metrics_port, backup_retention_days, made)
+    options = Options(log_level, metrics_port, listen, backup_retention_days, made)
 
     def ready() -> None:
         # From here on no process reads the original streams.
@@ -269,47 +245,29 @@ def serve(
         os.close(ready_fd)
 
     try:
-        run.serve(None if ephemeral else given or None, ready)
+        _serve(home, None if ephemeral else given or None, ready, options)
     except (HsmError, OSError) as error:
         os.write(ready_fd, str(error).encode())
         raise
 
 
-@dataclass(frozen=True)
-class _Run:
-    """A daemon to run; ``made`` is the HSM in memory that it makes, ``None`` for that of the state directory."""
+def _serve(
+    home: Path, passphrase: bytes | None, ready: Callable[[], None], options: Options, *, until_eof: bool = False
+) -> None:
+    # Imported here: it loads the core, which no other command of this module needs.
+    from bridge.carriers import server
+    from bridge.process.addresses import Address
 
-    home: Path
-    log_level: str
-    metrics_port: int | None
-    backup_days: int
-    made: Ephemeral | None
-
-    def serve(self, passphrase: bytes | None, ready: Callable[[], None], *, until_eof: bool = False) -> None:
-        """Run the daemon in this process.
-
-        Args:
-            passphrase: The passphrase of the master key.
-            ready: Called once the socket answers.
-            until_eof: Also end when standard input ends.
-        """
-        # Imported here: it loads the core, which no other command of this module needs.
-        from bridge.carriers import unix
-
-        os.chdir("/")
-        for name in _SECRETS:
-            os.environ.pop(name, None)
-        with socket_directory(self.home) if self.made else contextlib.nullcontext():
-            unix.run(
-                self.home,
-                passphrase=passphrase,
-                make=self.made.make if self.made else None,
-                ready=ready,
-                log_level=self.log_level,
-                metrics_port=self.metrics_port,
-                backup_days=self.backup_days,
-                until_eof=until_eof,
-            )
+    addresses = [Address.parse(text) for text in options.listen]
+    os.chdir("/")
+    for name in _SECRETS:
+        os.environ.pop(name, None)
+    with socket_directory(home) if options.made else contextlib.nullcontext():
+        server.run(
+            home, passphrase=passphrase, make=options.made.make if options.made else None, ready=ready,
+            log_level=options.log_level, metrics_port=options.metrics_port, backup_days=options.backup_days,
+            listen=addresses, until_eof=until_eof,
+        )  # fmt: skip
 
 
 def _notify_systemd() -> None:
@@ -324,6 +282,8 @@ def _status(home: Path) -> dict[str, Value] | None:
     try:
         with Client.connect(home) as client:
             (answer,) = client.call("STATUS")
+    except DaemonSilent:
+        raise
     except DaemonUnreachable:
         return None
     if not isinstance(answer, dict):
@@ -345,7 +305,7 @@ def _require_metrics(running: Mapping[str, Value], port: int | None) -> None:
         )
 
 
-def _spawn(run: _Run) -> None:
+def _spawn(home: Path, options: Options) -> None:
     """Start the daemon as a separate process and wait until it is ready.
 
     Raises:
@@ -353,12 +313,8 @@ def _spawn(run: _Run) -> None:
     """
     environment = {name: value for name, value in os.environ.items() if name not in _SECRETS}
     reader, writer = os.pipe()
-    command = [sys.executable, "-m", "bridge", "--home", str(run.home), "daemon-run", "--ready-fd", str(writer)]
-    command += ["--log-level", run.log_level, "--backup-retention-days", str(run.backup_days)]
-    if run.metrics_port is not None:
-        command += ["--metrics-port", str(run.metrics_port)]
-    if run.made is not None:
-        command.append("--ephemeral")
+    command = [sys.executable, "-m", "bridge", "--home", str(home), "daemon-run", "--ready-fd", str(writer)]
+    command += options.words()
     with io.FileIO(reader) as told, TemporaryFile() as errors:
         try:
             process = subprocess.Popen(
@@ -367,7 +323,7 @@ def _spawn(run: _Run) -> None:
             )  # fmt: skip
         finally:
             os.close(writer)
-        answer = _handed_over(process, told, run.made.encode() if run.made else passphrase() or b"")
+        answer = _handed_over(process, told, options.made.encode() if options.made else passphrase() or b"")
         if answer == _READY:
             return
         errors.seek(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,6 +17,8 @@ import click
 from click.core import ParameterSource
 
 from bridge.cli.settings import settings_of
+from bridge.process.paths import socket_path
+from bridge.protocol.codec import Value
 from hsmcore.errors import StateError
 
 if TYPE_CHECKING:
@@ -111,3 +114,30 @@ def socket_directory(home: Path) -> Iterator[None]:
             home.rmdir()
     finally:
         state.close()
+
+
+def announce(running: Mapping[str, Value], home: Path, made: Ephemeral | None, *, as_json: bool) -> None:
+    """Print process, socket and addresses of a daemon and, for an HSM in memory, its logins.
+
+    Args:
+        running: The fields of its status that are known.
+        home: The directory of its socket.
+        made: The HSM in memory that it serves; ``None`` for that of the directory.
+        as_json: Print one JSON object.
+    """
+    path = socket_path(home)
+    if as_json:
+        shown = {"pid": running["pid"], "home": str(home), "socket": str(path)}
+        shown |= {name: running[name] for name in ("listen", "metrics") if name in running}
+        click.echo(json.dumps(shown | (made.credentials() if made else {})))
+    elif made is None:
+        click.echo(f"Started, pid {running['pid']}, socket {path}")
+        if "listen" in running:
+            click.echo(f"TLS: {running['listen']}")
+        if "metrics" in running:
+            click.echo(f"Metrics: {running['metrics']}")
+    else:
+        click.echo(f"# An HSM in memory, pid {running['pid']}; `hsm stop` ends it and destroys its keys.")
+        click.echo(f"export HSM_HOME={shlex.quote(str(home))}")
+        click.echo(f"export HSM_USER={made.user} HSM_PASSWORD={shlex.quote(made.password)}")
+        click.echo(f"export HSM_ADMIN_PASSWORD={shlex.quote(made.admin_password)}")

@@ -1,4 +1,4 @@
-"""``hsm fault``: faults on demand, of an HSM for tests."""
+"""``hsm fault`` and ``hsm reset``, for HSMs that were made for tests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bridge.carriers.client import Client
+from bridge.carriers.client import Client, connected
 from bridge.cli import tables
 from bridge.protocol.codec import Value
 
@@ -93,3 +93,21 @@ def clear(home: Path, number: int | None) -> None:
     """
     with Client.connect(home) as client:
         client.call("FAULT_CLEAR", number)
+
+
+@click.command()
+@click.pass_obj
+def reset(home: Path) -> None:
+    """Destroy all keys and users of an HSM for tests, except the users that it was made with.
+
+    Ends all sessions and faults, and restores the passwords and the quorum values. The audit log stays and has an
+    entry. Only an HSM that was made with --allow-reset does this; it asks for no login.
+
+    \b
+    Example:
+      eval "$(hsm start --ephemeral --allow-reset)"
+      hsm reset
+    """
+    with connected(home) as client:
+        client.call("RESET")
+    click.echo("Reset")

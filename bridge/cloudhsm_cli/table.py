@@ -65,7 +65,7 @@ class Option:
 
 COMMON = (
     Option("cluster-id", "Id of the cluster; accepted and ignored"),
-    Option("config", "Configuration file; accepted and ignored", Kind.FILE),
+    Option("config", "Configuration file with the servers; without it the HSM of HSM_HOME is used", Kind.FILE),
 )
 """Options of every command."""
 

@@ -217,14 +217,14 @@ class Handlers:
         return dict(self._hsm.quorum.timeouts())
 
     def audit_list(self, session: Session, first: int, limit: int) -> list[Fields]:
-        """Return entries of the audit log from a sequence number on.
+        """Return entries of the audit log from a sequence number on, as many as one answer may have.
 
         Raises:
             MalformedRequest: ``first`` or ``limit`` is negative.
         """
         if first < 0 or limit < 0:
             raise MalformedRequest(f"a sequence number and a limit are 0 or more, not {first} and {limit}")
-        return [entry.public() for entry in self._hsm.audit.entries(session, first, limit)]
+        return pages.beginning(entry.public() for entry in self._hsm.audit.entries(session, first, limit))
 
     def audit_verify(self, session: Session, anchor: str | None) -> Fields:
         """Verify the audit log and return the findings."""
@@ -241,3 +241,18 @@ class Handlers:
     def backup_verify(self, session: Session, name: str) -> Fields:
         """Read a backup and return its description."""
         return values.backup(self._hsm.backups.verify(session, name))
+
+    def certificate_request(self, connection: Connection, names: list[Value], new_key: bool) -> bytes:
+        """Return the certificate signing request of the HSM in PEM.
+
+        Raises:
+            MalformedRequest: A name is not text.
+        """
+        texts = [name for name in names if isinstance(name, str)]
+        if len(texts) != len(names):
+            raise MalformedRequest("the names of a certificate are texts")
+        return self._hsm.tls.request(texts, new_key)
+
+    def initialize_cluster(self, connection: Connection, signed: bytes, anchor: bytes) -> Fields:
+        """Store the HSM's signed certificate, and return what it says."""
+        return values.certificate(self._hsm.tls.initialize(signed, anchor))

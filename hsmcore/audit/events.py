@@ -50,6 +50,7 @@ OPCODES: Mapping[str, int | None] = {
     "CN_GEN_KEY_ENC_KEY": None,
     "CN_FIPS_RAND": None,
     "HSM_REGISTER_APPROVER": None,
+    "HSM_REQUEST_CERTIFICATE": None,
     "HSM_LOG_BEGINS": None,
     "HSM_LOG_BROKEN": None,
     "HSM_ROWS_BOUND": None,
@@ -150,6 +151,8 @@ EVENTS: Mapping[str, Event] = {
     "quorum.set_timeout": Event("CN_SET_M_VALUE", LogType.USER),
     "keys.set_quorum": Event("CN_SET_M_VALUE", LogType.USER),
     "reset.run": RESET,
+    "tls.request": Event("HSM_REQUEST_CERTIFICATE", LogType.GENERIC),
+    "tls.initialize": Event("CN_CERT_AUTH_STORE_CERT", LogType.GENERIC),
     "backups.create": Event("CN_BACKUP_END", LogType.GENERIC),
     "backups.delete": Event("HSM_BACKUP_DELETE", LogType.GENERIC),
 }

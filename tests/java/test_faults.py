@@ -215,7 +215,7 @@ def daemon(hsm_jvm: None, tmp_path: Path) -> Iterator[tuple[Any, Any]]:
     """The faults of a daemon's server in this process, and a provider that reaches it over the socket."""
     import threading
 
-    from bridge.carriers.unix import Server
+    from bridge.carriers.server import Server
     from bridge.server.faults import Faults
 
     made = Hsm.ephemeral(

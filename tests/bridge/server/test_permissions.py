@@ -89,6 +89,9 @@ ALLOWED = {
     "FAULT_ADD": "nuac",
     "FAULT_LIST": "nuac",
     "FAULT_CLEAR": "nuac",
+    # Only on this machine, by the owner of the state directory: tests/bridge/carriers/test_tls.py.
+    "CLUSTER_CSR": "nuac",
+    "CLUSTER_INITIALIZE": "nuac",
 }
 """Roles that may call an operation, by their letters: not logged in, unactivated admin, admin, crypto user."""
 

@@ -6,9 +6,9 @@ import java.util.Map;
 
 /** The faults of an HSM: slow answers, errors, lost connections. {@code docs/faults.md} lists the kinds and options. */
 public final class Faults {
-    private static final int ADD = 171;
-    private static final int LIST = 172;
-    private static final int CLEAR = 173;
+    private static final int ADD = 181;
+    private static final int LIST = 182;
+    private static final int CLEAR = 183;
 
     private final HsmProcess process;
 

@@ -27,7 +27,7 @@ import java.util.regex.Pattern;
  * JVM.
  */
 final class HsmProcess {
-    private static final int RESET = 170;
+    private static final int RESET = 180;
     private static final int START_SECONDS = 60;
     private static final int STOP_SECONDS = 10;
     private static final int MOST_ERRORS = 8192;

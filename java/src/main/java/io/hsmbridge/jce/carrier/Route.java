@@ -16,6 +16,9 @@ import java.util.Map;
  * such a server the process decides: the HSM in this process if Python started the JVM, else the socket that the system
  * property {@code hsmbridge.socket}, {@code HSM_SOCKET} or {@code HSM_HOME} names, in this order. Last come the server
  * of the configuration file, and the socket in the XDG data directory.
+ *
+ * <p>A server that leads to no socket is reached over TLS if the file with the certificate of its authority exists,
+ * except where Python started the JVM.
  */
 public final class Route {
     private static final String SOCKET_NAME = "hsm.sock";
@@ -35,15 +38,23 @@ public final class Route {
         }
         for (Settings.Server server : settings.servers()) {
             if (Path.of(server.host()).isAbsolute()) {
-                return new UnixSocket(Path.of(server.host()), "from the provider's configuration", settings.times());
+                return unix(Path.of(server.host()), "from the provider's configuration", settings.times());
             }
             String socket = socketOf(server, settings.sockets());
             if (socket != null) {
-                return new UnixSocket(Path.of(socket), "to which " + server.host() + " is mapped", settings.times());
+                return unix(Path.of(socket), "to which " + server.host() + " is mapped", settings.times());
             }
         }
-        return ofProcess != null ? ofProcess
-                : UnixSocket.byDefault(dataHome().resolve("hsmbridge").resolve(SOCKET_NAME), settings.times());
+        if (InProcess.installed() == null && settings.tls() != null && !settings.servers().isEmpty()) {
+            return new Connections(new TlsEndpoint(settings.servers().get(0), new TlsIdentity(settings.tls())),
+                    settings.times());
+        }
+        return ofProcess != null ? ofProcess : new Connections(
+                new UnixEndpoint(dataHome().resolve("hsmbridge").resolve(SOCKET_NAME), "the default", false), settings.times());
+    }
+
+    private static Carrier unix(Path path, String tried, Times times) {
+        return new Connections(new UnixEndpoint(path, tried, true), times);
     }
 
     private static String socketOf(Settings.Server server, Map<String, String> configured) throws IOException {
@@ -77,13 +88,13 @@ public final class Route {
         }
         String chosen = System.getProperty("hsmbridge.socket");
         if (chosen != null) {
-            return new UnixSocket(Path.of(chosen), "from the system property hsmbridge.socket", times);
+            return unix(Path.of(chosen), "from the system property hsmbridge.socket", times);
         }
         if ((chosen = System.getenv("HSM_SOCKET")) != null) {
-            return new UnixSocket(Path.of(chosen), "from HSM_SOCKET", times);
+            return unix(Path.of(chosen), "from HSM_SOCKET", times);
         }
         chosen = System.getenv("HSM_HOME");
-        return chosen == null ? null : new UnixSocket(Path.of(chosen, SOCKET_NAME), "from HSM_HOME", times);
+        return chosen == null ? null : unix(Path.of(chosen, SOCKET_NAME), "from HSM_HOME", times);
     }
 
     private static Path dataHome() {

@@ -46,7 +46,16 @@ public final class HsmClient {
     private String refusal;
 
     /** A session and the numbers of its prepared operations; a number is valid in one session only. */
-    private record Login(long token, Map<PreparedOperation, Long> numbers) {
+    private static final class Login {
+        private final long token;
+        private final Map<PreparedOperation, Long> numbers;
+
+        /** Creates the value of its parts. */
+        Login(long token, Map<PreparedOperation, Long> numbers) {
+            this.token = token;
+            this.numbers = numbers;
+        }
+
         Login(long token) {
             this(token, new ConcurrentHashMap<>());
         }
@@ -74,7 +83,7 @@ public final class HsmClient {
 
     /** Returns whether the client has a session; the HSM may have ended it. */
     public boolean loggedIn() {
-        return login.token() != 0;
+        return login.token != 0;
     }
 
     /** Returns whether the credentials of the session came from the system properties or the environment. */
@@ -121,7 +130,7 @@ public final class HsmClient {
      * @throws ProviderException if the HSM does not answer
      */
     public synchronized void logout() {
-        long ended = login.token();
+        long ended = login.token;
         login = new Login(0);
         implicit = false;
         changes.incrementAndGet();
@@ -142,7 +151,7 @@ public final class HsmClient {
      * @throws IOException if the HSM does not answer
      */
     public boolean hasSession() throws IOException {
-        long token = login.token();
+        long token = login.token;
         if (token != 0 && send(Operation.RANDOM, token, new Object[] {1L}).status() == Errors.UNAUTHENTICATED) {
             forget(token);
         }
@@ -151,7 +160,7 @@ public final class HsmClient {
 
     /** Forgets a session that the HSM has ended, so that the application can log in again. */
     private synchronized void forget(long ended) {
-        if (login.token() == ended) {
+        if (login.token == ended) {
             login = new Login(0);
             changes.incrementAndGet();
             log.write(Log.Level.WARN, "the session has ended, and its session keys are gone");
@@ -187,7 +196,7 @@ public final class HsmClient {
     }
 
     private Carrier.Response request(int operation, Object[] fields) throws HsmException {
-        long token = login.token();
+        long token = login.token;
         try {
             if (token == 0) {
                 token = begin(0);
@@ -218,10 +227,10 @@ public final class HsmClient {
      */
     public Carrier.Repeated run(PreparedOperation operation, byte[] first, Slice rest) throws HsmException {
         Login current = login;
-        Long number = current.numbers().get(operation);
+        Long number = current.numbers.get(operation);
         if (number != null) {
             try {
-                Carrier.Repeated repeated = carrier.repeat(current.token(), number, operation.span(rest), first, rest);
+                Carrier.Repeated repeated = carrier.repeat(current.token, number, operation.span(rest), first, rest);
                 if (repeated != null) {
                     return repeated;
                 }
@@ -231,7 +240,7 @@ public final class HsmClient {
                 }
                 log.write(Log.Level.WARN, "operation " + operation.operation() + " is repeated: " + e.getMessage());
             }
-            current.numbers().remove(operation, number);
+            current.numbers.remove(operation, number);
         }
         return runInFull(operation, first, rest);
     }
@@ -240,11 +249,11 @@ public final class HsmClient {
         Carrier.Response response = request(operation.operation(), operation.fields(first, rest));
         List<Object> results = results(operation.operation(), response);
         Login current = login;
-        if (response.number() != 0 && operation.hasHandle() && response.session() == current.token()) {
-            if (current.numbers().size() >= MOST_NUMBERS) {
-                current.numbers().clear();
+        if (response.number() != 0 && operation.hasHandle() && response.session() == current.token) {
+            if (current.numbers.size() >= MOST_NUMBERS) {
+                current.numbers.clear();
             }
-            current.numbers().put(operation, response.number());
+            current.numbers.put(operation, response.number());
         }
         byte[] chosen = results.size() > 1 && results.get(1) != null ? (byte[]) ((Map<?, ?>) results.get(1)).get("iv") : NONE;
         Object result = results.get(0);
@@ -297,8 +306,8 @@ public final class HsmClient {
     }
 
     private synchronized long begin(long lost, long asked) throws IOException {
-        if (login.token() != lost) {
-            return login.token();
+        if (login.token != lost) {
+            return login.token;
         }
         if (lastTimeout != null && timedOutAt - asked > 0) {
             // This thread has already waited the whole limit, for the thread that tried to log in.
@@ -329,7 +338,7 @@ public final class HsmClient {
             replaced = true;
             log.write(Log.Level.WARN, "the session was lost, and its session keys are gone");
         }
-        return login.token();
+        return login.token;
     }
 
     private AuthenticationException unauthenticated(String message) {
