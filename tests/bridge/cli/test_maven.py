@@ -140,13 +140,13 @@ def test_gradle_publishes_the_same(tmp_path: Path) -> None:
     gradle = tool("gradle")
     local = f"-Dmaven.repo.local={tmp_path / 'm2'}"
     _run([gradle, "--no-daemon", "--offline", "-q", local, "publishToMavenLocal"], _ROOT)
-    folder = _folder(tmp_path / "m2", "hsmbridge-jce")
-    stem = f"hsmbridge-jce-{hsmcore.__version__}"
-    assert {f"{stem}{end}" for end in (".jar", ".pom", "-sources.jar", "-javadoc.jar")} <= {
-        path.name for path in folder.iterdir()
-    }
-    with ZipFile(folder / f"{stem}.jar") as ours, ZipFile(provider_jar()) as theirs:
-        assert set(theirs.namelist()) <= set(ours.namelist())
+    for artifact, jar in (("hsmbridge-jce", "hsmbridge.jar"), ("hsmbridge-junit5", "hsmbridge-junit5.jar")):
+        folder = _folder(tmp_path / "m2", artifact)
+        stem = f"{artifact}-{hsmcore.__version__}"
+        wanted = {f"{stem}{end}" for end in (".jar", ".pom", "-sources.jar", "-javadoc.jar")}
+        assert wanted <= {path.name for path in folder.iterdir()}
+        with ZipFile(folder / f"{stem}.jar") as ours, ZipFile(provider_jar().with_name(jar)) as theirs:
+            assert set(theirs.namelist()) <= set(ours.namelist())
 
 
 def test_the_version_of_the_page_is_that_of_the_package() -> None:
