@@ -332,6 +332,22 @@ class BackupKept(BackupError, code=134):
     """The last whole backup is not deleted."""
 
 
+class CloneError(HsmError):
+    """A key or a user cannot be copied between two HSMs."""
+
+
+class MaskedObjectForeign(CloneError, code=150):
+    """The masked object is of another security domain."""
+
+
+class MaskedObjectInvalid(CloneError, code=151):
+    """The bytes are not a masked object of that kind, or were changed."""
+
+
+class ReplicaDiffers(CloneError, code=152):
+    """The HSM has a key with that handle, or a user with that name and role, and it is a different one."""
+
+
 class KeyStoreError(HsmError):
     """The key store file, or an entry of it, cannot be used."""
 

@@ -135,7 +135,8 @@ class TlsStream:
         """Go on with the handshake as far as the client has sent it, and return whether it is done.
 
         Raises:
-            OSError: The client ended, or the handshake failed.
+            ConnectionResetError: The client ended.
+            OSError: The handshake failed.
         """
         try:
             received = self._socket.recv(CHUNK, NOW)
@@ -155,7 +156,12 @@ class TlsStream:
         return True
 
     def recv(self, length: int, flags: int = 0, /) -> bytes:
-        """Return decrypted bytes, all of the whole records that have arrived; empty at the client's end."""
+        """Return decrypted bytes, all of the whole records that have arrived; empty at the client's end.
+
+        Raises:
+            BlockingIOError: No whole record is there, and ``flags`` say not to wait.
+            TimeoutError: A record took too long to arrive.
+        """
         data = b""
         if self._unread:
             self._unread = False
@@ -181,6 +187,10 @@ class TlsStream:
     def _decrypted(self) -> bytes:
         parts = []
         try:
+            data = self._tls.read(CHUNK)
+            if not self._incoming.pending:
+                return data
+            parts.append(data)
             while self._incoming.pending:
                 parts.append(self._tls.read(CHUNK))
         except ssl.SSLWantReadError:
@@ -190,7 +200,7 @@ class TlsStream:
         except ssl.SSLError:
             self._alert()
             raise
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return b"".join(parts)
 
     def _encrypted(self, data: bytes) -> bytes:
         written = self._tls.write(data)

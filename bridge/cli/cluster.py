@@ -84,16 +84,26 @@ def initialize(
       hsm cluster initialize --signed-cert CustomerHsmCertificate.crt --trust-anchor customerCA.crt
       hsm cluster initialize --new-ca my-ca --name 127.0.0.2
     """
-    if new_ca is not None and signed_cert is None and trust_anchor is None:
-        signed, anchor = _signed_by(new_ca.absolute(), _request(home, names, new_key=False))
-    elif new_ca is None and signed_cert is not None and trust_anchor is not None and not names:
-        signed, anchor = read_whole(signed_cert, _LARGEST), read_whole(trust_anchor, _LARGEST)
-    else:
-        raise click.UsageError("give --signed-cert and --trust-anchor, or --new-ca with any number of --name")
+    signed, anchor = _certificates(home, signed_cert, trust_anchor, new_ca, names)
     with connected(home) as client:
         (certificate,) = client.call("CLUSTER_INITIALIZE", signed, anchor)
     for line in _summary(home, certificate):
         click.echo(line)
+
+
+def _certificates(
+    home: Path, signed_cert: Path | None, trust_anchor: Path | None, new_ca: Path | None, names: tuple[str, ...]
+) -> tuple[bytes, bytes]:
+    """Return the signed certificate and the trust anchor, PEM.
+
+    Raises:
+        UsageError: The options are not those of one of the two ways.
+    """
+    if new_ca is not None and signed_cert is None and trust_anchor is None:
+        return _signed_by(new_ca.absolute(), _request(home, names, new_key=False))
+    if new_ca is None and signed_cert is not None and trust_anchor is not None and not names:
+        return read_whole(signed_cert, _LARGEST), read_whole(trust_anchor, _LARGEST)
+    raise click.UsageError("give --signed-cert and --trust-anchor, or --new-ca with any number of --name")
 
 
 def _summary(home: Path, certificate: Value) -> list[str]:

@@ -39,7 +39,7 @@ def _data(context: Context, call: Call, *, single: bool) -> Data:
         raise Failure(call.command.missing)
     if (configuration := call.values.optional("config")) is not None:
         context.configure(Path(configuration))
-    if not context.role and call.command.roles:
+    if not context.role and call.command.roles and not call.command.own_login:
         _log_in(context, call, single=single)
     if call.command.handler is None:
         raise Failure(f"'{call.command.path}' does nothing by itself")

@@ -237,6 +237,10 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(161, "BACKUP_LIST", (), "backup_list", Result.VALUE),
     Operation(162, "BACKUP_VERIFY", (_text("name"),), "backup_verify", Result.VALUE),
     Operation(163, "BACKUP_DELETE", (_text("name"),), "backups.delete", Result.NOTHING),
+    Operation(164, "MASKED_KEY_EXTRACT", (_HANDLE,), "clones.extract_key", Result.BYTES),
+    Operation(165, "MASKED_KEY_INSERT", (_bytes("masked object"),), "insert_masked_key", Result.VALUE),
+    Operation(166, "MASKED_USER_EXTRACT", (_USER, _ROLE), "clones.extract_user", Result.BYTES),
+    Operation(167, "MASKED_USER_INSERT", (_bytes("masked object"),), "insert_masked_user", Result.VALUE),
     Operation(
         170,
         "CLUSTER_CSR",
@@ -255,6 +259,7 @@ OPERATIONS: tuple[Operation, ...] = (
         needs_session=False,
         local=True,
     ),
+    Operation(172, "CLUSTER_MEMBERS", (), "cluster_members", Result.VALUE, needs_session=False),
     Operation(180, "RESET", (), "reset", Result.NOTHING, needs_session=False),
     Operation(181, "FAULT_ADD", (Field("faults", (list,)),), "fault_add", Result.VALUE, needs_session=False),
     Operation(182, "FAULT_LIST", (), "fault_list", Result.VALUE, needs_session=False),

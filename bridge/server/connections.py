@@ -8,6 +8,7 @@ from collections.abc import Callable
 from threading import Lock, Timer
 from typing import TYPE_CHECKING
 
+from bridge.server.changes import Changes
 from hsmcore.errors import Unauthenticated
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Connections:
         self._deserted: dict[int, float] = {}
         """The times at which sessions end whose last connection has closed, by session token."""
         self._timer: Timer | None = None
+        self.changes = Changes()
 
     def join(self, token: int, connection: Connection) -> Session:
         """Return a session, and record that the connection uses it.
@@ -130,6 +132,7 @@ class Connections:
     def _forget(self, token: int) -> None:
         self._users.pop(token, None)
         self._deserted.pop(token, None)
+        self.changes.forget(token)
 
     def _end(self, tokens: list[int], end: Callable[[Session], None]) -> None:
         for token in tokens:

@@ -20,6 +20,7 @@ from bridge.protocol.codec import (
     encode_values,
 )
 from bridge.protocol.operations import OPERATIONS, Operation, Result
+from bridge.server.changes import UNIQUE
 from bridge.server.connections import Connection, Connections
 from bridge.server.cryptoki import Cryptoki
 from bridge.server.faults import ConnectionCut, Faults
@@ -176,6 +177,10 @@ class Responder:
             raise MalformedRequest(f"{route.operation.name} takes {route.operation.expected()}")
         if route.needs_session:
             session = self.sessions.get(token) or self._dispatcher.connections.join(token, self._connection)
+            if request & UNIQUE:
+                return self._dispatcher.connections.changes.once(
+                    token, request, lambda: route.answer(token, request, route.call(session, *fields))
+                )
             result = route.call(session, *fields)
             if route.repeats and not request:
                 request = self._dispatcher.keep(session, operation, fields)

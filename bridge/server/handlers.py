@@ -230,6 +230,14 @@ class Handlers:
         """Verify the audit log and return the findings."""
         return values.verification(self._hsm.audit.verify(session, anchor))
 
+    def insert_masked_key(self, session: Session, masked_object: bytes) -> Fields:
+        """Insert a masked key and return its record."""
+        return self._hsm.clones.insert_key(session, masked_object).fields()
+
+    def insert_masked_user(self, session: Session, masked_object: bytes) -> Fields:
+        """Insert a masked user and return it."""
+        return values.user(self._hsm.clones.insert_user(session, masked_object))
+
     def backup_create(self, session: Session, passphrase: bytes | None) -> Fields:
         """Make a backup and return its description."""
         return values.backup(self._hsm.backups.create(session, passphrase))
@@ -256,3 +264,8 @@ class Handlers:
     def initialize_cluster(self, connection: Connection, signed: bytes, anchor: bytes) -> Fields:
         """Store the HSM's signed certificate, and return what it says."""
         return values.certificate(self._hsm.tls.initialize(signed, anchor))
+
+    def cluster_members(self, connection: Connection) -> list[Fields]:
+        """Return the HSMs of the cluster that clients reach over TLS: this one, at its addresses."""
+        listen = str(self._facts.get("listen", ""))
+        return [{"address": address} for address in listen.split(", ") if address]

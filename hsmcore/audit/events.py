@@ -56,6 +56,8 @@ OPCODES: Mapping[str, int | None] = {
     "HSM_ROWS_BOUND": None,
     "HSM_RESET": None,
     "HSM_BACKUP_DELETE": None,
+    "HSM_MASTER_KEY_RESEALED": None,
+    "HSM_MASTER_KEY_CHANGED": None,
 }
 """Opcode to its number; ``None`` where the original's documentation never shows one. ``HSM_`` marks this HSM's own."""
 
@@ -151,6 +153,10 @@ EVENTS: Mapping[str, Event] = {
     "quorum.set_timeout": Event("CN_SET_M_VALUE", LogType.USER),
     "keys.set_quorum": Event("CN_SET_M_VALUE", LogType.USER),
     "reset.run": RESET,
+    "clones.extract_key": Event("CN_EXTRACT_MASKED_OBJECT_USER", LogType.KEY),
+    "clones.insert_key": Event("CN_INSERT_MASKED_OBJECT_USER", LogType.KEY),
+    "clones.extract_user": Event("CN_EXTRACT_MASKED_OBJECT_USER", LogType.USER),
+    "clones.insert_user": Event("CN_INSERT_MASKED_OBJECT_USER", LogType.USER),
     "tls.request": Event("HSM_REQUEST_CERTIFICATE", LogType.GENERIC),
     "tls.initialize": Event("CN_CERT_AUTH_STORE_CERT", LogType.GENERIC),
     "backups.create": Event("CN_BACKUP_END", LogType.GENERIC),
@@ -173,6 +179,10 @@ LOG_BEGINS = Event("HSM_LOG_BEGINS", LogType.GENERIC)
 ROWS_BOUND = Event("HSM_ROWS_BOUND", LogType.GENERIC)
 """An entry that names rows when they get their first versions: those of an older schema (see
 ``hsmcore.audit.upgrade``) and those of a backup."""
+MASTER_KEY_RESEALED = Event("HSM_MASTER_KEY_RESEALED", LogType.GENERIC)
+"""The entry before the master key gets another passphrase, or a key file."""
+MASTER_KEY_CHANGED = Event("HSM_MASTER_KEY_CHANGED", LogType.GENERIC)
+"""The entry before everything is sealed under a new master key."""
 BACKUP_BEGIN = Event("CN_BACKUP_BEGIN", LogType.GENERIC)
 """The entry before the first byte of a backup is written."""
 RESTORE_BEGIN = Event("CN_RESTORE_BEGIN", LogType.GENERIC)

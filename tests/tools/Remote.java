@@ -2,6 +2,7 @@ import com.amazonaws.cloudhsm.jce.provider.CloudHsmCluster;
 import com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider;
 import com.amazonaws.cloudhsm.jce.provider.CloudHsmProviderConfig;
 import com.amazonaws.cloudhsm.jce.provider.CloudHsmServer;
+import com.amazonaws.cloudhsm.jce.provider.OptionalParameters;
 import java.security.KeyPair;
 import java.security.KeyPairGenerator;
 import java.security.Provider;
@@ -23,6 +24,7 @@ public final class Remote {
             CloudHsmServer server = CloudHsmServer.builder().withHostIP(words[1])
                     .withPort(Integer.parseInt(words[2])).build();
             CloudHsmCluster cluster = CloudHsmCluster.builder().withHsmCAFilePath(words[3]).withServer(server)
+                    .withOptions(OptionalParameters.KEY_AVAILABILITY_CHECK, false)
                     .withClusterUniqueIdentifier("CloudHSM1").build();
             provider = new CloudHsmProvider(CloudHsmProviderConfig.builder().withCluster(cluster).build());
         } else if (words[0].equals("listed")) {

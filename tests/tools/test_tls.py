@@ -40,7 +40,8 @@ class Remote:
     def configuration(self, host: str = HOST, port: int = 0, authority: Path | None = None, **cluster: str) -> Path:
         """Write a configuration file."""
         server = {"hostname": host, "port": port or self.port, "enable": True}
-        content = {"hsm_ca_file": str(authority or self.authority), "servers": [server], **cluster}
+        options = {"disable_key_availability_check": True}
+        content = {"hsm_ca_file": str(authority or self.authority), "servers": [server], "options": options, **cluster}
         path = self.folder / "cloudhsm-jce.cfg"
         path.write_text(json.dumps({"clusters": [{"type": "hsm2m", "cluster": content}]}))
         return path

@@ -127,11 +127,21 @@ public abstract class Carrier {
      * @throws IOException if the HSM cannot be reached, or the connection is lost
      */
     public final Response call(int operation, long session, Object... fields) throws IOException {
+        return change(operation, 0, session, fields);
+    }
+
+    /**
+     * Sends one request that changes something and returns its response.
+     *
+     * @param id an id that no other request has, by which the HSM recognises the same request; 0 for none
+     * @throws IOException if the HSM cannot be reached, or the connection is lost
+     */
+    public final Response change(int operation, long id, long session, Object... fields) throws IOException {
         int capacity = Frame.HEADER_LENGTH;
         for (Object field : fields) {
             capacity = Math.addExact(capacity, Values.size(field));
         }
-        return exchange(capacity, Span.UNKNOWN, out -> Frame.writeRequest(out, operation, session, fields), Carrier::response);
+        return exchange(capacity, Span.UNKNOWN, out -> Frame.writeRequest(out, operation, id, session, fields), Carrier::response);
     }
 
     /**

@@ -96,7 +96,7 @@ final class Connections extends Carrier {
         boolean greeted = false;
         try {
             Object[] fields = {(long) Frame.VERSION, (long) Frame.VERSION, "java"};
-            Frame.writeRequest(link.buffer(Frame.HEADER_LENGTH + 64), Operation.HELLO, 0, fields);
+            Frame.writeRequest(link.buffer(Frame.HEADER_LENGTH + 64), Operation.HELLO, 0, 0, fields);
             ByteBuffer answer = link.exchange(Span.UNKNOWN);
             int status = Frame.status(answer);
             if (status != 0) {

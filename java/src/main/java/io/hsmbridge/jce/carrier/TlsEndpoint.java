@@ -26,13 +26,16 @@ final class TlsEndpoint implements Endpoint {
     @Override
     public SocketLink open(Duration limit) throws IOException {
         Duration shorter = limit.compareTo(MOST) < 0 ? limit : MOST;
+        OwnTls.enter();
         try {
-            return OwnTls.run(() -> opened(shorter, limit));
+            return opened(shorter, limit);
         } catch (SocketTimeoutException e) {
             throw e;
         } catch (IOException e) {
             throw new NoHsmException("No HSM answers at " + address() + ": " + TlsRefusal.reason(e, identity)
                     + ". `hsm start --listen` starts one there.", e, true);
+        } finally {
+            OwnTls.leave();
         }
     }
 

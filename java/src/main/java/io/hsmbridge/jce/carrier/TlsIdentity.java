@@ -34,7 +34,12 @@ final class TlsIdentity {
      */
     TlsIdentity(Settings.Tls files) throws IOException {
         authorityFile = files.authority();
-        context = OwnTls.run(() -> context(files));
+        OwnTls.enter();
+        try {
+            context = context(files);
+        } finally {
+            OwnTls.leave();
+        }
     }
 
     private static SSLContext context(Settings.Tls files) throws IOException {

@@ -25,8 +25,9 @@ final class TlsStream implements Stream {
         this.channel = channel;
         this.engine = engine;
         int record = engine.getSession().getPacketBufferSize();
-        received = ByteBuffer.allocateDirect(2 * record).flip();
-        unsent = ByteBuffer.allocateDirect(2 * record).flip();
+        // JSSE encrypts and decrypts arrays in place, and copies other buffers before.
+        received = ByteBuffer.allocate(2 * record).flip();
+        unsent = ByteBuffer.allocate(2 * record).flip();
         decrypted = ByteBuffer.allocate(engine.getSession().getApplicationBufferSize()).flip();
     }
 
@@ -96,7 +97,12 @@ final class TlsStream implements Stream {
 
     @Override
     public int read(ByteBuffer buffer) throws IOException {
-        return OwnTls.run(() -> readDecrypted(buffer));
+        OwnTls.enter();
+        try {
+            return readDecrypted(buffer);
+        } finally {
+            OwnTls.leave();
+        }
     }
 
     private int readDecrypted(ByteBuffer buffer) throws IOException {
@@ -158,7 +164,12 @@ final class TlsStream implements Stream {
 
     @Override
     public boolean write(ByteBuffer buffer) throws IOException {
-        return OwnTls.run(() -> writeEncrypted(buffer));
+        OwnTls.enter();
+        try {
+            return writeEncrypted(buffer);
+        } finally {
+            OwnTls.leave();
+        }
     }
 
     private boolean writeEncrypted(ByteBuffer buffer) throws IOException {
@@ -192,18 +203,17 @@ final class TlsStream implements Stream {
 
     @Override
     public void close() throws IOException {
+        OwnTls.enter();
         try {
-            OwnTls.run(() -> {
-                engine.closeOutbound();
-                if (channel.isConnected() && flush()) {
-                    encrypt(NOTHING);
-                    flush();
-                }
-                return null;
-            });
+            engine.closeOutbound();
+            if (channel.isConnected() && flush()) {
+                encrypt(NOTHING);
+                flush();
+            }
         } catch (IOException e) {
             System.getLogger(TlsStream.class.getName()).log(System.Logger.Level.DEBUG, "end of TLS", e);
         } finally {
+            OwnTls.leave();
             channel.close();
         }
     }

@@ -23,13 +23,14 @@ public final class Settings {
     private final boolean validatesAtInit;
     private final boolean clearExtraction;
     private final boolean plainEcdh;
+    private final boolean checksAvailability;
     private final boolean retries;
     private final Times times;
     private final LogSettings log;
 
     /** Creates the value of its parts. */
     public Settings(boolean ofMachine, List<Server> servers, Map<String, String> sockets, Tls tls,
-            boolean validatesAtInit, boolean clearExtraction, boolean plainEcdh, boolean retries, Times times, LogSettings log) {
+            boolean validatesAtInit, boolean clearExtraction, boolean plainEcdh, boolean checksAvailability, boolean retries, Times times, LogSettings log) {
         this.ofMachine = ofMachine;
         this.servers = servers;
         this.sockets = sockets;
@@ -37,6 +38,7 @@ public final class Settings {
         this.validatesAtInit = validatesAtInit;
         this.clearExtraction = clearExtraction;
         this.plainEcdh = plainEcdh;
+        this.checksAvailability = checksAvailability;
         this.retries = retries;
         this.times = times;
         this.log = log;
@@ -81,6 +83,11 @@ public final class Settings {
     /** Returns whether key agreement without a key derivation function is available. */
     public boolean plainEcdh() {
         return plainEcdh;
+    }
+
+    /** Returns whether token keys of a cluster are used only while two of its HSMs answer. */
+    public boolean checksAvailability() {
+        return checksAvailability;
     }
 
     /** Returns whether the provider repeats a request that is safe to repeat after the connection is lost. */
@@ -232,7 +239,7 @@ public final class Settings {
     }
 
     private static Settings of(List<Server> servers) throws IOException {
-        return new Settings(false, servers, Map.of(), null, true, true, false, true, Times.standard(), null);
+        return new Settings(false, servers, Map.of(), null, true, true, false, true, true, Times.standard(), null);
     }
 
     private static Settings ofFile(Path file) throws IOException {
@@ -253,7 +260,8 @@ public final class Settings {
         return new Settings(true, servers(cluster), own.section("sockets").texts(), tls(cluster),
                 !options.flag("disable_validate_key_at_init", false),
                 options.flag("enable_clear_key_extraction_in_software", true),
-                options.flag("enable_ecdh_without_kdf", false), retries(options), Times.of(own),
+                options.flag("enable_ecdh_without_kdf", false),
+                !options.flag("disable_key_availability_check", false), retries(options), Times.of(own),
                 log(root));
     }
 

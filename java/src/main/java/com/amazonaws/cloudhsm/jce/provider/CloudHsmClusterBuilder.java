@@ -42,7 +42,7 @@ public final class CloudHsmClusterBuilder {
     }
 
     /**
-     * Adds a server. The provider uses the first server that maps to a socket.
+     * Adds a server. The provider uses the first server that maps to a socket, else all of them over TLS.
      *
      * @throws NullPointerException if the server is null
      */

@@ -34,6 +34,7 @@ public final class CloudHsmProviderConfig {
             servers.add(new Settings.Server(server.hostIP(), server.port()));
         }
         return new Settings(false, servers, Map.of(), cluster.tls(), cluster.option(OptionalParameters.VALIDATE_KEY_AT_INIT),
-                true, false, true, Times.standard(), logging == null ? null : logging.settings());
+                true, false, cluster.option(OptionalParameters.KEY_AVAILABILITY_CHECK), true, Times.standard(),
+                logging == null ? null : logging.settings());
     }
 }
