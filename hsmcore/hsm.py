@@ -255,11 +255,13 @@ class Hsm:
         if new_passphrase == b"":
             raise MasterKeyUnavailable("the new passphrase is empty")
         with cls.open(home, passphrase=passphrase, start=False) as hsm:
-            core = hsm._core
-            secret = open_secret(core.store.master(), passphrase, core.state.read_key_file)
+            core, state = hsm._core, hsm._core.state
+            if not isinstance(state, StateDirectory):
+                raise StateError("an HSM in memory has no stored master key")
+            secret = open_secret(core.store.master(), passphrase, state.read_key_file)
             if master_key:
                 secret = new_secret(core.vault.domain)
-            file_key = core.state.make_key_file() if new_passphrase is None else b""
+            file_key = state.make_key_file() if new_passphrase is None else b""
             sealed = seal_secret(secret, new_passphrase, file_key)
             if master_key:
                 master_keys.change(core, secret, sealed)
