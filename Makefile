@@ -5,8 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 JAR := bridge/hsmbridge.jar
+JUNIT := bridge/hsmbridge-junit5.jar
 LIBRARY := bridge/libcloudhsm_pkcs11.so
 JAVA_SOURCES := $(shell find java/src/main -type f 2>/dev/null)
+JUNIT_SOURCES := $(shell find java/junit5/src -type f 2>/dev/null)
 PYTHON ?= python3
 # Test processes, each with a JVM of its own: one a processor, JOBS=0 for everything in one process. In the order of the
 # folders the short tests come last, so that the processes end together.
@@ -61,7 +63,7 @@ help:
 	@echo 'make sbom         build/hsmbridge.cdx.json: the run-time dependencies as CycloneDX'
 	@echo 'make clean        remove what the others made'
 
-install: $(INSTALLED) $(JAR) $(LIBRARY)
+install: $(INSTALLED) $(JAR) $(JUNIT) $(LIBRARY)
 
 $(INSTALLED): pyproject.toml requirements/dev.txt requirements/migration.txt java/hatch_build.py
 	@set -e; found=; \
@@ -89,6 +91,9 @@ $(INSTALLED): pyproject.toml requirements/dev.txt requirements/migration.txt jav
 
 $(JAR): pyproject.toml java/build_jar.py hsmcore/tables/mechanisms.py $(JAVA_SOURCES) | $(INSTALLED)
 	@$(BIN)/python java/build_jar.py
+
+$(JUNIT): $(JAR) java/build_junit.py $(JUNIT_SOURCES)
+	@$(BIN)/python java/build_junit.py
 
 # Where no C compiler is, this says so and writes nothing.
 $(LIBRARY): pyproject.toml $(wildcard bridge/native/*) $(wildcard bridge/native/engine/*) $(wildcard bridge/cryptoki/*.py) | $(INSTALLED)
@@ -164,6 +169,7 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python java/build_jar.py --check
+	$(BIN)/python java/build_junit.py --check
 	$(BIN)/python bridge/native/build_library.py --check
 
 format: install
@@ -221,5 +227,5 @@ demo: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/demo.sh
 
 clean:
-	rm -rf $(VENV) .lowest .newest .release .site .minimal $(JAR) $(LIBRARY) .jdks build dist .gradle .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .lowest .newest .release .site .minimal $(JAR) $(JUNIT) $(LIBRARY) bridge/maven .jdks build dist .gradle .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
