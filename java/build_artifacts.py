@@ -51,7 +51,7 @@ def _document(javadoc: str, root: Path, sources: Path, target: Path) -> None:
     files = sorted(str(path) for path in sources.rglob("*.java"))
     options = ["-quiet", "-notimestamp", "-Xdoclint:all,-missing", "-encoding", "UTF-8", "--release"]
     paths = ["-cp", str(root / build_jar.JAR), "-sourcepath", str(root / build_junit.STUBS)]
-    build_jar.run([javadoc, *options, str(build_jar.RELEASE), *paths, "-d", str(target), *files], root)
+    build_jar.run([javadoc, *options, str(build_jar.NEWER), *paths, "-d", str(target), *files], root)
 
 
 def _packed(root: Path, content: Path, jar: Path) -> Path:

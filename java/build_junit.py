@@ -44,7 +44,7 @@ def compile_sources(root: Path, target: Path, *options: str) -> None:
         BuildError: There is no JDK, or a file does not compile.
     """
     sources = sorted(str(path) for path in (root / SOURCES).rglob("*.java"))
-    fixed = ["--release", str(build_jar.RELEASE), "-encoding", "UTF-8", "-implicit:none", "-d", str(target)]
+    fixed = ["--release", str(build_jar.NEWER), "-encoding", "UTF-8", "-implicit:none", "-d", str(target)]
     paths = ["-cp", str(root / build_jar.JAR), "-sourcepath", str(root / STUBS)]
     build_jar.run([build_jar.find_javac(), *fixed, *paths, *options, *sources], root)
 

@@ -159,7 +159,7 @@ final class HsmProcess {
             capacity += Values.size(field);
         }
         ByteBuffer request = ByteBuffer.allocate(capacity);
-        Frame.writeRequest(request, operation, 0, fields);
+        Frame.writeRequest(request, operation, 0, 0, fields);
         try (SocketChannel channel = SocketChannel.open(StandardProtocolFamily.UNIX)) {
             channel.connect(UnixDomainSocketAddress.of(socket()));
             while (request.hasRemaining()) {
