@@ -79,14 +79,25 @@ class Verified:
 class Backups:
     """The backups of one HSM. All methods may be called from any thread; one backup is made at a time."""
 
-    def __init__(self, directory: Path, store: Store, vault: Vault, log: AuditLog, lock: RLock) -> None:
-        self._directory = BackupDirectory(directory)
+    def __init__(self, directory: Path | None, store: Store, vault: Vault, log: AuditLog, lock: RLock) -> None:
+        self._files = BackupDirectory(directory) if directory else None
         self._lock = lock
         self._store = store
         self._vault = vault
         self._log = log
         self._making = Lock()
         self._closed = Event()
+
+    @property
+    def _directory(self) -> BackupDirectory:
+        """The directory of the backups.
+
+        Raises:
+            StateError: The HSM is in memory.
+        """
+        if self._files is None:
+            raise StateError("an HSM in memory has no backups, because nothing of it is on a disk")
+        return self._files
 
     def close(self) -> None:
         """End a backup that is being made. No other one can be made."""

@@ -93,6 +93,11 @@ class TokenKeys:
         if entry is not None:
             entry.erase()
 
+    def forget_all(self) -> None:
+        """Remove all keys from memory."""
+        for handle in list(self._cache):
+            self.forget(handle)
+
     def matching(
         self, user: str | None, template: SearchTemplate, limit: int = 0, after: Position | None = None
     ) -> Iterator[KeyEntry | DamagedKey]:
