@@ -73,6 +73,7 @@ def test_the_life_of_a_backup(site: Site, tmp_path: Path) -> None:
     assert (missing.returncode, missing.stdout) == (1, "")
 
 
+@pytest.mark.long
 def test_a_copy_elsewhere_takes_its_key_file_or_its_passphrase(site: Site, tmp_path: Path) -> None:
     (tmp_path / "passphrase").write_text("a passphrase of some length\n")
     made = site.must("backup", "create", "--passphrase-file", str(tmp_path / "passphrase"))
@@ -135,6 +136,7 @@ def test_keys_and_users_are_replicated_between_an_hsm_and_its_clone(site: Site, 
         site.must("stop")
 
 
+@pytest.mark.long
 def test_the_passphrase_and_the_master_key_change(tmp_path: Path) -> None:
     with fresh_site(tmp_path / "hsm") as site:
         site.must("start")
@@ -176,7 +178,7 @@ def test_kill_9_in_the_middle_leaves_no_backup_and_no_half_hsm(tmp_path: Path, t
     with fresh_site(tmp_path / "hsm") as site:
         site.must("start")
         _make_keys(site.home, *(f"key {number}" for number in range(300)))
-        for number in range(repeated(2, 20)):
+        for number in range(repeated(1, 20)):
             before = {info["name"] for info in _backups(site)}
             creating = site.begin("backup", "create")
             _wait_for(lambda: any((site.home / "backups").glob(".unfinished-*")))
