@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bridge.cli import audit, cloudhsm, daemon, initialize, keys, keystores, tools, users
+from bridge.cli import audit, cloudhsm, cluster, daemon, initialize, keys, keystores, tools, users
 from bridge.process.paths import default_home
 from bridge.process.streams import drop_unwritable_output
 from hsmcore.errors import (
@@ -109,6 +109,8 @@ for _command in (
     daemon.start,
     daemon.stop,
     daemon.status,
+    cluster.join,
+    cluster.leave,
     users.user,
     keys.key,
     keystores.keystore,

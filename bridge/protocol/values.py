@@ -13,7 +13,7 @@ from hsmcore.tables.attributes import Plain
 from hsmcore.tables.attributes import Value as AttributeValue
 
 if TYPE_CHECKING:
-    from hsmcore.audit.log import Verification
+    from hsmcore.audit.verification import Verification
     from hsmcore.keys.description import KeyDescription
     from hsmcore.quorum.approvals import TokenInfo
     from hsmcore.users.accounts import UserInfo

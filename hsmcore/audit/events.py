@@ -53,6 +53,8 @@ OPCODES: Mapping[str, int | None] = {
     "HSM_LOG_BEGINS": None,
     "HSM_LOG_BROKEN": None,
     "HSM_ROWS_BOUND": None,
+    "HSM_JOINED": None,
+    "HSM_LEFT": None,
 }
 """Opcode to its number; ``None`` where the original's documentation never shows one. ``HSM_`` marks this HSM's own."""
 
@@ -160,6 +162,10 @@ LOG_BEGINS = Event("HSM_LOG_BEGINS", LogType.GENERIC)
 """The first entry of an HSM that is older than its log (see ``hsmcore.audit.upgrade``)."""
 ROWS_BOUND = Event("HSM_ROWS_BOUND", LogType.GENERIC)
 """An entry that names rows of an older schema when they get versions (see ``hsmcore.audit.upgrade``)."""
+JOINED = Event("HSM_JOINED", LogType.GENERIC)
+"""The first entry of an HSM that joined a cluster."""
+LEFT = Event("HSM_LEFT", LogType.GENERIC)
+"""The last entry of an HSM that left its cluster."""
 LOG_BROKEN = Event("HSM_LOG_BROKEN", LogType.GENERIC)
 """An entry about a log that was changed while the HSM was closed. ``verify`` reports it from then on."""
 

@@ -93,6 +93,14 @@ class TokenKeys:
         if entry is not None:
             entry.erase()
 
+    def drop(self, handle: int) -> None:
+        """Remove a changed key from memory, so that its next use reads it."""
+        self._cache.pop(handle, None)
+
+    def drop_all(self) -> None:
+        """Remove every key from memory."""
+        self._cache.clear()
+
     def matching(self, user: str | None, template: SearchTemplate, limit: int = 0) -> Iterator[KeyEntry | DamagedKey]:
         """Yield the selected keys that the user sees, oldest first. Includes damaged ones whose columns fit."""
         rest = template.without(_IN_SQL)
