@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 JAR := bridge/hsmbridge.jar
+LIBRARY := bridge/libcloudhsm_pkcs11.so
 JAVA_SOURCES := $(shell find java/src/main -type f 2>/dev/null)
 PYTHON ?= python3
 # Test processes, each with a JVM of its own: one a processor, JOBS=0 for everything in one process. In the order of the
@@ -22,12 +23,16 @@ IMAGES := $(JDKS:%=.jdks/%)
 
 LOCKED = $(BIN)/python -m pip install --quiet --require-hashes
 COMPILE = .release/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes
-# The part of the suite that runs under the lowest and the newest versions allowed: every library that is used is in it.
-WITH_EACH_VERSION := tests/hsmcore tests/keystore tests/bridge/cli tests/bridge/process tests/bridge/protocol \
-    tests/bridge/plugin tests/bridge/cloudhsm_cli/test_interactive.py tests/bridge/cloudhsm_cli/test_progress.py \
-    tests/java/test_ciphers.py tests/java/test_provider.py
+# The part of the suite that runs under the lowest and the newest versions allowed: each library is used in it, through
+# the code that calls it. SQLAlchemy and Alembic; cryptography and pyjks; click, rich and prompt_toolkit; structlog and
+# prometheus-client; pytest and JPype1.
+WITH_EACH_VERSION := tests/hsmcore/storage tests/hsmcore/users tests/hsmcore/crypto tests/keystore \
+    tests/bridge/cli/test_hsm.py tests/bridge/cli/test_output.py tests/bridge/cloudhsm_cli/test_interactive.py \
+    tests/bridge/cloudhsm_cli/test_progress.py tests/bridge/process tests/bridge/plugin \
+    tests/java/test_ciphers.py tests/java/test_signatures.py tests/java/test_provider.py
 
-.PHONY: help install lock sbom test test-all test-jdks test-lowest test-newest test-minimal check format docs fuzz bench \
+.PHONY: help install lock sbom test test-all test-jdks test-lowest test-newest test-minimal check format docs site fuzz \
+    kills soak bench \
     demo clean
 
 help:
@@ -39,16 +44,19 @@ help:
 	@echo 'make test-lowest  part of the tests with the lowest versions of the dependencies that pyproject.toml allows'
 	@echo 'make test-newest  the same with the newest'
 	@echo 'make test-minimal the tests in an empty Debian with python3, make and a JDK (needs root and mmdebstrap)'
-	@echo 'make check        ruff, mypy, import-linter, javac -Xlint:all -Werror'
+	@echo 'make check        ruff, mypy, import-linter, javac -Xlint:all -Werror, cc -Wall -Wextra -Werror'
 	@echo 'make format       format everything'
-	@echo 'make docs         the reference in docs/cli.md, from the command table'
-	@echo 'make fuzz         10 000 hostile frames and 10 000 hostile command lines'
+	@echo 'make docs         the pages that are written from tables: commands, mechanisms, errors, man pages'
+	@echo 'make site         the documents as a website in build/site, links checked'
+	@echo 'make fuzz         10 000 hostile frames and 10 000 hostile command lines;  make fuzz FRAMES=200000  more frames'
+	@echo 'make kills        kills the working daemon 150 times and looks for lost keys'
+	@echo 'make soak         uses the provider from 32 threads for 5 minutes'
 	@echo 'make bench        rates, beside the JDK and SoftHSM'
 	@echo 'make lock         requirements/*.txt, from pyproject.toml'
 	@echo 'make sbom         build/hsmbridge.cdx.json: the run-time dependencies as CycloneDX'
 	@echo 'make clean        remove what the others made'
 
-install: $(INSTALLED) $(JAR)
+install: $(INSTALLED) $(JAR) $(LIBRARY)
 
 $(INSTALLED): pyproject.toml requirements/dev.txt requirements/migration.txt java/hatch_build.py
 	@set -e; found=; \
@@ -76,6 +84,10 @@ $(INSTALLED): pyproject.toml requirements/dev.txt requirements/migration.txt jav
 
 $(JAR): pyproject.toml java/build_jar.py hsmcore/tables/mechanisms.py $(JAVA_SOURCES) | $(INSTALLED)
 	@$(BIN)/python java/build_jar.py
+
+# Where no C compiler is, this says so and writes nothing.
+$(LIBRARY): pyproject.toml $(wildcard bridge/native/*) $(wildcard bridge/cryptoki/*.py) | $(INSTALLED)
+	@$(BIN)/python bridge/native/build_library.py
 
 test: install
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
@@ -112,6 +124,8 @@ lock: .release/.installed
 	$(COMPILE) --extra build --extra migration --constraints requirements/dev.txt \
 	    --output-file requirements/migration.txt $(ARGS)
 	$(COMPILE) --extra release --constraints requirements/dev.txt --output-file requirements/release.txt $(ARGS)
+	.release/bin/uv pip compile --group site --quiet --universal --python-version 3.11 --generate-hashes \
+	    --output-file requirements/site.txt $(ARGS)
 	$(COMPILE) --extra build --extra test --extra migration --resolution lowest-direct \
 	    --output-file requirements/lowest.txt $(ARGS)
 
@@ -143,6 +157,7 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python java/build_jar.py --check
+	$(BIN)/python bridge/native/build_library.py --check
 
 format: install
 	$(BIN)/ruff format .
@@ -150,11 +165,35 @@ format: install
 
 docs: install
 	$(BIN)/python -m bridge.cloudhsm_cli.manual docs/cli.md
+	$(BIN)/python docs/mechanisms_page.py > docs/mechanisms.md
+	$(BIN)/python docs/troubleshooting_page.py docs/troubleshooting.md
+	$(BIN)/python docs/man_pages.py packaging/man
 
-# Hostile frames and command lines, many more than the suite tries.
+# MkDocs imports nothing of hsmbridge, so its environment is its own. It warns of its theme's successor otherwise.
+.site/.installed: requirements/site.txt | $(INSTALLED)
+	@$(BIN)/python -m venv --clear .site
+	.site/bin/python -m pip install --quiet --require-hashes --requirement requirements/site.txt
+	@touch $@
+
+site: export NO_MKDOCS_2_WARNING = 1
+site: .site/.installed
+	.site/bin/mkdocs build --strict --quiet
+
+# Hostile frames and command lines, many more than the suite tries: make fuzz FRAMES=200000
+FRAMES ?= 10000
 fuzz: install
-	HSMBRIDGE_FUZZ_FRAMES=10000 HSMBRIDGE_FUZZ_LINES=10000 $(BIN)/python -m pytest tests/faults/test_fuzz.py \
+	HSMBRIDGE_FUZZ_FRAMES=$(FRAMES) HSMBRIDGE_FUZZ_LINES=10000 $(BIN)/python -m pytest --timeout 0 tests/faults/test_fuzz.py \
 	    tests/bridge/cloudhsm_cli/test_hostile_lines.py $(ARGS)
+
+# kill -9 of a daemon at work, many more times than the suite does it.
+ROUNDS ?= 150
+kills: install
+	HSMBRIDGE_KILL_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest --timeout 0 tests/faults/test_kill.py $(ARGS)
+
+# A Java program with 32 threads, for a time.
+SECONDS ?= 300
+soak: install
+	HSMBRIDGE_TEST_ALL=1 HSMBRIDGE_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/faults/test_soak.py $(ARGS)
 
 bench: install
 	$(BIN)/python -m tests.bench $(ARGS)
@@ -163,5 +202,5 @@ demo: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/demo.sh
 
 clean:
-	rm -rf $(VENV) .lowest .newest .release .minimal $(JAR) .jdks build dist .gradle .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .lowest .newest .release .site .minimal $(JAR) $(LIBRARY) .jdks build dist .gradle .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

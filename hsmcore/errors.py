@@ -292,6 +292,30 @@ class AuditAnchorInvalid(AuditError, code=110):
     """The text is not an anchor of an audit log."""
 
 
+class BackupError(HsmError):
+    """A backup cannot be made, used or deleted."""
+
+
+class BackupDamaged(BackupError, code=130):
+    """The file is not a whole backup: cut short, edited, or not a backup at all."""
+
+
+class BackupForeign(BackupError, code=131):
+    """The backup was made in another security domain."""
+
+
+class BackupNotFound(BackupError, code=132):
+    """There is no backup with that name."""
+
+
+class BackupRunning(BackupError, code=133):
+    """Another backup of this HSM is being made."""
+
+
+class BackupKept(BackupError, code=134):
+    """The last whole backup is not deleted."""
+
+
 class KeyStoreError(HsmError):
     """The key store file, or an entry of it, cannot be used."""
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
+import select
 import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer as Buffer
 
 PRIVATE = 0o600
 """Mode of a file that only its owner reads and writes."""
+PIPE_SECONDS = 60
+"""Longest wait for bytes from a pipe, in seconds."""
 
 
 def write_whole(path: Path, content: bytes, *, mode: int = PRIVATE, replace: bool = True) -> None:
@@ -53,13 +60,38 @@ def reading(path: Path) -> Iterator[BinaryIO]:
     """Open a regular file or a pipe for reading.
 
     Raises:
-        OSError: The file system refuses, or it is a device, which might never end.
+        OSError: The file system refuses, it is a device, which might never end, or a pipe into which nobody writes.
     """
-    with path.open("rb") as file:
+    # Opening a pipe without O_NONBLOCK waits for a process that writes into it.
+    with io.FileIO(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)) as file:
         mode = os.fstat(file.fileno()).st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
+        if stat.S_ISFIFO(mode):
+            yield io.BufferedReader(_Pipe(file, path))
+        elif stat.S_ISREG(mode):
+            yield io.BufferedReader(file)
+        else:
             raise OSError(errno.EINVAL, "neither a file nor a pipe", str(path))
-        yield file
+
+
+class _Pipe(io.RawIOBase):
+    """A pipe whose reads fail when nothing arrives for ``PIPE_SECONDS``."""
+
+    def __init__(self, pipe: io.FileIO, path: Path) -> None:
+        self._pipe = pipe
+        self._path = path
+        self._ready = select.poll()
+        self._ready.register(pipe, select.POLLIN)
+
+    def readable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._pipe.fileno()
+
+    def readinto(self, buffer: Buffer) -> int | None:
+        if not self._ready.poll(PIPE_SECONDS * 1000):
+            raise OSError(errno.ETIMEDOUT, f"nothing came from the pipe for {PIPE_SECONDS} seconds", str(self._path))
+        return self._pipe.readinto(buffer)
 
 
 def read_whole(path: Path, limit: int) -> bytes:

@@ -14,6 +14,7 @@ from typing import Any, Self
 import hsmcore
 from hsmcore.api import coherence
 from hsmcore.api.audit import AuditService
+from hsmcore.api.backups import BackupService
 from hsmcore.api.core import Core
 from hsmcore.api.crypto import CryptoService
 from hsmcore.api.keys import KeyService
@@ -26,14 +27,19 @@ from hsmcore.audit.commands import first_entries
 from hsmcore.audit.events import LEFT
 from hsmcore.audit.joining import joined
 from hsmcore.audit.upgrade import bring_up_to_date
+from hsmcore.backup.directory import opened
+from hsmcore.backup.opening import NO_CREDENTIALS, Credentials
+from hsmcore.backup.restoring import Opened, Restored, restore
+from hsmcore.backup.schedule import RETENTION_DAYS, Schedule
 from hsmcore.errors import MasterKeyUnavailable, StateError, StateMissing
 from hsmcore.quorum.tokens import QuorumRules
 from hsmcore.settings import Settings
 from hsmcore.storage.audit import Record
-from hsmcore.storage.database import FIRST_HSM, HsmRow, Store
+from hsmcore.storage.database import FIRST_HSM, Part, Store
 from hsmcore.storage.members import LEFT as LEFT_STATE
 from hsmcore.storage.rows import QUORUM, Change
-from hsmcore.storage.sealing import Vault, new_master, open_master, seal_master
+from hsmcore.storage.sealing import Vault, new_secret, open_secret, seal_secret
+from hsmcore.storage.snapshot import HsmRow
 from hsmcore.storage.state_directory import SharedStore, StateDirectory, no_hsm
 from hsmcore.users.accounts import first_user
 
@@ -60,8 +66,8 @@ class MemberInfo:
 class Hsm:
     """An HSM in a state directory, which this process alone has until ``close``.
 
-    The services ``users``, ``keys``, ``crypto``, ``quorum`` and ``audit`` have its operations. All methods may be
-    called from any thread.
+    The services ``users``, ``keys``, ``crypto``, ``quorum``, ``audit`` and ``backups`` have its operations. All methods
+    may be called from any thread.
     """
 
     def __init__(self, core: Core) -> None:
@@ -73,6 +79,8 @@ class Hsm:
         self.crypto = CryptoService(core)
         self.quorum = QuorumService(core)
         self.audit = AuditService(core)
+        self.backups = BackupService(core)
+        self._schedule: Schedule | None = None
         if core.cluster is not None:
             core.cluster.start(partial(coherence.apply, core))
             core.log.lease = core.cluster.lease
@@ -109,22 +117,22 @@ class Hsm:
         """
         if passphrase == b"":
             raise MasterKeyUnavailable("the passphrase is empty; give one, or none for a key file")
-        master = new_master()
-        vault = Vault(master)
+        secret = new_secret()
+        vault = Vault(secret)
         admin = first_user(vault, admin_password)
         state = StateDirectory(home, create=True)
         database = None
         try:
             database = _new_database(state, store)
             file_key = state.make_key_file() if passphrase is None else b""
-            sealed = seal_master(master, passphrase, file_key)
+            sealed = seal_secret(secret, passphrase, file_key)
             changes = Change(QUORUM, 1), admin.change()
             first = first_entries(admin.username, changes, activated=admin_password is not None)
             entries, head = linked(first, FIRST_HEAD, vault)
             state.write_anchor(anchored(head, vault))
             rules = vault.seal_quorum(QuorumRules().encode(), 1)
             row = HsmRow(sealed, vault.seal_settings(settings.encode()), rules, 1)
-            database.initialize(row, admin, Record(entries, stored(head, vault), changes=changes))
+            database.initialize(row, [Part(Record(entries, stored(head, vault), changes=changes), [admin])])
             state.sync()
             return cls(Core.of(state, database, vault, clock, start=False))
         except BaseException:
@@ -157,7 +165,7 @@ class Hsm:
             store = _database(state)
             if not store.exists():
                 raise StateMissing(no_hsm(state.home))
-            vault = Vault(open_master(store.master(), passphrase, state.read_key_file), store.number)
+            vault = Vault(open_secret(store.master(), passphrase, state.read_key_file), store.number)
             bring_up_to_date(store, vault, state, vault.seal_quorum(QuorumRules().encode(), 0))
             return cls(Core.of(state, store, vault, clock, start=start))
         except BaseException:
@@ -200,7 +208,7 @@ class Hsm:
                 state.keep_key_file(key_file)
             state.keep_shared_store(shared)
             database = _database(state)
-            vault = Vault(open_master(database.master(), passphrase, state.read_key_file), database.number)
+            vault = Vault(open_secret(database.master(), passphrase, state.read_key_file), database.number)
             return cls(Core.of(state, database, vault, clock, start=False))
         except BaseException:
             _release(state, database)
@@ -249,8 +257,67 @@ class Hsm:
         if self._core.cluster is not None:
             self._core.cluster.set_address(address)
 
+    @classmethod
+    def restore(
+        cls,
+        file: Path,
+        home: Path,
+        credentials: Credentials = NO_CREDENTIALS,
+        *,
+        passphrase: bytes | None = None,
+        store: str | None = None,
+    ) -> Restored:
+        """Create an HSM in a directory from a backup. Can be repeated after an error.
+
+        The HSM has the users, keys, settings and quorum values of the backup, and a new serial number, master key and
+        audit log. It is of the security domain of the HSM that was backed up.
+
+        Args:
+            file: The backup.
+            home: The state directory of the new HSM, which is created if it is missing.
+            credentials: The ways to open the backup.
+            passphrase: The passphrase that seals the new master key; ``None`` seals it under a new key file.
+            store: The URL of an empty database of PostgreSQL; ``None`` for a file in the directory.
+
+        Raises:
+            MasterKeyUnavailable: The backup's passphrase or key file is missing or wrong, or the new one is empty.
+            BackupDamaged: The backup is cut short, or was changed, or is not a backup.
+            StateVersion: A newer version made the backup.
+            StateError: The directory or the database has an HSM already, or cannot be used.
+            StateLocked: Another process has the directory.
+            StoreFull: The disk is full.
+            StoreUnreachable: The database does not answer.
+        """
+        if passphrase == b"":
+            raise MasterKeyUnavailable("the passphrase is empty; give one, or none for a key file")
+        with opened(file) as source:
+            backup = Opened(source, credentials)
+            state = StateDirectory(home, create=True)
+            database = None
+            try:
+                database = _new_database(state, store)
+                file_key = state.make_key_file() if passphrase is None else b""
+                restored = restore(
+                    backup,
+                    database,
+                    lambda secret: seal_secret(secret, passphrase, file_key),
+                    lambda head, vault: state.write_anchor(anchored(head, vault)),
+                )
+                state.sync()
+                return restored
+            finally:
+                _release(state, database)
+
+    def start_backups(self, days: int = RETENTION_DAYS) -> None:
+        """Make a backup each day from now on, and remove those that are older than so many days, until ``close``."""
+        if self._schedule is None:
+            self._schedule = Schedule(self._core.backups, days)
+
     def close(self) -> None:
         """End all sessions and unlock the state directory. Every later operation fails; a second call has no effect."""
+        if self._schedule is not None:
+            self._schedule.close()
+        self._core.backups.close()
         if self._core.cluster is not None:
             # Before the lock is taken, which the thread that renews the lease takes too.
             self._core.cluster.close()

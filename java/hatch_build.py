@@ -1,8 +1,9 @@
-"""The build back end's hook: compiles the provider and puts its jar into the wheel, or beside an editable install."""
+"""The build back end's hook: puts the provider's jar and the PKCS #11 library into the wheel."""
 
 from __future__ import annotations
 
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,28 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class ProviderJarHook(BuildHookInterface[Any]):
-    """Builds ``bridge/hsmbridge.jar`` before the files of a wheel are collected."""
+    """Builds ``bridge/hsmbridge.jar`` and the PKCS #11 library before the files of a wheel are collected."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Build the jar; ``version`` is the kind of wheel, not a number. Ends the build where no JDK is found."""
+        """Build both; ``version`` is the kind of wheel, not a number.
+
+        Ends the build where no JDK is found. Where no C compiler is, the wheel has no library and fits every platform.
+        """
         root = Path(self.root)
         # The back end loads this file by its path, so the folder it lies in is not on the module path.
-        sys.path.insert(0, str(root / "java"))
+        sys.path[:0] = [str(root / "java"), str(root / "bridge" / "native")]
         try:
+            import build_library
+
             import build_jar
         finally:
-            del sys.path[0]
+            del sys.path[:2]
         build_jar.build(root)
+        try:
+            build_library.build(root)
+        except build_library.CompilerMissing as missing:
+            self.app.display_warning(str(missing))
+            return
+        build_data["pure_python"] = False
+        platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        build_data["tag"] = f"py3-none-{platform}"

@@ -36,12 +36,12 @@ class KeyStore:
         self._hsm = hsm
         self._session = session
 
-    def listing(self, entries: Mapping[str, Entry]) -> dict[str, str]:
+    def listing(self, entries: Mapping[str, Entry], after: str = "") -> dict[str, str]:
         """Return the OBJECT_CLASS of the one key that each alias names.
 
-        For the entries, in their order, then for other labels in the HSM. The value is ``NO_KEY`` for an entry whose
-        key was destroyed, and empty where the alias names several keys or a trusted certificate. This takes one query
-        for all labels. It opens no key, so it does not find damaged rows.
+        For the entries, in their order, then for the other labels in the HSM that follow ``after`` in their order. The
+        value is ``NO_KEY`` for an entry whose key was destroyed, and empty where the alias names several keys or a
+        trusted certificate. This takes one query for all labels. It opens no key, so it does not find damaged rows.
         """
         labels = self._hsm.keys.labels(self._session)
         named = {}
@@ -49,7 +49,7 @@ class KeyStore:
             counts = labels.get(alias, {})
             by_label = entry.kind is Kind.KEY and entry.key is None and _usable(counts)
             named[alias] = _only_class(counts) if by_label else self._class_of(alias, entry)
-        for alias in sorted(labels.keys() - entries.keys()):
+        for alias in sorted(label for label in labels.keys() - entries.keys() if label > after):
             named[alias] = _only_class(labels[alias])
         return named
 

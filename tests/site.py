@@ -37,6 +37,18 @@ class Site:
             env=self.environment | variables, capture_output=True, text=True, preexec_fn=limit, timeout=120,
         )  # fmt: skip
 
+    def begin(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Begin to run ``hsm``; the caller waits for its end."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "bridge", *arguments],
+            env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    @property
+    def path(self) -> str:
+        """``PATH`` with the commands of this environment first."""
+        return f"{Path(sys.executable).parent}{os.pathsep}{self.environment.get('PATH', os.defpath)}"
+
     def must(self, *arguments: str, **variables: str) -> str:
         """Run ``hsm``, expect success, return what it printed."""
         done = self.hsm(*arguments, **variables)

@@ -32,6 +32,7 @@ LARGE_BEFORE_LOGIN = 4
 SETTLED = 8
 """Short operations in a row after which ``serve`` returns. A return costs as much as a few of them."""
 
+_CONTROL = (NUMBERS["HELLO"], NUMBERS["STATUS"])
 _NOW = socket.MSG_DONTWAIT
 _HEADER_BYTES = 24
 _large_frames = BoundedSemaphore(LARGE_BEFORE_LOGIN)
@@ -143,11 +144,12 @@ class Peer:
             if self._large:
                 self._give_back()
             frame, received = self._frame(received)
-            if self._limit is not None and not self._is_control(frame):
-                send(codec.encode_error(*codec.correlation(frame), self._limit.code, str(self._limit)))
-                return False
-            response = repeat.answer_short(frame, sessions)
-            if response is not None:
+            if self._limit is not None:
+                response = self._control(frame)
+                if response is None:
+                    send(codec.encode_error(*codec.correlation(frame), self._limit.code, str(self._limit)))
+                    return False
+            elif (response := repeat.answer_short(frame, sessions)) is not None:
                 short += 1
             else:
                 short = 0
@@ -164,13 +166,12 @@ class Peer:
                     return True  # Idle between frames, which is allowed.
         return False
 
-    def _is_control(self, frame: bytes) -> bool:
-        """Tell whether a request is HELLO or STATUS of a command; the HELLO of a program announces more requests."""
-        number = codec.decode_header(frame)[0]
-        if number == NUMBERS["HELLO"]:
-            self._responder.answer(frame)
-            return not self._responder.reconnects
-        return number == NUMBERS["STATUS"]
+    def _control(self, frame: bytes) -> bytes | None:
+        """Answer HELLO and STATUS of a command; ``None`` for other requests. The HELLO of a program announces more."""
+        if codec.decode_header(frame)[0] not in _CONTROL:
+            return None
+        response = self._responder.answer(frame)
+        return None if self._responder.reconnects else response
 
     def _answer_in_turn(self, frame: bytes, turns: Turns) -> bytes:
         turns.get()

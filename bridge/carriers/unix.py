@@ -48,6 +48,7 @@ def run(
     ready: Callable[[], None] | None = None,
     log_level: str = "info",
     metrics_port: int | None = None,
+    backup_days: int | None = None,
 ) -> None:
     """Serve an HSM until SIGTERM or SIGINT, and log to ``hsm.log``. Hardens the process; runs in the main thread only.
 
@@ -57,6 +58,7 @@ def run(
         ready: Called once the socket answers.
         log_level: A name of ``bridge.process.logs.LEVELS``.
         metrics_port: Port for the metrics, 0 for a free one, ``None`` for no metrics.
+        backup_days: Days for which automatic backups are kept, ``None`` for no automatic backups.
 
     Raises:
         StateError: The HSM cannot be opened; raised before ``ready`` is called.
@@ -73,6 +75,8 @@ def run(
                 _log.info("metrics at %s", facts["metrics"])
             with closing(Server(hsm, socket_path(home), facts)) as server, _stopped_by_signals(server):
                 _log.info("serving, pid %d", os.getpid())
+                if backup_days is not None:
+                    hsm.start_backups(backup_days)
                 if ready is not None:
                     ready()
                 server.serve()

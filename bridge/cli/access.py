@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from bridge.carriers.client import Client, connected
+from bridge.carriers.client import TIMEOUT, Client, DaemonUnreachable, connected
 from bridge.process.environment import secret_of
 from bridge.process.logins import WAYS, Login, from_environment
 
@@ -21,9 +21,14 @@ ROLES = click.Choice([CRYPTO_USER, ADMIN])
 
 
 @contextmanager
-def as_admin(home: Path) -> Iterator[Client]:
-    """Yield a client that is logged in as an admin: that of the environment, or ``admin`` with a password asked for."""
-    with _logged_in(home, from_environment((ADMIN,)) or _asked_login(ADMIN, ADMIN)) as client:
+def as_admin(home: Path, timeout: float = TIMEOUT) -> Iterator[Client]:
+    """Yield a client that is logged in as an admin: that of the environment, or ``admin`` with a password asked for.
+
+    Args:
+        home: The state directory.
+        timeout: Longest wait for one answer of the daemon, in seconds.
+    """
+    with _logged_in(home, from_environment((ADMIN,)) or _asked_login(home, ADMIN, ADMIN), timeout) as client:
         yield client
 
 
@@ -32,19 +37,35 @@ def as_user(home: Path) -> Iterator[Client]:
     """Yield a client that is logged in as a crypto user: that of the environment, or one who is asked for."""
     login = from_environment((CRYPTO_USER,))
     if login is None:
+        _require_hsm(home)
         name = os.environ.get("HSM_USER") or _asked(WAYS[CRYPTO_USER], "Crypto user", hidden=False)
-        login = _asked_login(name, CRYPTO_USER)
+        login = _asked_login(home, name, CRYPTO_USER)
     with _logged_in(home, login) as client:
         yield client
 
 
-def _asked_login(username: str, role: str) -> Login:
+def _asked_login(home: Path, username: str, role: str) -> Login:
+    _require_hsm(home)
     return Login(username, role, _asked(WAYS[role], f"Password of {username}", hidden=True).encode())
 
 
+def _require_hsm(home: Path) -> None:
+    """Check that there is an HSM before a password is asked for.
+
+    Raises:
+        HsmError: There is none, or it cannot be used.
+    """
+    try:
+        Client.connect(home).close()
+    except DaemonUnreachable:
+        from hsmcore.storage.state_directory import StateDirectory
+
+        StateDirectory(home, create=False).close()
+
+
 @contextmanager
-def _logged_in(home: Path, login: Login) -> Iterator[Client]:
-    with connected(home) as client:
+def _logged_in(home: Path, login: Login, timeout: float = TIMEOUT) -> Iterator[Client]:
+    with connected(home, timeout) as client:
         client.call("LOGIN", login.username, login.password, login.role)
         yield client
 

@@ -26,12 +26,12 @@ def command(*path: str) -> click.Command:
         text = below[0].help
     else:
         text = ", ".join(PARSER.next_words(path)) or "Read commands at a prompt"
-    return _Words(
+    return Passed(
         path, path[-1], callback=click.pass_context(run), help=f"As cloudhsm-cli: {text}.", add_help_option=False
     )
 
 
-class _Words(Words):
+class Passed(Words):
     """A command of CloudHSM's command line under a path."""
 
     def __init__(self, path: tuple[str, ...], name: str, **parameters: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bridge.cli import audit, cloudhsm, cluster, daemon, initialize, keys, keystores, tools, users
+from bridge.cli import audit, backups, cloudhsm, cluster, daemon, initialize, keys, keystores, pkcs11, tools, users
 from bridge.process.paths import default_home
 from bridge.process.streams import drop_unwritable_output
 from hsmcore.errors import (
@@ -115,7 +115,9 @@ for _command in (
     keys.key,
     keystores.keystore,
     audit.audit,
+    backups.backup,
     tools.jar,
+    pkcs11.pkcs11,
     tools.keytool,
     tools.jarsigner,
     tools.java,

@@ -11,13 +11,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
 
 import click
 
 from bridge.carriers.client import Client, DaemonUnreachable
+from bridge.cli import tables
 from bridge.process.environment import passphrase
 from bridge.process.logins import SECRETS
 from bridge.process.paths import log_path, socket_path
@@ -44,17 +45,24 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
         "--metrics-port", type=click.IntRange(0, 65535),
         help="Serve metrics for Prometheus and /healthz on this port of 127.0.0.1; 0 is any free port.",
     )  # fmt: skip
-    return level(port(command))
+    days = click.option(
+        "--backup-retention-days", type=click.IntRange(7, 379), default=90, show_default=True,
+        help="Delete automatic and other backups of this HSM after so many days, except the newest two.",
+    )  # fmt: skip
+    return level(port(days(command)))
 
 
 @click.command()
 @_options
 @click.option("--foreground", is_flag=True, help="Run in the foreground, for systemd or a container; SIGTERM ends it.")
 @click.pass_obj
-def start(home: Path, log_level: str, metrics_port: int | None, foreground: bool) -> None:
+def start(
+    home: Path, log_level: str, metrics_port: int | None, backup_retention_days: int, foreground: bool
+) -> None:  # fmt: skip
     """Start the daemon, and return when it answers.
 
-    The daemon serves the HSM to every JVM of this operating-system user, through a socket in the state directory.
+    The daemon serves the HSM to every JVM of this operating-system user, through a socket in the state directory. It
+    makes a backup each day, in the directory backups there.
 
     \b
     Example:
@@ -65,13 +73,14 @@ def start(home: Path, log_level: str, metrics_port: int | None, foreground: bool
     """
     path = socket_path(home)
     if foreground:
-        _serve(home, passphrase(), _notify_systemd, log_level, metrics_port)
+        _serve(home, passphrase(), _notify_systemd, log_level, metrics_port, backup_retention_days)
         return
     running = _status(home)
     if running is not None:
+        _require_metrics(running, metrics_port)
         click.echo(f"A daemon is running already, pid {running['pid']}, socket {path}")
         return
-    _spawn(home, log_level, metrics_port)
+    _spawn(home, log_level, metrics_port, backup_retention_days)
     running = _status(home)
     if running is None:
         raise StateError(f"the daemon ended directly after its start; see {log_path(home)}")
@@ -138,14 +147,14 @@ def status(home: Path, as_json: bool) -> None:
         click.echo(json.dumps(shown))
         return
     for name, value in shown.items():
-        click.echo(f"{name:<14} {value}")
+        click.echo(f"{name:<14} {tables.shown(value)}")
 
 
 @click.command("daemon-run", hidden=True)
 @_options
 @click.option("--ready-fd", type=int, required=True)
 @click.pass_obj
-def serve(home: Path, log_level: str, metrics_port: int | None, ready_fd: int) -> None:
+def serve(home: Path, log_level: str, metrics_port: int | None, backup_retention_days: int, ready_fd: int) -> None:
     """Run the daemon: read the passphrase from standard input, and report success or the error to ``--ready-fd``."""
     passphrase = sys.stdin.buffer.read()
 
@@ -158,22 +167,34 @@ def serve(home: Path, log_level: str, metrics_port: int | None, ready_fd: int) -
         os.close(ready_fd)
 
     try:
-        _serve(home, passphrase or None, ready, log_level, metrics_port)
+        _serve(home, passphrase or None, ready, log_level, metrics_port, backup_retention_days)
     except (HsmError, OSError) as error:
         os.write(ready_fd, str(error).encode())
         raise
 
 
 def _serve(
-    home: Path, passphrase: bytes | None, ready: Callable[[], None], log_level: str, metrics_port: int | None
-) -> None:  # fmt: skip
+    home: Path,
+    passphrase: bytes | None,
+    ready: Callable[[], None],
+    log_level: str,
+    metrics_port: int | None,
+    backup_days: int,
+) -> None:
     # Imported here: it loads the core, which no other command of this module needs.
     from bridge.carriers import unix
 
     os.chdir("/")
     for name in _SECRETS:
         os.environ.pop(name, None)
-    unix.run(home, passphrase=passphrase, ready=ready, log_level=log_level, metrics_port=metrics_port)
+    unix.run(
+        home,
+        passphrase=passphrase,
+        ready=ready,
+        log_level=log_level,
+        metrics_port=metrics_port,
+        backup_days=backup_days,
+    )
 
 
 def _notify_systemd() -> None:
@@ -195,7 +216,21 @@ def _status(home: Path) -> dict[str, Value] | None:
     return answer
 
 
-def _spawn(home: Path, log_level: str, metrics_port: int | None) -> None:
+def _require_metrics(running: Mapping[str, Value], port: int | None) -> None:
+    """Check that a running daemon serves its metrics where they are wanted.
+
+    Raises:
+        StateError: It does not.
+    """
+    url = str(running.get("metrics", ""))
+    if port is not None and not url.startswith("http" if port == 0 else f"http://127.0.0.1:{port}/"):
+        metrics = f"metrics at {url}" if url else "no metrics"
+        raise StateError(
+            f"a daemon is running already, pid {running['pid']}, and serves {metrics}; `hsm stop` it first"
+        )
+
+
+def _spawn(home: Path, log_level: str, metrics_port: int | None, backup_days: int) -> None:
     """Start the daemon as a separate process and wait until it is ready.
 
     Raises:
@@ -204,7 +239,7 @@ def _spawn(home: Path, log_level: str, metrics_port: int | None) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in _SECRETS}
     reader, writer = os.pipe()
     command = [sys.executable, "-m", "bridge", "--home", str(home), "daemon-run", "--ready-fd", str(writer)]
-    command += ["--log-level", log_level]
+    command += ["--log-level", log_level, "--backup-retention-days", str(backup_days)]
     if metrics_port is not None:
         command += ["--metrics-port", str(metrics_port)]
     with io.FileIO(reader) as told, TemporaryFile() as errors:

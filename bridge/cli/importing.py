@@ -153,8 +153,8 @@ class Importer:
         Raises:
             Refused: The alias is another key's label.
         """
-        (found,) = self._client.call("FIND_KEYS", {"LABEL": alias}, 0)
-        records = [record for record in maps(found) if record["OBJECT_CLASS"] != "PUBLIC_KEY"]
+        found = self._client.found_keys({"LABEL": alias})
+        records = [record for record in found if record["OBJECT_CLASS"] != "PUBLIC_KEY"]
         if not records:
             return None
         if len(records) > 1 or not self._same(records[0], candidate):

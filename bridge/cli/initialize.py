@@ -15,6 +15,7 @@ from bridge.process.environment import passphrase
 from bridge.process.paths import socket_path
 from bridge.process.streams import discard_output
 from hsmcore.errors import HsmError
+from hsmcore.files import write_whole
 
 if TYPE_CHECKING:
     from hsmcore.settings import Settings
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 _KEY_FILE_WARNING = """\
 WARNING: the master key is a plain file, the development default. Anyone who can read it can open every key.
          For production keys, make the HSM with HSM_PASSPHRASE set."""
+
+_UNREAD = "admin-password.txt"
+"""File in the state directory with the text that nothing took."""
 
 
 @click.command("init")
@@ -65,6 +69,9 @@ def initialize(
       HSM_PASSPHRASE          seals the master key; without it the master key is a plain file, for development
       HSM_STORE               the URL of --store, which other users of the machine do not see there
 
+    If neither standard output nor standard error takes a generated password, it is in the file admin-password.txt of
+    the state directory.
+
     \b
     Example:
       HSM_HOME=$PWD/my-hsm HSM_USER=cu1 HSM_PASSWORD=a-good-password hsm init
@@ -106,7 +113,7 @@ def initialize(
     lines += _master_key(home, sealed=sealed_by is not None)
     if not unactivated:
         lines.append("Next: `hsm start` for a daemon, or `hsm keytool`, `hsm jarsigner`, `hsm java` without one.")
-    _tell("\n".join(lines), failure, sealed=sealed_by is not None)
+    _tell("\n".join(lines), failure, sealed=sealed_by is not None, file=home / _UNREAD if generated else None)
 
 
 def _summary(settings: Settings, user: str, *, activated: bool, generated: bool) -> list[str]:
@@ -153,16 +160,18 @@ def _master_key(home: Path, *, sealed: bool) -> list[str]:
     return [f"  master key    {home / 'master.key'}"]
 
 
-def _tell(text: str, failure: HsmError | None, *, sealed: bool) -> None:
-    """Print the text; where standard output is closed or full, print it to standard error.
+def _tell(text: str, failure: HsmError | None, *, sealed: bool, file: Path | None) -> None:
+    """Print the text: to standard output; if that is closed or full, to standard error; else to a file.
 
     Args:
         text: The text.
         failure: The reason why there is no crypto user, if one was to be made.
         sealed: Whether a passphrase seals the master key.
+        file: The file, ``None`` for a text that is not needed again.
 
     Raises:
         ClickException: Standard output is closed or full, or there is a failure.
+        OSError: Neither output takes the text, and there is no file.
     """
     written = sys.stdout is not None
     try:
@@ -171,7 +180,12 @@ def _tell(text: str, failure: HsmError | None, *, sealed: bool) -> None:
         written = False
         discard_output()
     if not written:
-        click.echo(text, err=True)
+        try:
+            click.echo(text, err=True)
+        except OSError:
+            if file is not None:
+                write_whole(file, text.encode() + b"\n")
+            raise
     if not sealed:
         click.secho(_KEY_FILE_WARNING, fg="yellow", err=True)
     if failure is not None:

@@ -46,6 +46,6 @@ def list_keys(home: Path, label: str | None, as_json: bool) -> None:
     """
     search_template: dict[str, Value] = {} if label is None else {"LABEL": label}
     with as_user(home) as client:
-        (rows,) = client.call("FIND_KEYS", search_template, 0)
-    keys = [{**row, "HANDLE": reference(row["HANDLE"])} for row in tables.maps(rows)]
+        rows = client.found_keys(search_template)
+    keys = [{**row, "HANDLE": reference(row["HANDLE"])} for row in rows]
     tables.show(keys, _COLUMNS, as_json=as_json, empty="No keys")

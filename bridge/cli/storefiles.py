@@ -51,10 +51,14 @@ class LoadedStore:
     def aliases(self) -> list[str]:
         """Return the file's aliases, then the labels of keys in the HSM."""
         keys = {alias: entry for alias, entry in self.entries.items() if entry["kind"] == "key"}
-        (alike,) = self.client.call("STORE_LIST", keys)
-        rows = alike if isinstance(alike, list) else []
-        listed = [alias for row in rows if isinstance(row, list) for alias in _texts(row[1])]
-        return list(dict.fromkeys([*self.entries, *listed]))
+        listed: list[str] = []
+        after: Value = None
+        while True:
+            alike, after = self.client.call("STORE_LIST", keys, after)
+            rows = alike if isinstance(alike, list) else []
+            listed += [alias for row in rows if isinstance(row, list) for alias in _texts(row[1])]
+            if after is None:
+                return list(dict.fromkeys([*self.entries, *listed]))
 
     def chain(self, alias: str) -> list[bytes]:
         """Return the certificates (DER) under an alias."""

@@ -37,11 +37,12 @@ def show(
     for heading in columns.values():
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_shown(row.get(field))) for field in columns))
+        table.add_row(*(Text(shown(row.get(field))) for field in columns))
     Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE).print(table)
 
 
-def _shown(value: Value) -> str:
+def shown(value: Value) -> str:
+    """Return a value as a table shows it."""
     if value is None or value is False:
         return "-"
     return "yes" if value is True else str(value)

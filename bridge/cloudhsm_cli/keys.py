@@ -149,8 +149,8 @@ def import_pem(context: Context, values: Values) -> Data:
 def list_keys(context: Context, values: Values) -> Data:
     """List a page of keys."""
     first, limit = values.number("starting-token"), values.number("max-items")
-    page, count = keys(context, read_filter(values.texts("filter"), "filter"), first, limit)
     verbose = values.flag("verbose") and context.role != ADMIN
+    page, count = keys(context, read_filter(values.texts("filter"), "filter"), first, limit, brief=not verbose)
     data: dict[str, object] = {
         "matched_keys": [key_object(key) if verbose else short_object(key) for key in page],
         "total_key_count": count,

@@ -56,7 +56,7 @@ def _command_help(command: Command) -> str:
     lines = [command.help, "", f"Usage: {usage(command)}", "", "Options:"]
     for option in command.options:
         short = f"-{option.short}, " if option.short else "    "
-        lines += [f"  {short}{option.usage()}", f"          {_explained(option)}"]
+        lines += [f"  {short}{option.usage()}", f"          {explained(option)}"]
     lines += ["  -h, --help", "          Print help"]
     if command.missing:
         lines += ["", f"Not available: {command.missing}."]
@@ -73,7 +73,8 @@ def usage(command: Command) -> str:
     return " ".join([command.path, "[OPTIONS]", *needed, *choices])
 
 
-def _explained(option: Option) -> str:
+def explained(option: Option) -> str:
+    """Return the help of an option with its range, its values and its default."""
     text = option.help
     if option.kind is Kind.NUMBER and option.range[1] < 2**31:
         text += f" [{option.range[0]} to {option.range[1]}]"
@@ -102,7 +103,7 @@ def reference(commands: Sequence[Command]) -> str:
     for command in commands:
         lines += ["", f"### {command.path}", "", f"{command.help}.", "", "```text", usage(command), "```", ""]
         own = [option for option in command.options if option not in COMMON]
-        lines += [f"- `{option.usage()}`: {_explained(option)}" for option in own]
+        lines += [f"- `{option.usage()}`: {explained(option)}" for option in own]
         if not own:
             lines.pop()
     return "\n".join(lines) + "\n"

@@ -46,11 +46,26 @@ def read_filter(words: Sequence[str], option: str) -> Filter:
     return Filter(handle)
 
 
-def keys(context: Context, search: Filter, first: int, limit: int) -> tuple[list[Fields], int]:
-    """Return the descriptions of one page of matching keys, and the number of all matching keys."""
-    page, count = context.call("LIST_KEYS", search.handle, search.attributes, first, limit)
-    found: list[Fields] = [key for key in page if isinstance(key, dict)] if isinstance(page, list) else []
-    return found, count if isinstance(count, int) else len(found)
+def keys(
+    context: Context, search: Filter, first: int, limit: int, *, brief: bool = False
+) -> tuple[list[Fields], int]:  # fmt: skip
+    """Return the descriptions of at most ``limit`` matching keys, and the number of all matching keys.
+
+    Args:
+        context: The connection.
+        search: The search template.
+        first: The number of matching keys to skip.
+        limit: The maximum number of keys.
+        brief: Whether the HSM may leave out what it would derive from the keys.
+    """
+    found: list[Fields] = []
+    at, end = first, first + limit
+    while True:
+        page, count, following = context.call("LIST_KEYS", search.handle, search.attributes, at, end - at, brief)
+        found += [key for key in page if isinstance(key, dict)] if isinstance(page, list) else []
+        if not isinstance(following, int) or following >= end:
+            return found, count if isinstance(count, int) else len(found)
+        at = following
 
 
 def one_key(context: Context, words: Sequence[str], option: str = "filter") -> Fields:

@@ -13,6 +13,15 @@ _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 """mlockall(2)."""
 _CAP_IPC_LOCK = 14
 """capabilities(7)."""
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
+"""mallopt(3)."""
+_LARGE = 1024 * 1024
+"""Size of a block that is returned to the operating system when it is freed, in bytes.
+
+By default glibc raises this limit above the 19 MiB of a password check. The next blocks then come from arenas, where
+they leave holes that small objects fill.
+"""
+_ARENAS = 4
 
 
 def no_core_dump() -> None:
@@ -24,12 +33,15 @@ def harden() -> list[str]:
     """Harden a process that runs only the HSM, and return a message for each measure that failed.
 
     Disables core dumps. Makes the process not dumpable, so that no other process of the user can read its memory,
-    attach to it or open its files under ``/proc``. Locks its memory, so that none of it is swapped out. Makes new files
-    private.
+    attach to it or open its files under ``/proc``. Locks its memory, so that none of it is swapped out, and keeps that
+    memory small. Makes new files private.
     """
     os.umask(0o077)
     no_core_dump()
     libc = ctypes.CDLL(None, use_errno=True)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        libc.mallopt(_M_ARENA_MAX, _ARENAS)
     left = []
     if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         left.append(f"the process stays dumpable: {os.strerror(ctypes.get_errno())}")

@@ -39,8 +39,8 @@ class Operation:
     """One operation.
 
     ``handler`` names a method of a service of ``Hsm`` (``keys.share``), of ``bridge.server.keystores.Stores``
-    (``store_...``) or of ``bridge.server.handlers.Handlers``. The handler takes the session, or the connection if
-    ``needs_session`` is false, then the fields in order.
+    (``store_...``), of ``bridge.server.cryptoki.Cryptoki`` (``cryptoki...``) or of ``bridge.server.handlers.Handlers``.
+    The handler takes the session, or the connection if ``needs_session`` is false, then the fields in order.
     """
 
     number: int
@@ -90,6 +90,7 @@ _HANDLE = _integer("handle")
 _MECHANISM = _text("mechanism")
 _PARAMETERS = Field("parameters", (_NONE, dict))
 _ATTRIBUTES = _map("attributes")
+_AFTER = Field("after", (_NONE, bytes))
 _DATA = _bytes("data")
 _OPERATION = _integer("operation handle")
 _USER, _ROLE, _PASSWORD = _text("user"), _text("role"), _bytes("password")
@@ -121,7 +122,7 @@ OPERATIONS: tuple[Operation, ...] = (
         Result.VALUES,
     ),
     Operation(12, "IMPORT_KEY", (_ATTRIBUTES, _bytes("material")), "import_key", Result.VALUE),
-    Operation(13, "FIND_KEYS", (_ATTRIBUTES, _integer("limit")), "find_keys", Result.VALUE),
+    Operation(13, "FIND_KEYS", (_ATTRIBUTES, _integer("limit"), _AFTER), "find_keys", Result.VALUES),
     Operation(14, "GET_KEY", (_HANDLE,), "get_key", Result.VALUE),
     Operation(15, "SET_ATTRIBUTES", (_HANDLE, _ATTRIBUTES), "set_attributes", Result.VALUE),
     Operation(16, "DESTROY_KEY", (_HANDLE,), "keys.destroy", Result.NOTHING),
@@ -139,7 +140,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         22,
         "LIST_KEYS",
-        (Field("handle", (_NONE, int)), _ATTRIBUTES, _integer("first"), _integer("limit")),
+        (Field("handle", (_NONE, int)), _ATTRIBUTES, _integer("first"), _integer("limit"), _boolean("brief")),
         "list_keys",
         Result.VALUES,
     ),
@@ -168,7 +169,7 @@ OPERATIONS: tuple[Operation, ...] = (
         70, "STORE_DECODE", (_bytes("file"), _STORE_PASSWORD), "store_decode", Result.VALUES, needs_session=False
     ),
     Operation(71, "STORE_ENCODE", (_ENTRIES, _STORE_PASSWORD), "store_encode", Result.BYTES, needs_session=False),
-    Operation(72, "STORE_LIST", (_ENTRIES,), "store_list", Result.VALUE),
+    Operation(72, "STORE_LIST", (_ENTRIES, Field("after", (_NONE, str))), "store_list", Result.VALUES),
     Operation(73, "STORE_IS_KEY", (_ALIAS, _ENTRY), "store_is_key", Result.VALUE),
     Operation(74, "STORE_GET_KEY", (_ALIAS, _ENTRY), "store_get_key", Result.VALUE),
     Operation(75, "STORE_SET_KEY", (_ALIAS, _ENTRY, _HANDLE, _CHAIN), "store_set_key", Result.VALUES),
@@ -181,6 +182,15 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(77, "STORE_SET_CERTIFICATE", (_ALIAS, _ENTRY, _CERTIFICATE), "store_set_certificate", Result.VALUE),
     Operation(78, "STORE_PERSIST", (_map("keys"),), "store_persist", Result.NOTHING),
+    Operation(90, "CRYPTOKI_OPEN", (_map("options"),), "cryptoki_open", Result.VALUE, needs_session=False),
+    Operation(
+        91,
+        "CRYPTOKI",
+        (_integer("application"), _text("function"), Field("arguments", (list,))),
+        "cryptoki",
+        Result.VALUES,
+        needs_session=False,
+    ),
     Operation(100, "ACTIVATE", (_PASSWORD,), "users.activate", Result.NOTHING),
     Operation(101, "LOGIN_TOKEN", (_USER, _ROLE), "login_token", Result.BYTES, needs_session=False),
     Operation(102, "LOGIN_MFA", (_USER, _PASSWORD, _ROLE, _TOKEN_FILE), "login_mfa", Result.VALUE, needs_session=False),
@@ -221,6 +231,10 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(150, "AUDIT_LIST", (_integer("first"), _integer("limit")), "audit_list", Result.VALUE),
     Operation(151, "AUDIT_VERIFY", (Field("anchor", (_NONE, str)),), "audit_verify", Result.VALUE),
+    Operation(160, "BACKUP_CREATE", (Field("passphrase", (_NONE, bytes)),), "backup_create", Result.VALUE),
+    Operation(161, "BACKUP_LIST", (), "backup_list", Result.VALUE),
+    Operation(162, "BACKUP_VERIFY", (_text("name"),), "backup_verify", Result.VALUE),
+    Operation(163, "BACKUP_DELETE", (_text("name"),), "backups.delete", Result.NOTHING),
 )
 
 NUMBERS: dict[str, int] = {operation.name: operation.number for operation in OPERATIONS}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from bridge.protocol.codec import Value
@@ -14,6 +15,7 @@ from hsmcore.tables.attributes import Value as AttributeValue
 
 if TYPE_CHECKING:
     from hsmcore.audit.verification import Verification
+    from hsmcore.backup.making import Verified
     from hsmcore.keys.description import KeyDescription
     from hsmcore.quorum.approvals import TokenInfo
     from hsmcore.users.accounts import UserInfo
@@ -102,6 +104,12 @@ def quorum_tokens(tokens: Iterable[TokenInfo]) -> list[Fields]:
     for (username, service, key), count in for_keys.items():
         rows.append({"username": username, "service": service, "key-reference": key, "minimum-token-count": count})
     return rows
+
+
+def backup(verified: Verified) -> Fields:
+    """Return the fields of a backup that was read from beginning to end."""
+    totals = asdict(verified.totals)
+    return {**asdict(verified.info), **totals, "anchor": verified.anchor}
 
 
 def verification(result: Verification) -> Fields:

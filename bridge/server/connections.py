@@ -23,14 +23,16 @@ _log = logging.getLogger("hsmbridge.connections")
 class Connection:
     """One client's connection: the sessions that it has used, by session token.
 
-    ``reconnects`` is set if the client connects again after a connection has broken.
+    ``reconnects`` is set if the client connects again after a connection has broken. ``closing`` is called when the
+    connection closes.
     """
 
-    __slots__ = ("closed", "reconnects", "sessions")
+    __slots__ = ("closed", "closing", "reconnects", "sessions")
 
     def __init__(self) -> None:
         self.sessions: dict[int, Session] = {}
         self.closed = False
+        self.closing: Callable[[], None] | None = None
         self.reconnects = False
 
 
@@ -86,6 +88,8 @@ class Connections:
                     self._end_later()
                 elif not others:
                     self._end(token, self._hsm.users.abandon)
+        if connection.closing is not None:
+            connection.closing()
 
     def _end_later(self) -> None:
         if self._timer is not None:

@@ -21,6 +21,7 @@ from bridge.protocol.codec import (
 )
 from bridge.protocol.operations import OPERATIONS, Operation, Result
 from bridge.server.connections import Connection, Connections
+from bridge.server.cryptoki import Cryptoki
 from bridge.server.handlers import Handlers
 from bridge.server.keystores import Stores
 from hsmcore.errors import HsmError, MalformedRequest, RequestError, Unauthenticated, UnknownOperation
@@ -55,6 +56,7 @@ class Dispatcher:
         self._hsm = hsm
         self._stores = Stores(hsm)
         self.connections = Connections(hsm)
+        self._cryptoki = Cryptoki(hsm, self.connections)
         handlers = Handlers(hsm, self.connections, facts or {})
         self.routes = {row.number: self._route(row, handlers) for row in OPERATIONS}
 
@@ -64,7 +66,10 @@ class Dispatcher:
 
     def _handler(self, row: Operation, handlers: Handlers) -> Callable[..., object]:
         service, _, method = row.handler.rpartition(".")
-        owner: object = self._stores if method.startswith("store_") else handlers
+        owner: object = handlers
+        for prefix, own in (("store_", self._stores), ("cryptoki", self._cryptoki)):
+            if method.startswith(prefix):
+                owner = own
         if service:
             owner = getattr(self._hsm, service, None)
         handler: Callable[..., object] | None = getattr(owner, method, None)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from bridge.protocol import values
 from bridge.protocol.codec import MAX_FRAME, VERSION, Value
 from bridge.protocol.values import Fields
+from bridge.server import pages
 from hsmcore.errors import MalformedRequest, Unauthenticated, UnsupportedVersion
 
 if TYPE_CHECKING:
@@ -18,8 +21,8 @@ if TYPE_CHECKING:
     from hsmcore.sessions.session import Session
 
 
-_RECONNECTS = "java"
-"""The client that connects again after a connection has broken."""
+_RECONNECTS = ("java", "pkcs11")
+"""The clients that connect again after a connection has broken."""
 
 
 def server_version() -> str:
@@ -51,7 +54,7 @@ class Handlers:
         """
         if not lowest <= VERSION <= highest:
             raise UnsupportedVersion(f"the client speaks versions {lowest} to {highest}, this HSM version {VERSION}")
-        connection.reconnects = client == _RECONNECTS
+        connection.reconnects = client in _RECONNECTS
         return VERSION, self._version, MAX_FRAME
 
     def status(self, connection: Connection) -> Fields:
@@ -107,28 +110,37 @@ class Handlers:
         """Derive a secret key and return its record."""
         return self._hsm.keys.derive(session, key, mechanism, parameters, values.template(attributes)).fields()
 
-    def find_keys(self, session: Session, attributes: Fields, limit: int) -> list[Fields]:
-        """Return the records of the keys with these attributes, at most ``limit`` of them; 0 is no limit.
+    def find_keys(
+        self, session: Session, attributes: Fields, limit: int, after: bytes | None
+    ) -> tuple[list[Fields], bytes | None]:
+        """Return a page of the records of the keys with these attributes, and the position that the next follows."""
+        template, position = values.template(attributes), pages.decode_position(after)
 
-        Raises:
-            MalformedRequest: The limit is negative.
-        """
-        if limit < 0:
-            raise MalformedRequest(f"a limit is 0 or more, not {limit}")
-        return [record.fields() for record in self._hsm.keys.find(session, values.template(attributes), limit)]
+        def read(count: int) -> tuple[list[Fields], bytes | None]:
+            records, last = self._hsm.keys.find_page(session, template, count, position)
+            return [record.fields() for record in records], pages.encode_position(last)
+
+        page, _ = pages.fitting(limit, read, itemgetter(0))
+        return page
 
     def list_keys(
-        self, session: Session, handle: int | None, attributes: Fields, first: int, limit: int
-    ) -> tuple[list[Fields], int]:
-        """Return the descriptions of at most ``limit`` keys from the ``first`` on, and the number of all matching keys.
+        self, session: Session, handle: int | None, attributes: Fields, first: int, limit: int, brief: bool
+    ) -> tuple[list[Fields], int, int | None]:
+        """Return a page of descriptions from the key ``first`` on, the number of all keys, and that of the next page.
 
         Raises:
-            MalformedRequest: ``first`` or ``limit`` is negative.
+            MalformedRequest: ``first`` is negative.
         """
-        if first < 0 or limit < 0:
-            raise MalformedRequest(f"first and limit are 0 or more, not {first} and {limit}")
-        page, count = self._hsm.keys.describe(session, handle, values.search_template(attributes), first, limit)
-        return [values.key_description(key) for key in page], count
+        if first < 0:
+            raise MalformedRequest(f"first is 0 or more, not {first}")
+        template = values.search_template(attributes)
+
+        def read(limit: int) -> tuple[list[Fields], int]:
+            page, count = self._hsm.keys.describe(session, handle, template, first, limit, brief=brief)
+            return [values.key_description(key) for key in page], count
+
+        (page, count), taken = pages.fitting(limit, read, itemgetter(0))
+        return page, count, first + taken if first + taken < count else None
 
     def info(self, connection: Connection) -> Fields:
         """Return vendor, model and versions of the HSM."""
@@ -187,3 +199,15 @@ class Handlers:
     def audit_verify(self, session: Session, anchor: str | None) -> Fields:
         """Verify the audit log and return the findings."""
         return values.verification(self._hsm.audit.verify(session, anchor))
+
+    def backup_create(self, session: Session, passphrase: bytes | None) -> Fields:
+        """Make a backup and return its description."""
+        return values.backup(self._hsm.backups.create(session, passphrase))
+
+    def backup_list(self, session: Session) -> list[Fields]:
+        """Return the descriptions of all backups, without what only a whole reading shows."""
+        return [asdict(info) for info in self._hsm.backups.all(session)]
+
+    def backup_verify(self, session: Session, name: str) -> Fields:
+        """Read a backup and return its description."""
+        return values.backup(self._hsm.backups.verify(session, name))

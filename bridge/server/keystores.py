@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import groupby
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from bridge.protocol.codec import Value
 from bridge.protocol.values import Fields, template
+from bridge.server import pages
 from hsmcore.errors import MalformedRequest
 from keystore import Entered, Entry, KeyStore
 from keystore import file as key_store_file
@@ -34,13 +34,17 @@ class Stores:
         """Return the key store file with these entries."""
         return key_store_file.encode(_entries(entries), password)
 
-    def store_list(self, session: Session, entries: Fields) -> list[Value]:
-        """Return the class of the one key of each alias, run-length encoded as [class, aliases]."""
-        listing = self._of(session).listing(_entries(entries))
-        return [
-            [key_class, [alias for alias, _ in alike]]
-            for key_class, alike in groupby(listing.items(), key=itemgetter(1))
-        ]
+    def store_list(self, session: Session, entries: Fields, after: str | None) -> tuple[list[Value], str | None]:
+        """Return the class of the one key of each alias, run-length encoded as [class, aliases], page by page.
+
+        Every page begins with the entries. The second result is the alias that the next page follows.
+        """
+        listing = self._of(session).listing(_entries(entries), after or "")
+        labels = [alias for alias in listing if alias not in entries]
+        page = [*entries, *pages.beginning(labels)]
+        more = len(page) < len(listing)
+        alike = groupby(page, key=listing.__getitem__)
+        return [[key_class, list(aliases)] for key_class, aliases in alike], page[-1] if more else None
 
     def store_is_key(self, session: Session, alias: str, entry: Fields | None) -> bool | None:
         """Return whether an alias is exactly one key, ``None`` without entry and key."""

@@ -10,6 +10,7 @@ from typing import Self
 
 from hsmcore.audit.log import AuditLog
 from hsmcore.audit.upgrade import bind_rows
+from hsmcore.backup.making import Backups
 from hsmcore.crypto.operations import PreparedOperations
 from hsmcore.crypto.streams import MultiPartOperations
 from hsmcore.crypto.wrapping import Wrapping
@@ -52,6 +53,7 @@ class Core:
     operations: PreparedOperations
     streams: MultiPartOperations
     wrapping: Wrapping
+    backups: Backups
 
     @classmethod
     def of(cls, state: StateDirectory, store: Store, vault: Vault, clock: Callable[[], float], *, start: bool) -> Self:
@@ -87,4 +89,5 @@ class Core:
             operations=operations,
             streams=MultiPartOperations(clock),
             wrapping=Wrapping(ring, operations, approvals, settings),
+            backups=Backups(state.backups, store, vault, log, lock),
         )

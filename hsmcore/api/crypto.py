@@ -74,9 +74,27 @@ class CryptoService:
         result: bool = self._run(session, _VERIFY, key, mechanism, parameters, data, signature)
         return result
 
+    @guarded
+    def require(self, session: Session, kind: str, key: KeyReference, mechanism: str) -> None:
+        """Check that a session may run an operation, without running it.
+
+        Args:
+            session: A session.
+            kind: ENCRYPT, DECRYPT, SIGN or VERIFY.
+            key: The key.
+            mechanism: The mechanism.
+        """
+        self._operations.operation(session, Operation(kind), key, mechanism)
+
     def keep_shortcut(
-        self, session: Session, kind: str, key: KeyReference, mechanism: str, form: Callable[[Run], Run]
-    ) -> int:  # fmt: skip
+        self,
+        session: Session,
+        kind: str,
+        key: KeyReference,
+        mechanism: str,
+        form: Callable[[Run], Run],
+        variant: object = None,
+    ) -> int:
         """Add an operation that was permitted to ``session.shortcuts``, until its permission changes.
 
         Args:
@@ -85,11 +103,12 @@ class CryptoService:
             key: The key of that operation.
             mechanism: The mechanism of that operation.
             form: Makes the shortcut of the prepared operation.
+            variant: Tells forms of the same operation apart.
 
         Returns:
             The shortcut's number; 0 where the operation takes an approval each time or is not prepared any more.
         """
-        return self._operations.keep_shortcut(session, Operation(kind), key, mechanism, form)
+        return self._operations.keep_shortcut(session, Operation(kind), key, mechanism, form, variant)
 
     @guarded
     def begin(

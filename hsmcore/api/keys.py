@@ -8,11 +8,13 @@ from functools import partial
 
 from hsmcore.api.core import Core
 from hsmcore.api.guard import guarded
-from hsmcore.keys import description, generation, policy
+from hsmcore.errors import KeyNotFound
+from hsmcore.keys import certificates, description, generation, policy
 from hsmcore.keys.description import KeyDescription
 from hsmcore.keys.records import NOT_SHARED, KeyRecord, Sharing
 from hsmcore.keys.search import SearchTemplate
 from hsmcore.sessions.session import Session
+from hsmcore.storage.keys import Position
 from hsmcore.tables.attributes import PUBLIC, Value, checked
 from hsmcore.tables.mechanisms import Operation
 from hsmcore.tables.roles import ADMIN, CRYPTO_USER
@@ -113,6 +115,41 @@ class KeyService:
             policy.require_sharable(str(new.attributes["OBJECT_CLASS"]))
         return self._add(session, [new], sharing)[0]
 
+    @guarded
+    def store_certificate(self, session: Session, template: Template, category: int, certificate: bytes) -> KeyRecord:
+        """Store a certificate, which is no key.
+
+        Args:
+            session: The session of the certificate's owner.
+            template: LABEL, ID, MODIFIABLE and DESTROYABLE, each optional.
+            category: The CERTIFICATE_CATEGORY of PKCS #11.
+            certificate: The certificate (DER).
+
+        Raises:
+            KeyMaterialInvalid: The bytes are no certificate, or too long.
+            AttributeInvalid: An attribute is of the wrong type.
+            StoreFull: The disk is full.
+        """
+        return self._ring.add(session, [certificates.new_certificate(checked(template), category, certificate)])[0]
+
+    @guarded
+    def certificates(self, session: Session) -> list[KeyRecord]:
+        """Return the records of the session's certificates, oldest first."""
+        return self._ring.certificates(session)
+
+    @guarded
+    def certificate(self, session: Session, handle: int) -> bytes:
+        """Return a certificate (DER).
+
+        Raises:
+            KeyNotFound: The session sees no certificate with this handle.
+            StoreDamaged: The stored row is damaged.
+        """
+        entry = self._ring.entry(session, handle)
+        if entry.record.attributes["OBJECT_CLASS"] != certificates.CERTIFICATE:
+            raise KeyNotFound(f"there is no certificate {handle:#018x}")
+        return self._ring.material(entry)
+
     def _add(self, session: Session, new: Sequence[generation.NewKey], sharing: Sharing) -> tuple[KeyRecord, ...]:
         """Store new keys. Where they are shared, the turn keeps the users from being deleted meanwhile."""
         with self._turn if sharing.users else nullcontext():
@@ -167,7 +204,26 @@ class KeyService:
             PermissionDenied: An admin searches by another attribute than LABEL.
             StoreDamaged: All that was found for a label is a damaged key of the user.
         """
-        return self._ring.find(session, SearchTemplate.exactly(checked(template)), limit)
+        return self._ring.find(session, SearchTemplate.exactly(checked(template)), limit)[0]
+
+    @guarded
+    def find_page(
+        self, session: Session, template: Template, limit: int, after: Position | None = None
+    ) -> tuple[list[KeyRecord], Position | None]:
+        """Return a page of the keys that ``find`` returns, and the position after which there may be more.
+
+        Args:
+            session: A session.
+            template: The search template; an admin searches by LABEL only.
+            limit: The maximum number of keys; 0 for no limit.
+            after: The position that an earlier page ended with; ``None`` for the first page.
+
+        Raises:
+            AttributeInvalid: An attribute is unknown or of the wrong type.
+            PermissionDenied: An admin searches by another attribute than LABEL.
+            StoreDamaged: All that was found for a label is a damaged key of the user.
+        """
+        return self._ring.find(session, SearchTemplate.exactly(checked(template)), limit, after)
 
     @guarded
     def find_pair(self, session: Session, public_key_info: bytes) -> list[KeyRecord]:
@@ -189,7 +245,7 @@ class KeyService:
 
     @guarded
     def describe(
-        self, session: Session, handle: int | None, template: Choices, first: int, limit: int
+        self, session: Session, handle: int | None, template: Choices, first: int, limit: int, *, brief: bool = False
     ) -> tuple[list[KeyDescription], int]:
         """Return a page of descriptions of the keys that the session sees, oldest first, and the number of all keys.
 
@@ -201,13 +257,14 @@ class KeyService:
             template: The search template.
             first: The number of keys before the page.
             limit: The size of the page; 0 for no limit.
+            brief: Whether to leave out owner, sharing and derived values.
 
         Raises:
             AttributeInvalid: An attribute is unknown or of the wrong type.
             PermissionDenied: An admin searches by another attribute than LABEL.
             StoreDamaged: All that was found for a label is a damaged key of the user.
         """
-        return self._ring.page(session, handle, description.search_template(template), first, limit)
+        return self._ring.page(session, handle, description.search_template(template), first, limit, brief=brief)
 
     @guarded
     def get(self, session: Session, handle: int) -> KeyRecord:

@@ -33,6 +33,7 @@ class UserService:
         self._ring = core.ring
         self._streams = core.streams
         self._approvals = core.approvals
+        self._backups = core.backups
 
     def all(self) -> list[UserInfo]:
         """Return all users in order of creation, the appliance user included. Needs no login."""
@@ -136,6 +137,8 @@ class UserService:
     def activate(self, session: Session, password: bytes) -> None:
         """Set the password of the first user and make that user an admin. Ends all sessions of that user.
 
+        The HSM then makes its first backup; it is activated even if that fails.
+
         Raises:
             PasswordInvalid: The password breaks the rules for passwords.
             UserNotFound: Another session has activated the HSM meanwhile.
@@ -147,6 +150,8 @@ class UserService:
             for other in self._sessions.of_user(row.username, row.role):
                 self._sessions.end(other)
                 self._log.record_end("users.close_session", other)
+        with self._log.separately():
+            self._backups.make_at_activation()
 
     @guarded
     def create(self, session: Session, username: str, role: str, password: bytes) -> None:

@@ -55,6 +55,7 @@ OPCODES: Mapping[str, int | None] = {
     "HSM_ROWS_BOUND": None,
     "HSM_JOINED": None,
     "HSM_LEFT": None,
+    "HSM_BACKUP_DELETE": None,
 }
 """Opcode to its number; ``None`` where the original's documentation never shows one. ``HSM_`` marks this HSM's own."""
 
@@ -131,6 +132,7 @@ EVENTS: Mapping[str, Event] = {
     "keys.clear_value": Event("CN_WRAP_KEY", LogType.KEY),
     "keys.wrap": Event("CN_WRAP_KEY", LogType.KEY, key="target"),
     "keys.unwrap": Event("CN_UNWRAP_KEY", LogType.KEY),
+    "keys.store_certificate": Event("CN_CREATE_OBJECT", LogType.KEY),
     "keys.derive": Event("CN_DERIVE_KEY", LogType.KEY),
     "keys.share": Event("CN_SHARE_OBJECT", LogType.SHARE),
     "keys.unshare": Event("CN_SHARE_OBJECT", LogType.SHARE),
@@ -145,6 +147,8 @@ EVENTS: Mapping[str, Event] = {
     "quorum.set_value": Event("CN_SET_M_VALUE", LogType.USER),
     "quorum.set_timeout": Event("CN_SET_M_VALUE", LogType.USER),
     "keys.set_quorum": Event("CN_SET_M_VALUE", LogType.USER),
+    "backups.create": Event("CN_BACKUP_END", LogType.GENERIC),
+    "backups.delete": Event("HSM_BACKUP_DELETE", LogType.GENERIC),
 }
 """A service's method, ``service.method``, to its event."""
 
@@ -161,11 +165,18 @@ ACTIVATION = Event("CN_CHANGE_PSWD", LogType.USER)
 LOG_BEGINS = Event("HSM_LOG_BEGINS", LogType.GENERIC)
 """The first entry of an HSM that is older than its log (see ``hsmcore.audit.upgrade``)."""
 ROWS_BOUND = Event("HSM_ROWS_BOUND", LogType.GENERIC)
-"""An entry that names rows of an older schema when they get versions (see ``hsmcore.audit.upgrade``)."""
+"""An entry that names rows when they get their first versions: those of an older schema (see
+``hsmcore.audit.upgrade``) and those of a backup."""
 JOINED = Event("HSM_JOINED", LogType.GENERIC)
 """The first entry of an HSM that joined a cluster."""
 LEFT = Event("HSM_LEFT", LogType.GENERIC)
 """The last entry of an HSM that left its cluster."""
+BACKUP_BEGIN = Event("CN_BACKUP_BEGIN", LogType.GENERIC)
+"""The entry before the first byte of a backup is written."""
+RESTORE_BEGIN = Event("CN_RESTORE_BEGIN", LogType.GENERIC)
+"""The first entry of an HSM that was restored from a backup."""
+RESTORE_END = Event("CN_RESTORE_END", LogType.GENERIC)
+"""The entry after the last restored row."""
 LOG_BROKEN = Event("HSM_LOG_BROKEN", LogType.GENERIC)
 """An entry about a log that was changed while the HSM was closed. ``verify`` reports it from then on."""
 

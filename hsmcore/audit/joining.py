@@ -8,7 +8,7 @@ from hsmcore.audit.commands import joining
 from hsmcore.errors import StateMissing
 from hsmcore.storage.audit import Record
 from hsmcore.storage.database import FIRST_HSM, Store
-from hsmcore.storage.sealing import Vault, open_master
+from hsmcore.storage.sealing import Vault, open_secret
 from hsmcore.storage.state_directory import SharedStore, StateDirectory
 
 
@@ -28,13 +28,13 @@ def joined(state: StateDirectory, url: str, passphrase: bytes | None, key_file: 
     try:
         if not store.exists():
             raise StateMissing("there is no HSM in that database; `hsm init --store` makes one")
-        master = open_master(store.master(), passphrase, lambda: key_file or state.read_key_file())
-        member = store.add_member(Vault(master))
+        secret = open_secret(store.master(), passphrase, lambda: key_file or state.read_key_file())
+        member = store.add_member(Vault(secret))
     finally:
         store.close()
     own = Store.at(url, member.number)
     try:
-        vault = Vault(master, member.number)
+        vault = Vault(secret, member.number)
         entries, head = linked(joining(member.name), FIRST_HEAD, vault)
         own.append_audit(Record(entries, stored(head, vault)))
         state.write_anchor(anchored(head, vault))

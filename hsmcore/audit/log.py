@@ -191,6 +191,19 @@ class AuditLog:
         command.public_handle = public[0] if public and others else 0
         command.token_key = token_key
 
+    def describe(self, detail: str) -> None:
+        """Set the detail of the command in progress."""
+        self._required().detail = detail
+
+    @contextmanager
+    def separately(self) -> Iterator[None]:
+        """Run the block outside the command in progress, so that commands in it have entries of their own."""
+        outer, self._thread.command = self._current(), None
+        try:
+            yield
+        finally:
+            self._thread.command = outer
+
     def concerns_token_key(self) -> None:
         """Note that the key of the command in progress is a token key; its row is damaged."""
         self._required().token_key = True
@@ -239,16 +252,13 @@ class AuditLog:
             how: The row in ``EVENTS``.
             session: The session.
         """
-        command, outer = Command(event_of(how), session.number, session.username, session.role), self._current()
-        self._thread.command = None
+        command = Command(event_of(how), session.number, session.username, session.role)
         try:
-            with self._lock:
+            with self.separately(), self._lock:
                 self._owed.append(command)
                 self._store.record()
         except HsmError as error:
             _log.error("the end of session %#x is not in the audit log yet: %s", session.number, error)
-        finally:
-            self._thread.command = outer
 
     @contextmanager
     def changing(self, changes: Sequence[Change] = ()) -> Iterator[Record | None]:

@@ -160,8 +160,14 @@ class PreparedOperations:
         return approved
 
     def keep_shortcut(
-        self, session: Session, kind: Operation, key: KeyReference, mechanism: str, form: Callable[[Run], Run]
-    ) -> int:  # fmt: skip
+        self,
+        session: Session,
+        kind: Operation,
+        key: KeyReference,
+        mechanism: str,
+        form: Callable[[Run], Run],
+        variant: object = None,
+    ) -> int:
         """Add a prepared operation to the session's shortcuts.
 
         Args:
@@ -170,13 +176,14 @@ class PreparedOperations:
             key: The key.
             mechanism: The mechanism.
             form: Makes the shortcut of the prepared operation.
+            variant: Tells forms of the same operation apart.
 
         Returns:
             The shortcut's number; 0 where the session does not have the prepared operation.
         """
-        name = (key, mechanism, kind.value)
+        name = (key, mechanism, kind.value, variant)
         with self._lock:
-            run = session.prepared.get(key, {}).get(name[1:])
+            run = session.prepared.get(key, {}).get((mechanism, kind.value))
             if run is None:
                 return 0
             if (kept := session.kept.get(name)) is not None and kept.remain():

@@ -9,6 +9,7 @@ from hsmcore.errors import AttributeInvalid
 from hsmcore.keys.records import NOT_SHARED, KeyEntry, KeyRecord, Sharing
 from hsmcore.keys.search import SearchTemplate
 from hsmcore.primitives.facts import ML_DSA_PRIVATE, check_value, public_length, public_numbers
+from hsmcore.primitives.keyforms import open_public
 from hsmcore.tables.attributes import PRIVATE, PUBLIC, TABLE, Value, normal
 
 _ADDED: dict[str, type[Value]] = {"CHECK_VALUE": bytes, "KEY_LENGTH": int, "MODULUS": bytes, "EC_POINT": bytes}
@@ -50,9 +51,10 @@ def describe(entry: KeyEntry, sharing: Sharing, material: bytes) -> KeyDescripti
     if check is not None:
         derived["CHECK_VALUE"] = check
     if info is not None:
-        derived |= public_numbers(info)
+        public = open_public(info)
+        derived |= public_numbers(public)
         if attributes["OBJECT_CLASS"] == PUBLIC:
-            derived |= {"KEY_LENGTH": public_length(info), "EXTRACTABLE": True}
+            derived |= {"KEY_LENGTH": public_length(public), "EXTRACTABLE": True}
     return KeyDescription(entry.record, derived, entry.owner, sharing)
 
 

@@ -19,9 +19,10 @@ from hsmcore.keys.token_keys import DamagedKey, TokenKeys, row_of
 from hsmcore.primitives.keyforms import OpenedKey, open_private, open_public
 from hsmcore.sessions.session import Session
 from hsmcore.storage.database import Store
+from hsmcore.storage.keys import Position
 from hsmcore.storage.rows import KeyRow
 from hsmcore.storage.sealing import Vault
-from hsmcore.tables.attributes import PRIVATE, PUBLIC
+from hsmcore.tables.attributes import CLASSES, PRIVATE, PUBLIC
 from hsmcore.tables.roles import ADMIN
 
 
@@ -77,13 +78,19 @@ class KeyLookup:
     def _in_memory(self, handle: int) -> KeyEntry | None:
         return self._session_keys.get(handle) or self._token_keys.cached(handle)
 
-    def find(self, session: Session, template: SearchTemplate, limit: int) -> list[KeyRecord]:
+    def find(
+        self, session: Session, template: SearchTemplate, limit: int, after: Position | None = None
+    ) -> tuple[list[KeyRecord], Position | None]:
         """Return the records of the selected keys that the session sees, oldest first.
 
         Args:
             session: A session.
             template: The search template.
             limit: The maximum number of records; 0 for no limit.
+            after: The position after which to begin; ``None`` for the oldest.
+
+        Returns:
+            The records, and the position after which there may be more; ``None`` where there are no more.
 
         Raises:
             Unauthenticated: The session has ended.
@@ -91,13 +98,15 @@ class KeyLookup:
             StoreDamaged: All that was found for a label is a damaged key of the user.
         """
         policy.require_may_find(session, template.choices)
-        stored = self._token_keys.matching(_owner_filter(session), template, limit)
+        stored = self._token_keys.matching(_owner_filter(session), template, limit, after)
         found, damaged = self._seen(session, stored, limit)
-        found += self._own(session, template)
-        if not found:
+        found += [entry for entry in self._own(session, template) if after is None or _age(entry) > after]
+        if not found and after is None:
             _require_whole(session, template, damaged)
         found.sort(key=_age)
-        return [policy.view(session, entry) for entry in found[: limit or None]]
+        page = found[: limit or None]
+        last = _age(page[-1]) if limit and len(page) == limit else None
+        return [policy.view(session, entry) for entry in page], last
 
     def halves(self, session: Session, public_key_info: bytes) -> list[KeyRecord]:
         """Return the records of the keys of a pair that the session sees."""
@@ -105,6 +114,11 @@ class KeyLookup:
         with self._lock:
             own = self._session_keys.visible(session.token, session.username)
         found += [entry for entry in own if entry.record.public_key_info == public_key_info]
+        return [entry.record for entry in found]
+
+    def certificates(self, session: Session) -> list[KeyRecord]:
+        """Return the records of the certificates that the session sees, oldest first."""
+        found, _ = self._seen(session, self._token_keys.certificates(session.username), 0)
         return [entry.record for entry in found]
 
     @staticmethod
@@ -136,7 +150,14 @@ class KeyLookup:
         return labels
 
     def page(
-        self, session: Session, handle: int | None, template: SearchTemplate, first: int, limit: int
+        self,
+        session: Session,
+        handle: int | None,
+        template: SearchTemplate,
+        first: int,
+        limit: int,
+        *,
+        brief: bool = False,
     ) -> tuple[list[KeyDescription], int]:
         """Return a page of descriptions of the selected keys, oldest first, and the number of all of them.
 
@@ -149,6 +170,7 @@ class KeyLookup:
             template: The search template; it may have derived values.
             first: The number of keys before the page.
             limit: The size of the page; 0 for no limit.
+            brief: Whether to leave out owner, sharing and derived values.
 
         Raises:
             Unauthenticated: The session has ended.
@@ -166,7 +188,7 @@ class KeyLookup:
         else:
             entries, count = self._sifted(session, template, first, limit)
         found, damaged = self._seen(session, entries, 0)
-        page = self._descriptions(session, found)
+        page = [_brief(session, entry) for entry in found] if brief else self._descriptions(session, found)
         if not page:
             _require_whole(session, template, damaged)
         return page, count
@@ -233,6 +255,8 @@ class KeyLookup:
             entry = self.entry(session, handle)
         except KeyNotFound:
             return []
+        if entry.record.attributes["OBJECT_CLASS"] not in CLASSES:
+            return []
         if not template.without(DERIVED).fits(entry.record.attributes):
             return []
         derived = template.within(DERIVED)
@@ -240,7 +264,7 @@ class KeyLookup:
 
     def _described(self, session: Session, entry: KeyEntry) -> KeyDescription:
         if session.role == ADMIN:
-            return KeyDescription(policy.view(session, entry))
+            return _brief(session, entry)
         return describe(entry, policy.view_sharing(session, entry), self.material(entry))
 
     def owned_by(self, username: str) -> list[int]:
@@ -279,7 +303,11 @@ class KeyLookup:
         return self._vault.open_key(replace(row_of(entry), sealed=sealed))
 
 
-def _age(key: KeyEntry | KeyRow) -> tuple[int, int]:
+def _brief(session: Session, entry: KeyEntry) -> KeyDescription:
+    return KeyDescription(policy.view(session, entry))
+
+
+def _age(key: KeyEntry | KeyRow) -> Position:
     """Return the sort key of keys, which is also the database's order."""
     return key.created, key.handle
 

@@ -279,7 +279,9 @@ def require_usable(attributes: Mapping[str, Value], row: Mechanism, operation: O
     """
     key_class, key_type = str(attributes["OBJECT_CLASS"]), str(attributes["KEY_TYPE"])
     if key_type not in row.key_types or key_class not in _CLASSES[operation]:
-        raise KeyTypeInconsistent(f"a {key_type} {key_class} does not {operation.value.lower()} with {row.name}")
+        raise KeyTypeInconsistent(
+            f"a {key_class} of type {key_type} does not {operation.value.lower()} with {row.name}"
+        )
     if attributes[operation.value] is not True:
         raise KeyFunctionNotPermitted(f"the key does not {operation.value.lower()}: its {operation.value} is false")
 

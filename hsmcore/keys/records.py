@@ -63,9 +63,9 @@ NOT_SHARED = Sharing()
 class KeyEntry:
     """A key in memory. A change replaces the whole entry, so each entry is a consistent state of its key.
 
-    A token key has its ``sealed`` material. A session key has its plain ``material``, and in ``session`` the session
-    token of its session. ``loaded`` is the key object, once the key was used. ``created`` is in ms since 1970.
-    ``version`` is that of a token key's row.
+    A token key has its ``sealed`` material, and the plain one in the entries of a listing only. A session key has its
+    plain ``material``, and in ``session`` the session token of its session. ``loaded`` is the key object, once the key
+    was used. ``created`` is in ms since 1970. ``version`` is that of a token key's row.
     """
 
     record: KeyRecord

@@ -15,7 +15,7 @@ from hsmcore.errors import StoreDamaged
 from hsmcore.keys.records import KeyEntry, KeyRecord, Sharing
 from hsmcore.keys.search import SearchTemplate
 from hsmcore.storage.database import Store
-from hsmcore.storage.keys import KeyQuery
+from hsmcore.storage.keys import KeyQuery, Position
 from hsmcore.storage.rows import (
     INDEXED,
     KeyRow,
@@ -101,10 +101,19 @@ class TokenKeys:
         """Remove every key from memory."""
         self._cache.clear()
 
-    def matching(self, user: str | None, template: SearchTemplate, limit: int = 0) -> Iterator[KeyEntry | DamagedKey]:
-        """Yield the selected keys that the user sees, oldest first. Includes damaged ones whose columns fit."""
+    def matching(
+        self, user: str | None, template: SearchTemplate, limit: int = 0, after: Position | None = None
+    ) -> Iterator[KeyEntry | DamagedKey]:
+        """Yield the selected keys that the user sees, oldest first. Includes damaged ones whose columns fit.
+
+        Args:
+            user: The user, ``None`` for the keys of all users.
+            template: The search template.
+            limit: The number of keys that the caller needs, 0 for all. More may follow.
+            after: The position after which to begin; ``None`` for the oldest.
+        """
         rest = template.without(_IN_SQL)
-        for row in self._rows(_query(user, template), 0, 0 if rest.choices else limit):
+        for row in self._rows(_query(user, template), 0, 0 if rest.choices else limit, after):
             entry = self.opened(row)
             if isinstance(entry, DamagedKey) or rest.fits(entry.record.attributes):
                 yield entry
@@ -126,30 +135,41 @@ class TokenKeys:
         """Yield the keys of the pair with this public key that the user sees."""
         return map(self.opened, self._rows(KeyQuery(user, {"public_key_info": (public_key_info,)}), 0, 0))
 
+    def certificates(self, user: str) -> Iterator[KeyEntry | DamagedKey]:
+        """Yield the certificates that the user sees, oldest first."""
+        return map(self.opened, self._rows(KeyQuery(user, certificates=True), 0, 0))
+
     def shared_with(self, username: str) -> list[KeyEntry]:
         """Return the keys that are shared with a user, without damaged ones."""
         opened = map(self.opened, self._store.shared_with(username))
         return [entry for entry in opened if isinstance(entry, KeyEntry) and username in entry.sharing.users]
 
-    def _rows(self, query: KeyQuery, first: int, count: int) -> Iterator[KeyRow]:
+    def _rows(self, query: KeyQuery, first: int, count: int, after: Position | None = None) -> Iterator[KeyRow]:
         """Yield all rows after ``first`` others. One read returns ``count`` of them (0 for all), up to a page."""
         size = min(count, _PAGE) or _PAGE
-        rows = self._store.find_keys(query, first, size)
+        rows = self._store.find_keys(query, first, size, after)
         yield from rows
         while len(rows) == size:
             # After the last key and not after so many keys: other threads destroy keys meanwhile.
-            rows = self._store.find_keys(query, 0, size, rows[-1])
+            last = (rows[-1].created, rows[-1].handle)
+            if after is not None and last <= after:
+                return  # A time of creation that is no number sorts last.
+            after = last
+            rows = self._store.find_keys(query, 0, size, after)
             yield from rows
 
     def opened(self, row: KeyRow) -> KeyEntry | DamagedKey:
-        """Return a row as an entry without keeping it in memory, where a long listing would displace keys in use."""
+        """Return a row as an entry without keeping it in memory, where a long listing would displace keys in use.
+
+        An entry that is not kept has its plain material, which its description needs.
+        """
         return self._cache.get(row.handle) or self._opened(row, keep=False)
 
     def _opened(self, row: KeyRow, *, keep: bool = True) -> KeyEntry | DamagedKey:
         try:
             if row.version != row.newest:
                 raise StoreDamaged("the row is not the one that was written last")
-            self._vault.open_key(row)
+            material = self._vault.open_key(row)
             attributes = decode_attributes(row.attributes)
             sharing = Sharing.decode(row.sharing)
             if any(getattr(row, column) != value for column, value in index_columns(attributes).items()):
@@ -161,6 +181,8 @@ class TokenKeys:
         entry = KeyEntry(record, row.owner, row.created, sharing, sealed=row.sealed, version=row.version)
         if keep:
             self.put(entry)
+        else:
+            entry.material = material
         return entry
 
 

@@ -1,6 +1,6 @@
 """Derivation of secret keys.
 
-AES-CMAC in counter mode (SP 800-108r1 4.1); ECDH (SP 800-56A 5.7.1.2) with the X9.63 KDF or without one.
+AES-CMAC and HMAC in counter mode (SP 800-108r1 4.1); ECDH (SP 800-56A 5.7.1.2) with the X9.63 KDF or without one.
 
 Each function takes parameters and the length of the result in bytes.
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.hashes import HashAlgorithm
-from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFCMAC, CounterLocation, Mode
+from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFCMAC, KBKDFHMAC, CounterLocation, Mode
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 
 from hsmcore.errors import KeyMaterialInvalid, KeyTypeInconsistent, MechanismParameterInvalid
@@ -28,27 +28,49 @@ _CMAC_BYTES = 16
 
 
 def cmac_kdf(row: Mechanism, key: bytes) -> Derive:
-    """Derive with SP 800-108 in counter mode with AES-CMAC.
-
-    A block's input is the parameter ``prefix``, the counter (from 1, big-endian, ``counter_bits`` wide), ``suffix``.
-    The caller builds the fixed input data of the standard, so either part may be absent.
-    """
+    """Derive with SP 800-108 in counter mode with AES-CMAC; see ``_fixed_input`` for the parameters."""
 
     def run(parameters: Parameters, length: int) -> bytes:
-        bits = number_parameter(parameters, "counter_bits")
-        if bits not in COUNTER_BITS:
-            raise MechanismParameterInvalid(f"counter_bits is one of {', '.join(map(str, COUNTER_BITS))}, not {bits}")
-        if length > _CMAC_BYTES * (2**bits - 1):
-            raise MechanismParameterInvalid(f"a counter of {bits} bits is too short for {length} bytes of output")
-        prefix = bytes_parameter(parameters, "prefix") or b""
-        fixed = prefix + (bytes_parameter(parameters, "suffix") or b"")
+        bits, prefix, suffix = _fixed_input(parameters, length, _CMAC_BYTES)
         kdf = KBKDFCMAC(
-            AES, Mode.CounterMode, length, bits // 8, None, CounterLocation.MiddleFixed, None, None, fixed,
+            AES, Mode.CounterMode, length, bits // 8, None, CounterLocation.MiddleFixed, None, None, prefix + suffix,
             break_location=len(prefix),
         )  # fmt: skip
         return kdf.derive(key)
 
     return run
+
+
+def hmac_kdf(row: Mechanism, key: bytes) -> Derive:
+    """Derive with SP 800-108 in counter mode with HMAC; see ``_fixed_input`` for the parameters."""
+    algorithm = hash_named(row.hash)
+
+    def run(parameters: Parameters, length: int) -> bytes:
+        bits, prefix, suffix = _fixed_input(parameters, length, algorithm.digest_size)
+        kdf = KBKDFHMAC(
+            algorithm, Mode.CounterMode, length, bits // 8, None, CounterLocation.MiddleFixed, None, None,
+            prefix + suffix, break_location=len(prefix),
+        )  # fmt: skip
+        return kdf.derive(key)
+
+    return run
+
+
+def _fixed_input(parameters: Parameters, length: int, block: int) -> tuple[int, bytes, bytes]:
+    """Return the width of the counter in bits, and the input before and after it.
+
+    A block's input is the parameter ``prefix``, the counter (from 1, big-endian, ``counter_bits`` wide), ``suffix``.
+    The caller builds the fixed input data of the standard, so either part may be absent.
+
+    Raises:
+        MechanismParameterInvalid: The width is not supported, or too small for the length.
+    """
+    bits = number_parameter(parameters, "counter_bits")
+    if bits not in COUNTER_BITS:
+        raise MechanismParameterInvalid(f"counter_bits is one of {', '.join(map(str, COUNTER_BITS))}, not {bits}")
+    if length > block * (2**bits - 1):
+        raise MechanismParameterInvalid(f"a counter of {bits} bits is too short for {length} bytes of output")
+    return bits, bytes_parameter(parameters, "prefix") or b"", bytes_parameter(parameters, "suffix") or b""
 
 
 def ecdh_x963(row: Mechanism, key: ec.EllipticCurvePrivateKey) -> Derive:

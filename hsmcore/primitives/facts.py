@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from hsmcore.primitives.keyforms import MlDsaPublic, open_public
+from hsmcore.primitives.keyforms import MlDsaPublic, PublicKey
 
 ML_DSA_PRIVATE = {"ML-DSA-44": 2560, "ML-DSA-65": 4032, "ML-DSA-87": 4896}
 """Bytes of a private key (FIPS 204 table 2), of which the HSM stores the seed."""
@@ -37,13 +37,12 @@ def check_value(key_type: str, material: bytes, public_key_info: bytes | None) -
     return encryptor.update(bytes(algorithm.block_size // 8))[:CHECK_BYTES]
 
 
-def public_numbers(public_key_info: bytes) -> dict[str, bytes | int]:
+def public_numbers(key: PublicKey) -> dict[str, bytes | int]:
     """Return MODULUS, MODULUS_BITS and PUBLIC_EXPONENT, or EC_POINT (a DER octet string of the uncompressed point).
 
     Numbers are big-endian without leading zeros. The point of an Ed25519 key is its 32 bytes. An ML-DSA key has none
     of these.
     """
-    key = open_public(public_key_info)
     if isinstance(key, rsa.RSAPublicKey):
         numbers = key.public_numbers()
         modulus, exponent = (
@@ -55,12 +54,11 @@ def public_numbers(public_key_info: bytes) -> dict[str, bytes | int]:
     return {}
 
 
-def public_length(public_key_info: bytes) -> int:
+def public_length(key: PublicKey) -> int:
     """Return the length of a public key as CloudHSM counts it, in bytes.
 
     It is twice the modulus, the uncompressed point, or the ML-DSA key (FIPS 204 table 2).
     """
-    key = open_public(public_key_info)
     return 2 * key.key_size // 8 if isinstance(key, rsa.RSAPublicKey) else len(_raw(key))
 
 

@@ -68,6 +68,7 @@ _OPERATIONS: dict[tuple[str, Operation], Callable[[Mechanism, Any], Run]] = {
     ("ml_dsa", _S): ml_dsa.signer,
     ("ml_dsa", _V): ml_dsa.verifier,
     ("cmac_kdf", Operation.DERIVE): derivation.cmac_kdf,
+    ("hmac_kdf", Operation.DERIVE): derivation.hmac_kdf,
     ("ecdh", Operation.DERIVE): derivation.ecdh,
     ("ecdh_x963", Operation.DERIVE): derivation.ecdh_x963,
 }

@@ -1,4 +1,8 @@
-"""The HSM's own protection: AES-256-GCM (SP 800-38D), Argon2id (RFC 9106), HMAC (RFC 2104), SHA-256 (FIPS 180-4)."""
+"""The HSM's own protection.
+
+AES-256-GCM (SP 800-38D), AES key wrapping (SP 800-38F), key derivation in counter mode (SP 800-108), Argon2id
+(RFC 9106), HMAC (RFC 2104), SHA-256 (FIPS 180-4).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from cryptography.hazmat.primitives.hashes import SHA256, Hash
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFHMAC, CounterLocation, Mode
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 KEY_BYTES = 32
 """Bytes of a master key."""
@@ -86,6 +92,28 @@ def password_matches(password: bytes, verifier: str) -> bool:
     except InvalidKey:
         return False
     return True
+
+
+def derived_key(key: bytes, label: bytes, context: bytes) -> bytes:
+    """Derive a 32-byte key in counter mode with HMAC-SHA256 (SP 800-108 4.1; 32-bit counter before the fixed data)."""
+    kdf = KBKDFHMAC(
+        SHA256(), Mode.CounterMode, KEY_BYTES, rlen=4, llen=4, location=CounterLocation.BeforeFixed, label=label,
+        context=context, fixed=None,
+    )  # fmt: skip
+    return kdf.derive(key)
+
+
+def wrap_key(wrapping: bytes, key: bytes) -> bytes:
+    """Return a key wrapped under another one (SP 800-38F KW), 8 bytes longer."""
+    return aes_key_wrap(wrapping, key)
+
+
+def unwrap_key(wrapping: bytes, wrapped: bytes) -> bytes | None:
+    """Return what ``wrap_key`` wrapped; ``None`` where key or bytes differ from those of the wrapping."""
+    try:
+        return aes_key_unwrap(wrapping, wrapped)
+    except InvalidUnwrap:
+        return None
 
 
 def sha256(data: bytes) -> bytes:

@@ -3,39 +3,38 @@
 from __future__ import annotations
 
 import secrets
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock, local
 from typing import Protocol, Self
 
-from sqlalchemy import Connection, Engine, Update, delete, insert, select, text, update
+from sqlalchemy import Connection, Engine, delete, insert, select, text, update
 
 from hsmcore.errors import Unauthenticated
-from hsmcore.storage import audit, keys, postgresql
+from hsmcore.storage import audit, keys, postgresql, users
 from hsmcore.storage.audit import Record, StoredHead
 from hsmcore.storage.cluster import Cluster
 from hsmcore.storage.engine import close, connect_file, store_errors
-from hsmcore.storage.keys import KeyQuery
+from hsmcore.storage.keys import KeyQuery, Position
 from hsmcore.storage.members import Codes, Member, added
 from hsmcore.storage.revisions import migrate, revision_of
-from hsmcore.storage.rows import QUORUM, UNKNOWN, Change, KeyRow, UserRow, key_subject
+from hsmcore.storage.rows import QUORUM, Change, KeyRow, UserRow, key_subject
 from hsmcore.storage.schema import HEAD, HSM, LOGGED, USERS
+from hsmcore.storage.snapshot import HsmRow, Snapshot, blob, quorum
 
 FIRST_HSM = 1
 """The number of the HSM that was initialised in a database."""
 
 
 @dataclass(frozen=True, slots=True)
-class HsmRow:
-    """The stored row of the HSM itself: sealed master key, settings, quorum values and timeouts."""
+class Part:
+    """A part of a new HSM: rows, and the entries of the log that name them."""
 
-    master: bytes = field(repr=False)
-    settings: bytes
-    quorum: bytes
-    quorum_version: int
+    record: Record
+    users: Sequence[UserRow] = ()
+    keys: Sequence[KeyRow] = ()
 
 
 class Journal(Protocol):
@@ -69,7 +68,7 @@ class Store:
         self.number = number
         self.journal: Journal | None = None
         self.cluster: Cluster | None = None
-        self._snapshot = local()
+        self._frozen = local()
 
     @classmethod
     def in_file(cls, path: Path) -> Self:
@@ -112,10 +111,10 @@ class Store:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        snapshot: Connection | None = getattr(self._snapshot, "connection", None)
+        frozen: Connection | None = getattr(self._frozen, "connection", None)
         with store_errors():
-            if snapshot is not None:
-                yield snapshot
+            if frozen is not None:
+                yield frozen
                 return
             with self._reader.connect() as connection:
                 yield connection
@@ -126,6 +125,23 @@ class Store:
             self.cluster.close()
         with store_errors():
             close(self._engine)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """Yield the rows of one moment, on a connection of its own: changes meanwhile are neither seen nor delayed."""
+        if _shared(self._engine):
+            lasting = self._engine.execution_options(isolation_level="REPEATABLE READ")
+            with store_errors(), lasting.begin() as connection:
+                # It holds no lock, and may be idle for longer while its rows are written elsewhere.
+                connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+                yield Snapshot(connection, self.number)
+            return
+        engine = connect_file(Path(str(self._engine.url.database)))
+        try:
+            with store_errors(), engine.begin() as connection:
+                yield Snapshot(connection, self.number)
+        finally:
+            close(engine)
 
     def exists(self) -> bool:
         """Tell whether the database has an HSM.
@@ -139,15 +155,19 @@ class Store:
                 return False
             return connection.execute(select(HSM.c.id)).first() is not None
 
-    def initialize(self, hsm: HsmRow, admin: UserRow, record: Record) -> None:
-        """Create the tables, the HSM, its first user and the first entries of the log, in one transaction."""
+    def initialize(self, hsm: HsmRow, parts: Iterable[Part]) -> None:
+        """Create the tables, the HSM and its parts, of which one at a time is in memory, in one transaction."""
         with store_errors(), self._engine.begin() as connection:
             migrate(connection, hsm.quorum)
-            self._log.append(connection, record)
             values: dict[str, object] = {"id": 1, "master": hsm.master, "settings": hsm.settings}
             values |= {"quorum": hsm.quorum, "quorum_version": hsm.quorum_version}
             connection.execute(insert(HSM).values(values | {"serial": secrets.token_hex(8)}))
-            connection.execute(insert(USERS), [_user_values(admin)])
+            for part in parts:
+                self._log.append(connection, part.record)
+                if part.users:
+                    connection.execute(insert(USERS), [users.values(user) for user in part.users])
+                if part.keys:
+                    keys.add(connection, part.keys)
 
     def has_log(self) -> bool:
         """Tell whether the schema has an audit log."""
@@ -182,13 +202,12 @@ class Store:
     def settings(self) -> bytes:
         """Return the sealed settings, which every schema has."""
         with self._reading() as connection:
-            return _blob(connection.execute(text("SELECT settings FROM hsm")).scalar_one())
+            return blob(connection.execute(text("SELECT settings FROM hsm")).scalar_one())
 
     def quorum(self) -> tuple[bytes, int]:
         """Return the sealed quorum values and timeouts, and their version."""
         with self._reading() as connection:
-            sealed, version = connection.execute(text("SELECT quorum, quorum_version FROM hsm")).one()
-            return _blob(sealed), version if isinstance(version, int) and 0 <= version < 2**63 else 0
+            return quorum(connection)
 
     def change_quorum(self, quorum: bytes, version: int) -> None:
         """Replace the sealed quorum values and timeouts."""
@@ -200,13 +219,13 @@ class Store:
         with self._reading() as connection:
             return audit.newest(connection, subject)
 
-    def bind_rows(self, keys_: Sequence[KeyRow], users: Sequence[UserRow]) -> None:
+    def bind_rows(self, keys_: Sequence[KeyRow], users_: Sequence[UserRow]) -> None:
         """Replace rows of an older schema by rows with versions."""
-        changes = [*(row.change() for row in keys_), *(row.change() for row in users)]
+        changes = [*(row.change() for row in keys_), *(row.change() for row in users_)]
         with self._changing(*changes) as connection:
             keys.change(connection, keys_)
-            for user in users:
-                connection.execute(_where(user).values(_user_values(user)))
+            for user in users_:
+                connection.execute(users.update_of(user).values(users.values(user)))
 
     def bind_settings(self, settings: bytes, quorum: bytes, version: int) -> None:
         """Replace settings and quorum values of an older schema when all other rows have versions."""
@@ -221,19 +240,18 @@ class Store:
     def users(self) -> list[UserRow]:
         """Return all users."""
         with self._reading() as connection:
-            return [_user_row(*row) for row in connection.execute(_ALL_USERS)]
+            return users.every(connection)
 
     def user(self, username: str, role: str) -> UserRow | None:
         """Return a user; ``None`` where there is none."""
         with self._reading() as connection:
-            found = connection.execute(_ONE_USER, {"username": username, "role": role}).first()
-            return None if found is None else _user_row(*found)
+            return users.one(connection, username, role)
 
     def hold_user(self, username: str, role: str) -> None:
         """Let no other HSM add a key of a user until the turn ends."""
         if self.cluster is not None and (connection := self.cluster.turn) is not None:
             with store_errors():
-                connection.execute(_HOLD_USER, {"username": username, "role": role})
+                users.hold(connection, username, role)
 
     def key(self, handle: int) -> KeyRow | None:
         """Return a token key; ``None`` where it does not exist."""
@@ -245,14 +263,14 @@ class Store:
         with self._reading() as connection:
             return keys.after(connection, handle, limit)
 
-    def find_keys(self, query: KeyQuery, offset: int, limit: int, last: KeyRow | None = None) -> list[KeyRow]:
+    def find_keys(self, query: KeyQuery, offset: int, limit: int, last: Position | None = None) -> list[KeyRow]:
         """Return a page of the token keys that the query finds, oldest first.
 
         Args:
             query: The query.
             offset: The number of keys before the page.
             limit: The size of the page.
-            last: The key after which to begin; ``None`` for the oldest.
+            last: The position after which to begin; ``None`` for the oldest.
         """
         with self._reading() as connection:
             return keys.page(connection, query, offset, limit, last)
@@ -290,13 +308,13 @@ class Store:
     def add_user(self, user: UserRow) -> None:
         """Add a user."""
         with self._changing(user.change()) as connection:
-            connection.execute(insert(USERS), [_user_values(user)])
+            connection.execute(insert(USERS), [users.values(user)])
 
     def change_user(self, old: UserRow, new: UserRow) -> None:
         """Replace a user's row."""
         moved = [self._gone(old.change().subject)] if old.role != new.role else []
         with self._changing(*moved, new.change()) as connection:
-            connection.execute(_where(old).values(_user_values(new)))
+            connection.execute(users.update_of(old).values(users.values(new)))
 
     def delete_user(self, user: UserRow, unshared: Sequence[KeyRow], owned: Sequence[int]) -> None:
         """Delete a user and the keys ``owned``, and replace the rows of the keys that are no longer shared."""
@@ -320,7 +338,7 @@ class Store:
             Unauthenticated: One was deleted, which ended the session.
         """
         for owner in owners:
-            if connection.execute(_SHARE_USER, {"username": owner}).first() is None:
+            if not users.share(connection, owner):
                 raise Unauthenticated(f"the crypto user {owner!r} was deleted")
 
     def record(self) -> None:
@@ -351,17 +369,17 @@ class Store:
             return audit.chains(connection)
 
     @contextmanager
-    def snapshot(self) -> Iterator[None]:
+    def frozen(self) -> Iterator[None]:
         """Let this thread read one state of a database that several HSMs change, until the block ends."""
         if self.cluster is None:
             yield
             return
         with store_errors(), self._engine.execution_options(isolation_level="REPEATABLE READ").connect() as connection:
-            self._snapshot.connection = connection
+            self._frozen.connection = connection
             try:
                 yield
             finally:
-                self._snapshot.connection = None
+                self._frozen.connection = None
 
     def change_key(self, row: KeyRow) -> None:
         """Replace a key's row."""
@@ -401,48 +419,3 @@ class Store:
 def _shared(engine: Engine) -> bool:
     """Tell whether several HSMs can use the database."""
     return engine.dialect.name != "sqlite"
-
-
-# As text, without conversions: one damaged value would otherwise prevent the reading of all rows.
-_USER = (
-    "SELECT number, username, role, verifier, failures, mfa_key, quorum_key, users.version,"
-    " CASE WHEN live THEN versions.version END"
-    " FROM users LEFT JOIN versions ON subject = 'user/' || role || '/' || username"
-)
-_ALL_USERS = text(_USER)
-_ONE_USER = text(f"{_USER} WHERE username = :username AND role = :role")
-_HOLD_USER = text("SELECT number FROM users WHERE username = :username AND role = :role FOR UPDATE")
-_SHARE_USER = text("SELECT number FROM users WHERE username = :username AND role = 'crypto-user' FOR SHARE")
-
-
-def _blob(value: object) -> bytes:
-    """Return a sealed value; one of the wrong type becomes bytes that do not open."""
-    return value if isinstance(value, bytes) else b""
-
-
-def _user_row(
-    number: object, username: object, role: object, verifier: object, failures: object, mfa: object, quorum: object,
-    version: object, newest: object,
-) -> UserRow:  # fmt: skip
-    """Return a row; a value of the wrong type becomes one that does not open, or that locks the account."""
-    return UserRow(
-        number if isinstance(number, int) and 0 <= number < 2**63 else 0,
-        str(username),
-        str(role),
-        verifier if isinstance(verifier, bytes) else b"",
-        failures if isinstance(failures, int) and failures >= 0 else sys.maxsize,
-        mfa if isinstance(mfa, bytes) or mfa is None else b"",
-        quorum if isinstance(quorum, bytes) or quorum is None else b"",
-        version if isinstance(version, int) and 0 <= version < 2**63 else 0,
-        newest if isinstance(newest, int) else UNKNOWN,
-    )
-
-
-def _user_values(user: UserRow) -> dict[str, object]:
-    values = asdict(user)
-    del values["newest"]
-    return values
-
-
-def _where(user: UserRow) -> Update:
-    return update(USERS).where(USERS.c.username == user.username, USERS.c.role == user.role)

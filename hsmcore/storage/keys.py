@@ -58,21 +58,29 @@ _NEWEST = case((_VERSIONS.c.live.is_(true()), _VERSIONS.c.version), else_=UNKNOW
 _ROWS = select(_KEYS, _NEWEST).outerjoin_from(
     _KEYS, _VERSIONS, _VERSIONS.c.subject == literal("key/").concat(cast(_C.handle, Text))
 )
-_PUBLIC = "PUBLIC_KEY"
+_PUBLIC, _CERTIFICATE = "PUBLIC_KEY", "CERTIFICATE"
 _AT_ONCE = 500
 """Handles in one statement; databases limit the number of parameters."""
+
+Position = tuple[int, int]
+"""The place of a key among all keys, oldest first: its time of creation in ms since 1970, and its handle."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyQuery:
-    """Selects the keys that a user sees (``None``: all), with one of the values in each of the columns."""
+    """Selects the keys that a user sees (``None``: all), with one of the values in each of the columns.
+
+    With ``certificates`` it selects certificates instead of keys.
+    """
 
     user: str | None
     columns: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
+    certificates: bool = False
 
     def condition(self) -> ColumnElement[bool]:
         """Return the query as an SQL condition."""
-        return and_(_visible(self.user), *(_one_of(_C[name], values) for name, values in self.columns.items()))
+        kind = _C.object_class == _CERTIFICATE if self.certificates else _C.object_class != _CERTIFICATE
+        return and_(_visible(self.user), kind, *(_one_of(_C[name], values) for name, values in self.columns.items()))
 
 
 def _one_of(of: Any, values: tuple[object, ...]) -> ColumnElement[bool]:
@@ -102,12 +110,12 @@ def one(connection: Connection, handle: int) -> KeyRow | None:
 
 
 def page(
-    connection: Connection, query: KeyQuery, offset: int, limit: int, last: KeyRow | None
+    connection: Connection, query: KeyQuery, offset: int, limit: int, last: Position | None
 ) -> list[KeyRow]:  # fmt: skip
     """Return a page of the rows that the query finds and that follow ``last``, oldest first."""
     ordered = _ROWS.where(query.condition()).order_by(_C.created, _C.handle)
     if last is not None:
-        ordered = ordered.where(tuple_(_C.created, _C.handle) > tuple_(last.created, last.handle))
+        ordered = ordered.where(tuple_(_C.created, _C.handle) > tuple_(*last))
     return [_row(*row) for row in connection.execute(ordered.offset(offset).limit(limit))]
 
 
@@ -119,7 +127,9 @@ def after(connection: Connection, handle: int, limit: int) -> list[KeyRow]:
 
 def labels(connection: Connection, user: str | None) -> list[tuple[str, str, int]]:
     """Return each label with an object class and the number of keys that have both."""
-    grouped = select(_C.label, _C.object_class, func.count()).where(_visible(user), _C.label != "")
+    grouped = select(_C.label, _C.object_class, func.count()).where(
+        _visible(user), _C.label != "", _C.object_class != _CERTIFICATE
+    )
     rows = connection.execute(grouped.group_by(_C.label, _C.object_class)).all()
     return [(str(label), str(object_class), count) for label, object_class, count in rows]
 

@@ -19,10 +19,12 @@ kind                  fields
 ``hsmbridge audit entry 1``  sequence number (8 bytes), hash of the entry; nothing is sealed but these
 ``hsmbridge audit head 1``  number of entries (8 bytes), reboot counter (8 bytes)
 ``... of 1``          the same of a cluster's second HSM and later ones, with the HSM's number (4 bytes) first
-``hsmbridge master 1``  the header of the master key's seal
+``hsmbridge master 1``  the header of the seal of master key and domain key
 ====================  ==========================================================================================
 
-The master key is itself sealed. Layout of its seal, integers big-endian:
+The HSM's secret is itself sealed. It is the master key, and the domain key, which an HSM shares with those that were
+restored from its backups. The secret of an older HSM is the master key alone, from which its domain key is derived.
+Layout of the seal, integers big-endian:
 
 ======  =====  =====================================================================================================
 offset  bytes  field
@@ -31,7 +33,7 @@ offset  bytes  field
 1       1      sealed under: 1 the key file, 2 a passphrase through Argon2id
 2       16     salt (zero for the key file)
 18      12     memory in KiB, passes, lanes of Argon2id, 4 bytes each (zero for the key file)
-30      60     nonce (12), sealed master key (32), tag (16); associated data is the 30-byte header
+30      92     nonce (12), sealed master key (32) and domain key (32), tag (16); associated data is the 30-byte header
 ======  =====  =====================================================================================================
 """
 
@@ -49,21 +51,37 @@ from hsmcore.storage.rows import KeyRow, UserRow, context
 
 _HEADER = struct.Struct(">BB16sIII")
 _VERSION, _BY_FILE, _BY_PASSPHRASE = 1, 1, 2
-_MAX_MEMORY_KIB = 4 * 1024 * 1024
-"""Maximum memory of Argon2id in KiB (4 GiB); a header with more is forged."""
+_MAX_COST = 256 * 1024, 16, 16
+"""Maximum memory in KiB, passes and lanes of Argon2id; a header with more is forged."""
 
 
 _SETTINGS_BEFORE_LOGS, _SETTINGS_BEFORE_VERSIONS = context("settings"), context("settings", b"audit")
 _SETTINGS = context("settings", b"audit", b"rows")
 
 
+class Domain:
+    """The security domain of an HSM. HSMs that were restored from backups of one HSM have the same one."""
+
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+        self.id = secrecy.derived_key(key, b"hsmbridge domain id", b"")[:8].hex()
+        """The public name of the domain, 16 hexadecimal digits."""
+
+    def wrapping_key(self, purpose: bytes, context: bytes) -> bytes:
+        """Return a key of the domain for one purpose and context."""
+        return secrecy.derived_key(self.key, b"hsmbridge " + purpose, context)
+
+
 class Vault:
     """Seals and opens under the master key, for one of the HSMs that have this key.
 
     The audit log's entries and head, and registration tokens, are bound to that HSM; all else is common to all.
+    ``secret`` is the opened secret: the master key and the domain key.
     """
 
-    def __init__(self, master: bytes, hsm: int = 1) -> None:
+    def __init__(self, secret: bytes, hsm: int = 1) -> None:
+        master, domain = secret[: secrecy.KEY_BYTES], secret[secrecy.KEY_BYTES :]
+        self.domain = Domain(domain or secrecy.derived_key(master, b"hsmbridge domain", b""))
         self._sealer = Sealer(master)
         self._registrations = Authenticator(master, context("registration"))
         self._hsm = hsm
@@ -188,13 +206,14 @@ def _quorum_context(version: int) -> bytes:
     return context("quorum row", version.to_bytes(8, "big")) if version else context("quorum")
 
 
-def new_master() -> bytes:
-    """Return a new master key, 32 random bytes."""
-    return secrecy.random_bytes(secrecy.KEY_BYTES)
+def new_secret(domain: Domain | None = None) -> bytes:
+    """Return the secret of a new HSM: a random master key, and the key of a domain or of a new one."""
+    key = secrecy.random_bytes(secrecy.KEY_BYTES) if domain is None else domain.key
+    return secrecy.random_bytes(secrecy.KEY_BYTES) + key
 
 
-def seal_master(master: bytes, passphrase: bytes | None, file_key: bytes) -> bytes:
-    """Seal the master key under a passphrase; ``None`` seals it under the key file's 32 bytes."""
+def seal_secret(secret: bytes, passphrase: bytes | None, file_key: bytes) -> bytes:
+    """Seal the HSM's secret under a passphrase; ``None`` seals it under the key file's 32 bytes."""
     if passphrase is None:
         header = _HEADER.pack(_VERSION, _BY_FILE, bytes(secrecy.SALT_BYTES), 0, 0, 0)
         key = file_key
@@ -203,11 +222,11 @@ def seal_master(master: bytes, passphrase: bytes | None, file_key: bytes) -> byt
         cost = secrecy.MEMORY_KIB, secrecy.ITERATIONS, secrecy.LANES
         header = _HEADER.pack(_VERSION, _BY_PASSPHRASE, salt, *cost)
         key = secrecy.key_from_passphrase(passphrase, salt, *cost)
-    return header + Sealer(key).seal(master, context("master", header))
+    return header + Sealer(key).seal(secret, context("master", header))
 
 
-def open_master(sealed: bytes, passphrase: bytes | None, read_file_key: Callable[[], bytes]) -> bytes:
-    """Return the master key.
+def open_secret(sealed: bytes, passphrase: bytes | None, read_file_key: Callable[[], bytes]) -> bytes:
+    """Return the HSM's secret.
 
     Raises:
         MasterKeyUnavailable: The passphrase or the key file is missing or wrong.
@@ -224,12 +243,18 @@ def open_master(sealed: bytes, passphrase: bytes | None, read_file_key: Callable
         key, wrong = read_file_key(), "the key file master.key is not the one of this HSM's master key"
     elif passphrase is None:
         raise MasterKeyUnavailable("a passphrase seals the master key; set HSM_PASSPHRASE to that of `hsm init`")
-    elif not (8 <= memory <= _MAX_MEMORY_KIB and 0 < passes <= 1000 and 0 < lanes <= 64 and memory >= 8 * lanes):
+    elif not plausible_cost(memory, passes, lanes):
         raise StoreDamaged("the sealed master key's header is damaged; restore the state directory")
     else:
         key = secrecy.key_from_passphrase(passphrase, salt, memory, passes, lanes)
         wrong = "the passphrase does not open the master key; set HSM_PASSPHRASE to that of `hsm init`"
-    master = Sealer(key).open(sealed[_HEADER.size :], context("master", header))
-    if master is None:
+    secret = Sealer(key).open(sealed[_HEADER.size :], context("master", header))
+    if secret is None:
         raise MasterKeyUnavailable(wrong)
-    return master
+    return secret
+
+
+def plausible_cost(memory: int, passes: int, lanes: int) -> bool:
+    """Tell whether this HSM may have chosen a cost of Argon2id; a forged one could take all memory, or hours."""
+    bounds = zip((memory, passes, lanes), _MAX_COST, strict=True)
+    return all(0 < value <= most for value, most in bounds) and memory >= 8 * lanes

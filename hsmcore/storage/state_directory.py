@@ -3,7 +3,8 @@
 ``hsm.db`` is the database. An HSM of a cluster has ``store.json`` (mode 0600) in its place, with the database's URL and
 the HSM's number. ``master.key`` is the key file (32 random bytes, mode 0600) of an HSM without passphrase.
 ``hsm.lock`` is the lock, with the id of the process that has the directory. ``audit.anchor`` has two slots of 128 bytes
-for the last position of the audit log; they are written in turn, so an interrupted write leaves the other.
+for the last position of the audit log; they are written in turn, so an interrupted write leaves the other. ``backups``
+is the directory of backups.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from hsmcore.files import sync_directory, write_whole
 from hsmcore.primitives.secrecy import KEY_BYTES, random_bytes
 
 _DATABASE, _KEY_FILE, _LOCK, _ANCHOR, _STORE = "hsm.db", "master.key", "hsm.lock", "audit.anchor", "store.json"
+_BACKUPS = "backups"
 _ANCHOR_BYTES = 128
+_OWN = ("hsm.", "master.", "audit.", "store.", "admin-password.", "backups", "lost+found")
+"""How the names in a state directory begin. A new file system has lost+found."""
 
 _log = logging.getLogger("hsmcore.storage.state_directory")
 
@@ -49,7 +53,8 @@ class StateDirectory:
         Raises:
             StateMissing: The directory has no HSM, and ``create`` is false.
             StateLocked: Another process has the directory.
-            StateError: The path is not a directory or not UTF-8, or another user may write there.
+            StateError: The path is not a directory or not UTF-8, another user may write there, or a new HSM's directory
+                has other files.
             StoreFull: The file system refuses.
         """
         self.home = home.absolute()
@@ -59,6 +64,7 @@ class StateDirectory:
                 for above in reversed(self.home.parents):
                     above.mkdir(mode=0o755, exist_ok=True)
                 self.home.mkdir(mode=0o700, exist_ok=True)
+                _require_own(self.home)
         elif not any((self.home / name).is_file() for name in (_DATABASE, _STORE)):
             raise StateMissing(no_hsm(self.home))
         require_private(self.home)
@@ -70,6 +76,11 @@ class StateDirectory:
     def database(self) -> Path:
         """The path of the database."""
         return self.home / _DATABASE
+
+    @property
+    def backups(self) -> Path:
+        """The path of the directory of backups."""
+        return self.home / _BACKUPS
 
     def close(self) -> None:
         """Unlock the directory."""
@@ -263,6 +274,17 @@ def require_private(home: Path) -> None:
             raise StateError(
                 f"other users may write in {above} (mode {stat.S_IMODE(mode):o}) and replace {home}; chmod o-w it"
             )
+
+
+def _require_own(home: Path) -> None:
+    """Check that a directory has no other files than an HSM's, so that it can be backed up and removed as a whole.
+
+    Raises:
+        StateError: It has others.
+    """
+    foreign = sorted(path.name for path in home.iterdir() if not path.name.startswith(_OWN))
+    if foreign:
+        raise StateError(f"{home} has other files, such as {foreign[0]!r}; choose a new or an empty directory")
 
 
 def _require_text(home: Path) -> None:

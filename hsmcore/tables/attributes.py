@@ -26,7 +26,7 @@ A template has attributes of another key, but no templates.
 """
 
 MAX_BYTES = 4096
-"""Maximum length of an attribute of bytes."""
+"""Maximum length of an attribute of bytes, and maximum characters of one of text but LABEL."""
 MAX_LABEL = 127
 """Maximum characters of a label (CloudHSM, from Client SDK 5.11)."""
 
@@ -119,7 +119,7 @@ ROWS: tuple[Attribute, ...] = (
     _usage("UNWRAP", secret=_BLOCK, private=(_RSA,)),
     Attribute("WRAP_TEMPLATE", dict, {SECRET: _BLOCK, PUBLIC: (_RSA,)}, change=Change.FREELY),
     Attribute("UNWRAP_TEMPLATE", dict, {SECRET: _BLOCK, PRIVATE: (_RSA,)}, change=Change.FREELY),
-    _usage("DERIVE", secret=(_AES,), private=(_EC,), default=False),
+    _usage("DERIVE", secret=(_AES, _GENERIC), private=(_EC,), default=False),
     Attribute("SIZE", int, _ALL, set=Set.GENERATE | Set.MATCH),
     Attribute("MODULUS_BITS", int, {PUBLIC: (_RSA,)}, set=Set.GENERATE | Set.MATCH),
     Attribute("PUBLIC_EXPONENT", bytes, {PUBLIC: (_RSA,)}, set=Set.GENERATE | Set.MATCH),
@@ -162,12 +162,14 @@ def normal(name: str, value: object) -> Value:
         value = value.encode("utf-8", "surrogatepass")
     if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
         raise AttributeInvalid(f"{name} is of type {expected.__name__}, not {type(value).__name__}")
-    if name == "PUBLIC_EXPONENT" and isinstance(value, bytes):
-        return value.lstrip(b"\0")
-    if isinstance(value, bytes) and len(value) > MAX_BYTES:
-        raise AttributeInvalid(f"{name} has at most {MAX_BYTES} bytes, not {len(value)}")
     if name == "LABEL" and isinstance(value, str):
         _check_label(value)
+    if isinstance(value, (bytes, str)) and len(value) > MAX_BYTES:
+        raise AttributeInvalid(
+            f"{name} has at most {MAX_BYTES} {'bytes' if isinstance(value, bytes) else 'characters'}, not {len(value)}"
+        )
+    if name == "PUBLIC_EXPONENT" and isinstance(value, bytes):
+        return value.lstrip(b"\0")
     return _template(name, value) if isinstance(value, Mapping) else value
 
 
@@ -247,7 +249,7 @@ def _check_value(attribute: Attribute, value: Value, current: Value | None, orig
     name = attribute.name
     if not attribute.applies(key_class, key_type):
         if value is not False:
-            raise AttributeInvalid(f"{name} does not fit a {key_type} {key_class}")
+            raise AttributeInvalid(f"{name} does not fit a {key_class} of type {key_type}")
     elif attribute.set & Set.MATCH:
         if value != current:
             raise AttributeInvalid(f"{name} of this {key_type} {key_class} is {shown(current)}, not {shown(value)}")
@@ -281,7 +283,7 @@ def _check_change(attribute: Attribute, current: Mapping[str, Value], value: Val
         raise AttributeInvalid(f"{name} cannot change after the key is created")
     if not attribute.applies(key_class, key_type):
         if value is not False:
-            raise AttributeInvalid(f"{name} does not fit a {key_type} {key_class}")
+            raise AttributeInvalid(f"{name} does not fit a {key_class} of type {key_type}")
     elif (change is Change.RAISE and current[name] and not value) or (
         change is Change.LOWER and value and not current[name]
     ):

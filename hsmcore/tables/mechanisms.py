@@ -293,6 +293,10 @@ def _signatures() -> Iterator[Mechanism]:
 def _derivations() -> Iterator[Mechanism]:
     derives = frozenset({Operation.DERIVE})
     yield Mechanism(CMAC_KDF, _one(KeyType.AES), derives, "cmac_kdf")
+    secrets = frozenset({KeyType.GENERIC_SECRET, KeyType.AES})
+    for name, digest in HASHES.items():
+        # Of PKCS #11 only: CloudHSM's JCE provider has no such service.
+        yield Mechanism(f"HMAC_KDF_{name}", secrets, derives, "hmac_kdf", hash=digest)
     plain = Service("KeyAgreement", "ECDH", properties={"key": "EC", "option": "enable_ecdh_without_kdf"})
     yield Mechanism("ECDH", _one(KeyType.EC), derives, "ecdh", services=(plain,))
     for name, digest in HASHES.items():

@@ -119,7 +119,7 @@ def _private_type(pkcs8: bytes) -> str:
     name = next((name for kind, name in _TYPES.items() if isinstance(key, kind)), None)
     if name is None:
         algorithm = type(key).__name__.removesuffix("PrivateKey")
-        raise Refused(Reason.ALGORITHM, f"a {algorithm} key is not supported; {kinds}")
+        raise Refused(Reason.ALGORITHM, f"{algorithm} keys are not supported; {kinds}")
     return name
 
 

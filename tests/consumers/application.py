@@ -60,6 +60,7 @@ class Application:
     class_path: tuple[Path, ...]
     beside: bool = False
     without_provider: bool = False
+    seconds: int = _SECONDS
 
     def run(self, program: str, *arguments: object, stdin: str | None = None, **variables: str) -> str:
         """Run a program with assertions on, expect success, return what it printed."""
@@ -73,7 +74,7 @@ class Application:
         """Run a program with assertions on."""
         return subprocess.run(
             self._command(program, *arguments), cwd=self.folder, env=self.site.environment | variables,
-            input=stdin, capture_output=True, text=True, timeout=_SECONDS,
+            input=stdin, capture_output=True, text=True, timeout=self.seconds,
         )  # fmt: skip
 
     @contextmanager

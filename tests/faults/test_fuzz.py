@@ -68,7 +68,7 @@ class _Peer:
 
 def _state(user: Client, admin: Client) -> tuple[object, ...]:
     (status,) = user.call("STATUS")
-    return user.call("FIND_KEYS", {}, 0), admin.call("USER_LIST"), status
+    return user.found_keys({}), admin.call("USER_LIST"), status
 
 
 def test_hostile_frames(site: Site, tally: Tally) -> None:
@@ -92,8 +92,8 @@ def test_hostile_frames(site: Site, tally: Tally) -> None:
         assert admin.call("AUDIT_VERIFY", None)[0]["findings"] == []
         refused = sum(count for status, count in answers.items() if status)
         assert refused > FRAMES / 2
-        sealed, parameters = user.call("ENCRYPT", before[0][0][0]["HANDLE"], "AES_GCM", None, b"still serves")
-        assert user.call("DECRYPT", before[0][0][0]["HANDLE"], "AES_GCM", parameters, sealed) == (b"still serves",)
+        sealed, parameters = user.call("ENCRYPT", before[0][0]["HANDLE"], "AES_GCM", None, b"still serves")
+        assert user.call("DECRYPT", before[0][0]["HANDLE"], "AES_GCM", parameters, sealed) == (b"still serves",)
     log = [json.loads(line) for line in (site.home / "hsm.log").read_text().splitlines()]
     assert [line for line in log if line["level"] == "error"] == []
     tally(f"hostile frames of seed {SEED}, no change").update(refused=refused, harmless=answers[0])

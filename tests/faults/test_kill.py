@@ -14,7 +14,7 @@ from hsmcore.errors import HsmError
 from tests.conftest import Tally, repeated
 from tests.site import PASSWORD, Site
 
-ROUNDS = repeated(5, 50)
+ROUNDS = repeated(5, 50, "HSMBRIDGE_KILL_ROUNDS")
 
 
 def test_kill_at_random_points(site: Site, tally: Tally) -> None:
@@ -70,7 +70,7 @@ def _generate(
 def _check(site: Site, acknowledged: dict[int, str], destroyed: set[int]) -> None:
     """Every acknowledged key is there under its label and works; no destroyed key came back."""
     with _login(site) as client:
-        found = {record["HANDLE"]: record["LABEL"] for record in client.call("FIND_KEYS", {}, 0)[0]}
+        found = {record["HANDLE"]: record["LABEL"] for record in client.found_keys({})}
         assert not destroyed & found.keys()
         for handle, label in acknowledged.items():
             assert found[handle] == label

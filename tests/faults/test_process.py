@@ -55,12 +55,18 @@ def test_the_daemon_is_hardened(site: Site) -> None:
 def test_metrics_on_loopback_when_asked_for(site: Site) -> None:
     site.must("start")
     assert "metrics" not in json.loads(site.must("status", "--json"))
+    assert "healthy        yes\n" in site.must("status")
+    done = site.hsm("start", "--metrics-port", "0")
+    assert (done.returncode, "serves no metrics; `hsm stop` it first" in done.stderr) == (1, True)
     site.must("stop")
     told = site.must("start", "--metrics-port", "0")
     status = json.loads(site.must("status", "--json"))
     assert status["healthy"] is True
     assert status["metrics"].startswith("http://127.0.0.1:")
     assert status["metrics"] in told
+    site.must("start", "--metrics-port", "0")
+    site.must("start", "--metrics-port", status["metrics"].split(":")[2].split("/")[0])
+    assert f"serves metrics at {status['metrics']}" in site.hsm("start", "--metrics-port", "1").stderr
     with urllib.request.urlopen(status["metrics"], timeout=20) as answer:  # noqa: S310  # our own daemon's address
         assert b"HsmSessionCount" in answer.read()
 

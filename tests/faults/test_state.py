@@ -92,7 +92,7 @@ def test_full_disk_is_an_error_and_nothing_else(site: Site) -> None:
         client.call("LOGIN", "cu1", PASSWORD.encode(), "crypto-user")
         with pytest.raises(StoreFull):
             _fill(client, made)
-        assert {record["HANDLE"] for record in client.call("FIND_KEYS", {}, 0)[0]} == set(made)
+        assert {record["HANDLE"] for record in client.found_keys({})} == set(made)
         assert client.call("ENCRYPT", made[0], "AES_GCM", None, b"still works")
     site.must("stop")
     with Hsm.open(site.home) as hsm:

@@ -10,7 +10,7 @@ from pathlib import Path
 from hsmcore.primitives.secrecy import Sealer
 from hsmcore.storage.database import Store
 from hsmcore.storage.rows import context
-from hsmcore.storage.sealing import Vault, open_master
+from hsmcore.storage.sealing import Vault, open_secret, seal_secret
 
 FIRST = "0001"
 _ADDED = {
@@ -34,7 +34,7 @@ def make_first(home: Path) -> None:
 def seal_rows_without_versions(home: Path) -> None:
     """Seal keys and users as the versions did whose rows had no versions, which takes the master key."""
     store = Store.in_file(home / "hsm.db")
-    vault = Vault(open_master(store.master(), None, (home / "master.key").read_bytes))
+    vault = Vault(open_secret(store.master(), None, (home / "master.key").read_bytes))
     users = [vault.seal_user(replace(row, version=0), vault.open_user(row)) for row in store.users()]
     keys = [vault.seal_key(replace(row, version=0), vault.open_key(row)) for row in store.keys_after(0, 1000)]
     store.close()
@@ -46,12 +46,13 @@ def seal_rows_without_versions(home: Path) -> None:
 
 
 def seal_settings_as_before_logs(home: Path) -> None:
-    """Seal the settings as the versions did that had no audit log, which takes the master key."""
+    """Seal the settings as the versions did that had no audit log and no domain key, which takes the master key."""
     with closing(sqlite3.connect(home / "hsm.db")) as connection, connection:
         master, sealed = connection.execute("SELECT master, settings FROM hsm").fetchone()
-        key = open_master(master, None, (home / "master.key").read_bytes)
+        file_key = (home / "master.key").read_bytes()
+        key = open_secret(master, None, lambda: file_key)[:32]
         settings = Sealer(key).seal(Vault(key).open_settings(sealed), context("settings"))
-        connection.execute("UPDATE hsm SET settings = ?", (settings,))
+        connection.execute("UPDATE hsm SET settings = ?, master = ?", (settings, seal_secret(key, None, file_key)))
 
 
 def make_first_schema(home: Path) -> None:

@@ -52,13 +52,16 @@ def take_all(hsm: Hsm, session: Session, **attributes: object) -> list[KeyRecord
 def _forms(secret: bytes) -> Mapping[str, bytes]:
     start = secret[:MARK] if len(secret) > MARK else secret
     whole = start[: len(start) // 3 * 3]
+    # bytes escape an apostrophe or not, by the quotation marks that are elsewhere in them.
+    written = repr(b'"' + start)[3:-1]
     forms = {
         "raw": start,
         "reversed": secret[::-1][:MARK],
         "hex": start.hex().encode(),
         "HEX": start.hex().upper().encode(),
         "base64": base64.b64encode(whole),
-        "repr": repr(start)[2:-1].encode(),
+        "repr": written.encode(),
+        "repr in double quotes": written.replace("\\'", "'").encode(),
     }
     if len(secret) > 16:
         forms["decimal"] = str(int.from_bytes(secret, "big")).encode()[:4000]

@@ -249,7 +249,7 @@ class _Recorder:
 
 def _ask_everything(client: Client, handles: list[int]) -> None:
     """Ask each operation for each key, with what fits and what does not."""
-    requests: list[tuple[Value, ...]] = [("FIND_KEYS", {}, 0), ("STATUS",), ("USER_LIST",)]
+    requests: list[tuple[Value, ...]] = [("FIND_KEYS", {}, 0, None), ("STATUS",), ("USER_LIST",)]
     for handle in handles:
         requests += [("GET_KEY", handle), ("CLEAR_VALUE", handle), ("SET_ATTRIBUTES", handle, {"LABEL": "seen"})]
         for name in ("AES_CBC", "AES_GCM", "AES_ECB", "RSA_PKCS1", "DESEDE_CBC", "AES_CTR"):
@@ -261,7 +261,7 @@ def _ask_everything(client: Client, handles: list[int]) -> None:
             requests += [("SIGN", handle, name, None, bytes(32)), ("VERIFY", handle, name, None, bytes(32), b"")]
             requests.append(("BEGIN", "sign", handle, name, None))
         for value in ("VALUE", "PRIVATE_EXPONENT", "PRIME_P"):
-            requests += [("FIND_KEYS", {value: b""}, 0), ("SET_ATTRIBUTES", handle, {value: b""})]
+            requests += [("FIND_KEYS", {value: b""}, 0, None), ("SET_ATTRIBUTES", handle, {value: b""})]
         requests += [("SET_ATTRIBUTES", handle, {name: True}) for name in ("EXTRACTABLE", "TRUSTED")]
         requests += [("SET_ATTRIBUTES", handle, {"SENSITIVE": False}), ("DESTROY_KEY", handle)]
     for operation, *fields in requests:

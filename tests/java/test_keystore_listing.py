@@ -6,6 +6,7 @@ import pytest
 
 from bridge.carriers import jvm
 from bridge.pytest_plugin import HsmUnderTest
+from bridge.server import pages
 from tests import jca
 from tests.jca import java
 
@@ -59,3 +60,16 @@ def test_what_was_counted_is_listed_once(hsm: HsmUnderTest) -> None:
     assert store.size() == 2
     jca.imported_secret(bytes(16), alias="second")
     assert len(listed(store.aliases())) == 3
+
+
+def test_lists_that_come_in_pages(hsm: HsmUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "MAX_KEYS", 3)
+    monkeypatch.setattr(pages, "MAX_BYTES", 600)
+    labels = [f"{number:02}".ljust(100, "x") for number in range(10)]
+    for label in labels:
+        jca.generated(SIZE=256, LABEL=label)
+    store = java("com.amazonaws.cloudhsm.jce.provider.KeyStoreWithAttributes").getInstance("cloudhsm")
+    store.load(None, None)
+    assert [str(alias) for alias in java("java.util.Collections").list(store.aliases())] == labels
+    found = store.getKeys(jca.attribute_map(SIZE=256))
+    assert [str(key.attribute("LABEL")) for key in found] == labels

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -78,6 +79,9 @@ def stopped(site: Site) -> Iterator[None]:
     """Stop the daemon's process in the middle of whatever it does."""
     daemon = json.loads(site.must("status", "--json"))["pid"]
     os.kill(daemon, signal.SIGSTOP)
+    # The kernel stops each thread when it runs next.
+    while any(") T" not in thread.read_text() for thread in Path(f"/proc/{daemon}/task").glob("*/stat")):
+        time.sleep(0.01)
     try:
         yield
     finally:

@@ -61,6 +61,14 @@ def test_keys_in_a_software_store(desk: Desk, providers: str) -> None:
     assert "jar verified" in desk.must("jarsigner", "-verify", "app.jar")
 
 
+def test_keytool_says_once_that_the_hsm_is_not_there(desk: Desk, tmp_path: Path) -> None:
+    """Where this provider is the last, the JDK has no other to go on to, and the tool prints the error itself."""
+    command = ["keytool", "-J-cp", f"-J{provider_jar()}", "-addprovider", PROVIDER, "-genseckey", "-keyalg", "AES"]
+    command += ["-keysize", "256", "-alias", "a", "-storetype", PROVIDER, "-keystore", "none", "-storepass", "changeit"]
+    done = desk.run(*command, HSM_HOME=str(tmp_path))
+    assert (done.stdout + done.stderr).count("No HSM answers") == 1
+
+
 def test_the_log_of_the_jvm_says_that_the_hsm_is_not_there(desk: Desk, providers: str, tmp_path: Path) -> None:
     """The JDK goes on to its own provider and makes a software key, without an exception."""
     command = ["java", first(desk, providers), "-cp", f"{desk.folder}:{provider_jar()}", "First", "AES"]

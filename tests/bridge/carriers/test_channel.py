@@ -72,7 +72,7 @@ def test_an_answer_that_does_not_fit_waits_for_a_larger_buffer(carrier: InProces
 def test_threads_share_sessions(carrier: InProcess) -> None:
     token = _login(Java(carrier))
     found: list[int] = []
-    thread = threading.Thread(target=lambda: found.append(Java(carrier).call("FIND_KEYS", token, {}, 0)[0]))
+    thread = threading.Thread(target=lambda: found.append(Java(carrier).call("FIND_KEYS", token, {}, 0, None)[0]))
     thread.start()
     thread.join(20)
     assert found == [0]
@@ -94,7 +94,7 @@ def test_a_closed_carrier_has_no_sessions(core: Hsm) -> None:
     java = Java(carrier)
     token = _login(java)
     carrier.close()
-    assert java.call("FIND_KEYS", token, {}, 0)[0] == errors.Unauthenticated.code
+    assert java.call("FIND_KEYS", token, {}, 0, None)[0] == errors.Unauthenticated.code
 
 
 def test_a_python_threads_state_is_not_kept(carrier: InProcess) -> None:

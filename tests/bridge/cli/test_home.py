@@ -143,3 +143,11 @@ def test_another_users_server_gets_no_password() -> None:
             received.setblocking(False)
             with pytest.raises(BlockingIOError):
                 received.recv(1)
+
+
+def test_a_directory_with_other_files_gets_no_hsm(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    done = at(tmp_path).hsm("init")
+    assert done.returncode == 1
+    assert "has other files, such as 'pyproject.toml'" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["pyproject.toml"]

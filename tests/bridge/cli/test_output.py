@@ -100,3 +100,11 @@ def test_a_command_of_cloudhsm_has_done_its_work(site: Site, run: Run) -> None:
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert name in site.must("user", "list")
+
+
+def test_a_password_that_nothing_takes_is_in_a_file(bare: Site) -> None:
+    command = f"'{sys.executable}' -m bridge init 2>&1 | true"
+    subprocess.run(["sh", "-c", command], env=bare.environment, timeout=120, check=False)
+    file = bare.home / "admin-password.txt"
+    assert file.stat().st_mode & 0o777 == 0o600
+    bare.must("audit", "verify", HSM_ADMIN_PASSWORD=made_up_password(file.read_text()))

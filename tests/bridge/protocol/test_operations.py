@@ -91,7 +91,7 @@ def test_a_secret_key_lives(client: Client) -> None:
     (record,) = client.call("GENERATE_KEY", "AES_KEY_GEN", _AES)
     handle = _handle(record)
     assert client.call("GET_KEY", handle) == (record,)
-    assert client.call("FIND_KEYS", {"LABEL": "contract"}, 0) == ([record],)
+    assert client.call("FIND_KEYS", {"LABEL": "contract"}, 0, None) == ([record], None)
     sealed, parameters = client.call("ENCRYPT", handle, "AES_GCM", {"aad": b"seen"}, b"secret")
     assert isinstance(parameters, dict)
     assert client.call("DECRYPT", handle, "AES_GCM", parameters | {"aad": b"seen"}, sealed) == (b"secret",)
@@ -99,7 +99,7 @@ def test_a_secret_key_lives(client: Client) -> None:
         client.call("DECRYPT", handle, "AES_GCM", parameters, sealed)
     assert client.call("CLEAR_VALUE", handle) == (None,)
     client.call("SET_ATTRIBUTES", handle, {"LABEL": "renamed"})
-    assert client.call("FIND_KEYS", {"LABEL": "contract"}, 0) == ([],)
+    assert client.call("FIND_KEYS", {"LABEL": "contract"}, 0, None) == ([], None)
     assert client.call("DESTROY_KEY", handle) == ()
     with pytest.raises(errors.KeyNotFound):
         client.call("GET_KEY", handle)
@@ -188,13 +188,18 @@ def test_keys_are_shared_listed_and_described(carrier: Carrier) -> None:
         other.call("LOGIN", FRIEND, PASSWORD.encode(), "crypto-user")
         (record,) = client.call("GENERATE_KEY", "AES_KEY_GEN", _AES | {"SHARED_USERS": [FRIEND]})
         handle = _handle(record)
-        (described,), count = client.call("LIST_KEYS", handle, {}, 0, 0)
+        (described,), count, more = client.call("LIST_KEYS", handle, {}, 0, 0, False)
         assert isinstance(record, dict)
         check = described["CHECK_VALUE"]
         derived = {"CHECK_VALUE": check, "KEY_LENGTH": 32, "OWNER": USER, "SHARED_USERS": [FRIEND]}
-        assert (described, count) == (record | derived, 1)
-        assert client.call("LIST_KEYS", None, {"CHECK_VALUE": check, "LABEL": "contract"}, 0, 1) == ([described], 1)
-        assert client.call("LIST_KEYS", None, {"LABEL": "contract"}, 1, 1) == ([], 1)
+        assert (described, count, more) == (record | derived, 1, None)
+        assert client.call("LIST_KEYS", None, {"CHECK_VALUE": check, "LABEL": "contract"}, 0, 1, False) == (
+            [described],
+            1,
+            None,
+        )
+        assert client.call("LIST_KEYS", None, {"CHECK_VALUE": check}, 0, 1, True) == ([record], 1, None)
+        assert client.call("LIST_KEYS", None, {"LABEL": "contract"}, 1, 1, False) == ([], 1, None)
         other.call("ENCRYPT", handle, "AES_GCM", None, b"data")
         assert client.call("UNSHARE_KEY", handle, FRIEND) == ()
         with pytest.raises(errors.KeyNotFound):
@@ -208,7 +213,7 @@ def test_keys_are_shared_listed_and_described(carrier: Carrier) -> None:
                 client.call("GENERATE_KEY", "AES_KEY_GEN", _AES | {"SHARED_USERS": wrong})
         for first, limit in ((-1, 0), (0, -1)):
             with pytest.raises(errors.MalformedRequest):
-                client.call("LIST_KEYS", None, {}, first, limit)
+                client.call("LIST_KEYS", None, {}, first, limit, False)
 
 
 def test_the_modules_facts_need_no_login(carrier: Carrier) -> None:
@@ -235,7 +240,7 @@ def test_the_client_has_the_entries_of_a_key_store(carrier: Carrier) -> None:
         entry, handles = client.call("STORE_SET_KEY", "another", None, handle, [])
         assert entry == {"kind": "key", "chain": [], "created": entry["created"], "key": handle}
         assert client.call("STORE_GET_KEY", "another", entry) == (record,)
-        assert client.call("STORE_LIST", {"another": entry}) == ([["SECRET_KEY", ["another", "in store"]]],)
+        assert client.call("STORE_LIST", {"another": entry}, None) == ([["SECRET_KEY", ["another", "in store"]]], None)
         client.call("STORE_PERSIST", {"another": handles})
         assert client.call("GET_KEY", handle)[0]["TOKEN"] is True
         client.call("DESTROY_KEY", handle)
@@ -251,7 +256,7 @@ def test_a_key_store_file_takes_no_login(carrier: Carrier) -> None:
             client.call("STORE_DECODE", file, "wrong-pass")
         with pytest.raises(errors.KeyStoreDamaged):
             client.call("STORE_DECODE", b"no key store", "store-pass")
-        for name, fields in (("STORE_LIST", ({},)), ("STORE_IS_KEY", ("x", None)), ("STORE_PERSIST", ({},))):
+        for name, fields in (("STORE_LIST", ({}, None)), ("STORE_IS_KEY", ("x", None)), ("STORE_PERSIST", ({},))):
             with pytest.raises(errors.Unauthenticated):
                 client.call(name, *fields)
 

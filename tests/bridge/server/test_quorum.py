@@ -110,7 +110,7 @@ def test_a_user_who_is_logged_in_stays_as_is(carrier: Carrier) -> None:
                 other.call("USER_CHANGE_PASSWORD", "cu1", "crypto-user", b"another-pass-1", False, False)
             with pytest.raises(errors.UserBusy):
                 other.call("USER_DELETE", "admin" if other is second else "second", "admin", False)
-        user.call("FIND_KEYS", {}, 0)
+        user.call("FIND_KEYS", {}, 0, None)
         user.call("LOGOUT")
         admin.call("USER_DELETE", "cu1", "crypto-user", False)
         with pytest.raises(errors.UserNotFound):

@@ -35,17 +35,17 @@ def test_closing_the_last_connection_ends_the_session(carrier: Carrier, core: Hs
     before = _sessions(core)
     first, second = carrier.user(), carrier.client()
     second.session = first.session
-    second.call("FIND_KEYS", {}, 1)
+    second.call("FIND_KEYS", {}, 1, None)
     first.close()
     time.sleep(0.05)
-    second.call("FIND_KEYS", {}, 1)
+    second.call("FIND_KEYS", {}, 1, None)
     assert _sessions(core) == before + 1
     second.close()
     _wait_for_sessions(core, before)
     with carrier.client() as third:
         third.session = second.session
         with pytest.raises(errors.Unauthenticated):
-            third.call("FIND_KEYS", {}, 1)
+            third.call("FIND_KEYS", {}, 1, None)
 
 
 def test_the_session_of_a_client_that_reconnects_waits_for_it(carrier: Carrier, core: Hsm) -> None:
@@ -72,17 +72,17 @@ def test_it_does_not_wait_for_ever(carrier: Carrier, core: Hsm, monkeypatch: pyt
     with carrier.client() as late:
         late.session = clients[0].session
         with pytest.raises(errors.Unauthenticated):
-            late.call("FIND_KEYS", {}, 1)
+            late.call("FIND_KEYS", {}, 1, None)
 
 
 def test_logout_ends_it_for_every_connection(carrier: Carrier, core: Hsm) -> None:
     with carrier.user() as first, carrier.client() as second:
         token = second.session = first.session
-        second.call("FIND_KEYS", {}, 1)
+        second.call("FIND_KEYS", {}, 1, None)
         first.call("LOGOUT")
         assert first.session == 0
         with pytest.raises(errors.Unauthenticated):
-            second.call("FIND_KEYS", {}, 1)
+            second.call("FIND_KEYS", {}, 1, None)
         first.session = token
         with pytest.raises(errors.Unauthenticated):
             first.call("LOGOUT")
@@ -103,16 +103,16 @@ def test_one_connection_may_have_several_sessions(carrier: Carrier, core: Hsm) -
         one = client.session
         two = carrier.user()
         client.session = two.session
-        client.call("FIND_KEYS", {}, 1)
+        client.call("FIND_KEYS", {}, 1, None)
         two.close()
         client.call("LOGOUT")
         client.session = one
-        client.call("FIND_KEYS", {}, 1)
+        client.call("FIND_KEYS", {}, 1, None)
     _wait_for_sessions(core, before)
 
 
 def _found(client: Client) -> list[object]:
-    (records,) = client.call("FIND_KEYS", {"LABEL": "of the session"}, 0)
+    records = client.found_keys({"LABEL": "of the session"})
     assert isinstance(records, list)
     return records
 

@@ -14,6 +14,7 @@ import pytest
 
 from hsmcore import Hsm
 from hsmcore.api.audit import AuditService
+from hsmcore.api.backups import BackupService
 from hsmcore.api.crypto import CryptoService
 from hsmcore.api.guard import audited, guarded
 from hsmcore.api.keys import KeyService
@@ -46,13 +47,16 @@ ENGINES = ("sqlite",)
 
 SERVICES = {
     "users": UserService, "keys": KeyService, "crypto": CryptoService, "quorum": QuorumService, "audit": AuditService,
+    "backups": BackupService,
 }  # fmt: skip
 NOT_LOGGED = {
     "users.all", "users.session", "users.authorise", "users.login_token", "users.mfa_token", "keys.find",
-    "keys.find_pair", "keys.labels", "keys.get", "keys.describe", "crypto.encrypt", "crypto.decrypt", "crypto.sign",
-    "crypto.verify", "crypto.keep_shortcut", "crypto.begin", "crypto.update", "crypto.finish", "crypto.abort",
-    "crypto.random", "audit.entries", "audit.verify", "quorum.registration_token", "quorum.tokens", "quorum.values",
-    "quorum.timeouts",
+    "keys.find_page",
+    "keys.find_pair", "keys.labels", "keys.certificates", "keys.certificate", "keys.get", "keys.describe",
+    "crypto.require", "crypto.encrypt", "crypto.decrypt", "crypto.sign", "crypto.verify", "crypto.keep_shortcut",
+    "crypto.begin", "crypto.update", "crypto.finish", "crypto.abort", "crypto.random", "audit.entries", "audit.verify",
+    "quorum.registration_token", "quorum.tokens", "quorum.values", "quorum.timeouts", "backups.all",
+    "backups.verify",
 }  # fmt: skip
 """Methods that are not commands: they use keys, or read."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
@@ -81,6 +82,22 @@ def test_the_cmac_kdf_is_counter_mode_over_openssls_cmac(
     around = (prefix or b"", suffix or b"")
     expected = _blocks(lambda i: cmac(_BASE[:size], around[0] + i.to_bytes(bits // 8, "big") + around[1]), length)
     assert _derived(open_site, base, "AES_CMAC_KDF", parameters, wanted) == expected
+
+
+@pytest.mark.parametrize("mechanism", [row.name for row in MECHANISMS.values() if row.family == "hmac_kdf"])
+@pytest.mark.parametrize("key_type", ["AES", "GENERIC_SECRET"])
+def test_the_hmac_kdf_is_counter_mode_over_the_standard_librarys_hmac(
+    open_site: Site, mechanism: str, key_type: str
+) -> None:
+    base = take_secret(open_site.hsm, open_site.user, key_type, _BASE, DERIVE=True).handle
+    parameters = {"counter_bits": 16, "prefix": b"before", "suffix": b"after"}
+    digest = MECHANISMS[mechanism].hash.replace("-", "").lower()
+    expected = _blocks(lambda i: hmac.digest(_BASE, b"before" + i.to_bytes(2, "big") + b"after", digest), 100)
+    wanted = {"KEY_TYPE": "GENERIC_SECRET", "SIZE": 800}
+    assert _derived(open_site, base, mechanism, parameters, wanted) == expected
+    for wrong in ({}, {"counter_bits": 12}, {"counter_bits": 8, "prefix": "text"}):
+        with pytest.raises(MechanismParameterInvalid):
+            open_site.hsm.keys.derive(open_site.user, base, mechanism, wrong, _AES_256)
 
 
 @pytest.mark.parametrize("row", _AGREEMENTS, ids=[row.name for row in _AGREEMENTS])
@@ -229,4 +246,4 @@ def test_random_bytes(site: Site) -> None:
 
 def test_every_derivation_has_its_test_here() -> None:
     families = {row.family for row in MECHANISMS.values() if Operation.DERIVE in row.operations}
-    assert families == {"cmac_kdf", "ecdh", "ecdh_x963"}
+    assert families == {"cmac_kdf", "hmac_kdf", "ecdh", "ecdh_x963"}

@@ -14,6 +14,8 @@ from sqlalchemy import Engine, event
 from hsmcore import Hsm
 from hsmcore.errors import KeyFunctionNotPermitted, KeyNotFound, StoreDamaged
 from hsmcore.keys import token_keys
+from hsmcore.storage.rows import KeyRow
+from hsmcore.storage.sealing import Vault
 from tests.hsmcore.conftest import PASSWORDS, make_site
 from tests.hsmcore.older import make_first
 
@@ -125,6 +127,55 @@ def test_a_page_of_keys_reads_the_page(home: Path, wanted: dict[str, object]) ->
     assert ["material" in statement for statement in statements] == [False, True]
     rows = _repeated(home, statements)
     assert [len(found) for found in rows] == [1, len(page)]
+
+
+@pytest.mark.parametrize("wanted", [{}, {"ID": b"id", "SIZE": 256}, {"KEY_LENGTH": 32}], ids=["all", "rest", "derived"])
+@pytest.mark.parametrize("brief", [True, False])
+def test_a_listing_opens_each_row_once(
+    home: Path, monkeypatch: pytest.MonkeyPatch, wanted: dict[str, object], brief: bool
+) -> None:
+    opened: list[int] = []
+    open_key = Vault.open_key
+
+    def noted(vault: Vault, row: KeyRow) -> bytes:
+        opened.append(row.handle)
+        return open_key(vault, row)
+
+    monkeypatch.setattr(Vault, "open_key", noted)
+    with Hsm.open(home) as hsm:
+        session = hsm.users.login("cu1", PASSWORDS["cu1"])
+        page, _ = hsm.keys.describe(session, None, wanted, 0, 0, brief=brief)
+    assert sorted(opened) == sorted(key.record.handle for key in page)
+    assert all(bool(key.derived) is not brief for key in page)
+
+
+def test_a_list_goes_on_where_a_page_ended(home: Path) -> None:
+    with Hsm.open(home) as hsm:
+        session = hsm.users.login("cu1", PASSWORDS["cu1"])
+        for number in range(5):
+            hsm.keys.generate(session, "AES_KEY_GEN", {"LABEL": f"session {number}"})
+        all_of_them = hsm.keys.find(session, {})
+        for limit in (1, 3, len(all_of_them), 1000):
+            found, position = hsm.keys.find_page(session, {}, limit)
+            while position is not None:
+                # What is gone moves nothing, and what is new comes last.
+                gone = hsm.keys.generate(session, "AES_KEY_GEN", {"TOKEN": True}).handle
+                hsm.keys.destroy(session, gone)
+                page, position = hsm.keys.find_page(session, {}, limit, position)
+                found += page
+            assert found == all_of_them
+
+
+def test_a_time_of_creation_that_is_no_number_ends_a_listing(home: Path) -> None:
+    with closing(sqlite3.connect(home / "hsm.db")) as connection, connection:
+        connection.execute("UPDATE keys SET created = 'later' WHERE label = 'label 0'")
+    with Hsm.open(home) as hsm:
+        session = hsm.users.login("cu1", PASSWORDS["cu1"])
+        with pytest.raises(StoreDamaged):
+            hsm.keys.find(session, {"LABEL": "label 0"}, 1)
+        with pytest.raises(StoreDamaged):
+            hsm.keys.describe(session, None, {"LABEL": "label 0"}, 0, 1)
+        assert "label 0" not in {record.attributes["LABEL"] for record in hsm.keys.find(session, {})}
 
 
 def _repeated(home: Path, statements: list[Statement]) -> list[list[object]]:

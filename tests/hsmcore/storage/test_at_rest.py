@@ -17,7 +17,7 @@ import pytest
 from hsmcore import Hsm, Settings
 from hsmcore.errors import AuthenticationFailed, HsmError, MasterKeyUnavailable, StateVersion, StoreDamaged
 from hsmcore.storage.database import Store
-from hsmcore.storage.sealing import Vault, open_master
+from hsmcore.storage.sealing import Vault, open_secret
 from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS, make_site
 from tests.hsmcore.secrets_found import assert_absent, known_secrets, take_all
 
@@ -39,7 +39,7 @@ def _contents(home: Path) -> list[bytes]:
 def _master(home: Path, passphrase: bytes | None = None) -> bytes:
     with closing(sqlite3.connect(home / "hsm.db")) as connection:
         ((sealed,),) = connection.execute("SELECT master FROM hsm")
-    return open_master(sealed, passphrase, (home / "master.key").read_bytes)
+    return open_secret(sealed, passphrase, (home / "master.key").read_bytes)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from bridge.carriers.client import Client
 from bridge.cli.tables import maps
+from hsmcore import files
 from hsmcore.errors import ForeignKeyUnreadable
 from keystore.foreign import Found, Reason, Refused, judge
 from keystore.foreign.model import Opened, private_key, secret_key
@@ -260,6 +261,20 @@ def test_files_that_would_never_end(cli: Cli, tmp_path: Path) -> None:
     for path, says in ((Path("/dev/zero"), "neither a file nor a pipe"), (large, "longer than")):
         done = cli.run("keystore", "import", path, "--no-certificates")
         assert (done.returncode, says in done.stderr) == (1, True), done.stderr
+
+
+def test_a_pipe_that_nobody_writes_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "PIPE_SECONDS", 0.2)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="nothing came from the pipe"):
+        files.read_whole(tmp_path / "pipe", 100)
+    reader, writer = os.pipe()
+    os.write(writer, b"content")
+    os.close(writer)
+    try:
+        assert files.read_whole(Path(f"/dev/fd/{reader}"), 100) == b"content"
+    finally:
+        os.close(reader)
 
 
 def iterated(folder: Path, count: int, *options: str) -> Path:

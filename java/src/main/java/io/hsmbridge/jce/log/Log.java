@@ -4,6 +4,8 @@ import io.hsmbridge.jce.settings.Settings.LogSettings;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Path;
+import java.security.Provider;
+import java.security.Security;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.Arrays;
@@ -67,14 +69,22 @@ public final class Log {
         }
     }
 
-    /** Returns a log that writes its first error to the JVM's own log, for an instance without log settings. */
+    /**
+     * Returns a log that writes its first error to the JVM's own log, for an instance without log settings. Where the
+     * JDK has no further provider to try, the error reaches the program, and the log writes nothing.
+     */
     public static Log ofFirstError() {
         AtomicBoolean written = new AtomicBoolean();
         return new Log(line -> {
-            if (written.compareAndSet(false, true)) {
+            if (!isLastProvider() && written.compareAndSet(false, true)) {
                 System.getLogger(Log.class.getName()).log(System.Logger.Level.WARNING, line);
             }
         }, Level.ERROR);
+    }
+
+    private static boolean isLastProvider() {
+        Provider[] providers = Security.getProviders();
+        return providers[providers.length - 1].getName().equals("CloudHSM");
     }
 
     private static <E extends Enum<E>> E one(Class<E> kind, String name, E otherwise, String setting) throws IOException {

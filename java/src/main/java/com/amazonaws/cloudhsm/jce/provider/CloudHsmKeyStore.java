@@ -133,9 +133,9 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
         return Objects.requireNonNull(alias, "the alias is null");
     }
 
-    private Object ask(int operation, Object... fields) {
+    private List<Object> ask(int operation, Object... fields) {
         try {
-            return client.call(operation, fields).get(0);
+            return client.call(operation, fields);
         } catch (HsmException e) {
             throw Errors.unexpected(e);
         }
@@ -150,7 +150,7 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
                 return !listed.isEmpty();
             }
         }
-        return (Boolean) ask(Operation.STORE_IS_KEY, alias, entries.get(alias));
+        return (Boolean) ask(Operation.STORE_IS_KEY, alias, entries.get(alias)).get(0);
     }
 
     @Override
@@ -330,12 +330,18 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
     private Listing list() {
         long changes = client.changes();
         Map<String, String> keys = new LinkedHashMap<>();
-        for (Object alike : (List<?>) ask(Operation.STORE_LIST, entries.ofKeys())) {
-            String keyClass = (String) ((List<?>) alike).get(0);
-            for (Object alias : (List<?>) ((List<?>) alike).get(1)) {
-                keys.put((String) alias, keyClass);
+        Map<String, Object> ofKeys = entries.ofKeys();
+        Object after = null;
+        do {
+            List<Object> page = ask(Operation.STORE_LIST, ofKeys, after);
+            for (Object alike : (List<?>) page.get(0)) {
+                String keyClass = (String) ((List<?>) alike).get(0);
+                for (Object alias : (List<?>) ((List<?>) alike).get(1)) {
+                    keys.put((String) alias, keyClass);
+                }
             }
-        }
+            after = page.get(1);
+        } while (after != null);
         return new Listing(keys, changes, System.nanoTime(), false);
     }
 

@@ -19,6 +19,7 @@ import java.security.spec.InvalidKeySpecException;
 import java.security.spec.KeySpec;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 
 /** Searches for keys by attributes and by reference. */
 final class KeySearch {
@@ -67,13 +68,19 @@ final class KeySearch {
             }
         }
         List<Key> keys = new ArrayList<>();
-        long most = point == null ? limit : 0;
-        for (Object record : (List<?>) client.call(Operation.FIND_KEYS, Attributes.toFields(template), most).get(0)) {
-            HsmKey key = Keys.of(client, record);
-            if (point == null || key.hasPoint(point)) {
-                keys.add(key);
+        Map<String, Object> fields = Attributes.toFields(template);
+        Object after = null;
+        do {
+            long most = point == null && limit != 0 ? limit - keys.size() : 0;
+            List<Object> page = client.call(Operation.FIND_KEYS, fields, most, after);
+            for (Object record : (List<?>) page.get(0)) {
+                HsmKey key = Keys.of(client, record);
+                if (point == null || key.hasPoint(point)) {
+                    keys.add(key);
+                }
             }
-        }
+            after = page.get(1);
+        } while (after != null && (limit == 0 || keys.size() < limit));
         return keys;
     }
 }

@@ -1,0 +1,68 @@
+/* The module's state: its slots, its sessions, and the answers to Init calls that are still good. */
+
+#ifndef HSMBRIDGE_MODULE_H
+#define HSMBRIDGE_MODULE_H
+
+#include "client.h"
+#include "pkcs11.h"
+
+enum kind { KIND_ENCRYPT, KIND_DECRYPT, KIND_SIGN, KIND_VERIFY, KIND_DIGEST, KINDS };
+
+enum { MAX_SLOTS = 16, SLOT_SHIFT = 32 };
+
+/* One slot: an HSM, the application there, and the token of the login. */
+struct slot {
+    struct client client;
+    pthread_mutex_t lock;
+    uint64_t application, token;
+    struct wire_out options; /* the configuration, as an encoded map */
+};
+
+/* What is needed to begin an operation again without a request. */
+struct ticket {
+    uint64_t token, number;
+    CK_ULONG fixed, scale; /* length of the result: fixed, and per byte of data */
+    uint64_t deciding;     /* bit i: field i of the parameter must be the same */
+};
+
+/* An operation: the values of its Init call, and whether the HSM has to hear of them yet. */
+struct active {
+    enum kind kind;
+    bool pending;
+    unsigned char *init;
+    size_t init_length;
+    struct ticket ticket;
+    CK_BYTE *iv; /* where the IV goes that the HSM chooses */
+    CK_ULONG iv_length;
+};
+
+CK_RV module_start(void);
+CK_RV module_stop(void);
+/* CKR_CRYPTOKI_NOT_INITIALIZED before C_Initialize, after C_Finalize, and in a child after fork. */
+CK_RV module_check(void);
+
+CK_ULONG module_slots(void);
+struct slot *module_slot(CK_SLOT_ID id);
+/* The slot of a session handle, NULL for a handle that no slot has given. */
+struct slot *module_slot_of(CK_SESSION_HANDLE handle);
+CK_SLOT_ID module_slot_id(const struct slot *slot);
+
+CK_SESSION_HANDLE session_add(struct slot *slot, uint64_t handle);
+void session_remove(CK_SESSION_HANDLE handle);
+void session_remove_all(const struct slot *slot);
+
+/* Take the operation of a kind out of its session; NULL if there is none. The caller puts it back or frees it. */
+struct active *active_take(CK_SESSION_HANDLE session, enum kind kind);
+void active_put(CK_SESSION_HANDLE session, struct active *active);
+struct active *active_new(enum kind kind, const unsigned char *init, size_t length);
+void active_free(struct active *active);
+
+bool session_known(CK_SESSION_HANDLE session);
+/* Find a ticket for the values of an Init call. */
+bool ticket_find(const struct slot *slot, enum kind kind, const unsigned char *init, size_t length,
+                 struct ticket *ticket);
+void ticket_keep(const struct slot *slot, enum kind kind, const unsigned char *init, size_t length,
+                 const struct ticket *ticket);
+void ticket_drop(const struct slot *slot, enum kind kind, const unsigned char *init, size_t length);
+
+#endif

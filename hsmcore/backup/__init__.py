@@ -1,0 +1,1 @@
+"""Backups: the file, the directory that holds them, how they are made, restored and removed."""

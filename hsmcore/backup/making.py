@@ -1,0 +1,290 @@
+"""Makes, lists, verifies and removes the backups of an open HSM.
+
+A backup is made from the rows of one moment, which a database connection of its own reads, so uses and changes of keys
+go on. It is written under another name, synced to the disk, read back as a restore reads it, and only then published.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from threading import Event, Lock, RLock
+from typing import BinaryIO
+
+from hsmcore.audit.commands import event_of
+from hsmcore.audit.events import BACKUP_BEGIN
+from hsmcore.audit.log import AuditLog
+from hsmcore.backup.content import ContentReader, ContentWriter, Totals
+from hsmcore.backup.directory import BackupDirectory, Unfinished, new_name
+from hsmcore.backup.format import Header, PartWriter, is_whole, read_header, read_parts
+from hsmcore.backup.opening import open_in_domain, wrapped
+from hsmcore.backup.pace import Pace
+from hsmcore.errors import (
+    BackupDamaged,
+    BackupError,
+    BackupForeign,
+    BackupKept,
+    BackupNotFound,
+    BackupRunning,
+    HsmError,
+    StateError,
+    StateVersion,
+)
+from hsmcore.keys import policy
+from hsmcore.primitives.secrecy import KEY_BYTES, random_bytes
+from hsmcore.sessions.session import Session
+from hsmcore.storage.database import Store
+from hsmcore.storage.sealing import Vault
+
+_log = logging.getLogger("hsmcore.backup.making")
+
+DAY_MS = 24 * 60 * 60 * 1000
+
+MANUAL, AUTOMATIC, ACTIVATION = "manual", "automatic", "activation"
+"""Reasons for a backup."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackupInfo:
+    """A backup as its header describes it. ``state`` is ``ready``, ``foreign`` or ``damaged``.
+
+    A foreign one is of another security domain. ``created`` is in ms since 1970; ``size`` in bytes.
+    """
+
+    name: str
+    path: str
+    size: int
+    state: str
+    created: int = 0
+    reason: str = ""
+    serial: str = ""
+    domain: str = ""
+    passphrase: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A backup that was read from its first byte to its last."""
+
+    info: BackupInfo
+    totals: Totals
+    anchor: str
+
+
+class Backups:
+    """The backups of one HSM. All methods may be called from any thread; one backup is made at a time."""
+
+    def __init__(self, directory: Path, store: Store, vault: Vault, log: AuditLog, lock: RLock) -> None:
+        self._directory = BackupDirectory(directory)
+        self._lock = lock
+        self._store = store
+        self._vault = vault
+        self._log = log
+        self._making = Lock()
+        self._closed = Event()
+
+    def close(self) -> None:
+        """End a backup that is being made. No other one can be made."""
+        self._closed.set()
+        with self._making:
+            pass
+
+    def make(self, session: Session | None, reason: str, passphrase: bytes | None = None) -> Verified:
+        """Make a backup and return it, verified.
+
+        Args:
+            session: The session of the user who asked for it, which must not end before the backup does; ``None`` for
+                the HSM itself.
+            reason: The reason, for the header.
+            passphrase: A passphrase of the backup itself; ``None`` for that of the HSM.
+
+        Raises:
+            BackupRunning: Another backup is being made.
+            Unauthenticated: The session has ended.
+            StoreFull: The disk is full, or would be.
+            StateError: The directory or the database cannot be used.
+            BackupDamaged: The disk did not return what was written.
+        """
+        if not self._making.acquire(blocking=False):
+            raise BackupRunning("another backup is being made; wait until it is done")
+        try:
+            arguments = {"session": session} if session is not None else {}
+            with self._log.separately(), self._log.command(BACKUP_BEGIN, arguments):
+                self._log.record()
+            with self._log.command(event_of("backups.create"), arguments):
+                return self._made(self._proceeding(session), reason, passphrase)
+        finally:
+            self._making.release()
+
+    def make_at_activation(self) -> None:
+        """Make the first backup. A failure is logged."""
+        try:
+            self.make(None, ACTIVATION)
+        except HsmError as error:
+            _log.error("the backup at the activation failed: %s", error)
+
+    def _proceeding(self, session: Session | None) -> Callable[[], None]:
+        def proceed() -> None:
+            if self._closed.is_set():
+                raise StateError("the HSM is closed")
+            if session is not None:
+                policy.require_alive(session)
+
+        return proceed
+
+    def _made(self, proceed: Callable[[], None], reason: str, passphrase: bytes | None) -> Verified:
+        proceed()
+        pace = Pace(proceed)
+        with self._directory.writing() as unfinished:
+            name, key = new_name(), random_bytes(KEY_BYTES)
+            with self._store.snapshot() as snapshot:
+                opening = wrapped(key, name, self._vault.domain, snapshot.hsm().master, passphrase)
+                header = Header.of({
+                    "name": name, "created": time.time_ns() // 1_000_000, "reason": reason,
+                    "serial": self._store.serial(), **opening,
+                })  # fmt: skip
+                unfinished.file.write(header.encoded)
+                written = ContentWriter(PartWriter(unfinished.file, header, key), self._vault, self._step(pace))
+                totals = written.write(snapshot)
+            _sync(unfinished.file)
+            verified = self._read_back(unfinished, pace)
+            if verified.totals != totals:
+                raise BackupDamaged("the backup that was read back is not the one that was written")
+            # Under the lock no session ends between the check and the entry.
+            with self._lock:
+                proceed()
+                self._log.describe(_described(name, verified))
+                self._log.record()
+                self._directory.publish(unfinished, name)
+        return verified
+
+    def _step(self, pace: Pace) -> Callable[[], None]:
+        rows = 0
+
+        def step() -> None:
+            nonlocal rows
+            rows += 1
+            if rows % 256 == 1:
+                self._directory.require_room()
+            pace.step()
+
+        return step
+
+    def _read_back(self, unfinished: Unfinished, pace: Pace) -> Verified:
+        """Read what the disk has, with the key that a restore gets from the header."""
+        file = unfinished.file
+        # The pages in memory would prove nothing about the disk.
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        file.seek(0)
+        header = read_header(file)
+        info = self._info(header.text("name"), file, "ready", header)
+        return _verified(info, file, header, open_in_domain(header, self._vault.domain), pace.step)
+
+    def infos(self) -> list[BackupInfo]:
+        """Return all backups in the directory, the oldest first."""
+        found = []
+        for name in self._directory.names():
+            with suppress(BackupNotFound), self._directory.reading(name) as file:
+                found.append(self._judged(name, file))
+        return sorted(found, key=lambda info: (info.created, info.name))
+
+    def _judged(self, name: str, file: BinaryIO) -> BackupInfo:
+        """Return a backup after a check of its header, its length and its first part."""
+        header = None
+        try:
+            header = read_header(file)
+            content, key = file.tell(), open_in_domain(header, self._vault.domain)
+            whole = header.text("name") == name and is_whole(file, os.fstat(file.fileno()).st_size)
+            file.seek(content)
+            ContentReader(read_parts(file, header, key))
+            return self._info(name, file, "ready" if whole else "damaged", header if whole else None)
+        except (BackupForeign, StateVersion):
+            return self._info(name, file, "foreign", header)
+        except BackupError:
+            return self._info(name, file, "damaged", None)
+
+    def _info(self, name: str, file: BinaryIO, state: str, header: Header | None) -> BackupInfo:
+        size, path = os.fstat(file.fileno()).st_size, str(self._directory.file(name))
+        if header is None:
+            return BackupInfo(name, path, size, state)
+        return BackupInfo(
+            name, path, size, state, header.number("created"), header.text("reason"), header.text("serial"),
+            header.text("domain"), "passphrase_key" in header.fields,
+        )  # fmt: skip
+
+    def newest(self) -> int | None:
+        """Return the time of the newest whole backup that this HSM made, in ms since 1970; ``None`` without one."""
+        own = self._own()
+        return own[-1].created if own else None
+
+    def _own(self) -> list[BackupInfo]:
+        serial = self._store.serial()
+        return [info for info in self.infos() if info.state == "ready" and info.serial == serial]
+
+    def verify(self, name: str) -> Verified:
+        """Read a backup of this security domain from its first byte to its last.
+
+        Raises:
+            BackupNotFound: There is none with that name.
+            BackupForeign: It was made in another security domain.
+            BackupDamaged: It is cut short, or was changed.
+            StateVersion: A newer version made it.
+        """
+        pace = Pace(self._proceeding(None))
+        with self._directory.reading(name) as file:
+            header = read_header(file)
+            key = open_in_domain(header, self._vault.domain)
+            if header.text("name") != name:
+                raise BackupDamaged(f"the file of {name} is that of {header.text('name')[:64]!r}")
+            return _verified(self._info(name, file, "ready", header), file, header, key, pace.step)
+
+    def delete(self, name: str, record: Callable[[], None]) -> None:
+        """Delete a backup after ``record`` has recorded it.
+
+        Raises:
+            BackupNotFound: There is none with that name.
+            BackupKept: It is the last whole one of this HSM's domain.
+            StoreFull: The file system refuses.
+        """
+        with self._making:
+            infos = {info.name: info for info in self.infos()}
+            if name not in infos:
+                raise BackupNotFound(f"there is no backup {name[:64]!r} in {self._directory.path}")
+            if [info.name for info in infos.values() if info.state == "ready"] == [name]:
+                raise BackupKept(f"{name} is the last whole backup of this HSM; make another one first")
+            record()
+            self._directory.remove(name)
+
+    def expire(self, days: int) -> list[str]:
+        """Delete the backups that this HSM made more than so many days before its last but one; return their names.
+
+        The age is that before an older backup and not before the clock, which may be wrong: one jump of the clock
+        deletes nothing before the next day.
+        """
+        own = self._own()
+        old = [info.name for info in own[:-2] if own[-2].created - info.created > days * DAY_MS]
+        for name in old:
+            self._directory.remove(name)
+        return old
+
+
+def _verified(info: BackupInfo, file: BinaryIO, header: Header, key: bytes, step: Callable[[], None]) -> Verified:
+    content = ContentReader(read_parts(file, header, key))
+    for _ in content.pages():
+        step()
+    return Verified(info, content.totals, content.hsm.anchor)
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _described(name: str, verified: Verified) -> str:
+    totals = {name: count for name, count in asdict(verified.totals).items() if name != "damaged" and count}
+    return ", ".join([name, *(f"{count} {what.replace('_', ' ')}" for what, count in totals.items())])
