@@ -5,7 +5,7 @@ from __future__ import annotations
 from hsmcore.audit.anchor import anchored, stored
 from hsmcore.audit.chain import FIRST_HEAD, linked
 from hsmcore.audit.commands import joining
-from hsmcore.errors import StateMissing
+from hsmcore.errors import MasterKeyUnavailable, StateMissing
 from hsmcore.storage.audit import Record
 from hsmcore.storage.database import FIRST_HSM, Store
 from hsmcore.storage.sealing import Vault, open_secret
@@ -28,7 +28,7 @@ def joined(state: StateDirectory, url: str, passphrase: bytes | None, key_file: 
     try:
         if not store.exists():
             raise StateMissing("there is no HSM in that database; `hsm init --store` makes one")
-        secret = open_secret(store.master(), passphrase, lambda: key_file or state.read_key_file())
+        secret = open_secret(store.master(), passphrase, lambda: _key(state, key_file))
         member = store.add_member(Vault(secret))
     finally:
         store.close()
@@ -41,3 +41,17 @@ def joined(state: StateDirectory, url: str, passphrase: bytes | None, key_file: 
     finally:
         own.close()
     return SharedStore(url, member.number)
+
+
+def _key(state: StateDirectory, given: bytes | None) -> bytes:
+    """Return the content of the key file.
+
+    Raises:
+        MasterKeyUnavailable: None was given, and the directory has none.
+    """
+    if given is None and not state.has_key_file():
+        raise MasterKeyUnavailable(
+            "a key file seals the master key of this cluster, and the state directory has none; give the master.key of "
+            "another HSM of the cluster"
+        )
+    return state.read_key_file() if given is None else given

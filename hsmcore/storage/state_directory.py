@@ -134,6 +134,10 @@ class StateDirectory:
             (self.home / _STORE).unlink(missing_ok=True)
             self.sync()
 
+    def has_key_file(self) -> bool:
+        """Tell whether the directory has a key file."""
+        return (self.home / _KEY_FILE).exists()
+
     def keep_key_file(self, key: bytes) -> None:
         """Write the key file of an HSM that joins a cluster.
 
