@@ -28,12 +28,12 @@ from threading import Condition, Lock, RLock, Thread, get_ident, local
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
 from hsmcore.errors import HsmError, NotCaughtUp, StateError, StateLocked, StoreDamaged, StoreUnreachable
 from hsmcore.storage import members, postgresql
 from hsmcore.storage.engine import StoreConflict, close, store_errors
-from hsmcore.storage.members import CLOSED, LEFT, OPEN, Codes, Member
+from hsmcore.storage.members import APPLIED, CHANGED, CLOSED, LEFT, OPEN, Codes, Member
 from hsmcore.storage.rows import Change
 
 LEASE = 10.0
@@ -46,8 +46,6 @@ _TRIES = 5
 """Attempts to take the turn where the database ends a transaction in favour of another."""
 _RETRY = 0.25
 """Seconds between attempts to reach the database again."""
-_CHANGED, _APPLIED = "changed", "applied"
-"""Notifications: an HSM has changed something; an HSM has applied what others changed."""
 
 Apply = Callable[[Sequence[str] | None], None]
 """Applies changes of other HSMs, each as ``Change`` prints it, to the memory; ``None`` stands for any change."""
@@ -177,7 +175,7 @@ class Cluster:
             own = members.locked(connection, self._codes, self.number)
             if own is not None and own.process == self._process:
                 members.put(connection, self._codes, replace(own, state=state, applied=self._applied))
-                self._notify(connection, _APPLIED)
+                members.notify(connection, self._channel, APPLIED, self.number)
         close(self._own)
         if self._thread is None or not self._thread.is_alive():
             os.close(self._wake_reader)
@@ -265,8 +263,7 @@ class Cluster:
             with store_errors():
                 if told:
                     sequence = self._applied + 1
-                    members.announce(connection, self._codes, sequence, self.number, told)
-                    self._notify(connection, _CHANGED)
+                    members.announce(connection, self._codes, self._channel, sequence, self.number, told)
                 yield connection
                 self.lease.require()
                 connection.commit()
@@ -357,11 +354,8 @@ class Cluster:
             own = replace(own, address=own.address if self._address is None else self._address)
             members.renewed(connection, self._codes, own, self._applied)
             if applied:
-                self._notify(connection, _APPLIED)
+                members.notify(connection, self._channel, APPLIED, self.number)
         self.lease.until, self.lease.reason = began + LEASE, ""
-
-    def _notify(self, connection: Connection, kind: str) -> None:
-        connection.execute(text("SELECT pg_notify(:channel, :kind)"), {"channel": self._channel, "kind": kind})
 
     def _follow(self) -> None:
         """Renew the lease, at once when another HSM has changed something, until ``close``."""
@@ -381,11 +375,12 @@ class Cluster:
         due = clock() + RENEWAL
         while not self._stopped:
             select.select([listener.fileno(), self._wake_reader], [], [], max(0.0, due - clock()))
-            told = {note.payload for note in listener.notifies(timeout=0)}
-            if _CHANGED in told or clock() >= due:
+            notes = [note.payload.split() for note in listener.notifies(timeout=0)]
+            told = {kind for kind, *number in notes if number != [str(self.number)]}
+            if CHANGED in told or clock() >= due:
                 self._renew()
                 due = clock() + RENEWAL
-            if _APPLIED in told and not self._stopped:
+            if APPLIED in told and not self._stopped:
                 self.members()
 
 

@@ -17,6 +17,8 @@ from hsmcore.storage.rows import context
 
 OPEN, CLOSED, LEFT = "open", "closed", "left"
 """States of an HSM: it runs, it does not, it is no longer a member."""
+CHANGED, APPLIED = "changed", "applied"
+"""Notifications: an HSM has changed something; an HSM has applied what others changed."""
 KEPT = 4096
 """Changes that stay in the table. An HSM that missed more empties its memory."""
 
@@ -64,8 +66,11 @@ _HIGHEST = text("SELECT greatest(max(number), (SELECT max(id) FROM audit_head)) 
 _NOTED = text("SELECT changes FROM hsm")
 _TURN = text("SELECT changes FROM hsm FOR UPDATE")
 _SERIAL = text("SELECT serial FROM hsm")
-_NOTE = text("UPDATE hsm SET changes = :sequence")
-_ADD = text("INSERT INTO changes (sequence, hsm, subjects, code) VALUES (:sequence, :hsm, :subjects, :code)")
+_ANNOUNCE = text(
+    "WITH added AS (INSERT INTO changes (sequence, hsm, subjects, code) VALUES (:sequence, :hsm, :subjects, :code)),"
+    " noted AS (UPDATE hsm SET changes = :sequence) SELECT pg_notify(:channel, :payload)"
+)
+_NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 _SINCE = text("SELECT sequence, hsm, subjects, code FROM changes WHERE sequence > :applied ORDER BY sequence")
 _PRUNE = text("DELETE FROM changes WHERE sequence < :first")
 
@@ -128,11 +133,24 @@ def take_turn(connection: Connection) -> int:
     return int(connection.execute(_TURN).scalar_one())
 
 
-def announce(connection: Connection, codes: Codes, sequence: int, hsm: int, subjects: str) -> None:
-    """Add a change, in the transaction that makes it and has the turn."""
-    code = codes.cluster_code(_encoded(sequence, hsm, subjects))
-    connection.execute(_ADD, {"sequence": sequence, "hsm": hsm, "subjects": subjects, "code": code})
-    connection.execute(_NOTE, {"sequence": sequence})
+def notify(connection: Connection, name: str, kind: str, hsm: int) -> None:
+    """Notify the other HSMs, when the transaction is committed.
+
+    Args:
+        connection: The connection.
+        name: The name of the cluster's notifications.
+        kind: ``CHANGED`` or ``APPLIED``.
+        hsm: The number of this HSM.
+    """
+    connection.execute(_NOTIFY, {"channel": name, "payload": f"{kind} {hsm}"})
+
+
+def announce(
+    connection: Connection, codes: Codes, name: str, sequence: int, hsm: int, subjects: str
+) -> None:  # fmt: skip
+    """Add a change and notify the other HSMs, in the transaction that makes the change and has the turn."""
+    values = {"sequence": sequence, "hsm": hsm, "subjects": subjects, "channel": name, "payload": f"{CHANGED} {hsm}"}
+    connection.execute(_ANNOUNCE, values | {"code": codes.cluster_code(_encoded(sequence, hsm, subjects))})
     if sequence % KEPT == 0:
         connection.execute(_PRUNE, {"first": sequence - KEPT})
 
