@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from bridge.cryptoki.mechanisms import ROWS as CRYPTOKI
+from bridge.cryptoki.mechanisms import Use
 from hsmcore.tables.mechanisms import (
     CURVES,
     HASHES,
@@ -86,6 +88,8 @@ _HEAD = """# Mechanisms
 
 `python docs/mechanisms_page.py` writes this page from the mechanism table; a test fails if it is out of date. Each row
 has a JCA name, in any letter case, and the HSM's mechanism for it.
+
+The last table has the mechanisms of the [PKCS #11 library](pkcs11.md).
 
 AWS CloudHSM's provider ("the original") has {} services: hsmbridge has {} of them in full, {} in part, and {} not.
 """
@@ -181,7 +185,25 @@ def page() -> str:
         }
         heads = ["Name", "Mechanism", "Keys", *([facts[engine]] if engine in facts else []), "Status"]
         text += [f"## {engine}", "", *_table(heads, (_cells(line, engine in facts) for line in of_engine)), ""]
+    text += ["## PKCS #11", "", *_table(("Name", "Number", "Mechanism", "Does", "In parts"), _cryptoki()), ""]
     return "\n".join(text).rstrip() + "\n"
+
+
+_USES = {
+    Use.GENERATE: "generate", Use.GENERATE_KEY_PAIR: "generate pair", Use.ENCRYPT: "encrypt", Use.DECRYPT: "decrypt",
+    Use.SIGN: "sign", Use.VERIFY: "verify", Use.DIGEST: "digest", Use.WRAP: "wrap", Use.UNWRAP: "unwrap",
+    Use.DERIVE: "derive",
+}  # fmt: skip
+
+
+def _cryptoki() -> Iterator[tuple[str, ...]]:
+    """Yield the cells of each mechanism of the PKCS #11 library. A name that the parameter completes ends in a star."""
+    for row in CRYPTOKI:
+        cores = {row.core, row.core_signs} - {""}
+        names = ", ".join(f"`{core}*`" if core.endswith("_") else f"`{core}`" for core in sorted(cores))
+        uses = ", ".join(word for use, word in _USES.items() if row.uses & use)
+        in_parts = row.parts and row.uses & (Use.ENCRYPT | Use.SIGN | Use.DIGEST)
+        yield f"`{row.name}`", f"`{row.number:#x}`", names, uses, "yes" if in_parts else ""
 
 
 def _cells(line: Line, with_facts: bool) -> Iterator[str]:

@@ -29,7 +29,7 @@ OUTSIDE = {
     "bridge/PROTOCOL.md": "protocol.md",
 }
 """Pages that are not in ``docs/``: path in the repository, page of the site."""
-PLANNED = {"backup.md", "in-your-build.md", "junit.md", "pytest.md"}
+PLANNED = {"in-your-build.md", "junit.md", "pytest.md"}
 """Pages with a place in the navigation, which they take when they exist."""
 
 _SOURCES = {page: path for path, page in OUTSIDE.items()}

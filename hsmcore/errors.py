@@ -284,6 +284,18 @@ class NotCaughtUp(StateError, code=67):
     """The HSM has been cut off from its cluster and may not know its changes. Another HSM of the cluster answers."""
 
 
+class TlsError(HsmError):
+    """The HSM's TLS certificate cannot be made, stored or used."""
+
+
+class CertificateInvalid(TlsError, code=140):
+    """The certificate does not decode, or is not signed, valid or named as needed."""
+
+
+class CertificateMissing(TlsError, code=141):
+    """The HSM has no TLS certificate yet."""
+
+
 class AuditError(HsmError):
     """The audit log cannot be verified in this way."""
 
@@ -314,6 +326,22 @@ class BackupRunning(BackupError, code=133):
 
 class BackupKept(BackupError, code=134):
     """The last whole backup is not deleted."""
+
+
+class CloneError(HsmError):
+    """A key or a user cannot be copied between two HSMs."""
+
+
+class MaskedObjectForeign(CloneError, code=150):
+    """The masked object is of another security domain."""
+
+
+class MaskedObjectInvalid(CloneError, code=151):
+    """The bytes are not a masked object of that kind, or were changed."""
+
+
+class ReplicaDiffers(CloneError, code=152):
+    """The HSM has a key with that handle, or a user with that name and role, and it is a different one."""
 
 
 class KeyStoreError(HsmError):

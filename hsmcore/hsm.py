@@ -13,13 +13,16 @@ from typing import Any, Self
 
 import hsmcore
 from hsmcore.api import coherence
+from hsmcore.api import master_key as master_keys
 from hsmcore.api.audit import AuditService
 from hsmcore.api.backups import BackupService
+from hsmcore.api.clones import CloneService
 from hsmcore.api.core import Core
 from hsmcore.api.crypto import CryptoService
 from hsmcore.api.keys import KeyService
 from hsmcore.api.quorum import QuorumService
 from hsmcore.api.statistics import Statistics, gather, troubles
+from hsmcore.api.tls import TlsService
 from hsmcore.api.users import UserService
 from hsmcore.audit.anchor import anchored, stored
 from hsmcore.audit.chain import FIRST_HEAD, linked
@@ -66,8 +69,8 @@ class MemberInfo:
 class Hsm:
     """An HSM in a state directory, which this process alone has until ``close``.
 
-    The services ``users``, ``keys``, ``crypto``, ``quorum``, ``audit`` and ``backups`` have its operations. All methods
-    may be called from any thread.
+    The services ``users``, ``keys``, ``crypto``, ``quorum``, ``audit``, ``backups``, ``clones`` and ``tls`` have its
+    operations. All methods may be called from any thread.
     """
 
     def __init__(self, core: Core) -> None:
@@ -79,7 +82,9 @@ class Hsm:
         self.crypto = CryptoService(core)
         self.quorum = QuorumService(core)
         self.audit = AuditService(core)
+        self.tls = TlsService(core)
         self.backups = BackupService(core)
+        self.clones = CloneService(core)
         self._schedule: Schedule | None = None
         if core.cluster is not None:
             core.cluster.start(partial(coherence.apply, core))
@@ -307,6 +312,36 @@ class Hsm:
                 return restored
             finally:
                 _release(state, database)
+
+    @classmethod
+    def rekey(
+        cls, home: Path, *, passphrase: bytes | None, new_passphrase: bytes | None, master_key: bool = False
+    ) -> None:  # fmt: skip
+        """Seal the master key of a closed HSM anew, and on request replace it by a new one.
+
+        Args:
+            home: The state directory.
+            passphrase: The passphrase of now; ``None`` for a key file.
+            new_passphrase: The passphrase from now on; ``None`` for the key file, which is made if it is missing.
+            master_key: Make a new master key, and seal everything under it.
+
+        Raises:
+            MasterKeyUnavailable: The passphrase or the key file of now is missing or wrong, or the new one is empty.
+            StateError: The HSM cannot be opened or changed; the error is usually of a subclass.
+        """
+        if new_passphrase == b"":
+            raise MasterKeyUnavailable("the new passphrase is empty")
+        with cls.open(home, passphrase=passphrase, start=False) as hsm:
+            core = hsm._core
+            secret = open_secret(core.store.master(), passphrase, core.state.read_key_file)
+            if master_key:
+                secret = new_secret(core.vault.domain)
+            file_key = core.state.make_key_file() if new_passphrase is None else b""
+            sealed = seal_secret(secret, new_passphrase, file_key)
+            if master_key:
+                master_keys.change(core, secret, sealed)
+            else:
+                master_keys.reseal(core, sealed)
 
     def start_backups(self, days: int = RETENTION_DAYS) -> None:
         """Make a backup each day from now on, and remove those that are older than so many days, until ``close``."""

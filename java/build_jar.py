@@ -1,5 +1,8 @@
 """Builds the provider's jar, ``bridge/hsmbridge.jar``, with nothing but Python and a JDK 17 or later.
 
+The jar runs on Java 11. It is a multi-release jar (JEP 238): ``java/src/main/java17`` has the classes that use newer
+interfaces.
+
 ::
 
     python java/build_jar.py            compile and write the jar
@@ -24,12 +27,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-RELEASE = 17
-"""The Java version that the jar runs on, and the oldest JDK that builds it."""
+RELEASE = 11
+"""The oldest Java version that the jar runs on."""
+NEWER = 17
+"""The Java version that loads the classes under ``META-INF/versions``, and the oldest JDK that builds the jar."""
 JAR = Path("bridge", "hsmbridge.jar")
 SERVICES = Path("io", "hsmbridge", "jce", "services.tsv")
 """Path in the jar of the resource with the provider's services."""
 _SOURCES = Path("java", "src", "main", "java")
+_NEWER_SOURCES = Path("java", "src", "main", f"java{NEWER}")
+_VERSIONS = Path("META-INF", "versions", str(NEWER))
 _RESOURCES = Path("java", "src", "main", "resources")
 # The earliest time that a zip entry can carry (APPNOTE 4.4.6).
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -60,18 +67,23 @@ def build(root: Path) -> Path:
 
 
 def compile_sources(root: Path, target: Path, *options: str) -> None:
-    """Compile the provider's sources into ``target``.
+    """Compile the provider's sources into ``target``, those for newer versions below ``META-INF/versions``.
 
     Raises:
         BuildError: There are no sources or no JDK, or a file does not compile.
     """
-    sources = sorted(str(path) for path in (root / _SOURCES).rglob("*.java"))
+    _compile(root, root / _SOURCES, target, "--release", str(RELEASE), *options)
+    newer = target / _VERSIONS
+    _compile(root, root / _NEWER_SOURCES, newer, "--release", str(NEWER), "-cp", str(target), *options)
+
+
+def _compile(root: Path, folder: Path, target: Path, *options: str) -> None:
+    sources = sorted(str(path) for path in folder.rglob("*.java"))
     if not sources:
-        raise BuildError(f"there are no Java sources under {root / _SOURCES}")
+        raise BuildError(f"there are no Java sources under {folder}")
     # To concatenate by StringBuilder takes 25 ms less of a JVM's start than to link the call sites at run time.
-    fixed = ["--release", str(RELEASE), "-encoding", "UTF-8", "-XDstringConcat=inline", "-d", str(target)]
-    command = [find_javac(), *fixed, *options, *sources]
-    _run(command, root)
+    fixed = ["-encoding", "UTF-8", "-XDstringConcat=inline", "-d", str(target)]
+    _run([find_javac(), *fixed, *options, *sources], root)
 
 
 def write_services(root: Path, target: Path) -> None:
@@ -94,11 +106,11 @@ def find_javac() -> str:
     for candidate in _candidates():
         found = subprocess.run([candidate, "-version"], capture_output=True, text=True, check=False)
         version = re.search(r"javac (?:1\.)?(\d+)", found.stdout + found.stderr)
-        if version and int(version[1]) >= RELEASE:
+        if version and int(version[1]) >= NEWER:
             return candidate
         seen.append(f"{candidate} is {version[0] if version else 'no javac'}")
     raise BuildError(
-        f"hsmbridge needs a JDK {RELEASE} or later to build its Java provider; none was found in JAVA_HOME or on PATH"
+        f"hsmbridge needs a JDK {NEWER} or later to build its Java provider; none was found in JAVA_HOME or on PATH"
         + (f" ({'; '.join(seen)})" if seen else "")
         + ". Install one (Debian: apt install default-jdk-headless; macOS: brew install openjdk) and, if it is not on"
         " PATH, set JAVA_HOME to its folder."
@@ -126,6 +138,7 @@ def _manifest(root: Path) -> str:
     version = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     fields = {
         "Manifest-Version": "1.0",
+        "Multi-Release": "true",
         "Automatic-Module-Name": "io.hsmbridge.jce",
         "Implementation-Title": "hsmbridge",
         "Implementation-Version": version,

@@ -47,6 +47,12 @@ def sampled(cases: Iterable[T]) -> Iterator[T]:
     return islice(cases, 0, None, 1 if ALL else _STRIDE)
 
 
+def alike(cases: Iterable[object]) -> list[object]:
+    """Return cases for ``parametrize`` that differ little: a quick run takes the first alone."""
+    first, *others = cases
+    return [first, *(pytest.param(case, marks=pytest.mark.long) for case in others)]
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests that are marked ``long`` in a quick run."""
     left_out = [] if ALL else [item for item in items if item.get_closest_marker("long")]

@@ -1,4 +1,4 @@
-"""Python client of an HSM: calls operations by name, over the daemon's socket or in the same process."""
+"""Python client of an HSM: calls operations by name, over the daemon's socket, TLS, or in the same process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from bridge.process.environment import passphrase
+from bridge.process.addresses import Address
+from bridge.process.configuration import Certificates, Servers, servers
+from bridge.process.environment import answer_seconds, passphrase
 from bridge.process.paths import socket_path
 from bridge.process.peers import peer_user
 from bridge.protocol import codec
@@ -28,6 +30,10 @@ TIMEOUT = 120.0
 
 class DaemonUnreachable(HsmError):
     """No daemon answers on the socket, or the connection broke before the answer."""
+
+
+class DaemonSilent(DaemonUnreachable):
+    """The daemon has not answered in time."""
 
 
 class DaemonForeign(HsmError):
@@ -58,17 +64,36 @@ class Client:
         """Token of the session, 0 before login."""
 
     @classmethod
-    def connect(cls, home: Path, timeout: float = TIMEOUT) -> Self:
+    def connect(cls, home: Path, timeout: float | None = None) -> Self:
         """Connect to the daemon of a state directory.
 
         Args:
             home: The state directory.
-            timeout: Longest wait for one answer, in seconds.
+            timeout: Longest wait for one answer, in seconds; ``None`` for that of HSM_TIMEOUT, or ``TIMEOUT``.
 
         Raises:
             DaemonUnreachable: No daemon answers.
         """
-        return cls._greeted(SocketChannel(socket_path(home), timeout))
+        return cls._greeted(SocketChannel.at(socket_path(home), _seconds(timeout)))
+
+    @classmethod
+    def connect_to(cls, servers: Servers, timeout: float | None = None) -> Self:
+        """Connect to the first server of a configuration that answers.
+
+        Args:
+            servers: The servers.
+            timeout: Longest wait for one answer, in seconds; ``None`` as in ``connect``.
+
+        Raises:
+            DaemonUnreachable: No server answers.
+        """
+        refusals = []
+        for place in servers.places:
+            try:
+                return cls._greeted(SocketChannel.of(place, servers.certificates, _seconds(timeout)))
+            except DaemonUnreachable as error:
+                refusals.append(str(error))
+        raise DaemonUnreachable("; ".join(refusals))
 
     @classmethod
     def local(cls, hsm: Hsm) -> Self:
@@ -149,16 +174,30 @@ class Client:
         self.close()
 
 
+def _seconds(timeout: float | None) -> float:
+    return answer_seconds(TIMEOUT) if timeout is None else timeout
+
+
 @contextmanager
-def connected(home: Path, timeout: float = TIMEOUT) -> Iterator[Client]:
+def connected(home: Path, timeout: float | None = None, configuration: Path | None = None) -> Iterator[Client]:
     """Yield a client of the daemon or, if no daemon runs, of the HSM opened in this process.
 
     Args:
         home: The state directory.
-        timeout: Longest wait for one answer of the daemon, in seconds.
+        timeout: Longest wait for one answer of the daemon, in seconds; ``None`` as in ``Client.connect``.
+        configuration: A configuration file, whose servers are used instead.
+
+    Raises:
+        DaemonSilent: A daemon runs and does not answer.
     """
+    if configuration is not None:
+        with Client.connect_to(servers(configuration), timeout) as client:
+            yield client
+        return
     try:
         client = Client.connect(home, timeout)
+    except DaemonSilent:
+        raise
     except DaemonUnreachable:
         from hsmcore import Hsm
 
@@ -178,54 +217,57 @@ class LocalChannel:
 
 
 class SocketChannel:
-    """Channel to the daemon at a Unix socket."""
+    """Channel to a daemon over a connected socket."""
 
-    def __init__(self, path: Path, timeout: float) -> None:
-        """Connect; ``timeout`` is the longest wait for one answer, in seconds.
+    def __init__(self, connected: socket.socket, peer: str) -> None:
+        """Take a socket; ``peer`` names the other end in messages."""
+        self._socket = connected
+        self._peer = peer
+
+    @classmethod
+    def at(cls, path: Path, timeout: float) -> Self:
+        """Connect to a Unix socket; ``timeout`` is the longest wait for one answer, in seconds.
 
         Raises:
             DaemonUnreachable: No daemon answers at ``path``.
-        """
-        self._path = path
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(timeout)
-        try:
-            self._socket.connect(str(path))
-        except OSError as error:
-            self._socket.close()
-            raise DaemonUnreachable(
-                f"no daemon answers at {path} ({error.strerror}); `hsm start` starts one"
-            ) from error
-        self._require_own_server()
-
-    def _require_own_server(self) -> None:
-        """Check that this user, root or, for root, the directory's owner serves the socket, before a password is sent.
-
-        Raises:
             DaemonForeign: Another user serves it.
         """
-        own = os.geteuid()
-        server, owner = peer_user(self._socket), self._path.parent.stat().st_uid
-        if server not in (own, 0) and (own, server) != (0, owner):
-            self._socket.close()
-            raise DaemonForeign(
-                f"the operating-system user {server} serves {self._path}, not user {own}; nothing was sent there"
-            )
+        return cls(_unix(path, timeout), f"the daemon at {path}")
+
+    @classmethod
+    def of(cls, place: Path | Address, certificates: Certificates, timeout: float) -> Self:
+        """Connect to a server of a configuration; ``timeout`` is the longest wait for one answer, in seconds.
+
+        Raises:
+            DaemonUnreachable: No HSM answers there, or its certificate is refused.
+        """
+        if isinstance(place, Path):
+            return cls.at(place, timeout)
+        # Imported here, so that a client of a daemon on this machine does not load TLS.
+        from bridge.carriers import remote
+
+        return cls(remote.connected(place, certificates, timeout), f"the HSM at {place}")
 
     def exchange(self, frame: bytes) -> bytes:
         """Send one request frame and return the response frame.
 
         Raises:
-            DaemonUnreachable: The connection broke, or the answer took too long.
+            DaemonUnreachable: The connection broke.
+            DaemonSilent: The answer took too long.
         """
         try:
             self._socket.sendall(frame)
             prefix = self._read(4)
             return prefix + self._read(codec.frame_length(prefix) - 4)
+        except TimeoutError as error:
+            self.close()
+            raise DaemonSilent(
+                f"{self._peer} has not answered for {self._socket.gettimeout():g} s; it may execute the operation yet"
+            ) from error
         except OSError as error:
             self.close()
             raise DaemonUnreachable(
-                f"the daemon at {self._path} went away before it answered ({error}); it may have executed the operation"
+                f"{self._peer} went away before it answered ({error}); it may have executed the operation"
             ) from error
 
     def _read(self, length: int) -> bytes:
@@ -240,6 +282,23 @@ class SocketChannel:
     def close(self) -> None:
         """Close the connection."""
         self._socket.close()
+
+
+def _unix(path: Path, timeout: float) -> socket.socket:
+    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connected.settimeout(timeout)
+    try:
+        connected.connect(str(path))
+    except OSError as error:
+        connected.close()
+        raise DaemonUnreachable(f"no daemon answers at {path} ({error.strerror}); `hsm start` starts one") from error
+    # This user, root or, for root, the directory's owner must serve the socket, before a password is sent.
+    own = os.geteuid()
+    server, owner = peer_user(connected), path.parent.stat().st_uid
+    if server not in (own, 0) and (own, server) != (0, owner):
+        connected.close()
+        raise DaemonForeign(f"the operating-system user {server} serves {path}, not user {own}; nothing was sent there")
+    return connected
 
 
 def _coded(base: type[HsmError]) -> Iterator[tuple[int, type[HsmError]]]:

@@ -8,6 +8,7 @@ not find jars that are added later. A process can start only one JVM.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import _jpype
 import jpype
-from jpype import JArray, JByte, JChar, JClass, JException, JProxy, JString
+from jpype import JArray, JByte, JChar, JClass, JException, JProxy, JString, JVMNotFoundException
 
 from bridge.carriers import natives
 from bridge.carriers.inprocess import InProcess, exchange
@@ -40,6 +41,8 @@ _PROVIDER = "com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider"
 _CARRIER = "io.hsmbridge.jce.carrier."
 
 _OPTIONS = ("--enable-native-access=ALL-UNNAMED",)
+_NO_NATIVE_ACCESS = 15
+"""The last Java version without that option."""
 
 _log = logging.getLogger("hsmbridge.jvm")
 
@@ -71,9 +74,19 @@ def start(options: Sequence[str] = (), class_path: Sequence[str | Path] = (), *,
     signals = ("-Xrs",) if own_signals else ()
     paths = [str(provider_jar()), *map(str, class_path)]
     try:
-        jpype.startJVM(*_OPTIONS, *signals, *options, classpath=paths, interrupt=True)
+        jpype.startJVM(*_options(), *signals, *options, classpath=paths, interrupt=True)
     except (OSError, RuntimeError, ValueError, JException) as error:
         raise StateError(f"the JVM did not start: {error}") from error
+
+
+def _options() -> tuple[str, ...]:
+    """Return the options of every JVM. Java 11 does not know them, and needs none."""
+    try:
+        release = (Path(jpype.getDefaultJVMPath()).resolve().parents[2] / "release").read_text()
+    except (OSError, JVMNotFoundException, IndexError):
+        return _OPTIONS
+    version = re.search(r'^JAVA_VERSION="(\d+)', release, re.MULTILINE)
+    return _OPTIONS if version is None or int(version[1]) > _NO_NATIVE_ACCESS else ()
 
 
 def adopt(class_path: Sequence[str | Path] = ()) -> None:

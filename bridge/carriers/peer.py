@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
-import struct
 import time
 from queue import SimpleQueue
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
+from bridge.carriers.streams import CHUNK, NOW
 from bridge.protocol import codec, repeat
 from bridge.protocol.operations import NUMBERS
 from hsmcore.errors import HsmError, OperationLimit, RequestError
 
 if TYPE_CHECKING:
+    from bridge.carriers.streams import Stream
     from bridge.server.dispatch import Responder
 
 FRAME_SECONDS = 30
 """Longest wait for the rest of a frame, and for a client to take an answer, in seconds."""
-CHUNK = 64 * 1024
-"""Longest read, in bytes; so a frame that claims more costs no more memory than was sent.
-
-From 128 KiB on glibc maps fresh memory for each read, whatever arrives: seven times the cost of reading a short frame.
-"""
 SMALL = 64 * 1024
 """Longest frame, in bytes, that every connection may send; a larger one before a login takes a place of few."""
 LARGE_BEFORE_LOGIN = 4
@@ -33,7 +28,6 @@ SETTLED = 8
 """Short operations in a row after which ``serve`` returns. A return costs as much as a few of them."""
 
 _CONTROL = (NUMBERS["HELLO"], NUMBERS["STATUS"])
-_NOW = socket.MSG_DONTWAIT
 _HEADER_BYTES = 24
 _large_frames = BoundedSemaphore(LARGE_BEFORE_LOGIN)
 
@@ -60,35 +54,30 @@ class Peer:
         "_limit",
         "_receive",
         "_responder",
-        "_send",
         "_sessions",
-        "_socket",
+        "_stream",
         "descriptor",
+        "remote",
     )
 
-    def __init__(self, connected: socket.socket, responder: Responder, limit: HsmError | None = None) -> None:
+    def __init__(self, stream: Stream, responder: Responder, limit: HsmError | None = None) -> None:
         """Take a connection.
 
         Args:
-            connected: The socket.
+            stream: The connection's bytes.
             responder: The answers.
             limit: The error that answers every request but HELLO and STATUS of a command; ``None`` for no limit.
         """
-        self._socket = connected
+        self._stream = stream
         self._limit = limit
         self._leaving = False
         self._large = False
         """True while the current frame takes a place of ``LARGE_BEFORE_LOGIN``."""
         self._responder = responder
         self._sessions = responder.sessions
-        self._receive = connected.recv
-        self._send = connected.send
-        self.descriptor = connected.fileno()
-        # The kernel's time-outs, not settimeout: that costs a poll(2) for every read and write.
-        seconds = struct.pack("ll", FRAME_SECONDS, 0)
-        connected.setblocking(True)
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, seconds)
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
+        self._receive = stream.recv
+        self.descriptor = stream.fileno()
+        self.remote = stream.remote
 
     def answer_now(self) -> tuple[bytes, bytes] | None:
         """Receive, and answer if that is one repeated operation that takes microseconds.
@@ -97,7 +86,7 @@ class Peer:
             ``None`` if nothing is left to do, else the first two arguments of ``serve``.
         """
         try:
-            received = self._receive(CHUNK, _NOW)
+            received = self._receive(CHUNK, NOW)
         except BlockingIOError:
             return None
         except OSError:
@@ -105,10 +94,7 @@ class Peer:
         answer = repeat.answer_short(received, self._sessions)
         if answer is None:
             return received, b""
-        try:
-            unsent = answer[self._send(answer, _NOW) :]
-        except OSError:
-            unsent = answer
+        unsent = self._stream.send_now(answer)
         return (received, unsent) if unsent else None
 
     def serve(self, received: bytes, unsent: bytes, turns: Turns) -> bool:
@@ -116,7 +102,7 @@ class Peer:
 
         Args:
             received: Bytes from the client; empty at the end of the stream.
-            unsent: Rest of the answer to these bytes, or empty.
+            unsent: Rest of the answer to these bytes, as the stream returned it, or empty.
             turns: Taken for each operation of milliseconds.
 
         Returns:
@@ -124,7 +110,7 @@ class Peer:
         """
         try:
             if unsent:
-                self._socket.sendall(unsent)
+                self._stream.send_rest(unsent)
                 return True
             return self._serve(received, turns)
         except (RequestError, OperationLimit) as error:
@@ -138,7 +124,7 @@ class Peer:
         return False
 
     def _serve(self, received: bytes, turns: Turns) -> bool:
-        send, answer, sessions = self._socket.sendall, self._responder.answer, self._sessions
+        send, answer, sessions = self._stream.sendall, self._responder.answer, self._sessions
         short = 0
         while received:
             if self._large:
@@ -224,7 +210,7 @@ class Peer:
         deadline = time.monotonic() + FRAME_SECONDS
         buffer = bytearray(received)
         while len(buffer) < length:
-            part = self._socket.recv(min(length - len(buffer), CHUNK))
+            part = self._receive(min(length - len(buffer), CHUNK))
             if not part:
                 raise ConnectionResetError("the client ended inside a frame")
             if time.monotonic() > deadline:
@@ -235,7 +221,7 @@ class Peer:
     def send_error(self, error: HsmError) -> None:
         """Send an error response that belongs to no request, if the client takes it at once."""
         try:
-            self._send(codec.encode_error(0, 0, error.code, str(error)), _NOW)
+            self._stream.send_now(codec.encode_error(0, 0, error.code, str(error)))
         except OSError as failure:
             _log.debug("the client did not take the answer: %s", failure)
 
@@ -248,11 +234,11 @@ class Peer:
         """Receive nothing that is sent from now on; requests that were sent before are still answered."""
         self._leaving = True
         try:
-            self._socket.shutdown(socket.SHUT_RD)
+            self._stream.end_receiving()
         except OSError:
             _log.debug("the client was gone already")
 
     def close(self) -> None:
         """Close the connection, which ends each session that no other connection uses."""
-        self._socket.close()
+        self._stream.close()
         self._responder.close()

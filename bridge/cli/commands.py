@@ -7,7 +7,22 @@ from typing import Any
 
 import click
 
-from bridge.cli import audit, backups, cloudhsm, cluster, daemon, initialize, keys, keystores, pkcs11, tools, users
+from bridge.cli import (
+    audit,
+    backups,
+    cloudhsm,
+    cluster,
+    console,
+    daemon,
+    initialize,
+    keys,
+    keystores,
+    membership,
+    pkcs11,
+    rekey,
+    tools,
+    users,
+)
 from bridge.process.paths import default_home
 from bridge.process.streams import drop_unwritable_output
 from hsmcore.errors import (
@@ -109,14 +124,18 @@ for _command in (
     daemon.start,
     daemon.stop,
     daemon.status,
-    cluster.join,
-    cluster.leave,
+    membership.join,
+    membership.leave,
     users.user,
     keys.key,
     keystores.keystore,
     audit.audit,
+    cluster.cluster,
     backups.backup,
+    rekey.rekey,
+    console.console,
     tools.jar,
+    tools.install,
     pkcs11.pkcs11,
     tools.keytool,
     tools.jarsigner,

@@ -12,12 +12,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 
 import click
 
-from bridge.carriers.client import Client, DaemonUnreachable
+from bridge.carriers.client import Client, DaemonSilent, DaemonUnreachable
 from bridge.cli import tables
 from bridge.process.environment import passphrase
 from bridge.process.logins import SECRETS
@@ -35,6 +36,25 @@ _LEVELS = ("error", "warn", "info", "debug")
 _SECRETS = (*SECRETS, "HSM_PASSPHRASE")
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of a daemon."""
+
+    log_level: str
+    metrics_port: int | None
+    listen: tuple[str, ...]
+    backup_days: int
+
+    def words(self) -> list[str]:
+        """Return the options as words of a command line."""
+        words = ["--log-level", self.log_level, "--backup-retention-days", str(self.backup_days)]
+        if self.metrics_port is not None:
+            words += ["--metrics-port", str(self.metrics_port)]
+        for address in self.listen:
+            words += ["--listen", address]
+        return words
+
+
 def _options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of the daemon to a command."""
     level = click.option(
@@ -45,11 +65,15 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
         "--metrics-port", type=click.IntRange(0, 65535),
         help="Serve metrics for Prometheus and /healthz on this port of 127.0.0.1; 0 is any free port.",
     )  # fmt: skip
+    listen = click.option(
+        "--listen", multiple=True, metavar="HOST:PORT",
+        help="Serve TLS 1.3 at this TCP address too; the port is 2223 if none is given. Can be repeated.",
+    )  # fmt: skip
     days = click.option(
         "--backup-retention-days", type=click.IntRange(7, 379), default=90, show_default=True,
         help="Delete automatic and other backups of this HSM after so many days, except the newest two.",
     )  # fmt: skip
-    return level(port(days(command)))
+    return level(port(listen(days(command))))
 
 
 @click.command()
@@ -57,34 +81,40 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--foreground", is_flag=True, help="Run in the foreground, for systemd or a container; SIGTERM ends it.")
 @click.pass_obj
 def start(
-    home: Path, log_level: str, metrics_port: int | None, backup_retention_days: int, foreground: bool
+    home: Path, log_level: str, metrics_port: int | None, listen: tuple[str, ...], backup_retention_days: int,
+    foreground: bool,
 ) -> None:  # fmt: skip
     """Start the daemon, and return when it answers.
 
     The daemon serves the HSM to every JVM of this operating-system user, through a socket in the state directory. It
-    makes a backup each day, in the directory backups there.
+    makes a backup each day, in the directory backups there. With --listen it also serves clients on other machines;
+    `hsm cluster initialize` gives it the certificate for that.
 
     \b
     Example:
       hsm start
+      hsm start --listen 127.0.0.2:2223
       hsm start --metrics-port 9464 --log-level debug
       keytool -list -storetype CloudHSM -keystore certs.store -storepass changeit \\
           -providerpath "$(hsm jar)" -providerclass com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider
     """
     path = socket_path(home)
+    options = Options(log_level, metrics_port, listen, backup_retention_days)
     if foreground:
-        _serve(home, passphrase(), _notify_systemd, log_level, metrics_port, backup_retention_days)
+        _serve(home, passphrase(), _notify_systemd, options)
         return
     running = _status(home)
     if running is not None:
         _require_metrics(running, metrics_port)
         click.echo(f"A daemon is running already, pid {running['pid']}, socket {path}")
         return
-    _spawn(home, log_level, metrics_port, backup_retention_days)
+    _spawn(home, options)
     running = _status(home)
     if running is None:
         raise StateError(f"the daemon ended directly after its start; see {log_path(home)}")
     click.echo(f"Started, pid {running['pid']}, socket {path}")
+    if "listen" in running:
+        click.echo(f"TLS: {running['listen']}")
     if "metrics" in running:
         click.echo(f"Metrics: {running['metrics']}")
 
@@ -100,7 +130,10 @@ def stop(home: Path) -> None:
     Example:
       hsm stop
     """
-    running = _status(home)
+    try:
+        running = _status(home)
+    except DaemonSilent:
+        running = None
     if running is None:
         # Imported here: it loads a part of the core, which no other command of this module needs.
         from hsmcore.storage.state_directory import lock_holder
@@ -154,9 +187,13 @@ def status(home: Path, as_json: bool) -> None:
 @_options
 @click.option("--ready-fd", type=int, required=True)
 @click.pass_obj
-def serve(home: Path, log_level: str, metrics_port: int | None, backup_retention_days: int, ready_fd: int) -> None:
+def serve(
+    home: Path, log_level: str, metrics_port: int | None, listen: tuple[str, ...], backup_retention_days: int,
+    ready_fd: int,
+) -> None:  # fmt: skip
     """Run the daemon: read the passphrase from standard input, and report success or the error to ``--ready-fd``."""
     passphrase = sys.stdin.buffer.read()
+    options = Options(log_level, metrics_port, listen, backup_retention_days)
 
     def ready() -> None:
         # From here on no process reads the original streams.
@@ -167,34 +204,25 @@ def serve(home: Path, log_level: str, metrics_port: int | None, backup_retention
         os.close(ready_fd)
 
     try:
-        _serve(home, passphrase or None, ready, log_level, metrics_port, backup_retention_days)
+        _serve(home, passphrase or None, ready, options)
     except (HsmError, OSError) as error:
         os.write(ready_fd, str(error).encode())
         raise
 
 
-def _serve(
-    home: Path,
-    passphrase: bytes | None,
-    ready: Callable[[], None],
-    log_level: str,
-    metrics_port: int | None,
-    backup_days: int,
-) -> None:
+def _serve(home: Path, passphrase: bytes | None, ready: Callable[[], None], options: Options) -> None:
     # Imported here: it loads the core, which no other command of this module needs.
-    from bridge.carriers import unix
+    from bridge.carriers import server
+    from bridge.process.addresses import Address
 
+    addresses = [Address.parse(text) for text in options.listen]
     os.chdir("/")
     for name in _SECRETS:
         os.environ.pop(name, None)
-    unix.run(
-        home,
-        passphrase=passphrase,
-        ready=ready,
-        log_level=log_level,
-        metrics_port=metrics_port,
-        backup_days=backup_days,
-    )
+    server.run(
+        home, passphrase=passphrase, ready=ready, log_level=options.log_level, metrics_port=options.metrics_port,
+        backup_days=options.backup_days, listen=addresses,
+    )  # fmt: skip
 
 
 def _notify_systemd() -> None:
@@ -209,6 +237,8 @@ def _status(home: Path) -> dict[str, Value] | None:
     try:
         with Client.connect(home) as client:
             (answer,) = client.call("STATUS")
+    except DaemonSilent:
+        raise
     except DaemonUnreachable:
         return None
     if not isinstance(answer, dict):
@@ -230,7 +260,7 @@ def _require_metrics(running: Mapping[str, Value], port: int | None) -> None:
         )
 
 
-def _spawn(home: Path, log_level: str, metrics_port: int | None, backup_days: int) -> None:
+def _spawn(home: Path, options: Options) -> None:
     """Start the daemon as a separate process and wait until it is ready.
 
     Raises:
@@ -239,9 +269,7 @@ def _spawn(home: Path, log_level: str, metrics_port: int | None, backup_days: in
     environment = {name: value for name, value in os.environ.items() if name not in _SECRETS}
     reader, writer = os.pipe()
     command = [sys.executable, "-m", "bridge", "--home", str(home), "daemon-run", "--ready-fd", str(writer)]
-    command += ["--log-level", log_level, "--backup-retention-days", str(backup_days)]
-    if metrics_port is not None:
-        command += ["--metrics-port", str(metrics_port)]
+    command += options.words()
     with io.FileIO(reader) as told, TemporaryFile() as errors:
         try:
             process = subprocess.Popen(

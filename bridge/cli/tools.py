@@ -9,6 +9,7 @@ import click
 from bridge.cli.passing import Words
 from bridge.process.environment import passphrase
 from bridge.process.paths import socket_path
+from hsmcore.errors import StateError
 
 
 def _launch(context: click.Context, tool: str) -> None:
@@ -21,26 +22,59 @@ def _launch(context: click.Context, tool: str) -> None:
 @click.command()
 @click.option(
     "--install", "folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
-    help="Install the jar in DIR/java and, if missing, a configuration for this HSM's daemon in DIR/etc.",
+    help="The same as hsm install --prefix DIR.",
 )  # fmt: skip
 @click.pass_obj
 def jar(home: Path, folder: Path | None) -> None:
     """Print the path of the provider's jar, for a separate JVM.
 
-    Code written for CloudHSM expects the jar in /opt/cloudhsm. --install copies it there under the expected name,
-    replaces the jar of an earlier hsmbridge, and prints the installed files. You can repeat it at any time.
-
     \b
     Example:
       java -cp "$(hsm jar):app.jar" com.example.Main
-      sudo env HSM_HOME=$HSM_HOME hsm jar --install /opt/cloudhsm
     """
     # Imported here because it loads JPype, which most commands do not need.
     from bridge.carriers.jvm import provider_jar
-    from bridge.launcher.installation import install
 
-    found = provider_jar()
-    for path in [found] if folder is None else install(folder.absolute(), found, socket_path(home)):
+    if folder is None:
+        click.echo(provider_jar())
+    else:
+        _install(home, folder)
+
+
+@click.command()
+@click.option(
+    "--prefix", type=click.Path(path_type=Path, file_okay=False), default="/opt/cloudhsm", show_default=True,
+    help="The directory to install into.",
+)  # fmt: skip
+@click.pass_obj
+def install(home: Path, prefix: Path) -> None:
+    """Install what programs written for CloudHSM expect in /opt/cloudhsm.
+
+    That is the jar in java, configuration files for this HSM's daemon and the certificate of its authority in etc,
+    cloudhsm-cli, configure-jce and configure-cli in bin, and the PKCS #11 library in lib. Configuration files that are
+    there stay as they are; the jar of an earlier hsmbridge is replaced. You can repeat it at any time.
+
+    \b
+    Example:
+      sudo env HSM_HOME=$HSM_HOME hsm install
+      /opt/cloudhsm/bin/configure-jce -a 127.0.0.2 --hsm-ca-cert customerCA.crt --disable-key-availability-check
+    """
+    _install(home, prefix)
+
+
+def _install(home: Path, folder: Path) -> None:
+    # Imported here because it loads JPype, which most commands do not need.
+    from bridge.carriers.jvm import provider_jar
+    from bridge.launcher.installation import Parts
+    from bridge.launcher.installation import install as put
+    from bridge.launcher.library import library_path
+
+    try:
+        library: Path | None = library_path()
+    except StateError:
+        library = None
+    parts = Parts(provider_jar(), socket_path(home), home / "customerCA.crt", library)
+    for path in put(folder.absolute(), parts):
         click.echo(path)
 
 

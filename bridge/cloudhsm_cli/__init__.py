@@ -13,8 +13,9 @@ import sys
 def main() -> None:
     """Run the ``cloudhsm-cli`` command line of this process and exit."""
     from bridge.cloudhsm_cli.entry import run_words
+    from bridge.process.configuration import chosen
     from bridge.process.paths import default_home
     from bridge.process.streams import fill_standard_descriptors
 
     fill_standard_descriptors()
-    sys.exit(run_words(sys.argv[1:], default_home()))
+    sys.exit(run_words(sys.argv[1:], default_home(), chosen()))

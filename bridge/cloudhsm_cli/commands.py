@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bridge.cloudhsm_cli import cluster, keys, quorum, signing, users, wrapping
+from bridge.cloudhsm_cli import cluster, keys, quorum, replication, signing, users, wrapping
 from bridge.cloudhsm_cli.attributes import CURVE_CHOICES, NAMES
 from bridge.cloudhsm_cli.parser import Parser
 from bridge.cloudhsm_cli.table import ADMIN, COMMON, CRYPTO_USER, Command, Handler, Kind, Option
@@ -15,7 +15,6 @@ _ADMIN = (ADMIN,)
 _CRYPTO = (CRYPTO_USER,)
 _KEY_USERS = (CRYPTO_USER, ADMIN)
 
-_ONE_HSM = "this HSM has no other cluster to replicate to"
 _NO_TLS = "mutual TLS needs a TLS listener, which this HSM does not have"
 _NO_PREHASHED = "this HSM signs with ed25519, but not with the prehashed ed25519ph"
 
@@ -27,6 +26,11 @@ _KEY_SERVICES = ("key-usage", "key-management")
 _REPLICATE = (
     Option("source-cluster-id", "Cluster to copy from").needed(),
     Option("destination-cluster-id", "Cluster to copy to").needed(),
+)
+_CLONES = (
+    "an id is a name in HSM_CLUSTERS (ID=/path/of/hsm.sock,...) or the path of a state directory; the login to the "
+    "destination is in DESTINATION_CLOUDHSM_ROLE and DESTINATION_CLOUDHSM_PIN; the clusters are clones: restored from "
+    "one backup, or one from a backup of the other"
 )
 _FILTER = Option(
     "filter", "The key: key-reference=0x…, or attr.NAME=VALUE … (all must match)", Kind.LIST
@@ -42,8 +46,9 @@ _SHARE_ROLE = Option("role", "Role of the user", choices=(CRYPTO_USER,)).needed(
 def _row(
     path: str, help_text: str, roles: tuple[str, ...], handler: Handler | None, *options: Option, missing: str = "",
     one_of: tuple[tuple[str, ...], ...] = (), note: str = "", open_for: tuple[str, str] | None = None,
+    own_login: bool = False,
 ) -> Command:  # fmt: skip
-    return Command(path, help_text, roles, (*COMMON, *options), handler, one_of, missing, note, open_for)
+    return Command(path, help_text, roles, (*COMMON, *options), handler, one_of, missing, note, open_for, own_login)
 
 
 def _quorum_values(kind: str) -> tuple[Option, ...]:
@@ -103,8 +108,8 @@ def _users() -> Iterator[Command]:
             f"user change-quorum token-sign {name}", words, _BOTH, users.register_quorum, *registration, note=note
         )  # fmt: skip
     yield _row(
-        "user replicate", "Copy a user to another cluster", _ADMIN, None, _USERNAME, _ROLE, *_REPLICATE,
-        missing=_ONE_HSM,
+        "user replicate", "Copy a user to a clone", _ADMIN, replication.user, _USERNAME, _ROLE, *_REPLICATE,
+        note=_CLONES, own_login=True,
     )  # fmt: skip
 
 
@@ -203,7 +208,8 @@ def _keys() -> Iterator[Command]:
         "key unshare", "End the sharing of a key", _CRYPTO, keys.unshare, _FILTER, _USERNAME, _SHARE_ROLE, _APPROVAL
     )  # fmt: skip
     yield _row(
-        "key replicate", "Copy a key to another cluster", _KEY_USERS, None, _FILTER, *_REPLICATE, missing=_ONE_HSM
+        "key replicate", "Copy a token key to a clone", _KEY_USERS, replication.key, _FILTER, *_REPLICATE,
+        note=_CLONES, own_login=True,
     )  # fmt: skip
     encoding = Option("encoding", "File format", choices=("reference-pem", "pem", "ksp-key-reference")).needed()
     path = Option("path", "File to write", Kind.FILE).needed()

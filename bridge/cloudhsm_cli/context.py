@@ -20,17 +20,35 @@ from bridge.protocol.codec import Value
 class Context:
     """One run of the program. The HSM is opened when a command first needs it."""
 
-    def __init__(self, connect: Callable[[], AbstractContextManager[Client]]) -> None:
+    def __init__(
+        self, connect: Callable[[Path | None], AbstractContextManager[Client]], configuration: Path | None = None
+    ) -> None:
+        """Make a context.
+
+        Args:
+            connect: Opens the HSM; the argument is a configuration file, or ``None``.
+            configuration: The configuration file.
+        """
         self._connect = connect
+        self._configuration = configuration
         self.username = ""
         self.role = ""
         self._client: Client | None = None
         self._open = ExitStack()
 
     @classmethod
-    def at(cls, home: Path) -> Self:
-        """Return a context for the HSM in a state directory, through its daemon or opened in this process."""
-        return cls(lambda: connected(home))
+    def at(cls, home: Path, configuration: Path | None = None) -> Self:
+        """Return a context for the HSM in a state directory, through its daemon or opened in this process.
+
+        Args:
+            home: The state directory.
+            configuration: A configuration file, whose servers are used instead.
+        """
+        return cls(lambda file: connected(home, configuration=file), configuration)
+
+    def configure(self, file: Path) -> None:
+        """Use the servers of a configuration file from the next connection on."""
+        self._configuration = file
 
     def call(self, operation: str, *fields: Value) -> tuple[Value, ...]:
         """Call one operation of the protocol and return its results.
@@ -40,7 +58,7 @@ class Context:
             DaemonUnreachable: The connection broke; the login is gone with it.
         """
         if self._client is None:
-            self._client = self._open.enter_context(self._connect())
+            self._client = self._open.enter_context(self._connect(self._configuration))
         try:
             return self._client.call(operation, *fields)
         except DaemonUnreachable:

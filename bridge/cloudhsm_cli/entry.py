@@ -16,8 +16,14 @@ from bridge.process.streams import discard_output
 from bridge.server.handlers import server_version
 
 
-def run_words(words: Sequence[str], home: Path) -> int:
-    """Run a command line and return the exit status: 0, 1 after an error, 130 after an interruption."""
+def run_words(words: Sequence[str], home: Path, configuration: Path | None = None) -> int:
+    """Run a command line and return the exit status: 0, 1 after an error, 130 after an interruption.
+
+    Args:
+        words: The words of the command line.
+        home: The state directory.
+        configuration: A configuration file, whose servers are used instead.
+    """
     words = list(words) or ["help"]
     try:
         said = help_asked(words) or _built_in(words)
@@ -27,8 +33,8 @@ def run_words(words: Sequence[str], home: Path) -> int:
             # Imported here, so that a single command starts without it.
             from bridge.cloudhsm_cli.interactive import interact
 
-            return interact(words[1:], home)
-        return _single(words, home)
+            return interact(words[1:], Context.at(home, configuration))
+        return _single(words, Context.at(home, configuration))
     except KeyboardInterrupt:
         return 130
     except OSError as error:
@@ -50,8 +56,7 @@ def _built_in(words: Sequence[str]) -> str | Answer | None:
     return None
 
 
-def _single(words: Sequence[str], home: Path) -> int:
-    context = Context.at(home)
+def _single(words: Sequence[str], context: Context) -> int:
     try:
         answer = run(context, words, single=True)
     finally:

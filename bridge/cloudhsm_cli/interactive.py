@@ -28,14 +28,15 @@ _SECRETS = tuple(
 _FILES = {f"--{option.name}" for command in COMMANDS for option in command.options if option.kind is Kind.FILE}
 
 
-def interact(words: Sequence[str], home: Path) -> int:
+def interact(words: Sequence[str], context: Context) -> int:
     """Run commands until ``quit`` or the end of input, and return the exit status of the program."""
     if words and (len(words) != 2 or words[0] not in {"--cluster-id", "--config"}):
         show(Answer(1, f"unexpected argument '{words[0][:80]}' found; interactive takes [--cluster-id <ID>]").text())
         return 1
+    if words and words[0] == "--config":
+        context.configure(Path(words[1]))
     at_terminal = sys.stdin.isatty()
     next_line = _prompting() if at_terminal else sys.stdin.readline
-    context = Context.at(home)
     failed = False
     try:
         while line := _read(next_line):

@@ -65,7 +65,7 @@ class Option:
 
 COMMON = (
     Option("cluster-id", "Id of the cluster; accepted and ignored"),
-    Option("config", "Configuration file; accepted and ignored", Kind.FILE),
+    Option("config", "Configuration file with the servers; without it the HSM of HSM_HOME is used", Kind.FILE),
 )
 """Options of every command."""
 
@@ -116,6 +116,7 @@ class Command:
         one_of: Groups of option names; exactly one option of each group is required.
         missing: Reason why this HSM lacks the command; the command then has no ``handler``.
         open_for: An option and a value of it with which the command needs no login.
+        own_login: Whether the command logs in by itself.
     """
 
     path: str
@@ -127,6 +128,7 @@ class Command:
     missing: str = ""
     note: str = ""
     open_for: tuple[str, str] | None = None
+    own_login: bool = False
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -1,8 +1,11 @@
-"""Installs the provider as CloudHSM does: ``java/cloudhsm-jce-<version>.jar`` and ``etc/cloudhsm-jce.cfg``."""
+"""Installs what programs expect of CloudHSM's client: ``bin``, ``etc``, ``java`` and ``lib`` below a prefix."""
 
 from __future__ import annotations
 
 import json
+import shlex
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
@@ -11,21 +14,61 @@ from hsmcore.files import write_whole
 CLIENT_VERSION = "5.18.0"
 """The version of AWS CloudHSM's Client SDK that the jar's public API matches."""
 _OURS = "Implementation-Title: hsmbridge"
+_OUR_PROGRAM = "# This program belongs to hsmbridge."
 _PORT = 2223
+_PROGRAMS = {
+    "cloudhsm-cli": ("cli", "from bridge.cloudhsm_cli import main; main()"),
+    "configure-cli": ("cli", "from bridge.cli.configure import cli; cli()"),
+    "configure-jce": ("jce", "from bridge.cli.configure import jce; jce()"),
+}
+"""Program to the component whose configuration file it uses, and its code."""
+_AUTHORITY = "customerCA.crt"
 
 
-def install(folder: Path, jar: Path, socket: Path) -> list[Path]:
-    """Install the jar below ``folder`` and, if it is missing, a configuration for the daemon at ``socket``.
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The files to install.
+
+    ``socket`` is that of the HSM's daemon, ``authority`` the certificate of the authority that has signed the HSM's
+    certificate, which may not exist, and ``library`` the PKCS #11 library, ``None`` where it was not built.
+    """
+
+    jar: Path
+    socket: Path
+    authority: Path
+    library: Path | None
+
+
+def install(folder: Path, parts: Parts) -> list[Path]:
+    """Install below ``folder``, and return the installed files. Configuration files that are there stay as they are.
 
     Jars of earlier versions are removed, so that ``java/*`` on a class path has one provider. Each file is complete at
-    every moment. Returns the installed files.
+    every moment.
 
     Raises:
-        FileExistsError: ``folder/java`` has another product's jar.
+        FileExistsError: ``folder`` has another product's jar or program.
         OSError: A file cannot be written.
     """
-    java = folder / "java"
-    java.mkdir(parents=True, exist_ok=True)
+    for name in ("java", "etc", "bin"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    installed = [_jar(folder / "java", parts.jar)]
+    for component in ("jce", "cli"):
+        configuration = folder / "etc" / f"cloudhsm-{component}.cfg"
+        if not configuration.exists():
+            _put(configuration, json.dumps(_configuration(parts.socket), indent=2).encode() + b"\n")
+        installed.append(configuration)
+    if parts.authority.exists():
+        _put(folder / "etc" / _AUTHORITY, parts.authority.read_bytes())
+        installed.append(folder / "etc" / _AUTHORITY)
+    installed += [_program(folder, name, component, code) for name, (component, code) in _PROGRAMS.items()]
+    if parts.library is not None:
+        (folder / "lib").mkdir(exist_ok=True)
+        _put(folder / "lib" / parts.library.name, parts.library.read_bytes(), mode=0o755)
+        installed.append(folder / "lib" / parts.library.name)
+    return installed
+
+
+def _jar(java: Path, jar: Path) -> Path:
     target = java / f"cloudhsm-jce-{CLIENT_VERSION}.jar"
     present = sorted(java.glob("cloudhsm*.jar"))
     for found in present:
@@ -35,11 +78,7 @@ def install(folder: Path, jar: Path, socket: Path) -> list[Path]:
     for old in present:
         if old != target:
             old.unlink(missing_ok=True)
-    configuration = folder / "etc" / "cloudhsm-jce.cfg"
-    if not configuration.exists():
-        configuration.parent.mkdir(parents=True, exist_ok=True)
-        _put(configuration, json.dumps(_configuration(socket), indent=2).encode() + b"\n")
-    return [target, configuration]
+    return target
 
 
 def _is_ours(jar: Path) -> bool:
@@ -48,6 +87,25 @@ def _is_ours(jar: Path) -> bool:
             return _OURS in archive.read("META-INF/MANIFEST.MF").decode()
     except (BadZipFile, KeyError, UnicodeDecodeError):
         return False
+
+
+def _program(folder: Path, name: str, component: str, code: str) -> Path:
+    """Write a program that runs with this Python and, unless told otherwise, with the configuration of ``folder``.
+
+    Raises:
+        FileExistsError: Another program is there.
+    """
+    path = folder / "bin" / name
+    if path.exists() and _OUR_PROGRAM.encode() not in path.read_bytes():
+        raise FileExistsError(f"{path} is not from hsmbridge; move it away, or install into another directory")
+    configuration = shlex.quote(str(folder / "etc" / f"cloudhsm-{component}.cfg"))
+    run = f"exec {shlex.quote(sys.executable)} -c {shlex.quote(code)}"
+    if name == "cloudhsm-cli":
+        lines = [f"HSM_CONFIG=${{HSM_CONFIG:-{configuration}}}", "export HSM_CONFIG", f'{run} "$@"']
+    else:
+        lines = [f'{run} --config {configuration} "$@"']
+    _put(path, "\n".join(["#!/bin/sh", _OUR_PROGRAM, *lines, ""]).encode(), mode=0o755)
+    return path
 
 
 def _configuration(socket: Path) -> dict[str, object]:
@@ -60,8 +118,8 @@ def _configuration(socket: Path) -> dict[str, object]:
     }
 
 
-def _put(path: Path, content: bytes) -> None:
+def _put(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Write a file that everyone may read, unless it has this content already."""
     if path.is_file() and path.read_bytes() == content:
         return
-    write_whole(path, content, mode=0o644)
+    write_whole(path, content, mode=mode)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from hsmcore.errors import StateError
+from hsmcore.files import write_whole
 
 
 def library_path() -> Path:
@@ -20,6 +22,33 @@ def library_path() -> Path:
             " (Debian: apt install gcc libc6-dev) and install hsmbridge again"
         )
     return library
+
+
+def install(folder: Path, socket: Path) -> list[Path]:
+    """Install the library where programs for AWS CloudHSM look for it, and return the installed files.
+
+    They are ``lib/libcloudhsm_pkcs11.so``, ``include/pkcs11/cloudhsm_pkcs11_vendor_defs.h`` and, if it is missing,
+    ``etc/cloudhsm-pkcs11.cfg`` for the daemon at ``socket``. Each file is complete at every moment.
+
+    Raises:
+        StateError: The library was not built.
+        OSError: A file cannot be written.
+    """
+    header = Path(__file__).parent.parent / "native" / "include" / "cloudhsm_pkcs11_vendor_defs.h"
+    server = {"hostname": str(socket), "port": 2223, "enable": True}
+    options = {"disable_key_availability_check": True, "default_retry_mode": "standard"}
+    cluster = {"type": "hsm2m", "cluster": {"servers": [server], "options": options}}
+    files = {
+        folder / "lib" / "libcloudhsm_pkcs11.so": library_path().read_bytes(),
+        folder / "include" / "pkcs11" / header.name: header.read_bytes(),
+        folder / "etc" / "cloudhsm-pkcs11.cfg": json.dumps({"clusters": [cluster]}, indent=2).encode() + b"\n",
+    }
+    for path, content in files.items():
+        if path.suffix == ".cfg" and path.exists():
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content, mode=0o755 if path.suffix == ".so" else 0o644)
+    return list(files)
 
 
 def module_file(library: Path) -> str:

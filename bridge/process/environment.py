@@ -1,14 +1,34 @@
-"""Secrets in environment variables."""
+"""Secrets and limits in environment variables."""
 
 from __future__ import annotations
 
 import os
+import re
+
+from hsmcore.errors import HsmError
+
+_DAY = 86400
+"""Seconds."""
 
 
 def secret_of(variable: str) -> bytes | None:
     """Return the value of an environment variable in UTF-8, or ``None`` if it is missing or empty."""
     value = os.environ.get(variable)
     return value.encode() if value else None
+
+
+def answer_seconds(default: float) -> float:
+    """Return the longest wait for an answer, in seconds, from HSM_TIMEOUT.
+
+    Raises:
+        HsmError: The variable is not a whole number from 1 to 86400.
+    """
+    value = os.environ.get("HSM_TIMEOUT")
+    if not value:
+        return default
+    if not re.fullmatch(r"[1-9][0-9]{0,4}", value) or int(value) > _DAY:
+        raise HsmError(f"HSM_TIMEOUT is not a whole number of seconds from 1 to {_DAY}")
+    return int(value)
 
 
 def passphrase() -> bytes | None:

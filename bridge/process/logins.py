@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from hsmcore.errors import HsmError
 from hsmcore.tables.roles import ADMIN, CRYPTO_USER
 
-SECRETS = ("HSM_USER", "HSM_PASSWORD", "HSM_ADMIN_PASSWORD", "CLOUDHSM_ROLE", "CLOUDHSM_PIN")
+SECRETS = (
+    "HSM_USER", "HSM_PASSWORD", "HSM_ADMIN_PASSWORD", "CLOUDHSM_ROLE", "CLOUDHSM_PIN", "DESTINATION_CLOUDHSM_ROLE",
+    "DESTINATION_CLOUDHSM_PIN",
+)  # fmt: skip
 """The variables of logins, which a daemon must not inherit."""
 WAYS = {
     ADMIN: "HSM_ADMIN_PASSWORD, or CLOUDHSM_ROLE=admin and CLOUDHSM_PIN=<username>:<password>",
@@ -53,21 +56,31 @@ def from_environment(roles: Sequence[str]) -> Login | None:
     return next((login for login in (own[role] for role in roles) if login is not None), None)
 
 
-def _of_cloudhsm() -> Login | None:
-    """Return the login of CloudHSM's variables; ``None`` without ``CLOUDHSM_PIN``.
+def for_destination(roles: Sequence[str]) -> Login | None:
+    """Return the login to the destination of a copy, in one of the roles; ``None`` where there is none.
+
+    Raises:
+        LoginVariablesInvalid: The variables hold no login.
+    """
+    found = _of_cloudhsm("DESTINATION_")
+    return found if found is not None and found.role in roles else None
+
+
+def _of_cloudhsm(prefix: str = "") -> Login | None:
+    """Return the login of CloudHSM's variables with a prefix; ``None`` without ``CLOUDHSM_PIN``.
 
     Raises:
         LoginVariablesInvalid: The role is unknown, or the user name or the password is missing.
     """
-    role, pin = os.environ.get("CLOUDHSM_ROLE", ""), os.environ.get("CLOUDHSM_PIN", "")
+    role, pin = (os.environ.get(f"{prefix}CLOUDHSM_{name}", "") for name in ("ROLE", "PIN"))
     if not pin:
         return None
     username, _, password = pin.partition(":")
     login = _login(username, role, password) if role in {ADMIN, CRYPTO_USER} else None
     if login is None:
         raise LoginVariablesInvalid(
-            "CLOUDHSM_ROLE and CLOUDHSM_PIN are no login; set them to a role (admin or crypto-user) and to "
-            "<username>:<password>, or unset both"
+            f"{prefix}CLOUDHSM_ROLE and {prefix}CLOUDHSM_PIN are no login; set them to a role (admin or crypto-user) "
+            "and to <username>:<password>, or unset both"
         )
     return login
 

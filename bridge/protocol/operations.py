@@ -41,6 +41,7 @@ class Operation:
     ``handler`` names a method of a service of ``Hsm`` (``keys.share``), of ``bridge.server.keystores.Stores``
     (``store_...``), of ``bridge.server.cryptoki.Cryptoki`` (``cryptoki...``) or of ``bridge.server.handlers.Handlers``.
     The handler takes the session, or the connection if ``needs_session`` is false, then the fields in order.
+    A ``local`` operation belongs to the owner of the state directory, and no client on the network may call it.
     """
 
     number: int
@@ -49,6 +50,7 @@ class Operation:
     handler: str
     result: Result
     needs_session: bool = True
+    local: bool = False
 
     def signatures(self) -> frozenset[tuple[type, ...]]:
         """Return every permitted tuple of field types."""
@@ -235,6 +237,29 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(161, "BACKUP_LIST", (), "backup_list", Result.VALUE),
     Operation(162, "BACKUP_VERIFY", (_text("name"),), "backup_verify", Result.VALUE),
     Operation(163, "BACKUP_DELETE", (_text("name"),), "backups.delete", Result.NOTHING),
+    Operation(164, "MASKED_KEY_EXTRACT", (_HANDLE,), "clones.extract_key", Result.BYTES),
+    Operation(165, "MASKED_KEY_INSERT", (_bytes("masked object"),), "insert_masked_key", Result.VALUE),
+    Operation(166, "MASKED_USER_EXTRACT", (_USER, _ROLE), "clones.extract_user", Result.BYTES),
+    Operation(167, "MASKED_USER_INSERT", (_bytes("masked object"),), "insert_masked_user", Result.VALUE),
+    Operation(
+        170,
+        "CLUSTER_CSR",
+        (Field("names", (list,)), _boolean("new key")),
+        "certificate_request",
+        Result.BYTES,
+        needs_session=False,
+        local=True,
+    ),
+    Operation(
+        171,
+        "CLUSTER_INITIALIZE",
+        (_bytes("signed certificate"), _bytes("trust anchor")),
+        "initialize_cluster",
+        Result.VALUE,
+        needs_session=False,
+        local=True,
+    ),
+    Operation(172, "CLUSTER_MEMBERS", (), "cluster_members", Result.VALUE, needs_session=False),
 )
 
 NUMBERS: dict[str, int] = {operation.name: operation.number for operation in OPERATIONS}

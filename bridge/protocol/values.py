@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hsmcore.audit.verification import Verification
     from hsmcore.backup.making import Verified
     from hsmcore.keys.description import KeyDescription
+    from hsmcore.primitives.tls_certificates import CertificateFacts
     from hsmcore.quorum.approvals import TokenInfo
     from hsmcore.users.accounts import UserInfo
 
@@ -117,3 +118,11 @@ def verification(result: Verification) -> Fields:
     findings: list[Value] = [{"sequence": found.sequence, "text": found.text} for found in result.findings]
     head = result.head
     return {"entries": head.count, "reboot": head.reboot, "anchor": head.anchor(), "findings": findings}
+
+
+def certificate(facts: CertificateFacts) -> Fields:
+    """Return the fields of a certificate; the times are in seconds since 1970."""
+    return {
+        "subject": facts.subject, "names": list(facts.names),
+        "not-before": facts.not_before, "not-after": facts.not_after,
+    }  # fmt: skip

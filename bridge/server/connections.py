@@ -8,6 +8,7 @@ from collections.abc import Callable
 from threading import Lock, Timer
 from typing import TYPE_CHECKING
 
+from bridge.server.changes import Changes
 from hsmcore.errors import Unauthenticated
 
 if TYPE_CHECKING:
@@ -23,13 +24,14 @@ _log = logging.getLogger("hsmbridge.connections")
 class Connection:
     """One client's connection: the sessions that it has used, by session token.
 
-    ``reconnects`` is set if the client connects again after a connection has broken. ``closing`` is called when the
-    connection closes.
+    ``reconnects`` is set if the client connects again after a connection has broken, ``remote`` if the client may be
+    on another machine. ``closing`` is called when the connection closes.
     """
 
-    __slots__ = ("closed", "closing", "reconnects", "sessions")
+    __slots__ = ("closed", "closing", "reconnects", "remote", "sessions")
 
-    def __init__(self) -> None:
+    def __init__(self, *, remote: bool = False) -> None:
+        self.remote = remote
         self.sessions: dict[int, Session] = {}
         self.closed = False
         self.closing: Callable[[], None] | None = None
@@ -40,6 +42,7 @@ class Connections:
     """The open connections to one HSM. Each method may be called from any thread.
 
     A session ends when the last connection that used it closes, or ``GRACE`` seconds later if its client reconnects.
+    The end of a session waits for the disk, and no lock is held meanwhile.
     """
 
     def __init__(self, hsm: Hsm) -> None:
@@ -51,6 +54,7 @@ class Connections:
         self._deserted: dict[int, float] = {}
         """The times at which sessions end whose last connection has closed, by session token."""
         self._timer: Timer | None = None
+        self.changes = Changes()
 
     def join(self, token: int, connection: Connection) -> Session:
         """Return a session, and record that the connection uses it.
@@ -72,10 +76,12 @@ class Connections:
         with self._lock:
             for connection in self._users.get(token, ()):
                 connection.sessions.pop(token, None)
-            self._end(token, self._hsm.users.logout)
+            self._forget(token)
+        self._end([token], self._hsm.users.logout)
 
     def close(self, connection: Connection) -> None:
         """Close a connection, and end the sessions that no other connection uses, at once or after ``GRACE``."""
+        ended = []
         with self._lock:
             connection.closed = True
             tokens = list(connection.sessions)
@@ -87,7 +93,9 @@ class Connections:
                     self._deserted[token] = time.monotonic() + GRACE
                     self._end_later()
                 elif not others:
-                    self._end(token, self._hsm.users.abandon)
+                    self._forget(token)
+                    ended.append(token)
+        self._end(ended, self._hsm.users.abandon)
         if connection.closing is not None:
             connection.closing()
 
@@ -106,14 +114,20 @@ class Connections:
     def _end_deserted(self) -> None:
         with self._lock:
             now = time.monotonic()
-            for token in [token for token, end in self._deserted.items() if end <= now]:
-                self._end(token, self._hsm.users.abandon)
+            ended = [token for token, end in self._deserted.items() if end <= now]
+            for token in ended:
+                self._forget(token)
             self._end_later()
+        self._end(ended, self._hsm.users.abandon)
 
-    def _end(self, token: int, end: Callable[[Session], None]) -> None:
+    def _forget(self, token: int) -> None:
         self._users.pop(token, None)
         self._deserted.pop(token, None)
-        try:
-            end(self._hsm.users.session(token))
-        except Unauthenticated:
-            _log.debug("a session had ended before its connections")
+        self.changes.forget(token)
+
+    def _end(self, tokens: list[int], end: Callable[[Session], None]) -> None:
+        for token in tokens:
+            try:
+                end(self._hsm.users.session(token))
+            except Unauthenticated:
+                _log.debug("a session had ended before its connections")

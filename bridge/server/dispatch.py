@@ -20,11 +20,12 @@ from bridge.protocol.codec import (
     encode_values,
 )
 from bridge.protocol.operations import OPERATIONS, Operation, Result
+from bridge.server.changes import UNIQUE
 from bridge.server.connections import Connection, Connections
 from bridge.server.cryptoki import Cryptoki
 from bridge.server.handlers import Handlers
 from bridge.server.keystores import Stores
-from hsmcore.errors import HsmError, MalformedRequest, RequestError, Unauthenticated, UnknownOperation
+from hsmcore.errors import HsmError, MalformedRequest, PermissionDenied, RequestError, Unauthenticated, UnknownOperation
 
 if TYPE_CHECKING:
     from hsmcore.hsm import Hsm
@@ -77,9 +78,13 @@ class Dispatcher:
             raise LookupError(f"operation {row.name} names the handler {row.handler!r}, which does not exist")
         return handler
 
-    def connect(self) -> Responder:
-        """Open a connection, which the caller closes, and return its responder."""
-        return Responder(self)
+    def connect(self, *, remote: bool = False) -> Responder:
+        """Open a connection, which the caller closes, and return its responder.
+
+        Args:
+            remote: The client may be on another machine, and gets no local operations.
+        """
+        return Responder(self, remote=remote)
 
     def has_session(self, token: int) -> bool:
         """Tell whether a session with this token is alive."""
@@ -100,10 +105,10 @@ class Responder:
     stream sends the answer and closes the connection.
     """
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, dispatcher: Dispatcher, *, remote: bool = False) -> None:
         self._dispatcher = dispatcher
         self._routes = dispatcher.routes
-        self._connection = Connection()
+        self._connection = Connection(remote=remote)
         self.sessions = self._connection.sessions
         self.broken = False
 
@@ -147,6 +152,7 @@ class Responder:
         Raises:
             UnknownOperation: There is no operation with this number.
             MalformedRequest: The fields do not fit the operation.
+            PermissionDenied: The operation is local, and the client may be on another machine.
         """
         route = self._routes.get(operation)
         if route is None:
@@ -156,10 +162,18 @@ class Responder:
             raise MalformedRequest(f"{route.operation.name} takes {route.operation.expected()}")
         if route.needs_session:
             session = self.sessions.get(token) or self._dispatcher.connections.join(token, self._connection)
+            if request & UNIQUE:
+                return self._dispatcher.connections.changes.once(
+                    token, request, lambda: route.answer(token, request, route.call(session, *fields))
+                )
             result = route.call(session, *fields)
             if route.repeats and not request:
                 request = self._dispatcher.keep(session, operation, fields)
             return route.answer(token, request, result)
+        if route.operation.local and self._connection.remote:
+            raise PermissionDenied(
+                f"{route.operation.name} is for the owner of the state directory, not over the network"
+            )
         return route.answer(token, request, route.call(self._connection, *fields))
 
 

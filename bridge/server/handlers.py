@@ -187,18 +187,26 @@ class Handlers:
         return dict(self._hsm.quorum.timeouts())
 
     def audit_list(self, session: Session, first: int, limit: int) -> list[Fields]:
-        """Return entries of the audit log from a sequence number on.
+        """Return entries of the audit log from a sequence number on, as many as one answer may have.
 
         Raises:
             MalformedRequest: ``first`` or ``limit`` is negative.
         """
         if first < 0 or limit < 0:
             raise MalformedRequest(f"a sequence number and a limit are 0 or more, not {first} and {limit}")
-        return [entry.public() for entry in self._hsm.audit.entries(session, first, limit)]
+        return pages.beginning(entry.public() for entry in self._hsm.audit.entries(session, first, limit))
 
     def audit_verify(self, session: Session, anchor: str | None) -> Fields:
         """Verify the audit log and return the findings."""
         return values.verification(self._hsm.audit.verify(session, anchor))
+
+    def insert_masked_key(self, session: Session, masked_object: bytes) -> Fields:
+        """Insert a masked key and return its record."""
+        return self._hsm.clones.insert_key(session, masked_object).fields()
+
+    def insert_masked_user(self, session: Session, masked_object: bytes) -> Fields:
+        """Insert a masked user and return it."""
+        return values.user(self._hsm.clones.insert_user(session, masked_object))
 
     def backup_create(self, session: Session, passphrase: bytes | None) -> Fields:
         """Make a backup and return its description."""
@@ -211,3 +219,23 @@ class Handlers:
     def backup_verify(self, session: Session, name: str) -> Fields:
         """Read a backup and return its description."""
         return values.backup(self._hsm.backups.verify(session, name))
+
+    def certificate_request(self, connection: Connection, names: list[Value], new_key: bool) -> bytes:
+        """Return the certificate signing request of the HSM in PEM.
+
+        Raises:
+            MalformedRequest: A name is not text.
+        """
+        texts = [name for name in names if isinstance(name, str)]
+        if len(texts) != len(names):
+            raise MalformedRequest("the names of a certificate are texts")
+        return self._hsm.tls.request(texts, new_key)
+
+    def initialize_cluster(self, connection: Connection, signed: bytes, anchor: bytes) -> Fields:
+        """Store the HSM's signed certificate, and return what it says."""
+        return values.certificate(self._hsm.tls.initialize(signed, anchor))
+
+    def cluster_members(self, connection: Connection) -> list[Fields]:
+        """Return the HSMs of the cluster that clients reach over TLS: this one, at its addresses."""
+        listen = str(self._facts.get("listen", ""))
+        return [{"address": address} for address in listen.split(", ") if address]

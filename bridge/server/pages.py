@@ -54,15 +54,15 @@ def fitting(limit: int, read: Callable[[int], T], rows: Callable[[T], Value]) ->
     return page, count
 
 
-def beginning(names: Iterable[str]) -> list[str]:
-    """Return the first of the names, as many as one answer may have."""
-    taken: list[str] = []
+def beginning(rows: Iterable[T]) -> list[T]:
+    """Return the first of the rows, as many as one answer may have, and at least one."""
+    taken: list[T] = []
     room = MAX_BYTES
-    for name in names:
-        room -= weight(name)
-        if room < 0:
+    for row in rows:
+        room -= weight(row)
+        if room < 0 and taken:
             break
-        taken.append(name)
+        taken.append(row)
     return taken
 
 

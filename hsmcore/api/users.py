@@ -49,6 +49,7 @@ class UserService:
             AuthenticationFailed: Name, role or password is wrong.
             AccountLocked: The password was wrong too often.
             MfaRequired: The user has a second factor; ``login_mfa`` takes it.
+            OperationLimit: The user has the maximum number of sessions.
             StoreFull: The audit log cannot be written.
         """
         return self._begin(self._accounts.authenticate(username, password, role))
@@ -73,6 +74,7 @@ class UserService:
             MfaRequired: The token file is not signed.
             TokenFileInvalid: The token file is not well-formed.
             TokenUnknown: The token was used, has expired, or was issued for another user or purpose.
+            OperationLimit: The user has the maximum number of sessions.
             StoreFull: The audit log cannot be written.
         """
         signed = token_files.read_token(token_file)
@@ -80,6 +82,8 @@ class UserService:
         return self._begin(self._accounts.authenticate(username, password, role, signed))
 
     def _begin(self, row: UserRow) -> Session:
+        with self._lock:
+            self._sessions.require_room(row.username, row.role)
         self._log.record()
         with self._lock:
             self._accounts.require_unchanged(row)

@@ -50,12 +50,15 @@ OPCODES: Mapping[str, int | None] = {
     "CN_GEN_KEY_ENC_KEY": None,
     "CN_FIPS_RAND": None,
     "HSM_REGISTER_APPROVER": None,
+    "HSM_REQUEST_CERTIFICATE": None,
     "HSM_LOG_BEGINS": None,
     "HSM_LOG_BROKEN": None,
     "HSM_ROWS_BOUND": None,
     "HSM_JOINED": None,
     "HSM_LEFT": None,
     "HSM_BACKUP_DELETE": None,
+    "HSM_MASTER_KEY_RESEALED": None,
+    "HSM_MASTER_KEY_CHANGED": None,
 }
 """Opcode to its number; ``None`` where the original's documentation never shows one. ``HSM_`` marks this HSM's own."""
 
@@ -147,6 +150,12 @@ EVENTS: Mapping[str, Event] = {
     "quorum.set_value": Event("CN_SET_M_VALUE", LogType.USER),
     "quorum.set_timeout": Event("CN_SET_M_VALUE", LogType.USER),
     "keys.set_quorum": Event("CN_SET_M_VALUE", LogType.USER),
+    "clones.extract_key": Event("CN_EXTRACT_MASKED_OBJECT_USER", LogType.KEY),
+    "clones.insert_key": Event("CN_INSERT_MASKED_OBJECT_USER", LogType.KEY),
+    "clones.extract_user": Event("CN_EXTRACT_MASKED_OBJECT_USER", LogType.USER),
+    "clones.insert_user": Event("CN_INSERT_MASKED_OBJECT_USER", LogType.USER),
+    "tls.request": Event("HSM_REQUEST_CERTIFICATE", LogType.GENERIC),
+    "tls.initialize": Event("CN_CERT_AUTH_STORE_CERT", LogType.GENERIC),
     "backups.create": Event("CN_BACKUP_END", LogType.GENERIC),
     "backups.delete": Event("HSM_BACKUP_DELETE", LogType.GENERIC),
 }
@@ -171,6 +180,10 @@ JOINED = Event("HSM_JOINED", LogType.GENERIC)
 """The first entry of an HSM that joined a cluster."""
 LEFT = Event("HSM_LEFT", LogType.GENERIC)
 """The last entry of an HSM that left its cluster."""
+MASTER_KEY_RESEALED = Event("HSM_MASTER_KEY_RESEALED", LogType.GENERIC)
+"""The entry before the master key gets another passphrase, or a key file."""
+MASTER_KEY_CHANGED = Event("HSM_MASTER_KEY_CHANGED", LogType.GENERIC)
+"""The entry before everything is sealed under a new master key."""
 BACKUP_BEGIN = Event("CN_BACKUP_BEGIN", LogType.GENERIC)
 """The entry before the first byte of a backup is written."""
 RESTORE_BEGIN = Event("CN_RESTORE_BEGIN", LogType.GENERIC)

@@ -106,6 +106,11 @@ class AuditLog:
         return after
 
     @property
+    def head(self) -> Head:
+        """The position of the log."""
+        return self._head
+
+    @property
     def count(self) -> int:
         """The number of entries."""
         return self._head.count

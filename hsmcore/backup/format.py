@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -113,15 +113,18 @@ class PartWriter:
         self._sealer = Sealer(key)
         self._header = sha256(header.encoded)
         self._number = 0
+        self.digest = b""
+        """A digest of all records, in their order."""
 
-    def write(self, record: Record, *, last: bool = False) -> None:
-        """Seal a record and write it.
+    def write(self, record: str, *, last: bool = False) -> None:
+        """Seal a record, a JSON object, and write it.
 
         Raises:
             OSError: The file system refuses.
             OverflowError: The record is too long for a part.
         """
-        plain = json.dumps(record, separators=(",", ":")).encode()
+        plain = record.encode()
+        self.digest = sha256(self.digest + plain)
         sealed = self._sealer.seal(plain, _place(self._header, self._number, last=last))
         if len(sealed) > MAX_PART:
             raise OverflowError(f"a part of a backup has {len(sealed)} bytes, more than {MAX_PART}")
@@ -135,13 +138,33 @@ def read_parts(file: BinaryIO, header: Header, key: bytes) -> Iterator[Record]:
     Raises:
         BackupDamaged: A part does not open, or is missing.
     """
+    for plain in _opened_parts(file, header, key):
+        record = _json(plain)
+        if record is None:
+            raise BackupDamaged("a part of the backup is not a JSON object")
+        yield record
+
+
+def read_digest(file: BinaryIO, header: Header, key: bytes, step: Callable[[], None]) -> bytes:
+    """Return the digest of all records, from the end of the header on; ``step`` is called after each part.
+
+    Raises:
+        BackupDamaged: A part does not open, or is missing.
+    """
+    digest = b""
+    for plain in _opened_parts(file, header, key):
+        digest = sha256(digest + plain)
+        step()
+    return digest
+
+
+def _opened_parts(file: BinaryIO, header: Header, key: bytes) -> Iterator[bytes]:
     sealer, digest = Sealer(key), sha256(header.encoded)
     for number, (sealed, last) in enumerate(_sealed_parts(file)):
         plain = sealer.open(sealed, _place(digest, number, last=last))
-        record = None if plain is None else _json(plain)
-        if record is None:
+        if plain is None:
             raise BackupDamaged(f"part {number + 1} of the backup is damaged or was changed")
-        yield record
+        yield plain
 
 
 def _sealed_parts(file: BinaryIO) -> Iterator[tuple[bytes, bool]]:

@@ -21,7 +21,7 @@ from hsmcore.audit.events import BACKUP_BEGIN
 from hsmcore.audit.log import AuditLog
 from hsmcore.backup.content import ContentReader, ContentWriter, Totals
 from hsmcore.backup.directory import BackupDirectory, Unfinished, new_name
-from hsmcore.backup.format import Header, PartWriter, is_whole, read_header, read_parts
+from hsmcore.backup.format import Header, PartWriter, is_whole, read_digest, read_header, read_parts
 from hsmcore.backup.opening import open_in_domain, wrapped
 from hsmcore.backup.pace import Pace
 from hsmcore.errors import (
@@ -149,12 +149,12 @@ class Backups:
                     "serial": self._store.serial(), **opening,
                 })  # fmt: skip
                 unfinished.file.write(header.encoded)
-                written = ContentWriter(PartWriter(unfinished.file, header, key), self._vault, self._step(pace))
-                totals = written.write(snapshot)
+                parts = PartWriter(unfinished.file, header, key)
+                writer = ContentWriter(parts, self._vault, self._step(pace))
+                totals = writer.write(snapshot)
             _sync(unfinished.file)
-            verified = self._read_back(unfinished, pace)
-            if verified.totals != totals:
-                raise BackupDamaged("the backup that was read back is not the one that was written")
+            info = self._read_back(unfinished, parts.digest, pace)
+            verified = Verified(info, totals, writer.anchor)
             # Under the lock no session ends between the check and the entry.
             with self._lock:
                 proceed()
@@ -175,15 +175,20 @@ class Backups:
 
         return step
 
-    def _read_back(self, unfinished: Unfinished, pace: Pace) -> Verified:
-        """Read what the disk has, with the key that a restore gets from the header."""
+    def _read_back(self, unfinished: Unfinished, digest: bytes, pace: Pace) -> BackupInfo:
+        """Read what the disk has, with the key that a restore gets from the header, and compare it.
+
+        Raises:
+            BackupDamaged: It is not what was written.
+        """
         file = unfinished.file
         # The pages in memory would prove nothing about the disk.
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         file.seek(0)
         header = read_header(file)
-        info = self._info(header.text("name"), file, "ready", header)
-        return _verified(info, file, header, open_in_domain(header, self._vault.domain), pace.step)
+        if read_digest(file, header, open_in_domain(header, self._vault.domain), pace.step) != digest:
+            raise BackupDamaged("the backup that was read back is not the one that was written")
+        return self._info(header.text("name"), file, "ready", header)
 
     def infos(self) -> list[BackupInfo]:
         """Return all backups in the directory, the oldest first."""

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from hsmcore.backup.format import Record
 from hsmcore.errors import BackupDamaged, UserNameInvalid
 from hsmcore.keys.records import Sharing
 from hsmcore.storage.rows import KeyRow, UserRow, decode_attributes, encode_attributes, index_columns
@@ -16,22 +15,19 @@ from hsmcore.users.accounts import normal_name
 T = TypeVar("T")
 
 
-def key_record(row: KeyRow, material: bytes) -> Record:
-    """Return the record of a token key."""
-    return {
-        "handle": row.handle,
-        "owner": row.owner,
-        "created": row.created,
-        "attributes": json.loads(row.attributes),
-        "public": None if row.public_key_info is None else row.public_key_info.hex(),
-        "material": material.hex(),
-        "users": Sharing.decode(row.sharing).users,
-    }
+def key_record(row: KeyRow, material: bytes) -> str:
+    """Return the record of a token key, as JSON. The row's attributes are JSON already."""
+    public = "null" if row.public_key_info is None else f'"{row.public_key_info.hex()}"'
+    users = json.dumps(Sharing.decode(row.sharing).users) if row.sharing else "[]"
+    return (
+        f'{{"handle":{row.handle},"owner":{json.dumps(row.owner)},"created":{row.created},'
+        f'"attributes":{row.attributes},"public":{public},"material":"{material.hex()}","users":{users}}}'
+    )
 
 
-def user_record(row: UserRow, verifier: str) -> Record:
-    """Return the record of a user; ``verifier`` is the password's hash."""
-    return {
+def user_record(row: UserRow, verifier: str) -> str:
+    """Return the record of a user, as JSON; ``verifier`` is the password's hash."""
+    record = {
         "number": row.number,
         "username": row.username,
         "role": row.role,
@@ -40,6 +36,7 @@ def user_record(row: UserRow, verifier: str) -> Record:
         "mfa_key": None if row.mfa_key is None else row.mfa_key.hex(),
         "quorum_key": None if row.quorum_key is None else row.quorum_key.hex(),
     }
+    return json.dumps(record, separators=(",", ":"))
 
 
 def read_key(record: object) -> tuple[KeyRow, bytes]:

@@ -22,7 +22,7 @@ from hsmcore.keys.records import NOT_SHARED, KeyEntry, KeyRecord, Sharing
 from hsmcore.keys.token_keys import DamagedKey, row_of
 from hsmcore.sessions.session import Session, Sessions
 from hsmcore.storage.database import Store
-from hsmcore.storage.rows import KeyRow
+from hsmcore.storage.rows import KeyRow, decode_attributes, key_subject
 from hsmcore.storage.sealing import Vault
 from hsmcore.tables.attributes import PUBLIC, Value, changed
 from hsmcore.tables.roles import ADMIN
@@ -68,6 +68,28 @@ class KeyRing(KeyLookup):
         with self._lock:
             policy.require_alive(session)
             return self._added(entries)
+
+    def insert(self, row: KeyRow, material: bytes) -> KeyEntry:
+        """Store a token key of a clone, with its handle, owner and sharing.
+
+        Args:
+            row: Its row, whose seal and version do not count.
+            material: Its material.
+
+        Raises:
+            StoreFull: The disk is full.
+        """
+        with self._lock:
+            newest = self._store.newest(key_subject(row.handle))
+            record = KeyRecord(row.handle, decode_attributes(row.attributes), row.public_key_info)
+            entry = KeyEntry(record, row.owner, row.created, Sharing.decode(row.sharing))
+            entry.version = newest.version if newest else 0
+            entry = self._secured(entry, material, None)
+            self._concerns([entry])
+            self._store.add_keys([row_of(entry)])
+            self._newest = max(self._newest, row.created)
+            self._put(entry)
+            return entry
 
     def _concerns(self, entries: Sequence[KeyEntry]) -> None:
         handles = {entry.handle: str(entry.record.attributes["OBJECT_CLASS"]) for entry in entries}

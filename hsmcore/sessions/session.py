@@ -10,9 +10,11 @@ import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hsmcore.errors import Unauthenticated
+from hsmcore.errors import OperationLimit, Unauthenticated
 from hsmcore.sessions.usage_counts import Shortcut
 
+MAX_SESSIONS = 1024
+"""Maximum number of sessions of one user."""
 NO_SESSION = "there is no such session; log in"
 """The message about a session that does not exist or has ended."""
 
@@ -93,6 +95,15 @@ class Sessions:
     def next_number(self) -> int:
         """Return the number of a login, which is that of its session if the login succeeds."""
         return next(self._numbers)
+
+    def require_room(self, username: str, role: str) -> None:
+        """Check that a user may have a further session.
+
+        Raises:
+            OperationLimit: The user has the maximum number of sessions.
+        """
+        if len(self.of_user(username, role)) >= MAX_SESSIONS:
+            raise OperationLimit(f"{username!r} has {MAX_SESSIONS} sessions, which is the limit; log out of some")
 
     def begin(self, number: int, username: str, role: str) -> Session:
         """Begin a session of a user who was authenticated."""

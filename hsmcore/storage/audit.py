@@ -7,7 +7,7 @@ from dataclasses import asdict
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Dialect, delete, insert, text, update
+from sqlalchemy import Connection, Dialect, bindparam, delete, insert, text, update
 
 from hsmcore.storage.rows import COLUMNS, AuditRow, Change
 from hsmcore.storage.schema import AUDIT, AUDIT_HEAD
@@ -70,6 +70,20 @@ class Appender:
     def _parameters(self, row: AuditRow) -> Any:
         values = (self._hsm, *_values(row))
         return values if self._positional else dict(zip(("hsm", *COLUMNS), values, strict=True))
+
+
+def reseal(connection: Connection, hsm: int, seals: Sequence[tuple[int, bytes]]) -> None:
+    """Replace the seals of entries of an HSM, by sequence number."""
+    if seals:
+        entry = (AUDIT.c.hsm == hsm) & (AUDIT.c.sequence == bindparam("of"))
+        statement = update(AUDIT).where(entry).values(seal=bindparam("new"))
+        connection.execute(statement, [{"of": sequence, "new": seal} for sequence, seal in seals])
+
+
+def put_head(connection: Connection, hsm: int, head: StoredHead) -> None:
+    """Replace the head of an HSM."""
+    values = dict(zip(_HEAD_COLUMNS, head, strict=True))
+    connection.execute(update(AUDIT_HEAD).where(AUDIT_HEAD.c.id == hsm).values(**values))
 
 
 def rows(connection: Connection, hsm: int, first: int, limit: int) -> list[tuple[object, ...]]:

@@ -209,6 +209,7 @@ class Cluster:
 
         Raises:
             StoreUnreachable: The database does not answer, or another HSM has the turn for too long.
+            StoreConflict: The database ends each transaction in favour of another.
         """
         for attempt in range(_TRIES):
             connection = None
@@ -249,6 +250,7 @@ class Cluster:
 
         Raises:
             NotCaughtUp: The lease has ended. Nothing was changed.
+            RuntimeError: A method changes something that others may change too, and does not take the turn.
         """
         told = " ".join(str(change) for change in changes if not _new_key(change))
         connection = self.turn
@@ -300,7 +302,11 @@ class Cluster:
                     self.members()
 
     def _look(self, deadline: float) -> None:
-        """Read the rows of the other HSMs under a lock."""
+        """Read the rows of the other HSMs under a lock.
+
+        Raises:
+            StoreUnreachable: The database does not answer until the deadline.
+        """
         while True:
             try:
                 with store_errors(), self._own.begin() as connection:

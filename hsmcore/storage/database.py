@@ -37,6 +37,15 @@ class Part:
     keys: Sequence[KeyRow] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Resealed:
+    """Rows with the same content and a new seal, and new seals of entries of the log by sequence number."""
+
+    users: Sequence[UserRow] = ()
+    keys: Sequence[KeyRow] = ()
+    seals: Sequence[tuple[int, bytes]] = ()
+
+
 class Journal(Protocol):
     """The source of the audit log's entries for each transaction."""
 
@@ -198,6 +207,26 @@ class Store:
         """Return the sealed master key, which every schema has."""
         with self._reading() as connection:
             return bytes(connection.execute(select(HSM.c.master)).scalar_one())
+
+    @property
+    def shared(self) -> bool:
+        """Whether several HSMs can use the database."""
+        return _shared(self._engine)
+
+    def change_master(self, master: bytes) -> None:
+        """Replace the sealed master key."""
+        with store_errors(), self._engine.begin() as connection:
+            connection.execute(update(HSM).values(master=master))
+
+    def reseal(self, hsm: HsmRow, parts: Iterable[Resealed], head: StoredHead) -> None:
+        """Replace every seal, in one transaction. The parts must not be read on the store's own connection."""
+        with store_errors(), self._engine.begin() as connection:
+            connection.execute(update(HSM).values(master=hsm.master, settings=hsm.settings, quorum=hsm.quorum))
+            for part in parts:
+                users.reseal(connection, part.users)
+                keys.reseal(connection, part.keys)
+                audit.reseal(connection, self.number, part.seals)
+            audit.put_head(connection, self.number, head)
 
     def settings(self) -> bytes:
         """Return the sealed settings, which every schema has."""

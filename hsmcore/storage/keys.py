@@ -18,6 +18,7 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
+    bindparam,
     case,
     cast,
     column,
@@ -168,6 +169,13 @@ def change(connection: Connection, rows: Sequence[KeyRow]) -> None:
         connection.execute(update(KEYS).where(KEYS.c.handle == row.handle).values(_values(row)))
         connection.execute(delete(SHARES).where(SHARES.c.handle == row.handle))
     _share(connection, rows)
+
+
+def reseal(connection: Connection, rows: Sequence[KeyRow]) -> None:
+    """Replace the sealed material of keys."""
+    if rows:
+        statement = update(KEYS).where(KEYS.c.handle == bindparam("of")).values(material=bindparam("sealed"))
+        connection.execute(statement, [{"of": row.handle, "sealed": row.sealed} for row in rows])
 
 
 def remove(connection: Connection, handles: Sequence[int]) -> None:

@@ -19,6 +19,7 @@ kind                  fields
 ``hsmbridge audit entry 1``  sequence number (8 bytes), hash of the entry; nothing is sealed but these
 ``hsmbridge audit head 1``  number of entries (8 bytes), reboot counter (8 bytes)
 ``... of 1``          the same of a cluster's second HSM and later ones, with the HSM's number (4 bytes) first
+``hsmbridge tls request 1``, ``hsmbridge tls identity 1``  none; the two are files of the state directory
 ``hsmbridge master 1``  the header of the seal of master key and domain key
 ====================  ==========================================================================================
 
@@ -147,6 +148,24 @@ class Vault:
             StoreDamaged: They do not open.
         """
         return self._open(sealed, _quorum_context(version), "the quorum values")
+
+    def seal_tls(self, kind: str, content: bytes) -> bytes:
+        """Seal a file with a key for TLS: ``request`` or ``identity``."""
+        return self._sealer.seal(content, context(f"tls {kind}"))
+
+    def open_tls(self, kind: str, sealed: bytes) -> bytes:
+        """Return the content of a file with a key for TLS.
+
+        Raises:
+            StoreDamaged: It does not open.
+        """
+        content = self._sealer.open(sealed, context(f"tls {kind}"))
+        if content is None:
+            raise StoreDamaged(
+                f"the file tls.{kind} of the state directory is damaged; `hsm cluster csr --new-key` and "
+                "`hsm cluster initialize` replace it"
+            )
+        return content
 
     def seal_entry(self, sequence: int, digest: bytes) -> bytes:
         """Seal the hash of an entry of the audit log."""

@@ -37,6 +37,10 @@ class Snapshot:
         """Return the newest change of a row; ``None`` where there was none."""
         return audit.newest(self._connection, subject)
 
+    def audit_rows(self, first: int, limit: int) -> list[tuple[object, ...]]:
+        """Return the stored rows of the HSM's log from a sequence number on, also edited ones."""
+        return audit.rows(self._connection, self._number, first, limit)
+
     def head(self) -> StoredHead | None:
         """Return the stored head of the log."""
         return audit.head(self._connection, self._number)

@@ -4,7 +4,8 @@
 the HSM's number. ``master.key`` is the key file (32 random bytes, mode 0600) of an HSM without passphrase.
 ``hsm.lock`` is the lock, with the id of the process that has the directory. ``audit.anchor`` has two slots of 128 bytes
 for the last position of the audit log; they are written in turn, so an interrupted write leaves the other. ``backups``
-is the directory of backups.
+is the directory of backups. ``tls.request`` and ``tls.identity`` are the sealed keys for TLS, ``customerCA.crt`` has
+the certificate of their authority.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from hsmcore.errors import MasterKeyUnavailable, StateError, StateLocked, StateMissing, StoreFull
-from hsmcore.files import sync_directory, write_whole
+from hsmcore.files import read_whole, sync_directory, write_whole
 from hsmcore.primitives.secrecy import KEY_BYTES, random_bytes
 
 _DATABASE, _KEY_FILE, _LOCK, _ANCHOR, _STORE = "hsm.db", "master.key", "hsm.lock", "audit.anchor", "store.json"
 _BACKUPS = "backups"
 _ANCHOR_BYTES = 128
-_OWN = ("hsm.", "master.", "audit.", "store.", "admin-password.", "backups", "lost+found")
+_LARGEST_FILE = 1024 * 1024
+"""Maximum bytes of a file that ``read_file`` reads."""
+_OWN = ("hsm.", "master.", "audit.", "store.", "admin-password.", "backups", "tls.", "customerCA.", "lost+found")
 """How the names in a state directory begin. A new file system has lost+found."""
 
 _log = logging.getLogger("hsmcore.storage.state_directory")
@@ -206,6 +209,29 @@ class StateDirectory:
             self._anchors_written += 1
         except OSError as error:
             _log.warning("the audit log's anchor cannot be written: %s", error.strerror)
+
+    def read_file(self, name: str) -> bytes | None:
+        """Return the content of a file of the directory, ``None`` where it does not exist.
+
+        Raises:
+            StoreFull: The file system refuses.
+        """
+        try:
+            with _file_errors(self.home):
+                return read_whole(self.home / name, _LARGEST_FILE)
+        except StoreFull as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
+
+    def write_file(self, name: str, content: bytes) -> None:
+        """Write a file of the directory, whole, with mode 0600.
+
+        Raises:
+            StoreFull: The file system refuses.
+        """
+        with _file_errors(self.home):
+            write_whole(self.home / name, content)
 
     def sync(self) -> None:
         """Sync the names of new files to the disk."""

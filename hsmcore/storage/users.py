@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from sqlalchemy import Connection, Update, text, update
@@ -59,6 +60,12 @@ def _row(
         version if isinstance(version, int) and 0 <= version < 2**63 else 0,
         newest if isinstance(newest, int) else UNKNOWN,
     )
+
+
+def reseal(connection: Connection, users: Sequence[UserRow]) -> None:
+    """Replace the sealed password hashes of users."""
+    for user in users:
+        connection.execute(update_of(user).values(verifier=user.verifier))
 
 
 def values(user: UserRow) -> dict[str, object]:

@@ -279,14 +279,44 @@ class Accounts:
         with self._turn:
             if (name, role) in self._users:
                 raise UserExists(f"there is a {role} {name!r} already")
-            if len(self._users) >= MAX_USERS:
-                raise UserLimit(f"there are {MAX_USERS} users, which is the limit; delete one first")
-            number = max((user.row.number for user in self._users.values()), default=_FIRST_NUMBER)
-            row = UserRow(max(number, _APPLIANCE_NUMBER) + 1, name, role)
-            newest = self._store.newest(row.change().subject)
-            row = self._vault.seal_user(replace(row, version=newest.version + 1 if newest else 1), verifier)
-            self._store.add_user(row)
-            self._users[name, role] = _User(row)
+            self._put_new(UserRow(0, name, role), verifier)
+
+    def _put_new(self, row: UserRow, verifier: str) -> UserRow:
+        """Store a new user under the next number.
+
+        Raises:
+            UserLimit: The HSM has the maximum number of users.
+        """
+        if len(self._users) >= MAX_USERS:
+            raise UserLimit(f"there are {MAX_USERS} users, which is the limit; delete one first")
+        number = max((user.row.number for user in self._users.values()), default=_FIRST_NUMBER)
+        newest = self._store.newest(row.change().subject)
+        version = newest.version + 1 if newest else 1
+        row = self._vault.seal_user(replace(row, number=max(number, _APPLIANCE_NUMBER) + 1, version=version), verifier)
+        self._store.add_user(row)
+        self._users[row.username, row.role] = _User(row)
+        return row
+
+    def insert(self, row: UserRow, verifier: str) -> UserInfo:
+        """Add a user of a clone, with password hash, registered keys and lock.
+
+        Raises:
+            PublicKeyInvalid: Another user has registered the user's key.
+            UserLimit: The HSM has the maximum number of users.
+            UserNameInvalid: Users in that role are not copied.
+            StoreFull: The disk is full.
+        """
+        if row.role not in ROLES:
+            raise UserNameInvalid(f"a user in the role {row.role[:32]!r} is not copied")
+        with self._turn:
+            for key in (row.mfa_key, row.quorum_key):
+                if key is not None:
+                    self.require_own_key(row, key)
+            return self.info(self._put_new(row, verifier))
+
+    def info(self, row: UserRow) -> UserInfo:
+        """Return a user as everybody sees it."""
+        return _info(_User(row))
 
     @contextmanager
     def changing(self, username: str, role: str) -> Iterator[UserRow]:

@@ -22,8 +22,12 @@ from hsmcore.users.token_files import SignedToken, read_token
 
 TOKEN_LIFETIME = 600
 """Seconds until a token for MFA or registration expires."""
-MAX_USED = 65536
-"""Maximum number of used tokens that have not expired, far more than the logins of that time; one more is refused."""
+MAX_USED = 1 << 18
+"""Maximum number of used tokens that have not expired; one more is refused.
+
+Nobody reaches it: a login uses a token up, and the HSM computes ``hsmcore.users.accounts.HASHING`` password hashes at a
+time, each of which takes more than 5 ms.
+"""
 _MOMENT = struct.Struct(">Q8s")
 """Beginning of a token: time of issue in ms, random bytes. The rest authenticates it."""
 

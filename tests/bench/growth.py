@@ -38,7 +38,7 @@ class _Store:
     def __init__(self, home: Path, size: int) -> None:
         self.home, self.size = home, size
         self.environment = site(home)
-        _fill(home, size)
+        fill(home, size)
         self.labels = itertools.count()
         self.times: dict[str, list[float]] = {}
 
@@ -111,7 +111,7 @@ def _ratio(ours: list[float], others: list[float]) -> float:
     return median(our / other for our, other in zip(ours, others, strict=True))
 
 
-def _fill(home: Path, size: int) -> None:
+def fill(home: Path, size: int) -> None:
     """Store many keys in one transaction; the API stores them one by one, which takes minutes for the largest size."""
     with Hsm.open(home) as hsm:
         session = hsm.users.login("cu1", b"bench-password")

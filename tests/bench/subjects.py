@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -16,7 +17,8 @@ from rich.console import Console
 from rich.progress import track
 
 HSM = [sys.executable, "-m", "bridge"]
-IN_PROCESS, SOCKET, SOFTHSM, JDK, CEILING = "in-process", "Unix socket", "SunPKCS11 SoftHSM", "JDK", "ceiling"
+IN_PROCESS, SOCKET, TLS, SOFTHSM = "in-process", "Unix socket", "TLS", "SunPKCS11 SoftHSM"
+JDK, CEILING = "JDK", "ceiling"
 _WARMING = 2
 """Windows that do not count: a JVM has compiled what it runs most only after thousands of rounds."""
 _CROWDED = ("RSA-2048 sign", "P-256 sign", "AES-256-GCM encrypt 1024 B", "HMAC-SHA256 1024 B")
@@ -89,6 +91,7 @@ def _subjects(work: Path, sizes: str) -> Iterator[tuple[str, AbstractContextMana
     bench = ["java", "-cp", str(work), "Bench"]
     yield IN_PROCESS, running([*HSM, *bench, "hsm", sizes], site(work / "hsm"))
     yield SOCKET, _over_socket(work, sizes)
+    yield TLS, _over_tls(work, sizes)
     if _library():
         yield SOFTHSM, _softhsm(work, sizes)
     yield JDK, running([*bench, "jdk", sizes], os.environ)
@@ -103,9 +106,9 @@ def site(home: Path, environment: Mapping[str, str] = os.environ) -> dict[str, s
 
 
 @contextmanager
-def daemon(environment: dict[str, str]) -> Iterator[None]:
+def daemon(environment: dict[str, str], *options: str) -> Iterator[None]:
     """Run the HSM's daemon."""
-    subprocess.run([*HSM, "start"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*HSM, "start", *options], env=environment, check=True, stdout=subprocess.DEVNULL)
     try:
         yield
     finally:
@@ -135,6 +138,28 @@ def _over_socket(work: Path, sizes: str) -> Iterator[Subject]:
     properties.write_text(registration())
     command = ["java", f"-Djava.security.properties={properties}", "-cp", f"{work}:{jar(environment)}", "Bench", "hsm"]
     with daemon(environment), running([*command, sizes], environment) as subject:
+        yield subject
+
+
+@contextmanager
+def _over_tls(work: Path, sizes: str) -> Iterator[Subject]:
+    environment = site(work / "remote")
+    host, port = "127.0.0.2", 22399
+    command = [*HSM, "cluster", "initialize", "--new-ca", str(work / "ca"), "--name", host]
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    configuration = work / "cloudhsm-jce.cfg"
+    cluster = {
+        "hsm_ca_file": str(work / "ca" / "customerCA.crt"), "servers": [{"hostname": host, "port": port}],
+        "options": {"disable_key_availability_check": True},
+    }  # fmt: skip
+    configuration.write_text(json.dumps({"clusters": [{"cluster": cluster}]}))
+    properties = work / "remote.security"
+    properties.write_text(registration())
+    options = [f"-Djava.security.properties={properties}", f"-Dhsmbridge.config={configuration}"]
+    command = ["java", *options, "-cp", f"{work}:{jar(environment)}", "Bench", "hsm", sizes]
+    # Without HSM_HOME, which leads to the Unix socket.
+    client = {name: value for name, value in environment.items() if name != "HSM_HOME"}
+    with daemon(environment, "--listen", f"{host}:{port}"), running(command, client) as subject:
         yield subject
 
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from bridge.carriers.client import Channel, Client, LocalChannel, SocketChannel
-from bridge.carriers.unix import Server
+from bridge.carriers.server import Server
+from bridge.carriers.tls import TlsListener
+from bridge.process.addresses import Address
+from bridge.process.configuration import Certificates
 from bridge.process.paths import socket_path
 from bridge.pytest_plugin import USER, fresh_hsm
 from bridge.server.dispatch import Dispatcher
 from hsmcore import Hsm
+from hsmcore.primitives import tls_certificates as certificates
 
 PASSWORD = "contract-pass-1"
 ADMIN_PASSWORD = b"contract-admin-1"
@@ -50,7 +54,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hsm]:
         yield hsm
 
 
-@pytest.fixture(scope="module", params=["local", "socket"])
+@pytest.fixture(scope="module", params=["local", "socket", "tls"])
 def carrier(request: pytest.FixtureRequest, core: Hsm) -> Iterator[Carrier]:
     with reached(core, request.param) as carrier:
         yield carrier
@@ -58,21 +62,50 @@ def carrier(request: pytest.FixtureRequest, core: Hsm) -> Iterator[Carrier]:
 
 @contextmanager
 def reached(core: Hsm, kind: str) -> Iterator[Carrier]:
-    """Give one way to an HSM, ``local`` or ``socket``."""
+    """Give one way to an HSM: ``local``, ``socket`` or ``tls``."""
     home = Path(str(core.status()["home"]))
     if kind == "local":
         dispatcher = Dispatcher(core)
         yield Carrier("local", home, lambda: LocalChannel(dispatcher.connect()))
         return
+    if kind == "tls":
+        with listening(core) as (address, authority):
+            files = Certificates(authority)
+            yield Carrier("tls", home, lambda: SocketChannel.of(address, files, 20.0))
+        return
     with served(core) as home:
-        yield Carrier("socket", home, lambda: SocketChannel(socket_path(home), 20.0))
+        yield Carrier("socket", home, lambda: SocketChannel.at(socket_path(home), 20.0))
+
+
+HOST = "127.0.0.2"
+"""The address of servers for TLS."""
 
 
 @contextmanager
-def served(core: Hsm) -> Iterator[Path]:
+def listening(core: Hsm, host: str = HOST, *, signer: Callable[[bytes], tuple[bytes, bytes]] | None = None) -> Iterator[
+    tuple[Address, Path]
+]:  # fmt: skip
+    """Give the address of an HSM with a server for TLS, and the file with the certificate of its authority.
+
+    ``signer`` returns the certificate for a request, and that of the authority.
+    """
+    home = Path(str(core.status()["home"]))
+    core.tls.initialize(*(signer or new_authority)(core.tls.request([host])))
+    with closing(TlsListener(core, Address(host, 0))) as listener, served(core, listener):
+        yield listener.address, home / "customerCA.crt"
+
+
+def new_authority(request: bytes) -> tuple[bytes, bytes]:
+    """Return the certificate for a request, and that of a new authority."""
+    key, authority = certificates.new_authority("tests")
+    return certificates.sign_request(request, key, authority), authority
+
+
+@contextmanager
+def served(core: Hsm, *remote: TlsListener) -> Iterator[Path]:
     """Give the directory of an HSM with a server at its socket."""
     home = Path(str(core.status()["home"]))
-    server = Server(core, socket_path(home))
+    server = Server(core, socket_path(home), remote=remote)
     thread = threading.Thread(target=server.serve)
     thread.start()
     try:
@@ -94,8 +127,8 @@ def client(carrier: Carrier) -> Iterator[Client]:
 RUN = """
 import sys
 from pathlib import Path
-from bridge.carriers import peer, unix
-unix.run(Path(sys.argv[1]), ready=lambda: print("ready", flush=True))
+from bridge.carriers import peer, server
+server.run(Path(sys.argv[1]), ready=lambda: print("ready", flush=True))
 """
 """A program that runs the daemon of a state directory, and prints a line once the socket answers."""
 

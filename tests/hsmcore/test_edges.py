@@ -23,6 +23,7 @@ from hsmcore.errors import (
     KeyNotFound,
     KeyQuorumFailed,
     KeyTypeInconsistent,
+    OperationLimit,
     OperationNotFound,
     PasswordInvalid,
     PermissionDenied,
@@ -34,6 +35,7 @@ from hsmcore.errors import (
 )
 from hsmcore.primitives import Stream
 from hsmcore.quorum.tokens import MAX_TOKENS_OF_USER
+from hsmcore.sessions import session as session_module
 from hsmcore.sessions.session import Session
 from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS, Site, make_site
 
@@ -207,6 +209,17 @@ def test_one_users_quorum_tokens_have_a_limit(own: Site) -> None:
     with pytest.raises(QuorumTokenLimit, match="cu1"):
         own.hsm.quorum.request(own.user, "key-management", handles[-1])
     assert own.hsm.quorum.request(own.other, "key-management", handles[0])
+
+
+def test_one_users_sessions_have_a_limit(own: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "MAX_SESSIONS", 3)
+    more = [own.hsm.users.login("cu1", PASSWORDS["cu1"]) for _ in range(2)]
+    with pytest.raises(OperationLimit, match="'cu1' has 3 sessions"):
+        own.hsm.users.login("cu1", PASSWORDS["cu1"])
+    own.hsm.users.logout(own.hsm.users.login("cu2", PASSWORDS["cu2"]))
+    own.hsm.users.logout(more[0])
+    assert own.hsm.users.login("cu1", PASSWORDS["cu1"]).alive
+    assert own.hsm.audit.verify(own.admin).findings == []
 
 
 def test_a_listing_beside_changes_has_every_key_that_stays(own: Site) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from jpype import JImplements, JOverride
 
-from bridge.carriers.unix import Server
+from bridge.carriers.server import Server
 from bridge.process.paths import socket_path
 from bridge.pytest_plugin import USER, HsmUnderTest, fresh_hsm
 from hsmcore.users.accounts import MAX_FAILURES

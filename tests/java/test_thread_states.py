@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import repeated
 
 _HERE = Path(__file__).parent
@@ -145,6 +147,7 @@ print("done")
 """
 
 
+@pytest.mark.long
 def test_a_thread_that_uses_two_hsms_in_turn_has_one_state(tmp_path: Path) -> None:
     """As the threads of a program's pool do in a run of many tests, each with a fresh HSM."""
     subprocess.run(["javac", "-d", tmp_path, _HERE / "ShortLivedThreads.java"], check=True, timeout=120)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from ctypes import Structure, byref, c_char, c_ubyte, c_ulong, c_void_p, cast, sizeof
@@ -53,8 +54,14 @@ class CryptokiError(Exception):
         self.rv = rv
 
 
+LIBRARY = "HSMBRIDGE_TEST_LIBRARY"
+"""The variable that names another build of the library, for example with sanitizers."""
+
+
 def library() -> Path:
     """Return the path of the library, or skip."""
+    if named := os.environ.get(LIBRARY):
+        return Path(named)
     try:
         return library_path()
     except StateError as error:

@@ -14,7 +14,7 @@ from bridge.protocol import codec
 
 HELLO = 1
 Answer = Callable[[bytes], bytes | None]
-"""Returns the answer to a request, ``None`` to pass the request on, empty bytes to close the connection."""
+"""Returns the answer to a request, after which the connection closes; ``None`` to pass the request on."""
 
 
 class Proxy:
@@ -75,12 +75,11 @@ class Proxy:
                     if operation != HELLO:
                         self.requests.append(operation)
                     answer = self.answer(request)
-                    if answer is None:
-                        server.sendall(request)
-                        answer = _frame(server)
-                    if not answer:
+                    if answer is not None:
+                        client.sendall(answer)
                         return
-                    client.sendall(answer)
+                    server.sendall(request)
+                    client.sendall(_frame(server))
             except OSError:
                 return
             finally:

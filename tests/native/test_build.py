@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,3 +41,40 @@ def test_without_a_compiler_the_library_is_left_out_and_nothing_fails(tmp_path: 
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("note: the PKCS #11 library is left out: no C compiler was found")
+
+
+def test_the_library_is_installed_where_programs_look_for_it(tmp_path: Path) -> None:
+    library()
+    command = [sys.executable, "-m", "bridge", "pkcs11"]
+    environment = os.environ | {"HSM_HOME": "/srv/hsm"}
+
+    def hsm(*words: str) -> str:
+        return subprocess.run([*command, *words], env=environment, capture_output=True, text=True, check=True).stdout
+
+    folder = tmp_path / "opt"
+    names = ("lib/libcloudhsm_pkcs11.so", "include/pkcs11/cloudhsm_pkcs11_vendor_defs.h", "etc/cloudhsm-pkcs11.cfg")
+    for _ in range(2):
+        assert hsm("--install", str(folder)).split() == [str(folder / name) for name in names]
+    assert json.loads((folder / names[2]).read_text())["clusters"][0]["cluster"]["servers"][0]["hostname"] == (
+        "/srv/hsm/hsm.sock"
+    )
+    assert hsm("--path").strip() == hsm().strip() == str(_ROOT / "bridge" / "libcloudhsm_pkcs11.so")
+    assert f"module: {_ROOT}/bridge/libcloudhsm_pkcs11.so" in hsm("--p11-kit")
+
+
+_SPELLINGS = """
+typedef unsigned long CK_ULONG;
+typedef void *CK_VOID_PTR;
+#include "cloudhsm_pkcs11_vendor_defs.h"
+_Static_assert(CKM_SP800_108_COUNTER_KDF == 0x80000001 && CKM_DES3_NIST_WRAP == CKM_CLOUDHSM_DES3_NIST_WRAP, "");
+_Static_assert(SP800_108_COUNTER_FORMAT == 4 && SP800_108_PRF_LABEL == 5 && SP800_108_PRF_CONTEXT == 6, "");
+_Static_assert(SP800_108_DKM_FORMAT == CK_SP800_108_DKM_LENGTH && CK_SP800_108_BYTE_ARRAY == 8, "");
+_Static_assert(sizeof(CK_SP800_108_KDF_PARAMS) == 3 * sizeof(long), "");
+"""
+
+
+def test_the_header_has_both_spellings_of_the_vendors_names(tmp_path: Path) -> None:
+    include = _ROOT / "bridge" / "native" / "include"
+    (tmp_path / "spellings.c").write_text(_SPELLINGS)
+    command = [tool("cc"), "-std=c11", "-Wall", "-Werror", "-fsyntax-only", f"-I{include}"]
+    subprocess.run([*command, str(tmp_path / "spellings.c")], check=True, timeout=60)

@@ -71,6 +71,7 @@ def test_a_jar_is_signed(desk: Desk) -> None:
 
 
 @_ONCE_IN_A_QUICK_RUN
+@pytest.mark.long
 def test_a_jar_is_signed_with_ed25519(desk: Desk) -> None:
     store = ["-storetype", "CloudHSM", "-keystore", str(desk.folder / "edwards.store"), "-storepass", "changeit"]
     desk.site.must(

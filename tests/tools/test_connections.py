@@ -158,6 +158,7 @@ def test_an_explicit_login_that_the_hsm_has_lost_is_done_again(desk: Desk) -> No
         assert program.step("o") == "done"
 
 
+@pytest.mark.long
 def test_connections_of_dropped_providers_close(desk: Desk) -> None:
     assert desk.must(*command(desk, "dropped", "300")) == "dropped 299\n"
 

@@ -36,6 +36,7 @@ def test_a_secret_key(desk: Desk, options: list[str]) -> None:
     assert "aes, " in desk.must("keytool", "-list", *_own(desk), *options)
 
 
+@pytest.mark.long
 def test_the_life_of_a_certified_key_pair(desk: Desk, options: list[str]) -> None:
     authority = ["-keystore", "ca.p12", "-storepass", "changeit"]
     desk.must("keytool", "-genkeypair", "-alias", "ca", "-keyalg", "RSA", "-dname", "CN=CA", "-ext", "bc:c", *authority)

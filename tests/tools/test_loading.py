@@ -10,6 +10,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import pytest
 
 from bridge.carriers.jvm import provider_jar
+from tests.conftest import alike
 from tests.site import Site, fresh_site
 
 from .conftest import Desk
@@ -59,7 +60,7 @@ def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield site
 
 
-@pytest.mark.parametrize("way", ["reflection", "loader"])
+@pytest.mark.parametrize("way", alike(["reflection", "loader"]))
 def test_from_the_class_path(desk: Desk, classes: Path, way: str) -> None:
     library = "-Djava.library.path=/opt/cloudhsm/lib"
     said = desk.must("java", "-ea", library, "-cp", f"{classes}:{provider_jar()}", "Loading", way, f"path-{way}")
@@ -84,11 +85,11 @@ def test_from_where_code_for_cloudhsm_looks(desk: Desk, classes: Path, tmp_path:
     assert "hsm start" in without.stderr
 
 
-@pytest.mark.parametrize("way", ["reflection", "loader"])
+@pytest.mark.parametrize("way", alike(["reflection", "loader"]))
 def test_out_of_a_shaded_jar(desk: Desk, shaded: Path, way: str) -> None:
     assert str(shaded) in desk.must("java", "-ea", "-jar", str(shaded), way, f"shaded-{way}")
 
 
-@pytest.mark.parametrize("way", ["reflection", "loader", "list"])
+@pytest.mark.parametrize("way", alike(["list", "reflection", "loader"]))
 def test_out_of_a_shaded_jar_beside_the_hsm(apart: Site, shaded: Path, way: str) -> None:
     assert "loaded from" in apart.must("java", "-ea", "-jar", str(shaded), way, f"beside-{way}")

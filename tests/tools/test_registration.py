@@ -12,6 +12,7 @@ import pytest
 
 from bridge.carriers.jvm import provider_jar
 from bridge.process.paths import socket_path
+from tests.conftest import alike
 from tests.site import Site
 
 from .conftest import PROVIDER, Desk
@@ -73,7 +74,7 @@ def jdk_version() -> int:
     return int(found[1])
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+@pytest.mark.parametrize("way", alike(WAYS), ids=lambda way: way.__name__)
 def test_a_jar_is_signed_with_a_key_made_in_the_hsm(desk: Desk, way: Callable[[Desk], list[str]]) -> None:
     options, alias = way(desk), way.__name__
     if way is by_provider_argument:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.carriers import peer, unix
+from bridge.carriers import peer, server, unix
 from bridge.carriers.client import Client, DaemonUnreachable
 from bridge.process.paths import socket_path
 from bridge.protocol import codec
@@ -227,8 +227,8 @@ def _send_for_ever(peer: socket.socket) -> None:
 
 
 def test_the_number_of_connections_has_a_limit(core: Hsm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unix, "MAX_CONNECTIONS", 3)
-    monkeypatch.setattr(unix, "RESERVED_CONNECTIONS", 0)
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 3)
+    monkeypatch.setattr(server, "RESERVED_CONNECTIONS", 0)
     with served(core) as home:
         clients = [Client.connect(home) for _ in range(3)]
         for client in clients:
@@ -255,7 +255,7 @@ def _log_in(client: Client) -> None:
 def test_connections_without_a_login_keep_nobody_away(
     core: Hsm, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    monkeypatch.setattr(unix, "MAX_CONNECTIONS", 8)
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 8)
     with served(core) as home, Client.connect(home) as early:
         _log_in(early)
         for _ in range(40):
@@ -362,18 +362,18 @@ def test_a_daemon_stops_when_asked(fresh_home: Path, number: signal.Signals) -> 
 _STOPPED_EARLY = """
 import random, signal, sys
 from pathlib import Path
-from bridge.carriers import peer, unix
+from bridge.carriers import peer, server
 from hsmcore import Hsm
 
 signal.signal(signal.SIGTERM, lambda number, frame: None)
 with Hsm.open(Path(sys.argv[1])) as hsm:
     for _ in range(400):
-        server = unix.Server(hsm, Path(sys.argv[1]) / "hsm.sock")
-        with unix._stopped_by_signals(server):
+        served = server.Server(hsm, Path(sys.argv[1]) / "hsm.sock")
+        with server._stopped_by_signals(served):
             signal.signal(signal.SIGALRM, signal.getsignal(signal.SIGTERM))
             signal.setitimer(signal.ITIMER_REAL, random.uniform(5e-6, 200e-6))
-            server.serve()
-        server.close()
+            served.serve()
+        served.close()
 print("stopped 400 times")
 """
 

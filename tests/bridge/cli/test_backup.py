@@ -30,7 +30,7 @@ def _backups(site: Site) -> list[dict[str, object]]:
 def _labels(home: Path) -> set[str]:
     with Client.connect(home) as client:
         client.call("LOGIN", "cu1", PASSWORD.encode(), "crypto-user")
-        return {str(record["LABEL"]) for record in client.call("FIND_KEYS", {}, 0)[0]}  # type: ignore[union-attr,index,call-overload]
+        return {str(record["LABEL"]) for record in client.found_keys({})}
 
 
 def _make_keys(home: Path, *labels: str) -> None:
@@ -92,6 +92,68 @@ def test_a_copy_elsewhere_takes_its_key_file_or_its_passphrase(site: Site, tmp_p
     )  # fmt: skip
     assert "sealed under HSM_PASSPHRASE" in sealed
     assert not (tmp_path / "c" / "master.key").exists()
+
+
+def test_keys_and_users_are_replicated_between_an_hsm_and_its_clone(site: Site, tmp_path: Path) -> None:
+    site.must("backup", "restore", site.must("backup", "create").split()[1].rstrip(":"), str(tmp_path / "clone"))
+    clone = Site(tmp_path / "clone", site.environment | {"HSM_HOME": str(tmp_path / "clone")})
+    site.must("start")
+    clone.must("start")
+    try:
+        _make_keys(site.home, "copied")
+        admin = f"admin:{ADMIN_PASSWORD}"
+        (tmp_path / "password").write_text(f"{PASSWORD}\n")
+        site.must("user", "create", "cu2", "--password-file", str(tmp_path / "password"))
+        between = ("--source-cluster-id", "cluster-a", "--destination-cluster-id", "cluster-b")
+        names = {"HSM_CLUSTERS": f"cluster-a={site.home}/hsm.sock,Cluster-B={clone.home}/hsm.sock"}
+        names |= {"DESTINATION_CLOUDHSM_ROLE": "admin", "DESTINATION_CLOUDHSM_PIN": admin}
+        user = ("user", "replicate", "--username", "cu2", "--role", "crypto-user", *between)
+        key = ("key", "replicate", "--filter", "attr.label=copied", *between)
+        copied = json.loads(site.must(*user, **names))
+        assert copied["data"]["user"]["username"] == "cu2"
+        assert copied["data"]["message"] == "Successfully replicated user"
+        copied = json.loads(site.must(*key, **names))
+        assert copied["data"]["message"] == "Successfully replicated key"
+        assert copied["data"]["key"]["attributes"]["label"] == "copied"
+        own = names | {"DESTINATION_CLOUDHSM_ROLE": "crypto-user", "DESTINATION_CLOUDHSM_PIN": f"cu1:{PASSWORD}"}
+        assert json.loads(site.must(*key, **own))["data"]["key"]["key-info"]["key-owners"][0]["username"] == "cu1"
+        assert "copied" in _labels(clone.home)
+        (tmp_path / "password").write_text("another-pass-1\n")
+        clone.must("user", "change-password", "cu2", "--password-file", str(tmp_path / "password"))
+        differs = site.hsm(*user, **names)
+        assert json.loads(differs.stdout) == {"error_code": 1, "data": "User replicate failed on 1 of 1 connections"}
+        unknown = site.hsm(*key, **(names | {"HSM_CLUSTERS": ""}))
+        assert "HSM_CLUSTERS names them" in json.loads(unknown.stdout)["data"]
+        unnamed = site.hsm(*key, HSM_CLUSTERS=names["HSM_CLUSTERS"])
+        assert "DESTINATION_CLOUDHSM_ROLE" in json.loads(unnamed.stdout)["data"]
+        with fresh_site(tmp_path / "stranger") as stranger:
+            stranger.must("start")
+            refused = site.hsm(*key[:-1], str(stranger.home), **own)
+            assert "security domain" in json.loads(refused.stdout)["data"]
+    finally:
+        clone.must("stop")
+        site.must("stop")
+
+
+def test_the_passphrase_and_the_master_key_change(tmp_path: Path) -> None:
+    with fresh_site(tmp_path / "hsm") as site:
+        site.must("start")
+        _make_keys(site.home, "kept")
+        running = site.hsm("rekey", "--to-key-file", "--master-key")
+        assert running.returncode == 1
+        assert "open" in running.stderr
+        site.must("stop")
+        (tmp_path / "new").write_text("a new passphrase\n")
+        said = site.must("rekey", "--master-key", "--passphrase-file", str(tmp_path / "new"))
+        assert said.startswith("Made a new master key, sealed under the passphrase")
+        assert site.hsm("start").returncode == 1
+        site.must("start", HSM_PASSPHRASE="a new passphrase")
+        assert _labels(site.home) == {"kept"}
+        site.must("audit", "verify")
+        site.must("stop")
+        assert site.hsm("rekey").returncode == 1
+        assert "key file" in site.must("rekey", "--to-key-file", HSM_PASSPHRASE="a new passphrase")
+        site.must("start")
 
 
 def test_the_daemon_makes_a_backup_and_one_at_the_activation(tmp_path: Path) -> None:

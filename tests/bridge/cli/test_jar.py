@@ -35,8 +35,9 @@ def files(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 def test_it_puts_one_jar_and_a_configuration(site: Site, tmp_path: Path) -> None:
     folder = tmp_path / "opt" / "cloudhsm"
-    assert site.must("jar", "--install", str(folder)) == f"{folder / JAR}\n{folder / CONFIGURATION}\n"
-    assert sorted(files(folder)) == [CONFIGURATION, JAR]
+    printed = site.must("jar", "--install", str(folder)).splitlines()
+    assert printed[:2] == [str(folder / JAR), str(folder / CONFIGURATION)]
+    assert sorted(files(folder)) == sorted(str(Path(path).relative_to(folder)) for path in printed)
     assert (folder / JAR).read_bytes() == provider_jar().read_bytes()
     assert (folder / JAR).stat().st_mode & 0o777 == 0o644
     (cluster,) = json.loads((folder / CONFIGURATION).read_text())["clusters"]
@@ -54,7 +55,7 @@ def test_it_replaces_what_an_earlier_version_installed_and_keeps_the_configurati
     (tmp_path / "java" / "another.jar").write_bytes(b"")
     (tmp_path / CONFIGURATION).write_text("{}")
     site.must("jar", "--install", str(tmp_path))
-    assert sorted(files(tmp_path)) == [CONFIGURATION, "java/another.jar", JAR]
+    assert [name for name in sorted(files(tmp_path)) if name.startswith("java/")] == ["java/another.jar", JAR]
     assert (tmp_path / CONFIGURATION).read_text() == "{}"
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bridge.carriers.client import Client
-from bridge.carriers.unix import MAX_CONNECTIONS, RESERVED_CONNECTIONS
+from bridge.carriers.server import MAX_CONNECTIONS, RESERVED_CONNECTIONS
 from bridge.protocol import codec
 from bridge.protocol.operations import NUMBERS
 from tests.site import PASSWORD, Site, fresh_site
@@ -75,3 +75,19 @@ def test_idle_connections_do_not_keep_stop_and_status_away(site: Site) -> None:
         while site.hsm("status").returncode and time.monotonic() < deadline:
             time.sleep(0.1)
         assert site.must("stop") == "Stopped\n"
+
+
+def test_a_daemon_that_hangs_is_named_in_time(site: Site) -> None:
+    pid = json.loads(site.must("status", "--json"))["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for command in (["status"], ["key", "list"], ["start"]):
+            done = site.hsm(*command, HSM_TIMEOUT="1")
+            assert done.returncode == 1
+            assert f"the daemon at {site.home}/hsm.sock has not answered for 1 s" in done.stderr
+        done = site.hsm("stop", HSM_TIMEOUT="1")
+        assert (done.returncode, f"which `kill {pid}` stops" in done.stderr) == (1, True)
+        assert "HSM_TIMEOUT is not" in site.hsm("status", HSM_TIMEOUT="soon").stderr
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    site.must("status")

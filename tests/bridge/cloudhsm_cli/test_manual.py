@@ -117,5 +117,6 @@ def test_hsm_has_the_commands_whose_names_it_does_not_use(site: Site) -> None:
 def test_every_command_accepts_the_common_options(site: Site) -> None:
     for command in COMMANDS:
         assert command.options[: len(COMMON)] == COMMON, command.path
-    for words in (["--config", "x", "key", "list"], ["key", "list", "--config", "x", "--cluster-id", "c"]):
-        assert isinstance(site.run(*words, user="cu1").data, dict)
+    assert isinstance(site.run("key", "list", "--cluster-id", "c", user="cu1").data, dict)
+    for words in (["--config", "x", "key", "list"], ["key", "list", "--config", "x"]):
+        assert "No such file or directory: 'x'" in str(site.run(*words, user="cu1").error)

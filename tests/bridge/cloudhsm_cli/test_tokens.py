@@ -210,6 +210,7 @@ def test_quorum_of_a_key(site: Site, shells: Callable[[], Shell]) -> None:
         owner.data(f"key delete --filter attr.label={label}")
 
 
+@pytest.mark.long
 def test_the_first_set_up_as_the_guide_shows_it(tmp_path: Path) -> None:
     """In single commands and without a daemon: nothing is kept from one to the next but files and the HSM."""
     site = Site(tmp_path / "hsm", tmp_path)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bridge.carriers.jvm import provider_jar
+from tests.conftest import alike
 
 TESTS = """
 from jpype import JClass
@@ -75,6 +76,7 @@ def test_a_project_with_the_advised_options(tmp_path: Path) -> None:
     assert "4 passed" in done.stdout
 
 
+@pytest.mark.long
 def test_a_project_that_forgot_them(tmp_path: Path) -> None:
     _project(tmp_path, "")
     done = _run(tmp_path)
@@ -136,7 +138,7 @@ def test_fixtures_of_a_module_and_of_the_run(tmp_path: Path) -> None:
     assert "5 passed" in done.stdout
 
 
-@pytest.mark.parametrize("class_path", [(), ("jar",)])
+@pytest.mark.parametrize("class_path", alike([(), ("jar",)]))
 def test_a_jvm_that_runs_already_is_used(tmp_path: Path, class_path: tuple[str, ...]) -> None:
     _project(tmp_path, "-p no:faulthandler")
     entries = [str(provider_jar()) for _ in class_path]

@@ -12,7 +12,7 @@ from bridge.server import pages
 from hsmcore import Hsm
 from hsmcore.errors import AttributeInvalid, MalformedRequest
 from hsmcore.tables.attributes import MAX_BYTES, MAX_LABEL
-from tests.bridge.conftest import FRIEND, PASSWORD, Carrier
+from tests.bridge.conftest import ADMIN_PASSWORD, FRIEND, PASSWORD, Carrier
 
 LONGEST = {
     "LABEL": "\U0001f512" * MAX_LABEL,
@@ -89,6 +89,17 @@ def test_labels_come_in_pages(client: Client, monkeypatch: pytest.MonkeyPatch) -
         rounds += 1
     assert rounds > 2
     assert [label for label in listed if label != "long"] == [*labels[:7], *labels[8:]]
+
+
+def test_entries_of_the_audit_log_come_in_pages(carrier: Carrier, monkeypatch: pytest.MonkeyPatch) -> None:
+    with carrier.client() as admin:
+        admin.call("LOGIN", "admin", ADMIN_PASSWORD, "admin")
+        (whole,) = admin.call("AUDIT_LIST", 0, 20)
+        for size, limit in ((3 * len(codec.encode_values([whole[0]])), 4), (1, 1)):
+            monkeypatch.setattr(pages, "MAX_BYTES", size)
+            (page,) = admin.call("AUDIT_LIST", 0, 20)
+            assert 0 < len(page) <= limit
+            assert page == whole[: len(page)]
 
 
 @pytest.mark.parametrize("name", ["PUBLIC_EXPONENT", "EC_PARAMS", "ID", "OBJECT_CLASS", "KEY_TYPE", "PARAMETER_SET"])

@@ -64,6 +64,10 @@ ALLOWED = {
     "BACKUP_LIST": "a",
     "BACKUP_VERIFY": "a",
     "BACKUP_DELETE": "a",
+    "MASKED_KEY_EXTRACT": "ac",
+    "MASKED_KEY_INSERT": "ac",
+    "MASKED_USER_EXTRACT": "a",
+    "MASKED_USER_INSERT": "a",
     "CRYPTOKI_OPEN": "nuac",
     "CRYPTOKI": "nuac",
     "ACTIVATE": "u",
@@ -85,6 +89,10 @@ ALLOWED = {
     "QUORUM_REGISTRATION_TOKEN": "nuac",
     "AUDIT_LIST": "a",
     "AUDIT_VERIFY": "a",
+    # Only on this machine, by the owner of the state directory: tests/bridge/carriers/test_tls.py.
+    "CLUSTER_CSR": "nuac",
+    "CLUSTER_INITIALIZE": "nuac",
+    "CLUSTER_MEMBERS": "nuac",
 }
 """Roles that may call an operation, by their letters: not logged in, unactivated admin, admin, crypto user."""
 

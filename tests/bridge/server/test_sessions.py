@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from bridge.carriers.client import Client
 from bridge.pytest_plugin import USER
 from bridge.server import connections
 from hsmcore import Hsm, errors
+from hsmcore.sessions.session import Session
 from tests.bridge.conftest import PASSWORD, Carrier
 from tests.signing import Signer
 
@@ -133,3 +137,27 @@ def test_a_login_with_a_second_factor(carrier: Carrier, core: Hsm, tmp_path: Pat
         assert _sessions(core) == before + 1
         client.call("MFA_DEREGISTER", USER, "crypto-user", None, False)
     _wait_for_sessions(core, before)
+
+
+def test_the_end_of_a_session_holds_up_nobody(carrier: Carrier, core: Hsm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for the disk."""
+    waits, goes_on = threading.Event(), threading.Event()
+    logout = type(core.users).logout
+
+    @wraps(logout)
+    def slow(users: object, session: Session) -> None:
+        waits.set()
+        assert goes_on.wait(60)
+        logout(core.users, session)
+
+    monkeypatch.setattr(type(core.users), "logout", slow)
+    with carrier.user() as client, carrier.user() as leaving, carrier.client() as further:
+        further.session = client.session
+        with ThreadPoolExecutor(2) as pool:
+            try:
+                ended = pool.submit(leaving.call, "LOGOUT")
+                assert waits.wait(60)
+                assert len(pool.submit(further.call, "RANDOM", 5).result(20)[0]) == 5
+            finally:
+                goes_on.set()
+            assert ended.result(60) == ()

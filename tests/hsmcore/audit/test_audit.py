@@ -15,10 +15,12 @@ import pytest
 from hsmcore import Hsm
 from hsmcore.api.audit import AuditService
 from hsmcore.api.backups import BackupService
+from hsmcore.api.clones import CloneService
 from hsmcore.api.crypto import CryptoService
 from hsmcore.api.guard import audited, guarded
 from hsmcore.api.keys import KeyService
 from hsmcore.api.quorum import QuorumService
+from hsmcore.api.tls import TlsService
 from hsmcore.api.users import UserService
 from hsmcore.audit.chain import Finding, text_form
 from hsmcore.audit.events import EVENTS
@@ -47,7 +49,7 @@ ENGINES = ("sqlite",)
 
 SERVICES = {
     "users": UserService, "keys": KeyService, "crypto": CryptoService, "quorum": QuorumService, "audit": AuditService,
-    "backups": BackupService,
+    "backups": BackupService, "clones": CloneService, "tls": TlsService,
 }  # fmt: skip
 NOT_LOGGED = {
     "users.all", "users.session", "users.authorise", "users.login_token", "users.mfa_token", "keys.find",
@@ -56,7 +58,7 @@ NOT_LOGGED = {
     "crypto.require", "crypto.encrypt", "crypto.decrypt", "crypto.sign", "crypto.verify", "crypto.keep_shortcut",
     "crypto.begin", "crypto.update", "crypto.finish", "crypto.abort", "crypto.random", "audit.entries", "audit.verify",
     "quorum.registration_token", "quorum.tokens", "quorum.values", "quorum.timeouts", "backups.all",
-    "backups.verify",
+    "backups.verify", "tls.identity", "tls.certificate",
 }  # fmt: skip
 """Methods that are not commands: they use keys, or read."""
 

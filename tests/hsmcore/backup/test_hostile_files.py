@@ -171,7 +171,7 @@ def _made_by_an_attacker(records: list[object], **changed: object) -> bytes:
         file.write(header.encoded)
         writer = PartWriter(file, header, key)
         for number, record in enumerate(records, 1):
-            writer.write(record, last=number == len(records))  # type: ignore[arg-type]
+            writer.write(json.dumps(record), last=number == len(records))
         file.seek(0)
         return file.read()
 

@@ -234,6 +234,7 @@ def _eventually_refused(hsm: Hsm) -> None:
     raise AssertionError("the HSM goes on")
 
 
+@pytest.mark.long
 def test_a_log_of_another_hsm_that_was_changed_is_found(pair: Pair) -> None:
     _key(pair)
     pair.hsms[1]("keys.generate", pair.users[1], "AES_KEY_GEN", {"TOKEN": True})
@@ -285,6 +286,7 @@ def test_an_hsm_whose_confirmation_is_forged(pair: Pair) -> None:
         _encrypt(pair, 1, key)
 
 
+@pytest.mark.long
 def test_a_row_that_was_put_back_is_refused_by_every_hsm(pair: Pair) -> None:
     from tests.hsmcore.databases import put_back, row
 

@@ -24,7 +24,7 @@ from tests.hsmcore.conftest import PASSWORDS
 from .conftest import Pair
 
 ENGINES = ("postgresql",)
-ROUNDS = repeated(6, 60, "HSMBRIDGE_RACES")
+ROUNDS = repeated(4, 60, "HSMBRIDGE_RACES")
 PASSWORD = b"racing-password-1"
 
 Race = Callable[[Pair, int, int], Any]
@@ -63,6 +63,7 @@ def test_one_user_name(pair: Pair, tally: Tally) -> None:
     assert pair.hsms[0]("audit.verify", pair.admins[0]).findings == []
 
 
+@pytest.mark.long
 def test_one_key(pair: Pair, tally: Tally) -> None:
     """One shares a key that the other destroys; both stop sharing; both destroy."""
     one, two = pair.hsms
@@ -106,6 +107,7 @@ def test_the_last_admin(pair: Pair, tally: Tally) -> None:
         tally("races between two HSMs")["last admins"] += 1
 
 
+@pytest.mark.long
 def test_a_lock_out(pair: Pair, tally: Tally) -> None:
     """Both guess a password: the HSMs together take as many guesses as one, and a right password no more then."""
     for number in range(ROUNDS // 3 + 1):
@@ -125,6 +127,7 @@ def test_a_lock_out(pair: Pair, tally: Tally) -> None:
     assert pair.hsms[1].login("cu1", PASSWORDS["cu1"])
 
 
+@pytest.mark.long
 def test_a_user_who_is_deleted_while_another_hsm_makes_a_key(pair: Pair, tally: Tally) -> None:
     """No key stays whose owner does not exist."""
     one, two = pair.hsms

@@ -22,7 +22,7 @@ from hsmcore import files
 from hsmcore.errors import ForeignKeyUnreadable
 from keystore.foreign import Found, Reason, Refused, judge
 from keystore.foreign.model import Opened, private_key, secret_key
-from tests.conftest import repeated
+from tests.conftest import alike, repeated
 from tests.keystore.foreign.conftest import (
     PASSWORD,
     Cli,
@@ -88,6 +88,7 @@ def test_key_passwords(cli: Cli, stores: Path, tmp_path: Path) -> None:
     assert "--key-password-file" in asked.stderr
 
 
+@pytest.mark.long
 def test_jceks_with_secret_keys_twice(cli: Cli, stores: Path) -> None:
     assert set(results(cli.take(stores / "all.jceks")).values()) == {"imported"}
     types = {key["LABEL"]: (key["KEY_TYPE"], key["SIZE"]) for key in cli.found_keys()}
@@ -107,7 +108,7 @@ def test_pkcs12_of_keytool(cli: Cli, stores: Path) -> None:
     assert {key["EXTRACTABLE"] for key in cli.found_keys()} == {False}
 
 
-@pytest.mark.parametrize("name", ["v1.bks", "v2.bks", "bc.p12"])
+@pytest.mark.parametrize("name", alike(["v2.bks", "v1.bks", "bc.p12"]))
 def test_bouncy_castle(cli: Cli, name: str) -> None:
     needs_pyjks(name)
     entries = results(cli.take(DATA / name, code=0, HSM_KEY_PASSWORD="another-password"))
@@ -188,6 +189,7 @@ def test_keys_that_sign_messages(key: Any, key_type: str) -> None:
     assert taken.public_key_info == key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
+@pytest.mark.long
 def test_an_ed25519_key_of_keytool(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "edwards.p12"
     generate(file, "PKCS12", "edwards", "-keyalg", "Ed25519")
@@ -340,6 +342,7 @@ def many(count: int, folder: Path) -> Path:
     return file
 
 
+@pytest.mark.long
 def test_many_entries_and_an_interruption(cli: Cli, tmp_path: Path) -> None:
     count = repeated(60, 500)
     file = many(count, tmp_path)
@@ -379,6 +382,7 @@ def test_a_bar_on_a_terminal_only(cli: Cli, stores: Path) -> None:
     assert cli.run("keystore", "import", stores / "all.jceks", "--no-certificates").stderr == ""
 
 
+@pytest.mark.long
 def test_a_key_password_is_asked_for_at_the_terminal(cli: Cli, stores: Path) -> None:
     pid, terminal = pty.fork()
     if pid == 0:

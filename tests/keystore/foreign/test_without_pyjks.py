@@ -27,6 +27,7 @@ def without_pyjks(cli: Cli, *words: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_the_formats_of_java_are_read_and_written(cli: Cli, stores: Path) -> None:
     for name in ("all.jks", "all.jceks", "all.p12"):
         done = without_pyjks(cli, "import", str(stores / name), "--keystore", str(cli.store))

@@ -37,18 +37,63 @@ public abstract class Carrier {
         ByteBuffer exchange(Span span) throws IOException;
     }
 
-    /**
-     * A response of the HSM.
-     *
-     * @param status 0, or an error code
-     * @param session the session token
-     * @param number the number of a prepared operation for REPEAT, or 0
-     * @param results the results, or the message of the error
-     */
-    public record Response(int status, long session, long number, List<Object> results) {}
+    /** A response of the HSM. */
+    public static final class Response {
+        private final int status;
+        private final long session;
+        private final long number;
+        private final List<Object> results;
+
+        /** Creates the value of its parts. */
+        public Response(int status, long session, long number, List<Object> results) {
+            this.status = status;
+            this.session = session;
+            this.number = number;
+            this.results = results;
+        }
+
+        /** Returns the status: 0, or an error code. */
+        public int status() {
+            return status;
+        }
+
+        /** Returns the session token. */
+        public long session() {
+            return session;
+        }
+
+        /** Returns the number of a prepared operation for REPEAT, or 0. */
+        public long number() {
+            return number;
+        }
+
+        /** Returns the results, or the message of the error. */
+        public List<Object> results() {
+            return results;
+        }
+    }
 
     /** The result of a repeated request, and the parameter that the HSM chose; empty if it chose none. */
-    public record Repeated(byte[] chosen, byte[] result) {}
+    public static final class Repeated {
+        private final byte[] chosen;
+        private final byte[] result;
+
+        /** Creates the value of its parts. */
+        public Repeated(byte[] chosen, byte[] result) {
+            this.chosen = chosen;
+            this.result = result;
+        }
+
+        /** Returns the parameter that the HSM chose; empty if it chose none. */
+        public byte[] chosen() {
+            return chosen;
+        }
+
+        /** Returns the result. */
+        public byte[] result() {
+            return result;
+        }
+    }
 
     /** Writes a request at offset 0 of a buffer, and sets position and limit to its ends. */
     protected interface Request {
@@ -82,11 +127,21 @@ public abstract class Carrier {
      * @throws IOException if the HSM cannot be reached, or the connection is lost
      */
     public final Response call(int operation, long session, Object... fields) throws IOException {
+        return change(operation, 0, session, fields);
+    }
+
+    /**
+     * Sends one request that changes something and returns its response.
+     *
+     * @param id an id that no other request has, by which the HSM recognises the same request; 0 for none
+     * @throws IOException if the HSM cannot be reached, or the connection is lost
+     */
+    public final Response change(int operation, long id, long session, Object... fields) throws IOException {
         int capacity = Frame.HEADER_LENGTH;
         for (Object field : fields) {
             capacity = Math.addExact(capacity, Values.size(field));
         }
-        return exchange(capacity, Span.UNKNOWN, out -> Frame.writeRequest(out, operation, session, fields), Carrier::response);
+        return exchange(capacity, Span.UNKNOWN, out -> Frame.writeRequest(out, operation, id, session, fields), Carrier::response);
     }
 
     /**

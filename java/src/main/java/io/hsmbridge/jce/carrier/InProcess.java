@@ -111,7 +111,7 @@ public final class InProcess extends Carrier {
      */
     private Runnable afterThread(SharedChannel shared) {
         return () -> {
-            shared.channel().release();
+            shared.channel.release();
             idle.offerFirst(shared);
         };
     }
@@ -141,7 +141,18 @@ public final class InProcess extends Carrier {
      * A channel and the buffer that it shares. Threads use it in turn, because JPype never frees the memory of a
      * channel.
      */
-    private record SharedChannel(InProcessChannel channel, int number, ByteBuffer buffer) {
+    private static final class SharedChannel {
+        private final InProcessChannel channel;
+        private final int number;
+        private final ByteBuffer buffer;
+
+        /** Creates the value of its parts. */
+        SharedChannel(InProcessChannel channel, int number, ByteBuffer buffer) {
+            this.channel = channel;
+            this.number = number;
+            this.buffer = buffer;
+        }
+
         static SharedChannel open(InProcessHook hook, int length) {
             ByteBuffer buffer = ByteBuffer.allocateDirect(length);
             InProcessChannel channel = hook.open(buffer, length > BUFFER_LENGTH);
@@ -160,14 +171,14 @@ public final class InProcess extends Carrier {
 
         ChannelLink(SharedChannel shared) {
             this.shared = shared;
-            buffer = shared.buffer();
+            buffer = shared.buffer;
         }
 
         @Override
         public ByteBuffer buffer(int capacity) {
             if (capacity > buffer.capacity()) {
                 buffer = ByteBuffer.allocateDirect(Math.min(capacity + ANSWER_HEADROOM, Frame.MAX_LENGTH + BUFFER_LENGTH));
-                shared.channel().grow(buffer);
+                shared.channel.grow(buffer);
             }
             return buffer;
         }
@@ -177,19 +188,19 @@ public final class InProcess extends Carrier {
             int length = inTurn(span);
             if (length > buffer.capacity()) {
                 buffer = ByteBuffer.allocateDirect(length);
-                shared.channel().grow(buffer);
+                shared.channel.grow(buffer);
             }
             return buffer;
         }
 
         private int inTurn(Span span) {
             if (span == Span.UNKNOWN) {
-                return InProcess.exchange(shared.number());
+                return InProcess.exchange(shared.number);
             }
             Turn turn = span == Span.MICROSECONDS ? SINGLE : AS_MANY_AS_PROCESSORS;
             boolean taken = turn.take();
             try {
-                return InProcess.exchange(shared.number());
+                return InProcess.exchange(shared.number);
             } finally {
                 if (taken) {
                     turn.pass();
@@ -199,13 +210,13 @@ public final class InProcess extends Carrier {
 
         /** Releases the buffer; Python keeps a channel, and the buffer that it shares, until the JVM ends. */
         void release() {
-            shared.channel().grow(ByteBuffer.allocateDirect(Frame.HEADER_LENGTH));
+            shared.channel.grow(ByteBuffer.allocateDirect(Frame.HEADER_LENGTH));
         }
 
         void shrink() {
-            if (buffer != shared.buffer()) {
-                buffer = shared.buffer();
-                shared.channel().grow(buffer);
+            if (buffer != shared.buffer) {
+                buffer = shared.buffer;
+                shared.channel.grow(buffer);
             }
         }
     }

@@ -5,45 +5,101 @@ import io.hsmbridge.jce.settings.Times;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
 
 /**
- * Chooses the carrier to the HSM.
+ * The way to the HSMs of a configuration.
  *
  * <p>A server of the provider's configuration leads to a socket: directly if it is an absolute path, else through the
  * system property {@code hsmbridge.clusters}, {@code HSM_CLUSTERS} or the configuration file, in this order. Without
  * such a server the process decides: the HSM in this process if Python started the JVM, else the socket that the system
  * property {@code hsmbridge.socket}, {@code HSM_SOCKET} or {@code HSM_HOME} names, in this order. Last come the server
  * of the configuration file, and the socket in the XDG data directory.
+ *
+ * <p>A server that leads to no socket is reached over TLS if the file with the certificate of its authority exists,
+ * except where Python started the JVM.
  */
 public final class Route {
     private static final String SOCKET_NAME = "hsm.sock";
 
-    private Route() {}
+    private final Map<String, Carrier> carriers = new LinkedHashMap<>();
+    private final TlsIdentity identity;
+    private final Times times;
+
+    private Route(TlsIdentity identity, Times times) {
+        this.identity = identity;
+        this.times = times;
+    }
+
+    /** Returns the carriers to the HSMs, of which there is one at least, by {@code host:port}. */
+    public Map<String, Carrier> carriers() {
+        return carriers;
+    }
+
+    /** Returns whether the HSMs are those of a configured cluster, rather than one on this machine. */
+    public boolean isCluster() {
+        return identity != null;
+    }
 
     /**
-     * Returns the carrier to the first server that leads to a socket, else to the default HSM. It connects at its first
-     * request.
+     * Returns the carrier to another HSM of the cluster.
+     *
+     * @param address {@code host:port}
+     * @throws IOException if it is no such address
+     */
+    public Carrier to(String address) throws IOException {
+        int at = address.lastIndexOf(':');
+        try {
+            String host = address.substring(0, at).replace("[", "").replace("]", "");
+            Settings.Server server = new Settings.Server(host, Integer.parseInt(address.substring(at + 1)));
+            return new Connections(new TlsEndpoint(server, identity), times);
+        } catch (IndexOutOfBoundsException | NumberFormatException e) {
+            throw new IOException("The cluster names an HSM at " + address + ", which is no host:port", e);
+        }
+    }
+
+    /**
+     * Returns the carrier to the first server that leads to a socket, else those to all servers over TLS, else that to the
+     * default HSM. They connect at their first request.
      *
      * @throws IOException if the property or the variable is not a list of {@code host[:port]=path}
      */
-    public static Carrier of(Settings settings) throws IOException {
+    public static Route of(Settings settings) throws IOException {
         Carrier ofProcess = ofProcess(settings.times());
         if (settings.ofMachine() && ofProcess != null) {
-            return ofProcess;
+            return local(ofProcess);
         }
         for (Settings.Server server : settings.servers()) {
             if (Path.of(server.host()).isAbsolute()) {
-                return new UnixSocket(Path.of(server.host()), "from the provider's configuration", settings.times());
+                return local(unix(Path.of(server.host()), "from the provider's configuration", settings.times()));
             }
             String socket = socketOf(server, settings.sockets());
             if (socket != null) {
-                return new UnixSocket(Path.of(socket), "to which " + server.host() + " is mapped", settings.times());
+                return local(unix(Path.of(socket), "to which " + server.host() + " is mapped", settings.times()));
             }
         }
-        return ofProcess != null ? ofProcess
-                : UnixSocket.byDefault(dataHome().resolve("hsmbridge").resolve(SOCKET_NAME), settings.times());
+        if (InProcess.installed() == null && settings.tls() != null && !settings.servers().isEmpty()) {
+            Route route = new Route(new TlsIdentity(settings.tls()), settings.times());
+            for (Settings.Server server : settings.servers()) {
+                route.carriers.put(server.host() + ":" + server.port(),
+                        new Connections(new TlsEndpoint(server, route.identity), settings.times()));
+            }
+            return route;
+        }
+        return local(ofProcess != null ? ofProcess : new Connections(
+                new UnixEndpoint(dataHome().resolve("hsmbridge").resolve(SOCKET_NAME), "the default", false), settings.times()));
+    }
+
+    private static Route local(Carrier carrier) {
+        Route route = new Route(null, null);
+        route.carriers.put("", carrier);
+        return route;
+    }
+
+    private static Carrier unix(Path path, String tried, Times times) {
+        return new Connections(new UnixEndpoint(path, tried, true), times);
     }
 
     private static String socketOf(Settings.Server server, Map<String, String> configured) throws IOException {
@@ -77,13 +133,13 @@ public final class Route {
         }
         String chosen = System.getProperty("hsmbridge.socket");
         if (chosen != null) {
-            return new UnixSocket(Path.of(chosen), "from the system property hsmbridge.socket", times);
+            return unix(Path.of(chosen), "from the system property hsmbridge.socket", times);
         }
         if ((chosen = System.getenv("HSM_SOCKET")) != null) {
-            return new UnixSocket(Path.of(chosen), "from HSM_SOCKET", times);
+            return unix(Path.of(chosen), "from HSM_SOCKET", times);
         }
         chosen = System.getenv("HSM_HOME");
-        return chosen == null ? null : new UnixSocket(Path.of(chosen, SOCKET_NAME), "from HSM_HOME", times);
+        return chosen == null ? null : unix(Path.of(chosen, SOCKET_NAME), "from HSM_HOME", times);
     }
 
     private static Path dataHome() {

@@ -2,15 +2,10 @@ package io.hsmbridge.jce.carrier;
 
 import io.hsmbridge.jce.wire.Frame;
 import java.io.IOException;
-import java.net.SocketException;
 import java.net.SocketTimeoutException;
-import java.net.StandardProtocolFamily;
-import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.channels.SelectionKey;
 import java.nio.channels.Selector;
-import java.nio.channels.SocketChannel;
-import java.nio.file.Files;
 import java.time.Duration;
 import java.util.concurrent.TimeUnit;
 
@@ -21,75 +16,37 @@ import java.util.concurrent.TimeUnit;
 final class SocketLink implements Carrier.Link {
     /** Idle time after which the link checks that the daemon has not closed the connection, in nanoseconds. */
     private static final long UNCHECKED_IDLE = 50_000_000L;
-    /** Pause before the next attempt if the daemon's queue of connections is full. */
-    private static final Duration QUEUE_FULL = Duration.ofMillis(20);
     private static final Pool<ByteBuffer> LARGE =
             new Pool<>(Carrier.LARGE_BUFFERS, () -> ByteBuffer.allocateDirect(Carrier.LARGE_BUFFER_LENGTH));
 
-    private final SocketChannel channel;
+    private final Stream stream;
     private final Selector selector;
     private final SelectionKey key;
     private final String peer;
-    private final Duration limit;
+    private Duration limit;
     private final ByteBuffer own = ByteBuffer.allocateDirect(Carrier.BUFFER_LENGTH);
     private ByteBuffer buffer = own;
     private ByteBuffer borrowed;
     private long idleSince;
     private boolean ended;
 
-    private SocketLink(SocketChannel channel, Selector selector, String peer, Duration limit) throws IOException {
-        this.channel = channel;
-        this.selector = selector;
-        this.peer = peer;
-        this.limit = limit;
-        key = channel.register(selector, SelectionKey.OP_READ);
-    }
-
     /**
-     * Returns a new connection.
+     * Creates a link over a stream, whose channel is non-blocking.
      *
      * @param peer name of the daemon in messages
      * @param limit time limit for each wait
-     * @throws SocketTimeoutException if the daemon does not accept the connection within the limit
-     * @throws IOException if there is no daemon
      */
-    static SocketLink open(UnixDomainSocketAddress address, String peer, Duration limit) throws IOException {
-        long end = System.nanoTime() + limit.toNanos();
-        do {
-            SocketLink link = tryToOpen(address, peer, limit);
-            if (link != null) {
-                return link;
-            }
-            Uninterrupted.sleep(QUEUE_FULL);
-        } while (System.nanoTime() < end);
-        throw new SocketTimeoutException(peer + " has accepted no connection for " + seconds(limit));
+    SocketLink(Stream stream, String peer, Duration limit) throws IOException {
+        this.stream = stream;
+        this.peer = peer;
+        this.limit = limit;
+        selector = Selector.open();
+        key = stream.channel().register(selector, 0);
     }
 
-    /**
-     * Returns a new connection, or null if the daemon's queue of connections is full. The kernel's own wait for a place
-     * in it cannot be interrupted.
-     */
-    private static SocketLink tryToOpen(UnixDomainSocketAddress address, String peer, Duration limit) throws IOException {
-        SocketChannel channel = SocketChannel.open(StandardProtocolFamily.UNIX);
-        SocketLink link = null;
-        try {
-            channel.configureBlocking(false);
-            if (channel.connect(address)) {
-                ServerUser.require(address.getPath());
-                link = new SocketLink(channel, Selector.open(), peer, limit);
-            }
-            return link;
-        } catch (SocketException e) {
-            // Java has a subclass of SocketException for a missing daemon, and none for a full queue.
-            if (e.getClass() != SocketException.class || !Files.exists(address.getPath())) {
-                throw e;
-            }
-            return null;
-        } finally {
-            if (link == null) {
-                channel.close();
-            }
-        }
+    /** Sets another time limit for each wait from now on. */
+    void limit(Duration other) {
+        limit = other;
     }
 
     @Override
@@ -127,10 +84,8 @@ final class SocketLink implements Carrier.Link {
     /** Sends the frame. If the daemon has closed the connection, its reason may be there to read. */
     private void send() throws IOException {
         try {
-            while (buffer.hasRemaining()) {
-                if (channel.write(buffer) == 0) {
-                    await(SelectionKey.OP_WRITE);
-                }
+            while (!stream.write(buffer)) {
+                await(SelectionKey.OP_WRITE);
             }
         } catch (SocketTimeoutException e) {
             throw e;
@@ -150,17 +105,18 @@ final class SocketLink implements Carrier.Link {
     private int read() throws IOException {
         IOException cause = null;
         try {
-            int count = channel.read(buffer);
+            int count = stream.read(buffer);
             if (count >= 0) {
                 return count;
             }
         } catch (IOException e) {
             cause = e;
         }
-        throw new IOException(peer + " closed the connection", cause);
+        String alert = TlsRefusal.alert(cause);
+        throw new IOException(peer + " closed the connection" + (alert == null ? "" : ": " + alert), cause);
     }
 
-    private void await(int operation) throws IOException {
+    void await(int operation) throws IOException {
         if (key.interestOps() != operation) {
             key.interestOps(operation);
         }
@@ -211,7 +167,7 @@ final class SocketLink implements Carrier.Link {
             return true;
         }
         try {
-            return channel.read(buffer.clear()) == 0;
+            return stream.read(buffer.clear()) == 0;
         } catch (IOException e) {
             return false;
         }
@@ -220,7 +176,7 @@ final class SocketLink implements Carrier.Link {
     void close() {
         shrink();
         try (selector) {
-            channel.close();
+            stream.close();
         } catch (IOException e) {
             System.getLogger(SocketLink.class.getName()).log(System.Logger.Level.DEBUG, "close", e);
         }

@@ -51,6 +51,11 @@ public final class Credentials implements AutoCloseable {
         }
     }
 
+    /** Returns a copy, whose password is wiped separately. */
+    Credentials copy() {
+        return new Credentials(user, password.clone());
+    }
+
     private static byte[] encode(char[] text, int from) {
         ByteBuffer encoded = StandardCharsets.UTF_8.encode(CharBuffer.wrap(text, from, text.length - from));
         byte[] bytes = new byte[encoded.remaining()];

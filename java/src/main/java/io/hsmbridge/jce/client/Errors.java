@@ -34,10 +34,17 @@ public final class Errors {
     private static final int OPERATION_NOT_FOUND = 45;
     private static final int OPERATION_LIMIT = 46;
     private static final int FIRST_OF_STATE = 60;
+    private static final int STORE_UNREACHABLE = 66;
+    static final int NOT_CAUGHT_UP = 67;
     private static final int FIRST_OF_KEY_STORE = 70;
     private static final int KEYSTORE_PASSWORD = 70;
 
     private Errors() {}
+
+    /** Returns whether an HSM answers with this code that is cut off from its database or cluster. */
+    static boolean isOfUnreadyHsm(int code) {
+        return code == STORE_UNREACHABLE || code == NOT_CAUGHT_UP;
+    }
 
     /** Returns whether the HSM answers with this code for a key or an operation of an ended session. */
     static boolean isOfLostSession(int code) {

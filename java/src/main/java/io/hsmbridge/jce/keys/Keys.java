@@ -17,7 +17,6 @@ import java.security.NoSuchAlgorithmException;
 import java.security.ProviderException;
 import java.security.PublicKey;
 import java.security.interfaces.ECPublicKey;
-import java.security.interfaces.EdECPublicKey;
 import java.security.interfaces.RSAPublicKey;
 import java.security.spec.X509EncodedKeySpec;
 import java.util.Locale;
@@ -46,14 +45,13 @@ public final class Keys {
         if (type.equals("ML_DSA")) {
             return isPrivate ? new CloudHsmMlDsaPrivateKey(client, map) : new CloudHsmMlDsaPublicKey(client, map);
         }
-        PublicKey software = parse(type.equals("EC_EDWARDS") ? "Ed25519" : type, (byte[]) map.get("PUBLIC_KEY_INFO"));
+        if (type.equals("EC_EDWARDS")) {
+            return isPrivate ? new CloudHsmEdPrivateKey(client, map) : new CloudHsmEdPublicKey(client, map);
+        }
+        PublicKey software = parse(type, (byte[]) map.get("PUBLIC_KEY_INFO"));
         if (software instanceof RSAPublicKey) {
             RSAPublicKey rsa = (RSAPublicKey) software;
             return isPrivate ? new CloudHsmRsaPrivateCrtKey(client, map, rsa) : new CloudHsmRsaPublicKey(client, map, rsa);
-        }
-        if (software instanceof EdECPublicKey) {
-            return isPrivate ? new CloudHsmEdPrivateKey(client, map)
-                    : new CloudHsmEdPublicKey(client, map, (EdECPublicKey) software);
         }
         ECPublicKey ec = (ECPublicKey) software;
         return isPrivate ? new CloudHsmEcPrivateKey(client, map, ec) : new CloudHsmEcPublicKey(client, map, ec);
@@ -96,7 +94,8 @@ public final class Keys {
         return new CloudHsmSecretKey(client, (Map<?, ?>) record, algorithm);
     }
 
-    private static PublicKey parse(String type, byte[] encoded) {
+    /** Returns the JDK's object of an encoded public key (SubjectPublicKeyInfo in DER). */
+    public static PublicKey parse(String type, byte[] encoded) {
         try {
             return software(type).generatePublic(new X509EncodedKeySpec(encoded));
         } catch (GeneralSecurityException e) {

@@ -10,7 +10,24 @@ import java.util.Map;
  * An object of the configuration file, and its path there. Each getter throws an IOException for a value of another
  * type.
  */
-record Section(Map<?, ?> members, String where) {
+final class Section {
+    private final Map<?, ?> members;
+    private final String where;
+
+    /** Creates the value of its parts. */
+    Section(Map<?, ?> members, String where) {
+        this.members = members;
+        this.where = where;
+    }
+
+    Map<?, ?> members() {
+        return members;
+    }
+
+    String where() {
+        return where;
+    }
+
     static Section of(Object value, String where) throws IOException {
         if (!(value instanceof Map)) {
             throw new IOException(where + " is not an object");

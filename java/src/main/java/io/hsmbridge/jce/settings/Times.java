@@ -8,14 +8,30 @@ import java.util.Locale;
  * Limits on waiting, in whole seconds. The system property {@code hsmbridge.timeout}, {@code HSM_TIMEOUT} or {@code
  * hsmbridge.timeout} of the configuration file, in this order, sets the limit on an answer. {@code hsmbridge.idle} of
  * both and {@code HSM_IDLE} set the time for which an idle connection stays open.
- *
- * @param answer limit on the time until the HSM accepts a connection, or answers
- * @param idle time for which an idle connection stays open; the last connection of a provider has no limit
  */
-public record Times(Duration answer, Duration idle) {
+public final class Times {
     private static final long ANSWER = 60;
     private static final long IDLE = 60;
     private static final long MOST = 24 * 60 * 60;
+
+    private final Duration answer;
+    private final Duration idle;
+
+    /** Creates the value of its parts. */
+    public Times(Duration answer, Duration idle) {
+        this.answer = answer;
+        this.idle = idle;
+    }
+
+    /** Returns the limit on the time until the HSM accepts a connection, or answers. */
+    public Duration answer() {
+        return answer;
+    }
+
+    /** Returns the time for which an idle connection stays open; the last connection of a provider has no limit. */
+    public Duration idle() {
+        return idle;
+    }
 
     /**
      * Returns the settings of the process, else the defaults.

@@ -33,7 +33,16 @@ final class BlockCipherAdapter extends CipherAdapter {
     private Held held;
 
     /** A result that was too long for the caller's output, with its input. */
-    private record Held(byte[] input, byte[] result) {
+    private static final class Held {
+        private final byte[] input;
+        private final byte[] result;
+
+        /** Creates the value of its parts. */
+        Held(byte[] input, byte[] result) {
+            this.input = input;
+            this.result = result;
+        }
+
         boolean isOf(byte[] data, int offset, int length) {
             return Arrays.equals(input, 0, input.length, data, offset, offset + length);
         }
@@ -189,7 +198,7 @@ final class BlockCipherAdapter extends CipherAdapter {
             throws IllegalBlockSizeException, BadPaddingException {
         byte[] data = input == null ? NOTHING : input;
         if (held != null && held.isOf(data, offset, length)) {
-            byte[] result = held.result();
+            byte[] result = held.result;
             held = null;
             consumed = 0;
             return result;

@@ -20,7 +20,6 @@ import java.security.spec.ECParameterSpec;
 import java.security.spec.NamedParameterSpec;
 import java.security.spec.RSAKeyGenParameterSpec;
 import java.util.HashMap;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 
@@ -112,7 +111,7 @@ final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
             throw new InvalidAlgorithmParameterException("PUBLIC_EXPONENT is " + row.get("exponent") + " in generated keys");
         }
         if (row.get("curves") != null && curve instanceof byte[]
-                && row.list("curves").stream().noneMatch(known -> known.endsWith(":" + hex((byte[]) curve)))) {
+                && row.list("curves").stream().noneMatch(known -> known.endsWith(":" + Hexadecimal.encode((byte[]) curve)))) {
             throw new InvalidAlgorithmParameterException("The HSM has no keys on the curve of EC_PARAMS");
         }
         publicAttributes = publicTemplate;
@@ -129,15 +128,11 @@ final class KeyPairGeneratorAdapter extends KeyPairGeneratorSpi {
             for (String known : row.list("curves")) {
                 String[] parts = known.split(":");
                 if (parts[0].equalsIgnoreCase(name)) {
-                    return HexFormat.of().parseHex(parts[1]);
+                    return Hexadecimal.decode(parts[1]);
                 }
             }
         }
         return Curves.encode(spec);
-    }
-
-    private static String hex(byte[] bytes) {
-        return HexFormat.of().formatHex(bytes);
     }
 
     @Override

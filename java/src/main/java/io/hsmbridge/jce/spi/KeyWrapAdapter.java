@@ -6,7 +6,6 @@ import java.security.InvalidAlgorithmParameterException;
 import java.security.InvalidKeyException;
 import java.security.Key;
 import java.security.spec.AlgorithmParameterSpec;
-import java.util.HexFormat;
 import java.util.Map;
 import javax.crypto.spec.IvParameterSpec;
 
@@ -41,7 +40,7 @@ final class KeyWrapAdapter extends CipherAdapter {
         }
         String fixed = row.get("iv");
         byte[] iv = spec instanceof IvParameterSpec ? ((IvParameterSpec) spec).getIV() : NOTHING;
-        if (!HexFormat.of().formatHex(iv).equals(fixed)) {
+        if (!Hexadecimal.encode(iv).equals(fixed)) {
             throw new InvalidAlgorithmParameterException(row.algorithm() + (fixed == null ? " takes no parameters"
                     : " takes no parameters, or an IvParameterSpec of the bytes " + fixed));
         }

@@ -5,7 +5,48 @@ import java.util.List;
 import java.util.Map;
 
 /** One service of the provider: a line of the resource that the build writes from the HSM's mechanism table. */
-public record Row(String engine, String algorithm, String mechanism, List<String> aliases, Map<String, String> properties) {
+public final class Row {
+    private final String engine;
+    private final String algorithm;
+    private final String mechanism;
+    private final List<String> aliases;
+    private final Map<String, String> properties;
+
+    /** Creates the value of its parts. */
+    public Row(String engine, String algorithm, String mechanism, List<String> aliases, Map<String,
+            String> properties) {
+        this.engine = engine;
+        this.algorithm = algorithm;
+        this.mechanism = mechanism;
+        this.aliases = aliases;
+        this.properties = properties;
+    }
+
+    /** Returns the JCA engine. */
+    public String engine() {
+        return engine;
+    }
+
+    /** Returns the JCA algorithm. */
+    public String algorithm() {
+        return algorithm;
+    }
+
+    /** Returns the mechanism of the HSM. */
+    public String mechanism() {
+        return mechanism;
+    }
+
+    /** Returns further names of the algorithm. */
+    public List<String> aliases() {
+        return aliases;
+    }
+
+    /** Returns the properties by name. */
+    public Map<String, String> properties() {
+        return properties;
+    }
+
     /** Returns the row of a line with engine, algorithm, mechanism, aliases and properties, separated by tabs. */
     public static Row parse(String line) {
         String[] columns = line.split("\t", -1);

@@ -27,7 +27,6 @@ import java.security.interfaces.ECKey;
 import java.security.interfaces.RSAKey;
 import java.security.spec.AlgorithmParameterSpec;
 import java.security.spec.ECParameterSpec;
-import java.security.spec.EdDSAParameterSpec;
 import java.security.spec.MGF1ParameterSpec;
 import java.security.spec.PSSParameterSpec;
 import java.util.Arrays;
@@ -213,9 +212,8 @@ final class SignatureAdapter extends SignatureSpi {
 
     /** Returns whether the parameters equal those that the algorithm and its key imply. */
     private boolean takesUnchanged(AlgorithmParameterSpec spec) throws InvalidAlgorithmParameterException {
-        if (spec instanceof EdDSAParameterSpec) {
-            EdDSAParameterSpec given = (EdDSAParameterSpec) spec;
-            return row.algorithm().equals("Ed25519") && !given.isPrehash() && given.getContext().isEmpty();
+        if (EdwardsParameters.are(spec)) {
+            return row.algorithm().equals("Ed25519") && EdwardsParameters.arePlain(spec);
         }
         return spec instanceof ECParameterSpec && "EC".equals(row.get("key")) && (!(key instanceof ECKey)
                 || Arrays.equals(Curves.encode(((ECKey) key).getParams()), Curves.encode(spec)));

@@ -21,8 +21,10 @@ public final class Frame {
     /**
      * Writes a request at offset 0 of a buffer, and sets position and limit to its ends. {@link Values#size} bounds the
      * space that its fields need.
+     *
+     * @param id the request id; 0 if the HSM may answer with the number of a prepared operation
      */
-    public static void writeRequest(ByteBuffer out, int operation, long session, Object[] fields) {
+    public static void writeRequest(ByteBuffer out, int operation, long id, long session, Object[] fields) {
         out.clear();
         out.position(HEADER_LENGTH);
         for (Object field : fields) {
@@ -30,7 +32,7 @@ public final class Frame {
         }
         out.flip();
         out.putInt(0, out.limit() - LENGTH_FIELD).put(4, (byte) VERSION).put(5, (byte) 0);
-        out.putShort(6, (short) operation).putLong(8, session).putLong(16, 0);
+        out.putShort(6, (short) operation).putLong(8, session).putLong(16, id);
     }
 
     /**

@@ -34,6 +34,7 @@ public final class Operation {
     public static final int STORE_IMPORT_KEY = 76;
     public static final int STORE_SET_CERTIFICATE = 77;
     public static final int STORE_PERSIST = 78;
+    public static final int CLUSTER_MEMBERS = 172;
 
     private Operation() {}
 
@@ -42,6 +43,17 @@ public final class Operation {
         return (operation >= ENCRYPT && operation <= ABORT) || operation == FIND_KEYS || operation == GET_KEY
                 || operation == CLEAR_VALUE || operation == WRAP_KEY
                 || (operation >= STORE_DECODE && operation <= STORE_GET_KEY) || operation == STORE_SET_CERTIFICATE;
+    }
+
+    /** Returns whether an operation changes keys, so that a second run would change them again. */
+    public static boolean isChange(int operation) {
+        return operation >= GENERATE_KEY && operation <= DERIVE_KEY && !onlyReads(operation)
+                || operation == STORE_SET_KEY || operation == STORE_IMPORT_KEY || operation == STORE_PERSIST;
+    }
+
+    /** Returns whether an operation uses keys or the random generator, and finds or changes none. */
+    public static boolean usesKey(int operation) {
+        return operation >= RANDOM && operation <= ABORT || operation == WRAP_KEY || operation == CLEAR_VALUE;
     }
 
     /** Returns whether a request may be sent again if its fate is unknown, because a second run changes nothing. */

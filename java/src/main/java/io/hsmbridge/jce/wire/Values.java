@@ -27,7 +27,33 @@ public final class Values {
     private Values() {}
 
     /** A range of a byte array, encoded without a copy. */
-    public record Slice(byte[] array, int offset, int length) {}
+    public static final class Slice {
+        private final byte[] array;
+        private final int offset;
+        private final int length;
+
+        /** Creates the value of its parts. */
+        public Slice(byte[] array, int offset, int length) {
+            this.array = array;
+            this.offset = offset;
+            this.length = length;
+        }
+
+        /** Returns the array. */
+        public byte[] array() {
+            return array;
+        }
+
+        /** Returns the index of the first byte. */
+        public int offset() {
+            return offset;
+        }
+
+        /** Returns the number of bytes. */
+        public int length() {
+            return length;
+        }
+    }
 
     /** Returns an upper bound for the encoded length of a value, in bytes. */
     public static int size(Object value) {

@@ -11,6 +11,7 @@ public final class CloudHsmClusterBuilder {
     private final Map<OptionalParameters, Boolean> options = new EnumMap<>(OptionalParameters.class);
     private final List<CloudHsmServer> servers = new ArrayList<>();
     private String uniqueIdentifier;
+    private String authority;
 
     CloudHsmClusterBuilder() {}
 
@@ -20,8 +21,13 @@ public final class CloudHsmClusterBuilder {
         return this;
     }
 
-    /** Accepts the path of the cluster's certificate without effect: a local socket needs no certificate. */
+    /**
+     * Sets the path of the certificate of the authority that has signed the HSMs' certificates, in PEM. The default is
+     * {@code /opt/cloudhsm/etc/customerCA.crt}. It has no effect if the file does not exist, or if the servers are
+     * reached through local sockets.
+     */
     public CloudHsmClusterBuilder withHsmCAFilePath(String path) {
+        authority = path;
         return this;
     }
 
@@ -36,7 +42,7 @@ public final class CloudHsmClusterBuilder {
     }
 
     /**
-     * Adds a server. The provider uses the first server that maps to a socket.
+     * Adds a server. The provider uses the first server that maps to a socket, else all of them over TLS.
      *
      * @throws NullPointerException if the server is null
      */
@@ -57,6 +63,6 @@ public final class CloudHsmClusterBuilder {
         if (uniqueIdentifier != null && uniqueIdentifier.isBlank()) {
             throw new IllegalArgumentException("The cluster's unique identifier is blank");
         }
-        return new CloudHsmCluster(uniqueIdentifier, options, servers);
+        return new CloudHsmCluster(uniqueIdentifier, authority, options, servers);
     }
 }

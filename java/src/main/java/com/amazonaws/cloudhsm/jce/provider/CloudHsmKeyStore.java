@@ -54,11 +54,26 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
      * each.
      *
      * <p>A listing is valid for two seconds, or until this provider changes a key. Other aliases take a request each.
-     *
-     * @param keys class of the only key of each alias, as STORE_LIST returns it
-     * @param counted whether {@code engineSize} fetched the listing; then the next {@code engineAliases} uses it
      */
-    private record Listing(Map<String, String> keys, long changes, long time, boolean counted) {
+    private static final class Listing {
+        private final Map<String, String> keys;
+        private final long changes;
+        private final long time;
+        private final boolean counted;
+
+        /**
+         * Creates the value of its parts.
+         *
+         * @param keys class of the only key of each alias, as STORE_LIST returns it
+         * @param counted whether {@code engineSize} fetched the listing; then the next {@code engineAliases} uses it
+         */
+        Listing(Map<String, String> keys, long changes, long time, boolean counted) {
+            this.keys = keys;
+            this.changes = changes;
+            this.time = time;
+            this.counted = counted;
+        }
+
         boolean holds(HsmClient client) {
             return changes == client.changes() && System.nanoTime() - time < LISTING_AGE;
         }
@@ -145,7 +160,7 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
     private Boolean isKey(String alias) {
         Listing last = listing;
         if (last != null && last.holds(client)) {
-            String listed = last.keys().get(alias);
+            String listed = last.keys.get(alias);
             if (listed != null) {
                 return !listed.isEmpty();
             }
@@ -176,7 +191,7 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
             return super.engineEntryInstanceOf(alias, entryClass);
         }
         Listing last = listing;
-        String listed = last != null && last.holds(client) ? last.keys().get(alias) : null;
+        String listed = last != null && last.holds(client) ? last.keys.get(alias) : null;
         if (listed != null) {
             return listed.equals("PRIVATE_KEY") && entryClass == KeyStore.PrivateKeyEntry.class
                     || listed.equals("SECRET_KEY") && entryClass == KeyStore.SecretKeyEntry.class;
@@ -318,12 +333,12 @@ public final class CloudHsmKeyStore extends KeyStoreSpi {
 
     private Set<String> aliases(boolean counted) {
         Listing now = listing;
-        if (counted || now == null || !now.counted() || !now.holds(client)) {
+        if (counted || now == null || !now.counted || !now.holds(client)) {
             now = list();
         }
-        listing = new Listing(now.keys(), now.changes(), now.time(), counted);
+        listing = new Listing(now.keys, now.changes, now.time, counted);
         Set<String> aliases = new LinkedHashSet<>(entries.aliases());
-        aliases.addAll(now.keys().keySet());
+        aliases.addAll(now.keys.keySet());
         return aliases;
     }
 

@@ -5,6 +5,7 @@ import com.amazonaws.cloudhsm.jce.jni.exception.FailedLoginException;
 import com.amazonaws.cloudhsm.jce.jni.exception.ProviderInitializationException;
 import com.amazonaws.cloudhsm.jce.provider.authentication.AuthenticationStrategyCallback;
 import io.hsmbridge.jce.carrier.NoHsmException;
+import io.hsmbridge.jce.carrier.OwnTls;
 import io.hsmbridge.jce.client.Credentials;
 import io.hsmbridge.jce.client.Errors;
 import io.hsmbridge.jce.client.HsmClient;
@@ -242,6 +243,9 @@ public final class CloudHsmProvider extends AuthProvider {
 
     @Override
     public Service getService(String type, String algorithm) {
+        if (OwnTls.isActive()) {
+            return null;
+        }
         return type.equals("SecureRandom") && algorithm.equalsIgnoreCase(random.getAlgorithm()) ? random
                 : super.getService(type, algorithm);
     }

@@ -33,7 +33,8 @@ public final class CloudHsmProviderConfig {
         for (CloudHsmServer server : cluster.servers()) {
             servers.add(new Settings.Server(server.hostIP(), server.port()));
         }
-        return new Settings(false, servers, Map.of(), cluster.option(OptionalParameters.VALIDATE_KEY_AT_INIT), true, false,
-                true, Times.standard(), logging == null ? null : logging.settings());
+        return new Settings(false, servers, Map.of(), cluster.tls(), cluster.option(OptionalParameters.VALIDATE_KEY_AT_INIT),
+                true, false, cluster.option(OptionalParameters.KEY_AVAILABILITY_CHECK), true, Times.standard(),
+                logging == null ? null : logging.settings());
     }
 }

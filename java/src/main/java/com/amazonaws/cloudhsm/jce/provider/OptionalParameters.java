@@ -7,6 +7,9 @@ public enum OptionalParameters {
      * the operation itself fails.
      */
     VALIDATE_KEY_AT_INIT,
-    /** Accepted without effect: it restricts token keys to those that two HSMs of a cluster hold. */
+    /**
+     * If true, token keys of a cluster over TLS are made and used only while two of its HSMs answer. It has no effect on an
+     * HSM that is reached through a local socket.
+     */
     KEY_AVAILABILITY_CHECK
 }

@@ -8,18 +8,16 @@ import java.io.IOException;
 import java.lang.ref.Cleaner;
 import java.lang.ref.Reference;
 import java.net.SocketTimeoutException;
-import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 
 /**
- * The carrier to a daemon over its Unix socket: a pool of connections, each used by one thread at a time. They close
- * after the collection of the carrier.
+ * The carrier to one daemon: a pool of connections, each used by one thread at a time. They close after the collection
+ * of the carrier.
  */
-public final class UnixSocket extends Carrier {
+final class Connections extends Carrier {
     /**
      * Largest number of connections of one provider. A daemon serves 256, and more threads than processors only wait.
      */
@@ -31,36 +29,17 @@ public final class UnixSocket extends Carrier {
     private static final Duration PAUSE = Duration.ofMillis(100);
     private static final Cleaner CLEANER = Cleaner.create();
 
-    private final Path path;
-    private final String tried;
-    private final boolean chosen;
+    private final Endpoint endpoint;
     private final Duration limit;
     private final Semaphore places = new Semaphore(MOST_LINKS);
     private final IdleLinks idle;
 
-    /**
-     * Creates a carrier, which connects at its first request.
-     *
-     * @param path path of the socket
-     * @param tried origin of the path, for messages
-     * @param times limits on waiting
-     */
-    public UnixSocket(Path path, String tried, Times times) {
-        this(path, tried, times, true);
-    }
-
-    private UnixSocket(Path path, String tried, Times times, boolean chosen) {
-        this.path = path;
-        this.tried = tried;
-        this.chosen = chosen;
+    /** Creates a carrier, which connects at its first request. */
+    Connections(Endpoint endpoint, Times times) {
+        this.endpoint = endpoint;
         limit = times.answer();
         idle = new IdleLinks(times.idle());
         CLEANER.register(this, idle::end);
-    }
-
-    /** Creates a carrier to the default socket, which no configuration names. */
-    static UnixSocket byDefault(Path path, Times times) {
-        return new UnixSocket(path, "the default", times, false);
     }
 
     @Override
@@ -113,11 +92,11 @@ public final class UnixSocket extends Carrier {
     }
 
     private SocketLink greeted() throws IOException {
-        SocketLink link = open();
+        SocketLink link = endpoint.open(limit);
         boolean greeted = false;
         try {
             Object[] fields = {(long) Frame.VERSION, (long) Frame.VERSION, "java"};
-            Frame.writeRequest(link.buffer(Frame.HEADER_LENGTH + 64), Operation.HELLO, 0, fields);
+            Frame.writeRequest(link.buffer(Frame.HEADER_LENGTH + 64), Operation.HELLO, 0, 0, fields);
             ByteBuffer answer = link.exchange(Span.UNKNOWN);
             int status = Frame.status(answer);
             if (status != 0) {
@@ -130,18 +109,6 @@ public final class UnixSocket extends Carrier {
             if (!greeted) {
                 link.close();
             }
-        }
-    }
-
-    private SocketLink open() throws IOException {
-        try {
-            return SocketLink.open(UnixDomainSocketAddress.of(path), describe(), limit);
-        } catch (SocketTimeoutException e) {
-            throw e;
-        } catch (IOException | IllegalArgumentException e) {
-            throw new NoHsmException("No HSM answers at " + path + " (" + tried + "): " + e.getMessage()
-                    + ". `hsm start` starts one; HSM_HOME, HSM_SOCKET or the system property hsmbridge.socket say where"
-                    + " it listens.", e, chosen);
         }
     }
 
@@ -163,7 +130,7 @@ public final class UnixSocket extends Carrier {
 
     @Override
     public String describe() {
-        return "the HSM at " + path;
+        return endpoint.describe();
     }
 
     /** Refusal of HELLO by the daemon. */

@@ -1,0 +1,104 @@
+"""Connections of Python clients to HSMs on other machines: TLS 1.3, to a server whose certificate is checked."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+from bridge.carriers.client import DaemonUnreachable
+from bridge.process.addresses import Address
+from bridge.process.configuration import Certificates
+from hsmcore.errors import StateError
+
+CONNECT_SECONDS = 10.0
+"""Time limit for a connection and for its handshake, in seconds."""
+_HSM = "HSM:"
+
+
+def connected(server: Address, certificates: Certificates, timeout: float) -> socket.socket:
+    """Return an encrypted connection to a server.
+
+    Args:
+        server: The server.
+        certificates: The files for TLS.
+        timeout: Time limit of each later wait, in seconds.
+
+    Raises:
+        DaemonUnreachable: No HSM answers there, or its certificate is refused.
+        StateError: A file for TLS cannot be used.
+    """
+    context = _context(certificates)
+    try:
+        plain = socket.create_connection((server.host, server.port), CONNECT_SECONDS)
+    except OSError as error:
+        raise DaemonUnreachable(
+            f"no HSM answers at {server}: {error.strerror or error}; `hsm start --listen` starts one there"
+        ) from error
+    try:
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        encrypted = context.wrap_socket(plain, server_hostname=server.host)
+        _require_name(encrypted.getpeercert() or {}, server.host)
+        encrypted.settimeout(timeout)
+    except (OSError, ValueError) as error:
+        plain.close()
+        raise DaemonUnreachable(f"the HSM at {server} is refused: {_reason(error, certificates)}") from error
+    except BaseException:
+        plain.close()
+        raise
+    return encrypted
+
+
+def _context(certificates: Certificates) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    try:
+        context.load_verify_locations(certificates.authority)
+        if certificates.own is not None:
+            context.load_cert_chain(*certificates.own, password=_no_passphrase)
+    except OSError as error:
+        files = ", ".join(map(str, (certificates.authority, *(certificates.own or ()))))
+        raise StateError(f"the files for TLS cannot be used ({error.strerror or error}): {files}") from error
+    return context
+
+
+def _no_passphrase() -> bytes:
+    # OpenSSL would ask at the terminal.
+    return b""
+
+
+def _require_name(certificate: Mapping[str, Any], host: str) -> None:
+    """Check that a certificate is that of a host.
+
+    One without names is accepted if its subject is an HSM's, because the authority signs for HSMs alone: ``openssl
+    x509`` without ``-copy_extensions``, as CloudHSM's guide has it, leaves the names out.
+
+    Raises:
+        ValueError: It names other hosts.
+    """
+    names = [value for kind, value in certificate.get("subjectAltName", ()) if kind in ("DNS", "IP Address")]
+    subject = [value for part in certificate.get("subject", ()) for kind, value in part if kind == "commonName"]
+    if not names and any(name.startswith(_HSM) for name in subject):
+        return
+    if not any(_same(name, host) for name in names):
+        raise ValueError(f"its certificate is for {', '.join(names or subject)}, not for {host}")
+
+
+def _same(name: str, host: str) -> bool:
+    try:
+        return ipaddress.ip_address(name) == ipaddress.ip_address(host)
+    except ValueError:
+        return name.lower() == host.lower()
+
+
+def _reason(error: Exception, certificates: Certificates) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        if any(word in error.verify_message for word in ("issuer", "self", "signature failure")):
+            return f"no authority in {certificates.authority} has signed its certificate"
+        return error.verify_message
+    if isinstance(error, ssl.SSLError):
+        return str(error.reason or error).replace("_", " ").lower()
+    return str(error)

@@ -1,0 +1,307 @@
+"""The daemon: one HSM behind a Unix socket and, if wanted, TLS on TCP ports.
+
+A client that sends garbage, half a frame or nothing affects its own connection only: the daemon reads frames in bounded
+steps, waits 30 seconds for the rest of one, has at most 256 connections from this machine and as many over TCP, and
+ends the oldest one of the same kind without a login for one more.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from types import FrameType
+
+from bridge.carriers.peer import Peer, turns
+from bridge.carriers.streams import Stream
+from bridge.carriers.tls import Handshakes, TlsListener, TlsStream
+from bridge.carriers.unix import UnixListener
+from bridge.carriers.workers import Workers
+from bridge.process.addresses import Address
+from bridge.process.hardening import harden
+from bridge.process.logs import logging_to
+from bridge.process.metrics import LOOPBACK, served
+from bridge.process.paths import log_path, socket_path
+from bridge.protocol.codec import Value
+from bridge.server.dispatch import Dispatcher
+from hsmcore import Hsm
+from hsmcore.errors import OperationLimit
+
+MAX_CONNECTIONS = 256
+RESERVED_CONNECTIONS = 4
+"""Connections above the maximum. They answer HELLO and STATUS of commands, so that ``hsm status`` and ``stop`` work."""
+STOP_SECONDS = 5.0
+"""Longest wait at the end for the answers in progress, in seconds."""
+ACCEPT_SECONDS = 0.1
+"""Pause after a connection that could not be accepted, in seconds."""
+
+_log = logging.getLogger("hsmbridge.daemon")
+
+
+def run(
+    home: Path,
+    *,
+    passphrase: bytes | None = None,
+    ready: Callable[[], None] | None = None,
+    log_level: str = "info",
+    metrics_port: int | None = None,
+    backup_days: int | None = None,
+    listen: Sequence[Address] = (),
+) -> None:
+    """Serve an HSM until SIGTERM or SIGINT, and log to ``hsm.log``. Hardens the process; runs in the main thread only.
+
+    Args:
+        home: The state directory.
+        passphrase: Passphrase of the master key, ``None`` if it has none.
+        ready: Called once the socket answers.
+        log_level: A name of ``bridge.process.logs.LEVELS``.
+        metrics_port: Port for the metrics, 0 for a free one, ``None`` for no metrics.
+        backup_days: Days for which automatic backups are kept, ``None`` for no automatic backups.
+        listen: TCP addresses for TLS; port 0 is a free one.
+
+    Raises:
+        StateError: The HSM cannot be opened, or an address not used; raised before ``ready`` is called.
+        CertificateMissing: The HSM has no certificate for TLS; raised before ``ready`` is called.
+        OSError: The socket, the log or the port cannot be opened; raised before ``ready`` is called.
+    """
+    left = harden()
+    with Hsm.open(home, passphrase=passphrase) as hsm, logging_to(log_path(home), log_level):
+        for lack in left:
+            _log.warning(lack)
+        with ExitStack() as stack, served(hsm, metrics_port) as port:
+            facts: dict[str, Value] = {"memory_locked": not left}
+            remote = [stack.enter_context(closing(TlsListener(hsm, address))) for address in listen]
+            if remote:
+                facts["listen"] = ", ".join(str(listener.address) for listener in remote)
+                _log.info("TLS at %s", facts["listen"])
+            if port is not None:
+                facts["metrics"] = f"http://{LOOPBACK}:{port}/metrics"
+                _log.info("metrics at %s", facts["metrics"])
+            with closing(Server(hsm, socket_path(home), facts, remote)) as server, _stopped_by_signals(server):
+                _log.info("serving, pid %d", os.getpid())
+                if backup_days is not None:
+                    hsm.start_backups(backup_days)
+                if ready is not None:
+                    ready()
+                server.serve()
+        _log.info("stopped")
+
+
+class Server:
+    """Listens at a path, and at TCP ports, and serves each client that connects.
+
+    The thread that calls ``serve`` waits for all connections, and answers the repeated operations that take
+    microseconds. A worker thread serves a connection that sends anything else.
+    """
+
+    def __init__(
+        self, hsm: Hsm, path: Path, facts: Mapping[str, Value] | None = None, remote: Sequence[TlsListener] = ()
+    ) -> None:
+        """Listen.
+
+        Args:
+            hsm: The HSM. The caller holds the lock of its state directory, so a socket at ``path`` is stale.
+            path: Path of the socket.
+            facts: Fields to add to the answer to STATUS.
+            remote: Listeners for TLS, which the caller closes.
+        """
+        self._dispatcher = Dispatcher(hsm, facts)
+        self._workers = Workers(self._work)
+        self._turns = turns()
+        self._peers: dict[int, Peer] = {}
+        """All connections by descriptor; ``_epoll`` has those that no worker serves."""
+        self._due: float | None = None
+        """Time of ``time.monotonic`` at which the wait for connections ends."""
+        self._stopping = False
+        self._reserved: list[Peer] = []
+        """The connections above the maximum, the oldest first."""
+        self._unix = UnixListener(path)
+        listeners: list[UnixListener | TlsListener] = [self._unix, *remote]
+        self._listeners = {listener.socket.fileno(): listener for listener in listeners}
+        self._handshakes = Handshakes()
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_writer.setblocking(False)
+        self._epoll = select.epoll()
+        for own in (*self._listeners, self._wake_reader.fileno()):
+            self._epoll.register(own, select.EPOLLIN)
+
+    def serve(self) -> None:
+        """Serve until ``stop``, then end every connection after the answer in progress and remove the socket."""
+        deadline = 0.0
+        try:
+            while not self._stopping:
+                self._serve_ready()
+                if self._due is not None and time.monotonic() >= self._due:
+                    self._due = None
+                    for listener in self._listeners:
+                        self._epoll.modify(listener, select.EPOLLIN)
+            for listener in self._listeners:
+                self._epoll.unregister(listener)
+            self._handshakes.end_all()
+            self._due = deadline = time.monotonic() + STOP_SECONDS
+            for peer in list(self._peers.values()):
+                peer.hang_up()
+            while self._peers and time.monotonic() < deadline:
+                self._serve_ready()
+        finally:
+            self._unix.close()
+            self._workers.close(deadline)
+            self._epoll.close()
+
+    @property
+    def waker(self) -> int:
+        """A file descriptor; any byte written to it makes ``serve`` check whether to stop."""
+        return self._wake_writer.fileno()
+
+    def stop(self) -> None:
+        """Ask ``serve`` to return. May be called from a signal handler or any thread, more than once."""
+        self._stopping = True
+        self._wake()
+
+    def close(self) -> None:
+        """Close the file descriptors that ``stop`` and ``waker`` use; call it after ``serve`` has returned."""
+        self._wake_reader.close()
+        self._wake_writer.close()
+
+    def _wake(self) -> None:
+        try:
+            self._wake_writer.send(b"\0")
+        except OSError:
+            _log.debug("serve is awake, or has returned")
+
+    def _serve_ready(self) -> None:
+        """Wait until clients have sent something, and answer it or hand it over to workers."""
+        peers = self._peers
+        for descriptor, _ in self._epoll.poll(self._timeout(), 64):
+            peer = peers.get(descriptor)
+            if peer is not None:
+                if (work := peer.answer_now()) is not None:
+                    self._hand_over(peer, *work)
+            elif descriptor in self._handshakes:
+                if (stream := self._handshakes.go_on(descriptor)) is not None:
+                    self._admit(stream)
+            elif (listener := self._listeners.get(descriptor)) is not None:
+                self._accept(listener)
+            else:
+                self._wake_reader.recv(64)
+        if self._handshakes:
+            self._handshakes.end_late()
+
+    def _timeout(self) -> float:
+        """Return the seconds until the next thing to do without a client; -1 for none."""
+        due = self._due
+        if self._handshakes:
+            due = min(self._handshakes.deadline(), due or float("inf"))
+        return -1 if due is None else max(0.0, due - time.monotonic())
+
+    def _accept(self, listener: UnixListener | TlsListener) -> None:
+        try:
+            stream = listener.accept()
+        except OSError as error:
+            # Out of descriptors: the client stays in the queue. Without a pause the loop would keep a processor busy.
+            _log.warning("accept failed: %s", error)
+            self._epoll.modify(listener.socket, 0)
+            self._due = time.monotonic() + ACCEPT_SECONDS
+            return
+        if isinstance(stream, TlsStream):
+            self._handshakes.add(stream)
+            self._epoll.register(stream.fileno(), select.EPOLLIN)
+        elif stream is not None:
+            self._admit(stream)
+
+    def _admit(self, stream: Stream) -> None:
+        """Serve a connection from now on, or refuse it if there are too many."""
+        full = self._count(remote=stream.remote) >= MAX_CONNECTIONS and not self._make_room(remote=stream.remote)
+        limit = OperationLimit(f"the daemon has {MAX_CONNECTIONS} connections; close some") if full else None
+        peer = Peer(stream, self._dispatcher.connect(remote=stream.remote), limit)
+        if limit is not None and not self._reserve(peer):
+            _log.warning("refused a connection: there are %d", MAX_CONNECTIONS)
+            peer.send_error(limit)
+            peer.close()
+            return
+        self._peers[peer.descriptor] = peer
+        if not stream.remote:
+            self._watch(peer)
+        elif (work := peer.answer_now()) is None:
+            # The first request may have arrived with the end of the handshake, so that the descriptor never tells.
+            return
+        else:
+            self._hand_over(peer, *work)
+
+    def _count(self, *, remote: bool) -> int:
+        # A list, because workers end connections meanwhile.
+        return sum(peer.remote is remote for peer in list(self._peers.values()))
+
+    def _make_room(self, *, remote: bool) -> bool:
+        """End the oldest connection of a kind without a login; return whether there was one."""
+        for peer in list(self._peers.values()):
+            if peer.anonymous and peer.remote is remote:
+                peer.hang_up()
+                return True
+        return False
+
+    def _reserve(self, peer: Peer) -> bool:
+        """Add a connection above the maximum, and end the oldest such connection if there are too many.
+
+        Returns:
+            Whether there is room.
+        """
+        self._reserved = [one for one in self._reserved if self._peers.get(one.descriptor) is one]
+        if len(self._reserved) >= 2 * RESERVED_CONNECTIONS:
+            return False
+        self._reserved.append(peer)
+        for oldest in self._reserved[:-RESERVED_CONNECTIONS]:
+            oldest.hang_up()
+        return True
+
+    def _watch(self, peer: Peer) -> None:
+        try:
+            self._epoll.register(peer.descriptor, select.EPOLLIN)
+        except (OSError, ValueError) as error:
+            _log.warning("ended a connection: %s", error)
+            self._end(peer)
+
+    def _hand_over(self, peer: Peer, received: bytes, unsent: bytes) -> None:
+        self._epoll.unregister(peer.descriptor)
+        try:
+            self._workers.take(peer, received, unsent)
+        except RuntimeError:
+            _log.warning("ended a connection: no further thread can be started")
+            peer.send_error(OperationLimit("the daemon cannot start a thread for the connection"))
+            self._end(peer)
+
+    def _work(self, peer: Peer, received: bytes, unsent: bytes) -> None:
+        """Serve a connection in a worker's thread."""
+        if peer.serve(received, unsent, self._turns):
+            self._watch(peer)
+        else:
+            self._end(peer)
+
+    def _end(self, peer: Peer) -> None:
+        # Forgotten before it is closed: the next connection can get the same descriptor.
+        del self._peers[peer.descriptor]
+        peer.close()
+        if self._stopping:
+            self._wake()
+
+
+@contextmanager
+def _stopped_by_signals(server: Server) -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> None:
+        server.stop()
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    # Python runs a handler between two instructions; for a signal that comes right before `select` that is too late.
+    waker = signal.set_wakeup_fd(server.waker)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(waker)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

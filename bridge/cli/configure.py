@@ -1,0 +1,136 @@
+"""``configure-jce`` and ``configure-cli``: edit a configuration file, with the options of CloudHSM's programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hsmcore.files import read_whole, write_whole
+
+_PREFIX = Path("/opt/cloudhsm")
+_PORT = 2223
+_LARGEST = 1024 * 1024
+_NO_CLOUD = "this HSM has no cloud API to ask; give the addresses of the HSMs with -a"
+_LEVELS, _ROTATIONS = ("error", "warn", "info", "debug", "trace"), ("never", "hourly", "daily", "weekly")
+
+
+def empty() -> dict[str, Any]:
+    """Return a configuration without servers."""
+    return {
+        "clusters": [{"type": "hsm2m", "cluster": {"servers": [], "options": {}}}],
+        "logging": {"log_type": "term", "log_level": "error", "log_interval": "daily"},
+    }
+
+
+def _switch(name: str, help_text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.option(f"--enable-{name}/--disable-{name}", name.replace("-", "_"), default=None, help=help_text)
+
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_OPTIONS = (
+    click.option(
+        "-a", "addresses", multiple=True, metavar="HOST", help="Address of an HSM; replaces those of the file."
+    ),
+    click.option("--hsm-ca-cert", type=_FILE, help="Certificate of the cluster's authority (PEM)."),
+    click.option("--server-client-cert-file", "client_cert_path", type=_FILE, help="Client certificate (PEM)."),
+    click.option("--server-client-key-file", "client_key_path", type=_FILE, help="Its private key (PKCS #8, PEM)."),
+    click.option("--client-cert-hsm-tls-file", type=_FILE, help="Client certificate for mutual TLS (PEM)."),
+    click.option("--client-key-hsm-tls-file", type=_FILE, help="Its private key (PKCS #8, PEM)."),
+    click.option("--log-level", type=click.Choice(_LEVELS), help="Lowest level that is logged."),
+    click.option("--log-rotation", type=click.Choice(_ROTATIONS), help="How often a new log file begins."),
+    click.option("--log-file", type=_FILE, help="The log file; log type file."),
+    click.option("--log-type", type=click.Choice(("term", "file")), help="Where the log goes."),
+    _switch("key-availability-check", "Use token keys only while two HSMs answer."),
+    _switch("validate-key-at-init", "Check a key's attributes when an operation begins."),
+    _switch("clear-key-extraction-in-software", "Let getEncoded ask for key material in the clear (JCE)."),
+    click.option("--default-retry-mode", type=click.Choice(("off", "standard")), help="Repeat requests or not."),
+    click.option("--cluster-id", hidden=True),
+    click.option("--region", hidden=True),
+    click.option("--endpoint", hidden=True),
+    click.option("--config", "file", type=_FILE, help="The configuration file."),
+    click.version_option(None, "-V", "--version", package_name="hsmbridge"),
+)
+
+
+def _command(component: str) -> click.Command:
+    default = _PREFIX / "etc" / f"cloudhsm-{component}.cfg"
+
+    def run(file: Path | None, **options: Any) -> None:
+        configure(file or default, **options)
+
+    for option in reversed(_OPTIONS):
+        run = option(run)
+    run.__doc__ = f"Edit the configuration file of the {component.upper()} client, {default}."
+    return click.command(f"configure-{component}", context_settings={"help_option_names": ["-h", "--help"]})(run)
+
+
+def configure(file: Path, **options: Any) -> None:
+    """Change a configuration file, which is made if it is missing. Options that are ``None`` keep their values.
+
+    Args:
+        file: The configuration file.
+        options: The options of the command, by parameter name.
+
+    Raises:
+        UsageError: No option is given, one of a pair is missing, or an option needs the cloud.
+        ClickException: The file is no configuration, or cannot be written.
+    """
+    if any(options.pop(name) for name in ("cluster_id", "region", "endpoint")):
+        raise click.UsageError(_NO_CLOUD)
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    if not given:
+        raise click.UsageError("give at least one option, for example -a 127.0.0.2")
+    for one, other in (
+        ("client_cert_path", "client_key_path"),
+        ("client_cert_hsm_tls_file", "client_key_hsm_tls_file"),
+    ):
+        if (one in given) != (other in given):
+            raise click.UsageError("a client certificate and its private key are given together")
+    try:
+        content = json.loads(read_whole(file, _LARGEST)) if file.exists() else empty()
+        _change(content["clusters"][0]["cluster"], content.setdefault("logging", {}), given)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise click.ClickException(f"{file} is no configuration file; move it away, or repair it") from error
+    except OSError as error:
+        raise click.ClickException(f"{file}: {error.strerror}") from error
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file.absolute(), json.dumps(content, indent=2).encode() + b"\n", mode=0o644)
+    except OSError as error:
+        raise click.ClickException(f"{file} cannot be written: {error.strerror}") from error
+
+
+def _change(cluster: dict[str, Any], logging: dict[str, Any], given: dict[str, Any]) -> None:
+    options = cluster.setdefault("options", {})
+    for name, value in given.items():
+        if name == "addresses":
+            hosts = [host for words in value for host in words.split()]
+            cluster["servers"] = [_server(host) for host in hosts]
+        elif name == "hsm_ca_cert":
+            cluster["hsm_ca_file"] = str(value.absolute())
+        elif name.startswith("client_"):
+            cluster[name] = str(value.absolute())
+        elif name in ("key_availability_check", "validate_key_at_init"):
+            options[f"disable_{name}"] = not value
+        elif name == "clear_key_extraction_in_software":
+            options[f"enable_{name}"] = value
+        elif name == "default_retry_mode":
+            options[name] = value
+        elif name == "log_rotation":
+            logging["log_interval"] = value
+        else:
+            logging[name] = str(value.absolute()) if isinstance(value, Path) else value
+            if name == "log_file":
+                logging["log_type"] = given.get("log_type", "file")
+
+
+def _server(host: str) -> dict[str, Any]:
+    name, _, port = host.partition(":") if host.count(":") == 1 else (host, "", "")
+    return {"hostname": name, "port": int(port or _PORT), "enable": True}
+
+
+jce, cli = _command("jce"), _command("cli")

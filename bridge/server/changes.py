@@ -1,0 +1,74 @@
+"""Answers to changes, for a client that has lost the answer and sends the same request again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Event, Lock
+
+UNIQUE = 1 << 62
+"""A request id with this bit belongs to one request of its session only."""
+_KEPT = 32
+"""Answers that are kept for a session; one more drops the oldest."""
+_LARGEST = 64 * 1024
+"""Longest answer that is kept, in bytes."""
+_SECONDS = 60.0
+"""Longest wait for the first request, in seconds."""
+
+
+class _Answer:
+    __slots__ = ("done", "response")
+
+    def __init__(self) -> None:
+        self.done = Event()
+        self.response: bytes | None = None
+        """``None`` while the request runs, and after it has failed or its answer is too long to keep."""
+
+
+class Changes:
+    """The last answers of each session. Each method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._sessions: dict[int, dict[int, _Answer]] = {}
+
+    def once(self, token: int, request: int, run: Callable[[], bytes]) -> bytes:
+        """Run a request, unless the same one has succeeded in the session; return its first answer then.
+
+        Args:
+            token: The session token.
+            request: The request id.
+            run: Runs the request, and raises its error.
+        """
+        while True:
+            with self._lock:
+                kept = self._sessions.setdefault(token, {})
+                known = kept.get(request)
+                if known is None:
+                    own = kept[request] = _Answer()
+                    if len(kept) > _KEPT:
+                        del kept[next(iter(kept))]
+                    break
+            known.done.wait(_SECONDS)
+            if known.response is not None:
+                return known.response
+            self._drop(token, request, known)
+        try:
+            response = run()
+            if len(response) <= _LARGEST:
+                own.response = response
+            return response
+        finally:
+            if own.response is None:
+                self._drop(token, request, own)
+            own.done.set()
+
+    def forget(self, token: int) -> None:
+        """Drop the answers of a session that has ended."""
+        with self._lock:
+            self._sessions.pop(token, None)
+
+    def _drop(self, token: int, request: int, answer: _Answer) -> None:
+        with self._lock:
+            kept = self._sessions.get(token, {})
+            if kept.get(request) is answer:
+                del kept[request]

@@ -1,0 +1,114 @@
+"""``hsm install`` and the programs that it installs: what is there, what they write, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.site import Site, fresh_site
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with fresh_site(tmp_path_factory.mktemp("hsm")) as site:
+        site.must("cluster", "initialize", "--new-ca", str(tmp_path_factory.mktemp("ca")), "--name", "127.0.0.2")
+        yield site
+
+
+@pytest.fixture(scope="module")
+def prefix(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    prefix = tmp_path_factory.mktemp("opt") / "cloud hsm"
+    site.must("install", "--prefix", str(prefix))
+    return prefix
+
+
+def program(prefix: Path, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HSM_")}
+    return subprocess.run([prefix / "bin" / name, *words], env=kept, capture_output=True, text=True, timeout=60)
+
+
+def configuration(prefix: Path, component: str) -> dict[str, Any]:
+    return dict(json.loads((prefix / "etc" / f"cloudhsm-{component}.cfg").read_text()))
+
+
+def test_the_folders_of_the_original(site: Site, prefix: Path) -> None:
+    names = {str(path.relative_to(prefix)) for path in prefix.rglob("*") if path.is_file()}
+    assert names - {"lib/libcloudhsm_pkcs11.so"} == {
+        "bin/cloudhsm-cli", "bin/configure-cli", "bin/configure-jce", "etc/cloudhsm-cli.cfg", "etc/cloudhsm-jce.cfg",
+        "etc/customerCA.crt", "java/cloudhsm-jce-5.18.0.jar",
+    }  # fmt: skip
+    assert all((prefix / name).stat().st_mode & 0o755 == 0o755 for name in names if name.startswith("bin/"))
+    site.must("start")
+    try:
+        assert json.loads(program(prefix, "cloudhsm-cli", "user", "list").stdout)["error_code"] == 0
+    finally:
+        site.must("stop")
+
+
+def test_configure_changes_what_it_is_told_and_keeps_the_rest(prefix: Path) -> None:
+    done = program(prefix, "configure-jce", "-a", "127.0.0.2", "-a", "hsm2.example:2225", "--hsm-ca-cert",
+                   str(prefix / "etc" / "customerCA.crt"), "--disable-key-availability-check")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    content = configuration(prefix, "jce")
+    (cluster,) = content["clusters"]
+    assert cluster["cluster"]["servers"] == [
+        {"hostname": "127.0.0.2", "port": 2223, "enable": True},
+        {"hostname": "hsm2.example", "port": 2225, "enable": True},
+    ]
+    assert cluster["cluster"]["hsm_ca_file"] == str(prefix / "etc" / "customerCA.crt")
+    for words, where, value in (
+        (("--enable-key-availability-check",), ("disable_key_availability_check",), False),
+        (("--disable-validate-key-at-init",), ("disable_validate_key_at_init",), True),
+        (("--enable-clear-key-extraction-in-software",), ("enable_clear_key_extraction_in_software",), True),
+        (("--default-retry-mode", "off"), ("default_retry_mode",), "off"),
+    ):
+        assert program(prefix, "configure-jce", *words).returncode == 0
+        assert configuration(prefix, "jce")["clusters"][0]["cluster"]["options"][where[0]] == value
+    words = ("--log-level", "debug", "--log-rotation", "hourly", "--log-file", "/var/log/x.log")
+    assert program(prefix, "configure-jce", *words).returncode == 0
+    after = configuration(prefix, "jce")
+    assert after["logging"] == {
+        "log_type": "file", "log_level": "debug", "log_interval": "hourly", "log_file": "/var/log/x.log",
+    }  # fmt: skip
+    assert after["clusters"][0]["cluster"]["servers"] == cluster["cluster"]["servers"]
+    assert program(prefix, "configure-cli", "-a", "127.0.0.9").returncode == 0
+    assert configuration(prefix, "cli")["clusters"][0]["cluster"]["servers"][0]["hostname"] == "127.0.0.9"
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    ((), "give at least one option"),
+    (("--cluster-id", "cluster-abc"), "no cloud API to ask"),
+    (("--server-client-cert-file", "a.pem"), "given together"),
+    (("--log-level", "loud"), "Invalid value"),
+    (("--nothing",), "No such option"),
+])  # fmt: skip
+def test_wrong_options_change_nothing(prefix: Path, words: tuple[str, ...], said: str) -> None:
+    before = configuration(prefix, "jce")
+    done = program(prefix, "configure-jce", *words)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert configuration(prefix, "jce") == before
+
+
+def test_a_file_that_is_no_configuration(prefix: Path, tmp_path: Path) -> None:
+    for content in ("", "[]", '{"clusters": []}', '{"clusters": [{"cluster": 1}]}'):
+        (tmp_path / "x.cfg").write_text(content)
+        done = program(prefix, "configure-jce", "-a", "h", "--config", str(tmp_path / "x.cfg"))
+        assert done.returncode == 1
+        assert "is no configuration file" in done.stderr
+        assert (tmp_path / "x.cfg").read_text() == content
+
+
+def test_another_products_program_stays(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "cloudhsm-cli").write_text("another product")
+    done = site.hsm("install", "--prefix", str(tmp_path))
+    assert done.returncode == 1
+    assert "is not from hsmbridge" in done.stderr
+    assert (tmp_path / "bin" / "cloudhsm-cli").read_text() == "another product"

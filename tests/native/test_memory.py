@@ -1,0 +1,110 @@
+"""Memory of the library: sanitizers over the other tests, and no growth over many operations."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import repeated
+from tests.native.cryptoki import LIBRARY, library
+from tests.requirements import missing, tool
+from tests.site import PASSWORD, Site, fresh_site
+
+_ROOT = Path(__file__).parents[2]
+_BUILD = """
+import sys
+from pathlib import Path
+sys.path.insert(0, "bridge/native")
+import build_library
+build_library.build(Path("."), Path(sys.argv[1]), ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"))
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    library()
+    with fresh_site(tmp_path_factory.mktemp("s") / "hsm") as site:
+        site.must("start")
+        yield site
+
+
+@pytest.mark.long
+def test_sanitizers_find_nothing_in_the_other_tests(tmp_path: Path) -> None:
+    runtime = subprocess.run([tool("gcc"), "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+    if not Path(runtime.stdout.strip()).is_absolute():
+        missing("gcc has no address sanitizer (libasan)")
+    sanitized = tmp_path / "libcloudhsm_pkcs11.so"
+    subprocess.run([sys.executable, "-c", _BUILD, str(sanitized)], cwd=_ROOT, check=True, timeout=120)
+    tests = ("test_first_steps.py", "test_mechanisms.py", "test_faults.py")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", *(f"tests/native/{name}" for name in tests)],
+        env=os.environ | {
+            "LD_PRELOAD": runtime.stdout.strip(), "ASAN_OPTIONS": "detect_leaks=0", LIBRARY: str(sanitized),
+            "HSMBRIDGE_FUZZ_ANSWERS": "5000",
+        },
+        cwd=_ROOT, capture_output=True, text=True, timeout=500,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+
+
+_OPERATIONS = """
+import ctypes, sys
+from ctypes import byref, c_char, c_ulong
+from tests.native import cryptoki as pkcs11
+
+class Usage(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in
+                "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()]
+
+libc = ctypes.CDLL(None)
+libc.mallinfo2.restype = Usage
+
+def used():
+    usage = libc.mallinfo2()
+    return usage.uordblks + usage.hblkhd
+
+ck = pkcs11.Cryptoki()
+with ck.started():
+    session = ck.open()
+    ck.login(session, sys.argv[1].encode())
+    public, private = ck.generate_pair(session, 0x1040, [(0x180, pkcs11.P256), (0x10A, True)], [(0x108, True)])
+    key = ck.generate(session, 0x1080, [(0x161, 32), (0x104, True), (0x105, True)])
+    iv = (c_char * 12)()
+
+    def round():
+        signature = ck.run("Sign", session, 0x1044, private, b"data")
+        assert ck.verify(session, 0x1044, public, b"data", signature) == 0
+        ctypes.memset(iv, 0, 12)
+        sealed = ck.run("Encrypt", session, pkcs11.gcm(0x1087, iv), key, b"plain")
+        assert ck.run("Decrypt", session, pkcs11.gcm(0x1087, iv), key, sealed) == b"plain"
+        assert ck.run("Digest", session, 0x250, None, b"data")
+        other = ck.open()
+        assert ck.find(other, [(0, 3)]) and ck.read(other, public, 0x181)
+        ck.begin("Encrypt", other, 0x1081, key + 1)
+        ck.begin("Sign", other, 0x1044, private)
+        ck.must("C_CloseSession", other)
+
+    for _ in range(50):
+        round()
+    before = used()
+    for _ in range(int(sys.argv[2])):
+        round()
+    print(used() - before)
+"""
+
+
+def test_memory_does_not_grow(site: Site) -> None:
+    rounds = repeated(150, 20_000, "HSMBRIDGE_LEAK_ROUNDS")
+    done = subprocess.run(
+        [sys.executable, "-c", _OPERATIONS, f"cu1:{PASSWORD}", str(rounds)],
+        env=site.environment | {"PYTHONPATH": os.pathsep.join(sys.path)}, cwd=_ROOT, capture_output=True, text=True,
+        timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    # Less than a byte for each call: the interpreter's own memory varies by some kilobytes.
+    assert int(done.stdout) < 16 * 1024, done.stdout

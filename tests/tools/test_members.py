@@ -1,0 +1,152 @@
+"""One provider instance with two HSMs: it spreads, survives a loss, returns, and keeps session keys in place."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bridge.carriers.jvm import provider_jar
+from tests.site import Site, fresh_site
+
+from .test_tls import free_port
+
+_HOSTS = ("127.0.0.2", "127.0.0.3")
+
+
+@dataclass(frozen=True)
+class Members:
+    """Two daemons on copies of one state directory, and a running Java program that uses both."""
+
+    sites: tuple[Site, Site]
+    ports: tuple[int, int]
+    folder: Path
+
+    def start(self, member: int) -> None:
+        self.sites[member].must("start", "--listen", f"{_HOSTS[member]}:{self.ports[member]}")
+
+    def kill(self, member: int) -> None:
+        """End a daemon without a warning."""
+        os.kill(self.status(member)["pid"], signal.SIGKILL)
+
+    def status(self, member: int) -> dict[str, int]:
+        return dict(json.loads(self.sites[member].must("status", "--json")))
+
+    def program(self, *members: int, **options: bool) -> subprocess.Popen[str]:
+        """Run the program, with some members in its configuration."""
+        servers = [{"hostname": _HOSTS[member], "port": self.ports[member]} for member in members]
+        cluster = {"hsm_ca_file": str(self.sites[0].home / "customerCA.crt"), "servers": servers, "options": options}
+        path = self.folder / "members.cfg"
+        path.write_text(json.dumps({"clusters": [{"type": "hsm2m", "cluster": cluster}]}))
+        kept = {name: value for name, value in self.sites[0].environment.items() if name != "HSM_HOME"}
+        home = os.environ.get("JAVA_HOME")
+        java = str(Path(home) / "bin" / "java") if home else "java"
+        return subprocess.Popen(
+            [java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", f"-Dhsmbridge.config={path}",
+             "-Dhsmbridge.timeout=20", "-cp", f"{self.folder}:{provider_jar()}", "Members"],
+            env=kept, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def members(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Members]:
+    folder = tmp_path_factory.mktemp("members")
+    source = Path(__file__).with_name("Members.java")
+    subprocess.run(["javac", "-cp", str(provider_jar()), "-d", str(folder), source], check=True, timeout=120)
+    with fresh_site(tmp_path_factory.mktemp("m") / "one") as site:
+        names = [word for host in _HOSTS for word in ("--name", host)]
+        site.must("cluster", "initialize", "--new-ca", str(folder / "ca"), *names)
+        words = "--curve secp256r1 --public-label shared --private-label shared --private-attributes sign=true"
+        site.must("key", "generate-asymmetric-pair", "ec", *words.split())
+        copy = site.home.with_name("two")
+        shutil.copytree(site.home, copy)
+        other = Site(copy, site.environment | {"HSM_HOME": str(copy)})
+        made = Members((site, other), (free_port(_HOSTS[0]), free_port(_HOSTS[1])), folder)
+        try:
+            made.start(0)
+            made.start(1)
+            yield made
+        finally:
+            other.hsm("stop")
+
+
+@pytest.fixture
+def running(members: Members) -> Iterator[ExitStack]:
+    """Ends the programs of a test, and starts the daemons that it has ended."""
+    with ExitStack() as stack:
+        yield stack
+    for member in (0, 1):
+        if members.sites[member].hsm("status").returncode != 0:
+            members.start(member)
+
+
+def tell(program: subprocess.Popen[str], command: str) -> str:
+    assert program.stdin is not None
+    assert program.stdout is not None
+    print(command, file=program.stdin, flush=True)
+    return program.stdout.readline().rstrip("\n")
+
+
+def ended(stack: ExitStack, program: subprocess.Popen[str]) -> subprocess.Popen[str]:
+    stack.enter_context(program)
+    stack.callback(program.kill)
+    return program
+
+
+def test_uses_are_spread_and_survive_the_loss_of_an_hsm(members: Members, running: ExitStack) -> None:
+    program = ended(running, members.program(0, 1, disable_key_availability_check=True))
+    assert tell(program, "use 400") == "ok"
+    assert all(members.status(member)["sessions"] >= 1 for member in (0, 1))
+    for member in (0, 1):
+        members.kill(member)
+        assert tell(program, "use 200") == "ok"
+        members.start(member)
+        assert members.status(member)["sessions"] == 0
+        for _ in range(60):
+            assert tell(program, "use 200") == "ok"
+            if members.status(member)["sessions"] >= 1:
+                break
+        else:
+            pytest.fail("the client has not returned to the HSM")
+
+
+def test_session_keys_and_operations_stay_with_their_hsm(members: Members, running: ExitStack) -> None:
+    program = ended(running, members.program(0, 1, disable_key_availability_check=True))
+    assert tell(program, "session") == "ok"
+    assert tell(program, "old") == "ok"
+    assert tell(program, "multi") == "ok"
+    keys = [members.status(member)["keys"] for member in (0, 1)]
+    assert abs(keys[0] - keys[1]) == 1
+    members.kill(keys.index(max(keys)))
+    assert "The underlying Provider connection was lost" in tell(program, "old")
+    assert tell(program, "use 20") == "ok"
+    assert tell(program, "session") == "ok"
+    assert tell(program, "old") == "ok"
+
+
+def test_a_token_key_needs_two_hsms_if_that_is_checked(members: Members, running: ExitStack) -> None:
+    text = "Cannot perform the requested key operation as the key must be available on at least 2 HSMs"
+    program = ended(running, members.program(0, 1))
+    assert tell(program, "use 4") == "ok"
+    members.kill(1)
+    # The first use may still succeed at the other HSM, until the client has noticed.
+    assert text in [tell(program, "use 8") for _ in range(3)][-1]
+    assert tell(program, "session") == "ok"
+    assert tell(program, "old") == "ok"
+    unchecked = ended(running, members.program(0, 1, disable_key_availability_check=True))
+    assert tell(unchecked, "use 20") == "ok"
+
+
+def test_one_configured_server_leads_to_no_more_than_the_cluster_names(members: Members, running: ExitStack) -> None:
+    program = ended(running, members.program(0))
+    assert "at least 2 HSMs" in tell(program, "use 1")
+    unchecked = ended(running, members.program(0, disable_key_availability_check=True))
+    assert tell(unchecked, "use 10") == "ok"
