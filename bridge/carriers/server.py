@@ -14,12 +14,13 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
+from threading import Thread
 from types import FrameType
 
 from bridge.carriers.peer import Peer, turns
-from bridge.carriers.streams import Stream
+from bridge.carriers.streams import CHUNK, Stream
 from bridge.carriers.tls import Handshakes, TlsListener, TlsStream
 from bridge.carriers.unix import UnixListener
 from bridge.carriers.workers import Workers
@@ -30,6 +31,7 @@ from bridge.process.metrics import LOOPBACK, served
 from bridge.process.paths import log_path, socket_path
 from bridge.protocol.codec import Value
 from bridge.server.dispatch import Dispatcher
+from bridge.server.faults import Faults
 from hsmcore import Hsm
 from hsmcore.errors import OperationLimit
 
@@ -48,22 +50,26 @@ def run(
     home: Path,
     *,
     passphrase: bytes | None = None,
+    make: Callable[[], Hsm] | None = None,
     ready: Callable[[], None] | None = None,
     log_level: str = "info",
     metrics_port: int | None = None,
     backup_days: int | None = None,
     listen: Sequence[Address] = (),
+    until_eof: bool = False,
 ) -> None:
     """Serve an HSM until SIGTERM or SIGINT, and log to ``hsm.log``. Hardens the process; runs in the main thread only.
 
     Args:
-        home: The state directory.
+        home: The state directory, or that of the socket of an HSM in memory.
         passphrase: Passphrase of the master key, ``None`` if it has none.
+        make: Returns an HSM in memory, which has no log; ``None`` opens that of the state directory.
         ready: Called once the socket answers.
         log_level: A name of ``bridge.process.logs.LEVELS``.
         metrics_port: Port for the metrics, 0 for a free one, ``None`` for no metrics.
         backup_days: Days for which automatic backups are kept, ``None`` for no automatic backups.
         listen: TCP addresses for TLS; port 0 is a free one.
+        until_eof: Also end when standard input ends, as it does at the end of the process that has its other side.
 
     Raises:
         StateError: The HSM cannot be opened, or an address not used; raised before ``ready`` is called.
@@ -71,11 +77,13 @@ def run(
         OSError: The socket, the log or the port cannot be opened; raised before ``ready`` is called.
     """
     left = harden()
-    with Hsm.open(home, passphrase=passphrase) as hsm, logging_to(log_path(home), log_level):
+    log = logging_to(log_path(home), log_level) if make is None else nullcontext()
+    with make() if make else Hsm.open(home, passphrase=passphrase) as hsm, log:
         for lack in left:
             _log.warning(lack)
-        with ExitStack() as stack, served(hsm, metrics_port) as port:
-            facts: dict[str, Value] = {"memory_locked": not left}
+        faults = Faults.of(hsm)
+        with ExitStack() as stack, served(hsm, metrics_port, lambda: faults.hits) as port:
+            facts: dict[str, Value] = {"memory_locked": not left, "ephemeral": make is not None, "home": str(home)}
             remote = [stack.enter_context(closing(TlsListener(hsm, address))) for address in listen]
             if remote:
                 facts["listen"] = ", ".join(str(listener.address) for listener in remote)
@@ -83,9 +91,11 @@ def run(
             if port is not None:
                 facts["metrics"] = f"http://{LOOPBACK}:{port}/metrics"
                 _log.info("metrics at %s", facts["metrics"])
-            with closing(Server(hsm, socket_path(home), facts, remote)) as server, _stopped_by_signals(server):
+            with closing(Server(hsm, socket_path(home), facts, remote, faults)) as server, _stopped_by_signals(server):
                 _log.info("serving, pid %d", os.getpid())
-                if backup_days is not None:
+                if until_eof:
+                    Thread(target=_stop_at_eof, args=(server,), daemon=True).start()
+                if backup_days is not None and make is None:
                     hsm.start_backups(backup_days)
                 if ready is not None:
                     ready()
@@ -101,7 +111,12 @@ class Server:
     """
 
     def __init__(
-        self, hsm: Hsm, path: Path, facts: Mapping[str, Value] | None = None, remote: Sequence[TlsListener] = ()
+        self,
+        hsm: Hsm,
+        path: Path,
+        facts: Mapping[str, Value] | None = None,
+        remote: Sequence[TlsListener] = (),
+        faults: Faults | None = None,
     ) -> None:
         """Listen.
 
@@ -110,8 +125,9 @@ class Server:
             path: Path of the socket.
             facts: Fields to add to the answer to STATUS.
             remote: Listeners for TLS, which the caller closes.
+            faults: The faults of the HSM, ``None`` for new ones.
         """
-        self._dispatcher = Dispatcher(hsm, facts)
+        self._dispatcher = Dispatcher(hsm, facts, faults)
         self._workers = Workers(self._work)
         self._turns = turns()
         self._peers: dict[int, Peer] = {}
@@ -289,6 +305,13 @@ class Server:
         peer.close()
         if self._stopping:
             self._wake()
+
+
+def _stop_at_eof(server: Server) -> None:
+    with suppress(OSError):
+        while os.read(0, CHUNK):
+            pass
+    server.stop()
 
 
 @contextmanager

@@ -19,7 +19,8 @@ from tempfile import TemporaryFile
 import click
 
 from bridge.carriers.client import Client, DaemonSilent, DaemonUnreachable
-from bridge.cli import tables
+from bridge.cli import settings, tables
+from bridge.cli.ephemeral import Ephemeral, announce, new_home, socket_directory
 from bridge.process.environment import passphrase
 from bridge.process.logins import SECRETS
 from bridge.process.paths import log_path, socket_path
@@ -38,16 +39,19 @@ _SECRETS = (*SECRETS, "HSM_PASSPHRASE")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of a daemon."""
+    """The options of a daemon; ``made`` is the HSM in memory that it makes, ``None`` for that of the directory."""
 
     log_level: str
     metrics_port: int | None
     listen: tuple[str, ...]
     backup_days: int
+    made: Ephemeral | None = None
 
     def words(self) -> list[str]:
         """Return the options as words of a command line."""
         words = ["--log-level", self.log_level, "--backup-retention-days", str(self.backup_days)]
+        if self.made is not None:
+            words.append("--ephemeral")
         if self.metrics_port is not None:
             words += ["--metrics-port", str(self.metrics_port)]
         for address in self.listen:
@@ -79,10 +83,17 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @_options
 @click.option("--foreground", is_flag=True, help="Run in the foreground, for systemd or a container; SIGTERM ends it.")
-@click.pass_obj
+@click.option(
+    "--until-eof", is_flag=True,
+    help="With --foreground: stop when standard input ends, as a pipe does with the program at its other side.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every field.")
+@click.option("--ephemeral", is_flag=True, help="Make a new HSM in memory; it ends with the daemon.")
+@settings.options
+@click.pass_context
 def start(
-    home: Path, log_level: str, metrics_port: int | None, listen: tuple[str, ...], backup_retention_days: int,
-    foreground: bool,
+    context: click.Context, /, log_level: str, metrics_port: int | None, listen: tuple[str, ...],
+    backup_retention_days: int, foreground: bool, until_eof: bool, as_json: bool, ephemeral: bool, **flags: bool,
 ) -> None:  # fmt: skip
     """Start the daemon, and return when it answers.
 
@@ -90,20 +101,36 @@ def start(
     makes a backup each day, in the directory backups there. With --listen it also serves clients on other machines;
     `hsm cluster initialize` gives it the certificate for that.
 
+    With --ephemeral it serves a new HSM, of which nothing is on a disk, with the users that `hsm init` would create.
+    Passwords that the environment does not have are generated and printed. The socket is in HSM_HOME or, without it,
+    in a new directory. The options from --non-extractable on are those of `hsm init`.
+
     \b
     Example:
       hsm start
       hsm start --listen 127.0.0.2:2223
       hsm start --metrics-port 9464 --log-level debug
+      eval "$(hsm start --ephemeral --allow-reset)"
       keytool -list -storetype CloudHSM -keystore certs.store -storepass changeit \\
           -providerpath "$(hsm jar)" -providerclass com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider
     """
+    _require_fitting(flags, foreground=foreground, until_eof=until_eof, ephemeral=ephemeral)
+    home: Path = new_home(context).absolute() if ephemeral else context.obj
     path = socket_path(home)
-    options = Options(log_level, metrics_port, listen, backup_retention_days)
+    made = Ephemeral.from_environment(flags) if ephemeral else None
+    options = Options(log_level, metrics_port, listen, backup_retention_days, made)
+
+    def ready() -> None:
+        _notify_systemd()
+        if as_json or made:
+            announce({"pid": os.getpid()}, home, made, as_json=as_json)
+
     if foreground:
-        _serve(home, passphrase(), _notify_systemd, options)
+        _serve(home, passphrase(), ready, options, until_eof=until_eof)
         return
     running = _status(home)
+    if running is not None and made:
+        raise StateError(f"a daemon runs already for {home}; `hsm stop` ends it, or unset HSM_HOME")
     if running is not None:
         _require_metrics(running, metrics_port)
         click.echo(f"A daemon is running already, pid {running['pid']}, socket {path}")
@@ -112,11 +139,20 @@ def start(
     running = _status(home)
     if running is None:
         raise StateError(f"the daemon ended directly after its start; see {log_path(home)}")
-    click.echo(f"Started, pid {running['pid']}, socket {path}")
-    if "listen" in running:
-        click.echo(f"TLS: {running['listen']}")
-    if "metrics" in running:
-        click.echo(f"Metrics: {running['metrics']}")
+    announce(running, home, made, as_json=as_json)
+
+
+def _require_fitting(flags: Mapping[str, bool], *, foreground: bool, until_eof: bool, ephemeral: bool) -> None:
+    """Check that options which need another one have it.
+
+    Raises:
+        UsageError: The other option is missing.
+    """
+    if until_eof and not foreground:
+        raise click.UsageError("--until-eof needs --foreground")
+    chosen = [settings.option(name) for name, given in flags.items() if given]
+    if chosen and not ephemeral:
+        raise click.UsageError(f"{chosen[0]} needs --ephemeral; an HSM on disk has the settings of its `hsm init`")
 
 
 @click.command()
@@ -186,31 +222,38 @@ def status(home: Path, as_json: bool) -> None:
 @click.command("daemon-run", hidden=True)
 @_options
 @click.option("--ready-fd", type=int, required=True)
+@click.option("--ephemeral", is_flag=True)
 @click.pass_obj
 def serve(
     home: Path, log_level: str, metrics_port: int | None, listen: tuple[str, ...], backup_retention_days: int,
-    ready_fd: int,
+    ready_fd: int, ephemeral: bool,
 ) -> None:  # fmt: skip
-    """Run the daemon: read the passphrase from standard input, and report success or the error to ``--ready-fd``."""
-    passphrase = sys.stdin.buffer.read()
-    options = Options(log_level, metrics_port, listen, backup_retention_days)
+    """Run the daemon, and report success or the error to ``--ready-fd``.
+
+    Standard input has the passphrase or, with ``--ephemeral``, the HSM to make.
+    """
+    given = sys.stdin.buffer.read()
+    made = Ephemeral.decode(given) if ephemeral else None
+    options = Options(log_level, metrics_port, listen, backup_retention_days, made)
 
     def ready() -> None:
         # From here on no process reads the original streams.
-        with log_path(home).open("ab") as log:
+        with Path(os.devnull if ephemeral else log_path(home)).open("ab") as log:
             os.dup2(log.fileno(), sys.stdout.fileno())
             os.dup2(log.fileno(), sys.stderr.fileno())
         os.write(ready_fd, _READY)
         os.close(ready_fd)
 
     try:
-        _serve(home, passphrase or None, ready, options)
+        _serve(home, None if ephemeral else given or None, ready, options)
     except (HsmError, OSError) as error:
         os.write(ready_fd, str(error).encode())
         raise
 
 
-def _serve(home: Path, passphrase: bytes | None, ready: Callable[[], None], options: Options) -> None:
+def _serve(
+    home: Path, passphrase: bytes | None, ready: Callable[[], None], options: Options, *, until_eof: bool = False
+) -> None:
     # Imported here: it loads the core, which no other command of this module needs.
     from bridge.carriers import server
     from bridge.process.addresses import Address
@@ -219,10 +262,12 @@ def _serve(home: Path, passphrase: bytes | None, ready: Callable[[], None], opti
     os.chdir("/")
     for name in _SECRETS:
         os.environ.pop(name, None)
-    server.run(
-        home, passphrase=passphrase, ready=ready, log_level=options.log_level, metrics_port=options.metrics_port,
-        backup_days=options.backup_days, listen=addresses,
-    )  # fmt: skip
+    with socket_directory(home) if options.made else contextlib.nullcontext():
+        server.run(
+            home, passphrase=passphrase, make=options.made.make if options.made else None, ready=ready,
+            log_level=options.log_level, metrics_port=options.metrics_port, backup_days=options.backup_days,
+            listen=addresses, until_eof=until_eof,
+        )  # fmt: skip
 
 
 def _notify_systemd() -> None:
@@ -278,7 +323,7 @@ def _spawn(home: Path, options: Options) -> None:
             )  # fmt: skip
         finally:
             os.close(writer)
-        answer = _handed_over(process, told)
+        answer = _handed_over(process, told, options.made.encode() if options.made else passphrase() or b"")
         if answer == _READY:
             return
         errors.seek(0)
@@ -286,8 +331,8 @@ def _spawn(home: Path, options: Options) -> None:
     raise StateError(reason.decode(errors="replace"))
 
 
-def _handed_over(process: subprocess.Popen[bytes], told: io.FileIO) -> bytes:
-    """Send the passphrase and return the daemon's report, empty if it ended without one.
+def _handed_over(process: subprocess.Popen[bytes], told: io.FileIO, given: bytes) -> bytes:
+    """Send the daemon its input and return its report, empty if it ended without one.
 
     Raises:
         StateError: The daemon was not ready in time and was killed.
@@ -295,7 +340,7 @@ def _handed_over(process: subprocess.Popen[bytes], told: io.FileIO) -> bytes:
     if process.stdin is not None:
         # If the daemon has died already, the end of the other pipe shows it.
         with contextlib.suppress(BrokenPipeError), process.stdin as stream:
-            stream.write(passphrase() or b"")
+            stream.write(given)
     if not select.select([told], [], [], _START_SECONDS)[0]:
         process.kill()
         raise StateError(f"the daemon was not ready after {_START_SECONDS:.0f} seconds and was ended")

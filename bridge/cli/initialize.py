@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bridge.cli.access import ADMIN, CRYPTO_USER, first_line
+from bridge.cli.access import ADMIN, first_line
+from bridge.cli.settings import options, settings_of
 from bridge.process.environment import passphrase
 from bridge.process.paths import socket_path
 from bridge.process.streams import discard_output
-from hsmcore.errors import HsmError
 from hsmcore.files import write_whole
 
 if TYPE_CHECKING:
@@ -31,19 +31,7 @@ _UNREAD = "admin-password.txt"
 @click.command("init")
 @click.option("--admin-password-file", metavar="FILE", help="Read the admin's password from FILE; - is standard input.")
 @click.option("--unactivated", is_flag=True, help="Create no admin and no crypto user; activate the HSM later.")
-@click.option("--non-extractable", is_flag=True, help="Make new keys non-extractable by default.")
-@click.option(
-    "--enable-clear-key-extraction", is_flag=True,
-    help="Let the owner of an extractable key read it in the clear (getEncoded).",
-)  # fmt: skip
-@click.option(
-    "--strict-limits", is_flag=True,
-    help="Refuse operations on more data than CloudHSM accepts, such as 16,000 bytes for AES-GCM.",
-)  # fmt: skip
-@click.option(
-    "--strong-hashes", is_flag=True,
-    help="Refuse ECDSA signatures with a hash weaker than the key, as CloudHSM does from Client SDK 5.16 on.",
-)  # fmt: skip
+@options
 @click.option(
     "--store", metavar="URL", envvar="HSM_STORE",
     help="Keep the HSM in an empty database of PostgreSQL, which other HSMs can join.  [env: HSM_STORE]",
@@ -51,13 +39,11 @@ _UNREAD = "admin-password.txt"
 @click.pass_obj
 def initialize(
     home: Path,
+    /,
     admin_password_file: str | None,
     unactivated: bool,
-    non_extractable: bool,
-    enable_clear_key_extraction: bool,
-    strict_limits: bool,
-    strong_hashes: bool,
     store: str | None,
+    **flags: bool,
 ) -> None:
     """Make an HSM, its admin and a crypto user.
 
@@ -79,7 +65,6 @@ def initialize(
     """
     # Imported here so that a wrong command line fails at once.
     from hsmcore import Hsm
-    from hsmcore.settings import Settings
 
     socket_path(home)
     user, password = ("", b"") if unactivated else _crypto_user()
@@ -89,31 +74,24 @@ def initialize(
         generated = secrets.token_urlsafe(15)
         admin_password = generated.encode()
     sealed_by = passphrase()
-    settings = Settings(
-        clear_key_extraction=enable_clear_key_extraction,
-        extractable_default=not non_extractable,
-        strict_limits=strict_limits,
-        strong_hashes=strong_hashes,
-    )
+    settings = settings_of(flags)
     lines = [
         f"Made an HSM in {home}"
         + (f"; admin's password: {generated}  (generated, shown only now)" if generated else "")
     ]
-    failure = None
-    with Hsm.initialize(
-        home, admin_password=admin_password, passphrase=sealed_by, settings=settings, store=store or None
-    ) as hsm:
-        if user and admin_password:
-            try:
-                session = hsm.users.login(ADMIN, admin_password, ADMIN)
-                hsm.users.create(session, user, CRYPTO_USER, password)
-            except HsmError as error:
-                failure, user = error, ""
+    Hsm.initialize(
+        home,
+        admin_password=admin_password,
+        passphrase=sealed_by,
+        settings=settings,
+        store=store or None,
+        crypto_user=(user, password) if user else None,
+    ).close()
     lines += _summary(settings, user, activated=not unactivated, generated=bool(generated))
     lines += _master_key(home, sealed=sealed_by is not None)
     if not unactivated:
         lines.append("Next: `hsm start` for a daemon, or `hsm keytool`, `hsm jarsigner`, `hsm java` without one.")
-    _tell("\n".join(lines), failure, sealed=sealed_by is not None, file=home / _UNREAD if generated else None)
+    _tell("\n".join(lines), sealed=sealed_by is not None, file=home / _UNREAD if generated else None)
 
 
 def _summary(settings: Settings, user: str, *, activated: bool, generated: bool) -> list[str]:
@@ -132,6 +110,10 @@ def _summary(settings: Settings, user: str, *, activated: bool, generated: bool)
         lines.append("  limits        CloudHSM's limits on the data of one operation")
     if settings.strong_hashes:
         lines.append("  ECDSA         signs with hashes as strong as the key")
+    if settings.allow_reset:
+        lines.append("  reset         allowed to everyone who can connect; not for keys of value")
+    if settings.allow_faults:
+        lines.append("  faults        allowed to everyone who can connect")
     return lines
 
 
@@ -160,17 +142,16 @@ def _master_key(home: Path, *, sealed: bool) -> list[str]:
     return [f"  master key    {home / 'master.key'}"]
 
 
-def _tell(text: str, failure: HsmError | None, *, sealed: bool, file: Path | None) -> None:
+def _tell(text: str, *, sealed: bool, file: Path | None) -> None:
     """Print the text: to standard output; if that is closed or full, to standard error; else to a file.
 
     Args:
         text: The text.
-        failure: The reason why there is no crypto user, if one was to be made.
         sealed: Whether a passphrase seals the master key.
         file: The file, ``None`` for a text that is not needed again.
 
     Raises:
-        ClickException: Standard output is closed or full, or there is a failure.
+        ClickException: Standard output is closed or full.
         OSError: Neither output takes the text, and there is no file.
     """
     written = sys.stdout is not None
@@ -188,7 +169,5 @@ def _tell(text: str, failure: HsmError | None, *, sealed: bool, file: Path | Non
             raise
     if not sealed:
         click.secho(_KEY_FILE_WARNING, fg="yellow", err=True)
-    if failure is not None:
-        raise click.ClickException(f"the HSM was made, but not its crypto user: {failure}") from failure
     if not written:
         raise click.ClickException("standard output takes no text; the HSM was made, as the text above says")

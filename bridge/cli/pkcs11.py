@@ -14,8 +14,8 @@ from bridge.process.paths import socket_path
 @click.option("--p11-kit", "form", flag_value="p11-kit", help="Print a module file for p11-kit.")
 @click.option(
     "--install", "folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
-    help="Install the library in DIR/lib, the header of the vendor's mechanisms in DIR/include/pkcs11 and, if missing, "
-    "a configuration for this HSM's daemon in DIR/etc.",
+    help="Install the library and the OpenSSL engine in DIR/lib, the header of the vendor's mechanisms in "
+    "DIR/include/pkcs11 and, if missing, a configuration for this HSM's daemon in DIR/etc.",
 )  # fmt: skip
 @click.pass_obj
 def pkcs11(home: Path, form: str, folder: Path | None) -> None:

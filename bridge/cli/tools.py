@@ -24,17 +24,31 @@ def _launch(context: click.Context, tool: str) -> None:
     "--install", "folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
     help="The same as hsm install --prefix DIR.",
 )  # fmt: skip
+@click.option(
+    "--maven", "repository", type=click.Path(path_type=Path, file_okay=False), metavar="[DIR]", is_flag=False,
+    flag_value=Path("~/.m2/repository"),
+    help="Install the jar, its sources and its Javadoc in a Maven repository, ~/.m2/repository unless DIR names one.",
+)  # fmt: skip
 @click.pass_obj
-def jar(home: Path, folder: Path | None) -> None:
+def jar(home: Path, folder: Path | None, repository: Path | None) -> None:
     """Print the path of the provider's jar, for a separate JVM.
+
+    Maven and Gradle find the jar as io.hsmbridge:hsmbridge-jce after --maven, which prints the coordinates.
 
     \b
     Example:
       java -cp "$(hsm jar):app.jar" com.example.Main
+      hsm jar --maven
     """
     # Imported here because it loads JPype, which most commands do not need.
     from bridge.carriers.jvm import provider_jar
+    from bridge.launcher.maven import publish
 
+    if repository is not None:
+        for coordinates in publish(repository.expanduser().absolute(), provider_jar().parent):
+            click.echo(coordinates)
+        if folder is None:
+            return
     if folder is None:
         click.echo(provider_jar())
     else:

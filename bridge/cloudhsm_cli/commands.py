@@ -15,7 +15,7 @@ _ADMIN = (ADMIN,)
 _CRYPTO = (CRYPTO_USER,)
 _KEY_USERS = (CRYPTO_USER, ADMIN)
 
-_NO_TLS = "mutual TLS needs a TLS listener, which this HSM does not have"
+_NO_MUTUAL_TLS = "this HSM does not ask clients for certificates"
 _NO_PREHASHED = "this HSM signs with ed25519, but not with the prehashed ed25519ph"
 
 _USERNAME = Option("username", "Name of the user: at most 31 letters, digits and underscores").needed()
@@ -71,7 +71,7 @@ def _cluster() -> Iterator[Command]:
         ("get-enforcement", "Show whether mutual TLS is enforced", _BOTH, ()),
         ("set-enforcement", "Enforce mutual TLS or not", _ADMIN, (level, _APPROVAL)),
     ):
-        yield _row(f"cluster mtls {name}", words, roles, None, *options, missing=_NO_TLS)
+        yield _row(f"cluster mtls {name}", words, roles, None, *options, missing=_NO_MUTUAL_TLS)
 
 
 def _users() -> Iterator[Command]:

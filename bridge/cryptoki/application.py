@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hsmcore.hsm import Hsm
     from hsmcore.sessions.session import Session
 
-MAX_SESSIONS = 4096
+MAX_SESSIONS = 1024
 """Cryptoki sessions of one application."""
 
 

@@ -20,6 +20,9 @@ Init = list[object] | None
 """Mechanism, parameter and object handle of an operation to begin."""
 Outputs = list[object]
 
+LONGEST_HELD = 64 * 1024
+"""Longest data of a part, in bytes, that is processed where its output clearly does not fit the caller's buffer."""
+
 
 class TooSmall(Refused):
     """The caller's buffer is too small. The operation goes on."""
@@ -137,6 +140,10 @@ def update(kind: str) -> Callable[..., Outputs]:
             if capacity is None:
                 _require_parts(app, session, kind, operation)
                 return [None, len(data) + operations.MARGIN, b"", *ticket]
+            _require_parts(app, session, kind, operation)
+            if capacity < len(data) > LONGEST_HELD:
+                # So much output is not kept for a second call.
+                raise TooSmall([None, len(data), b"", *ticket])
             output = _continued(app, session, kind, lambda: operations.update(app, operation, data))
             if len(output) > capacity and operation.parts is not None:
                 operation.parts.held, operation.parts.repeated = output, data

@@ -18,8 +18,8 @@ _OUR_PROGRAM = "# This program belongs to hsmbridge."
 _PORT = 2223
 _PROGRAMS = {
     "cloudhsm-cli": ("cli", "from bridge.cloudhsm_cli import main; main()"),
-    "configure-cli": ("cli", "from bridge.cli.configure import cli; cli()"),
-    "configure-jce": ("jce", "from bridge.cli.configure import jce; jce()"),
+    "configure-cli": ("cli", "from bridge.cli.configure import cli; cli(prog_name='configure-cli')"),
+    "configure-jce": ("jce", "from bridge.cli.configure import jce; jce(prog_name='configure-jce')"),
 }
 """Program to the component whose configuration file it uses, and its code."""
 _AUTHORITY = "customerCA.crt"

@@ -27,8 +27,9 @@ def library_path() -> Path:
 def install(folder: Path, socket: Path) -> list[Path]:
     """Install the library where programs for AWS CloudHSM look for it, and return the installed files.
 
-    They are ``lib/libcloudhsm_pkcs11.so``, ``include/pkcs11/cloudhsm_pkcs11_vendor_defs.h`` and, if it is missing,
-    ``etc/cloudhsm-pkcs11.cfg`` for the daemon at ``socket``. Each file is complete at every moment.
+    They are ``lib/libcloudhsm_pkcs11.so``, ``lib/libcloudhsm_openssl_engine.so`` if the engine was built,
+    ``include/pkcs11/cloudhsm_pkcs11_vendor_defs.h`` and, if it is missing, ``etc/cloudhsm-pkcs11.cfg`` for the daemon
+    at ``socket``. Each file is complete at every moment.
 
     Raises:
         StateError: The library was not built.
@@ -43,6 +44,9 @@ def install(folder: Path, socket: Path) -> list[Path]:
         folder / "include" / "pkcs11" / header.name: header.read_bytes(),
         folder / "etc" / "cloudhsm-pkcs11.cfg": json.dumps({"clusters": [cluster]}, indent=2).encode() + b"\n",
     }
+    engine = library_path().with_name("libcloudhsm_openssl_engine.so")
+    if engine.is_file():
+        files[folder / "lib" / engine.name] = engine.read_bytes()
     for path, content in files.items():
         if path.suffix == ".cfg" and path.exists():
             continue

@@ -1,8 +1,10 @@
-"""Builds the PKCS #11 library, ``bridge/libcloudhsm_pkcs11.so``, with nothing but Python and a C compiler.
+"""Builds the PKCS #11 library and the OpenSSL engine with nothing but Python and a C compiler.
+
+The engine, ``bridge/libcloudhsm_openssl_engine.so``, also takes OpenSSL's headers; without them it is left out.
 
 ::
 
-    python bridge/native/build_library.py            compile and write the library
+    python bridge/native/build_library.py            compile and write both
     python bridge/native/build_library.py --check    compile and write nothing
 
 ``CC`` names another compiler.
@@ -20,6 +22,8 @@ import tempfile
 from pathlib import Path
 
 LIBRARY = Path("bridge", "libcloudhsm_pkcs11.so")
+ENGINE = Path("bridge", "libcloudhsm_openssl_engine.so")
+ENGINE_MISSING = "the OpenSSL engine is left out: OpenSSL's headers were not found (Debian: apt install libssl-dev)"
 _SOURCES = Path("bridge", "native")
 _WARNINGS = ("-Wall", "-Wextra", "-Werror")
 _FLAGS = (
@@ -49,18 +53,42 @@ def build(root: Path, target: Path | None = None, extra: tuple[str, ...] = ()) -
         BuildError: A file does not compile.
         CompilerMissing: There is no C compiler.
     """
-    compiler = find_compiler()
-    library = root / LIBRARY if target is None else target
-    sources = sorted(str(path) for path in (root / _SOURCES).glob("*.c"))
+    return _compile(root, root / LIBRARY if target is None else target, "pkcs11.map", (), extra)
+
+
+def build_engine(root: Path, target: Path | None = None) -> Path | None:
+    """Build the OpenSSL engine and return its path; ``None`` where OpenSSL's headers are missing.
+
+    Args:
+        root: The source tree.
+        target: Where to write it; ``None`` for its place in the tree.
+
+    Raises:
+        BuildError: A file does not compile.
+        CompilerMissing: There is no C compiler.
+    """
+    if not _has_openssl():
+        return None
+    engine = root / ENGINE if target is None else target
+    return _compile(root, engine, "engine/engine.map", ("engine",), ("-lcrypto",))
+
+
+def _has_openssl() -> bool:
+    command = [*find_compiler(), "-E", "-include", "openssl/engine.h", "-x", "c", "/dev/null"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _compile(root: Path, target: Path, exports: str, folders: tuple[str, ...], extra: tuple[str, ...]) -> Path:
+    native = root / _SOURCES
+    sources = sorted(str(path) for folder in (".", *folders) for path in (native / folder).glob("*.c"))
     # Written beside the target and renamed: a program that has the old library loaded keeps a whole one.
-    unfinished = library.with_suffix(".so.new")
+    unfinished = target.with_suffix(".so.new")
     with tempfile.TemporaryDirectory(prefix="hsmbridge-native-") as folder:
         (Path(folder) / "tables.h").write_text(_run([sys.executable, "-m", "bridge.cryptoki.header"], root))
-        exports = f"-Wl,--version-script={root / _SOURCES / 'pkcs11.map'}"
-        includes = ("-I", folder, "-I", str(root / _SOURCES))
-        _run([*compiler, *_FLAGS, *_WARNINGS, *extra, exports, *includes, "-o", str(unfinished), *sources], root)
-    unfinished.replace(library)
-    return library
+        options = (f"-Wl,--version-script={native / exports}", "-I", folder, "-I", str(native), "-o", str(unfinished))
+        _run([*find_compiler(), *_FLAGS, *_WARNINGS, *options, *sources, *extra], root)
+    unfinished.replace(target)
+    return target
 
 
 def find_compiler() -> list[str]:
@@ -96,8 +124,11 @@ def main() -> None:
         if options.check:
             with tempfile.TemporaryDirectory(prefix="hsmbridge-native-") as folder:
                 build(root, Path(folder) / LIBRARY.name)
+                build_engine(root, Path(folder) / ENGINE.name)
         else:
             print(build(root).relative_to(root))
+            engine = build_engine(root)
+            print(engine.relative_to(root) if engine else f"note: {ENGINE_MISSING}")
     except CompilerMissing as missing:
         print(f"note: {missing}")
     except BuildError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import accumulate
 from socketserver import ThreadingMixIn
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from hsmcore.hsm import Hsm
 
 LOOPBACK = "127.0.0.1"
+Faults = Callable[[], Mapping[tuple[str, str], int]]
+"""Returns the number of faults that struck, by kind and operation."""
 _SECONDS = 5
 """Time limit for a peer to send its request, in seconds."""
 
@@ -40,8 +42,9 @@ _log = logging.getLogger("hsmbridge.metrics")
 class HsmCollector(Collector):
     """Converts an HSM's statistics to metrics."""
 
-    def __init__(self, hsm: Hsm) -> None:
+    def __init__(self, hsm: Hsm, faults: Faults) -> None:
         self._hsm = hsm
+        self._faults = faults
 
     def collect(self) -> Iterable[Metric]:
         """Return the current metrics."""
@@ -49,6 +52,10 @@ class HsmCollector(Collector):
         yield from _of_cloudhsm(statistics)
         yield from _gauges(statistics)
         yield from _of_uses(statistics)
+        struck = CounterMetricFamily("hsmbridge_faults", "faults on demand that struck", labels=("kind", "operation"))
+        for labels, count in sorted(self._faults().items()):
+            struck.add_metric(labels, count)
+        yield struck
 
 
 def _of_cloudhsm(numbers: Statistics) -> Iterator[Metric]:
@@ -99,10 +106,12 @@ def _of_uses(numbers: Statistics) -> Iterator[Metric]:
 
 
 @contextmanager
-def served(hsm: Hsm, port: int | None) -> Iterator[int | None]:
+def served(hsm: Hsm, port: int | None, faults: Faults = dict) -> Iterator[int | None]:
     """Serve metrics and health on a port of the loopback interface, and yield the port.
 
     Args:
+        hsm: The HSM.
+        faults: Returns the faults on demand that struck.
         port: 0 picks a free port; ``None`` serves nothing.
 
     Raises:
@@ -112,7 +121,7 @@ def served(hsm: Hsm, port: int | None) -> Iterator[int | None]:
         yield None
         return
     try:
-        listening = make_server(LOOPBACK, port, _application(hsm), _Server, _Handler)
+        listening = make_server(LOOPBACK, port, _application(hsm, faults), _Server, _Handler)
     except OSError as error:
         raise StateError(
             f"the metrics cannot have port {port} of {LOOPBACK}: {error.strerror}; choose another --metrics-port"
@@ -127,9 +136,9 @@ def served(hsm: Hsm, port: int | None) -> Iterator[int | None]:
             thread.join()
 
 
-def _application(hsm: Hsm) -> WSGIApplication:
+def _application(hsm: Hsm, faults: Faults) -> WSGIApplication:
     registry = CollectorRegistry()
-    registry.register(HsmCollector(hsm))
+    registry.register(HsmCollector(hsm, faults))
     ProcessCollector(registry=registry)
     metrics: WSGIApplication = make_wsgi_app(registry)
 

@@ -260,6 +260,10 @@ OPERATIONS: tuple[Operation, ...] = (
         local=True,
     ),
     Operation(172, "CLUSTER_MEMBERS", (), "cluster_members", Result.VALUE, needs_session=False),
+    Operation(180, "RESET", (), "reset", Result.NOTHING, needs_session=False),
+    Operation(181, "FAULT_ADD", (Field("faults", (list,)),), "fault_add", Result.VALUE, needs_session=False),
+    Operation(182, "FAULT_LIST", (), "fault_list", Result.VALUE, needs_session=False),
+    Operation(183, "FAULT_CLEAR", (Field("number", (_NONE, int)),), "fault_clear", Result.NOTHING, needs_session=False),
 )
 
 NUMBERS: dict[str, int] = {operation.name: operation.number for operation in OPERATIONS}

@@ -79,6 +79,15 @@ class Connections:
             self._forget(token)
         self._end([token], self._hsm.users.logout)
 
+    def forget_ended(self) -> None:
+        """Forget the sessions that the HSM has ended."""
+        with self._lock:
+            for token, connections in list(self._users.items()):
+                if not any(connection.sessions[token].alive for connection in connections):
+                    self._deserted.pop(token, None)
+                    for connection in self._users.pop(token):
+                        del connection.sessions[token]
+
     def close(self, connection: Connection) -> None:
         """Close a connection, and end the sessions that no other connection uses, at once or after ``GRACE``."""
         ended = []

@@ -23,6 +23,7 @@ from bridge.protocol.operations import OPERATIONS, Operation, Result
 from bridge.server.changes import UNIQUE
 from bridge.server.connections import Connection, Connections
 from bridge.server.cryptoki import Cryptoki
+from bridge.server.faults import ConnectionCut, Faults
 from bridge.server.handlers import Handlers
 from bridge.server.keystores import Stores
 from hsmcore.errors import HsmError, MalformedRequest, PermissionDenied, RequestError, Unauthenticated, UnknownOperation
@@ -52,17 +53,24 @@ class _Route:
 class Dispatcher:
     """Answers the requests of every connection to one HSM. Each method may be called from any thread."""
 
-    def __init__(self, hsm: Hsm, facts: Mapping[str, Value] | None = None) -> None:
-        """Serve this HSM; ``facts`` are added to the answer to STATUS."""
+    def __init__(self, hsm: Hsm, facts: Mapping[str, Value] | None = None, faults: Faults | None = None) -> None:
+        """Serve this HSM.
+
+        Args:
+            hsm: The HSM.
+            facts: Fields to add to the answer to STATUS.
+            faults: The faults of the HSM, ``None`` for new ones.
+        """
         self._hsm = hsm
         self._stores = Stores(hsm)
         self.connections = Connections(hsm)
         self._cryptoki = Cryptoki(hsm, self.connections)
-        handlers = Handlers(hsm, self.connections, facts or {})
+        self.faults = faults or Faults.of(hsm)
+        handlers = Handlers(hsm, self.connections, facts or {}, self.faults)
         self.routes = {row.number: self._route(row, handlers) for row in OPERATIONS}
 
     def _route(self, row: Operation, handlers: Handlers) -> _Route:
-        call = self._handler(row, handlers)
+        call = self.faults.wrapped(row.name, self._handler(row, handlers))
         return _Route(row, row.signatures(), call, row.needs_session, row.number in repeat.KINDS, _ANSWERS[row.result])
 
     def _handler(self, row: Operation, handlers: Handlers) -> Callable[..., object]:
@@ -95,6 +103,8 @@ class Dispatcher:
 
     def keep(self, session: Session, operation: int, fields: list[Value]) -> int:
         """Return the number that repeats a request with other data, 0 if it cannot be repeated."""
+        if self.faults.active:
+            return 0
         return repeat.keep(self._hsm, session, operation, fields)
 
 
@@ -111,6 +121,8 @@ class Responder:
         self._connection = Connection(remote=remote)
         self.sessions = self._connection.sessions
         self.broken = False
+        self.cut = b""
+        """Bytes in place of an answer, before the carrier closes the connection."""
 
     def has_session(self, token: int) -> bool:
         """Tell whether a session with this token is alive, whichever connection uses it."""
@@ -142,6 +154,9 @@ class Responder:
             return self._respond(operation, token, request, frame)
         except HsmError as error:
             return encode_error(token, request, error.code, str(error))
+        except ConnectionCut:
+            self.broken = True
+            return self.cut
         except Exception as error:
             _log_defect(operation, error)
             return encode_error(token, request, HsmError.code, "internal error; the HSM's log says where")

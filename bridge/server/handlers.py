@@ -16,6 +16,7 @@ from hsmcore.errors import MalformedRequest, Unauthenticated, UnsupportedVersion
 
 if TYPE_CHECKING:
     from bridge.server.connections import Connection, Connections
+    from bridge.server.faults import Faults
     from hsmcore.api.crypto import Parameters
     from hsmcore.hsm import Hsm
     from hsmcore.sessions.session import Session
@@ -39,11 +40,12 @@ class Handlers:
     Each method takes a session, or the connection if the operation needs no session, then the fields of the request.
     """
 
-    def __init__(self, hsm: Hsm, connections: Connections, facts: Mapping[str, Value]) -> None:
+    def __init__(self, hsm: Hsm, connections: Connections, facts: Mapping[str, Value], faults: Faults) -> None:
         """Make the handlers; ``facts`` are added to the answer to STATUS."""
         self._hsm = hsm
         self._connections = connections
         self._facts = facts
+        self._faults = faults
         self._version = server_version()
 
     def hello(self, connection: Connection, lowest: int, highest: int, client: str) -> tuple[int, str, int]:
@@ -56,6 +58,34 @@ class Handlers:
             raise UnsupportedVersion(f"the client speaks versions {lowest} to {highest}, this HSM version {VERSION}")
         connection.reconnects = client in _RECONNECTS
         return VERSION, self._version, MAX_FRAME
+
+    def reset(self, connection: Connection) -> None:
+        """Reset the HSM to the state after its initialisation."""
+        self._hsm.reset()
+        self._faults.clear()
+        self._connections.forget_ended()
+
+    def fault_add(self, connection: Connection, faults: list[Value]) -> list[int]:
+        """Add faults, all or none, and return their numbers.
+
+        Raises:
+            MalformedRequest: An item is not a map of texts with a kind.
+        """
+        wanted = []
+        for fault in faults:
+            if not isinstance(fault, dict) or not all(isinstance(value, str) for value in fault.values()):
+                raise MalformedRequest("a fault is a map of texts")
+            options = {name: str(value) for name, value in fault.items()}
+            wanted.append((options.pop("kind", ""), options))
+        return self._faults.add_all(wanted)
+
+    def fault_list(self, connection: Connection) -> list[Fields]:
+        """Return the faults."""
+        return self._faults.all()
+
+    def fault_clear(self, connection: Connection, number: int | None) -> None:
+        """Remove a fault, or all of them."""
+        self._faults.clear(number)
 
     def status(self, connection: Connection) -> Fields:
         """Return the state of the HSM and of the process that serves it."""

@@ -62,6 +62,7 @@ class BackupService:
         Raises:
             BackupNotFound: There is none with that name.
             BackupKept: It is the last whole one.
+            BackupRunning: A backup is being made.
             StoreFull: The audit log cannot be written, or the file system refuses.
         """
         self._log.describe(name[:64])

@@ -22,7 +22,7 @@ from hsmcore.settings import Settings
 from hsmcore.storage.cluster import Cluster, Turn
 from hsmcore.storage.database import Store
 from hsmcore.storage.sealing import Vault
-from hsmcore.storage.state_directory import StateDirectory
+from hsmcore.storage.state_directory import State
 from hsmcore.users.accounts import Accounts
 from hsmcore.users.mfa import Challenges
 
@@ -35,7 +35,7 @@ class Core:
     ``clock`` gives seconds, by which tokens and multi-part operations expire.
     """
 
-    state: StateDirectory
+    state: State
     store: Store
     vault: Vault
     settings: Settings
@@ -56,7 +56,7 @@ class Core:
     backups: Backups
 
     @classmethod
-    def of(cls, state: StateDirectory, store: Store, vault: Vault, clock: Callable[[], float], *, start: bool) -> Self:
+    def of(cls, state: State, store: Store, vault: Vault, clock: Callable[[], float], *, start: bool) -> Self:
         """Return the parts of the HSM in a locked state directory; ``start`` counts a reboot."""
         settings = Settings.decode(vault.open_settings(store.settings()))
         lock, sessions = RLock(), Sessions()

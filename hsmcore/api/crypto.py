@@ -37,6 +37,8 @@ class CryptoService:
         self._operations = core.operations
         self._streams = core.streams
         self._ring = core.ring
+        self._lock = core.lock
+        self._sessions = core.sessions
         # Bound once, since it runs on every operation.
         self._run = core.operations.run
 
@@ -109,6 +111,12 @@ class CryptoService:
             The shortcut's number; 0 where the operation takes an approval each time or is not prepared any more.
         """
         return self._operations.keep_shortcut(session, Operation(kind), key, mechanism, form, variant)
+
+    def drop_shortcuts(self) -> None:
+        """Make every client send whole requests again, in place of the number of a prepared operation."""
+        with self._lock:
+            for session in self._sessions.all():
+                session.clear_shortcuts()
 
     @guarded
     def begin(

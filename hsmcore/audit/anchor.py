@@ -10,7 +10,7 @@ from hsmcore.storage.audit import StoredHead
 from hsmcore.storage.database import Store
 from hsmcore.storage.rows import GENESIS, AuditRow
 from hsmcore.storage.sealing import Vault
-from hsmcore.storage.state_directory import StateDirectory
+from hsmcore.storage.state_directory import State
 
 
 def resumed(store: Store, vault: Vault, anchor: Head | None) -> tuple[Head, str]:
@@ -79,7 +79,7 @@ def anchored(head: Head, vault: Vault) -> bytes:
     return numbers + vault.seal_head(head.count, head.reboot, head.hash)
 
 
-def anchor_of(state: StateDirectory, vault: Vault) -> Head | None:
+def anchor_of(state: State, vault: Vault) -> Head | None:
     """Return the newest genuine anchor; ``None`` where there is none."""
     heads = [
         opened_head((int.from_bytes(place[:8], "big"), int.from_bytes(place[8:16], "big"), place[16:76]), vault)

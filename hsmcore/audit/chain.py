@@ -16,6 +16,7 @@ from hsmcore.audit.events import (
     LOG_BROKEN,
     LOG_TYPES,
     OPCODES,
+    RESET,
     ROWS_BOUND,
     LogType,
     command_type,
@@ -131,6 +132,10 @@ class Verifier:
             self._found(
                 row.sequence, "the settings of an older version were put back: rows got their first version twice"
             )
+        if row.opcode == RESET.opcode and changes:
+            # An entry without changes is that of a refused command.
+            for change in [change for change in self.newest.values() if change.live]:
+                self.newest[change.subject] = Change(change.subject, change.version + 1, live=False)
         self.newest.update((change.subject, change) for change in changes)
 
     def end(self, head: Head) -> None:

@@ -10,7 +10,7 @@ from hsmcore.audit.chain import FIRST_HEAD
 from hsmcore.audit.events import ACTIVATION, EVENTS, INITIALIZATION, JOINED, LOG_BEGINS, USER_TYPES, Event, LogType
 from hsmcore.errors import Unauthenticated
 from hsmcore.sessions.session import Session
-from hsmcore.storage.rows import AuditRow, Change
+from hsmcore.storage.rows import AuditRow, Change, UserRow
 from hsmcore.tables.roles import APPLIANCE_NAME, APPLIANCE_USER, UNACTIVATED_ADMIN
 
 
@@ -67,18 +67,18 @@ def event_of(operation: str) -> Event:
     return event
 
 
-def first_entries(admin: str, changes: Sequence[Change], *, activated: bool) -> list[AuditRow]:
+def first_entries(users: Sequence[UserRow], changes: Sequence[Change]) -> list[AuditRow]:
     """Return the entries of an initialisation, not yet chained.
 
     Args:
-        admin: The name of the first user.
+        users: The first users, the admin first.
         changes: The changes of rows, which the last entry names.
-        activated: Whether the first user has a password.
     """
     about = {LogType.USER: (APPLIANCE_NAME, APPLIANCE_USER)}
     commands = [Command(event, 0, *about.get(event.log_type, ("", ""))) for event in INITIALIZATION]
-    if activated:
-        commands.append(Command(ACTIVATION, 0, admin, UNACTIVATED_ADMIN))
+    if users[0].role != UNACTIVATED_ADMIN:
+        commands.append(Command(ACTIVATION, 0, users[0].username, UNACTIVATED_ADMIN))
+    commands.extend(Command(EVENTS["users.create"], 0, user.username, user.role) for user in users[1:])
     commands[-1].changed = " ".join(map(str, changes))
     return [command.row(FIRST_HEAD.reboot) for command in commands]
 

@@ -56,6 +56,7 @@ OPCODES: Mapping[str, int | None] = {
     "HSM_ROWS_BOUND": None,
     "HSM_JOINED": None,
     "HSM_LEFT": None,
+    "HSM_RESET": None,
     "HSM_BACKUP_DELETE": None,
     "HSM_MASTER_KEY_RESEALED": None,
     "HSM_MASTER_KEY_CHANGED": None,
@@ -118,6 +119,9 @@ class Event:
 _CREATED = {"admin": "CN_CREATE_CO", "unactivated-admin": "CN_CREATE_CO"}
 _DESTROYED = {"token": "CN_TOMBSTONE_OBJECT"}
 
+RESET = Event("HSM_RESET", LogType.GENERIC)
+"""An entry that ends every row that it does not name."""
+
 EVENTS: Mapping[str, Event] = {
     "users.login": Event("CN_LOGIN", LogType.USER),
     "users.logout": Event("CN_LOGOUT", LogType.USER),
@@ -150,6 +154,7 @@ EVENTS: Mapping[str, Event] = {
     "quorum.set_value": Event("CN_SET_M_VALUE", LogType.USER),
     "quorum.set_timeout": Event("CN_SET_M_VALUE", LogType.USER),
     "keys.set_quorum": Event("CN_SET_M_VALUE", LogType.USER),
+    "reset.run": RESET,
     "clones.extract_key": Event("CN_EXTRACT_MASKED_OBJECT_USER", LogType.KEY),
     "clones.insert_key": Event("CN_INSERT_MASKED_OBJECT_USER", LogType.KEY),
     "clones.extract_user": Event("CN_EXTRACT_MASKED_OBJECT_USER", LogType.USER),

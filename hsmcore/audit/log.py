@@ -37,7 +37,7 @@ from hsmcore.storage.cluster import Lease
 from hsmcore.storage.database import Store
 from hsmcore.storage.rows import AuditRow, Change
 from hsmcore.storage.sealing import Vault
-from hsmcore.storage.state_directory import StateDirectory
+from hsmcore.storage.state_directory import State
 from hsmcore.tables.attributes import PUBLIC
 
 _NO_COMMAND = (RequestError, Unauthenticated, StoreFull, StateLocked, StoreUnreachable, NotCaughtUp)
@@ -50,7 +50,7 @@ class AuditLog:
     """The log of one HSM. All methods may be called from any thread."""
 
     def __init__(
-        self, store: Store, vault: Vault, state: StateDirectory, sessions: Sessions, *, start: bool
+        self, store: Store, vault: Vault, state: State, sessions: Sessions, *, start: bool
     ) -> None:  # fmt: skip
         """Continue the log of an HSM.
 
@@ -250,20 +250,21 @@ class AuditLog:
         """Write the entry of a session's end with a later entry."""
         self._owed.append(Command(event_of(how), session.number, session.username, session.role))
 
-    def record_end(self, how: str, session: Session) -> None:
-        """Write the entry of a session's end, now or with a later entry.
+    def record_end(self, how: str, *sessions: Session) -> None:
+        """Write the entries of the ends of sessions, now or with a later entry.
 
         Args:
             how: The row in ``EVENTS``.
-            session: The session.
+            sessions: The sessions, at least one.
         """
-        command = Command(event_of(how), session.number, session.username, session.role)
+        event = event_of(how)
         try:
             with self.separately(), self._lock:
-                self._owed.append(command)
+                self._owed.extend(Command(event, ended.number, ended.username, ended.role) for ended in sessions)
                 self._store.record()
         except HsmError as error:
-            _log.error("the end of session %#x is not in the audit log yet: %s", session.number, error)
+            numbers = ", ".join(f"{ended.number:#x}" for ended in sessions)
+            _log.error("the end of session %s is not in the audit log yet: %s", numbers, error)
 
     @contextmanager
     def changing(self, changes: Sequence[Change] = ()) -> Iterator[Record | None]:

@@ -29,13 +29,13 @@ from hsmcore.storage.audit import Record
 from hsmcore.storage.database import Store
 from hsmcore.storage.rows import KeyRow, UserRow
 from hsmcore.storage.sealing import Vault
-from hsmcore.storage.state_directory import StateDirectory
+from hsmcore.storage.state_directory import State
 
 _R = TypeVar("_R", KeyRow, UserRow)
 _S = TypeVar("_S", bytes, str)
 
 
-def bring_up_to_date(store: Store, vault: Vault, state: StateDirectory, rules: bytes) -> None:
+def bring_up_to_date(store: Store, vault: Vault, state: State, rules: bytes) -> None:
     """Bring the database to the newest schema, and seal that there is a log.
 
     Args:

@@ -14,7 +14,7 @@ from hsmcore.errors import AuditAnchorInvalid
 from hsmcore.storage.database import Store
 from hsmcore.storage.rows import Change
 from hsmcore.storage.sealing import Vault
-from hsmcore.storage.state_directory import StateDirectory
+from hsmcore.storage.state_directory import State
 
 PAGE = 1000
 """Entries in one read."""
@@ -34,7 +34,7 @@ class LogCheck:
     """One verification. ``head`` returns the head of the HSM's log, under its ``lock``."""
 
     def __init__(
-        self, store: Store, vault: Vault, state: StateDirectory, lock: RLock, head: Callable[[], Head]
+        self, store: Store, vault: Vault, state: State, lock: RLock, head: Callable[[], Head]
     ) -> None:  # fmt: skip
         self._store = store
         self._vault = vault

@@ -79,14 +79,25 @@ class Verified:
 class Backups:
     """The backups of one HSM. All methods may be called from any thread; one backup is made at a time."""
 
-    def __init__(self, directory: Path, store: Store, vault: Vault, log: AuditLog, lock: RLock) -> None:
-        self._directory = BackupDirectory(directory)
+    def __init__(self, directory: Path | None, store: Store, vault: Vault, log: AuditLog, lock: RLock) -> None:
+        self._files = BackupDirectory(directory) if directory else None
         self._lock = lock
         self._store = store
         self._vault = vault
         self._log = log
         self._making = Lock()
         self._closed = Event()
+
+    @property
+    def _directory(self) -> BackupDirectory:
+        """The directory of the backups.
+
+        Raises:
+            StateError: The HSM is in memory.
+        """
+        if self._files is None:
+            raise StateError("an HSM in memory has no backups, because nothing of it is on a disk")
+        return self._files
 
     def close(self) -> None:
         """End a backup that is being made. No other one can be made."""
@@ -254,9 +265,12 @@ class Backups:
         Raises:
             BackupNotFound: There is none with that name.
             BackupKept: It is the last whole one of this HSM's domain.
+            BackupRunning: A backup is being made.
             StoreFull: The file system refuses.
         """
-        with self._making:
+        if not self._making.acquire(blocking=False):
+            raise BackupRunning("a backup is being made; wait until it is done")
+        try:
             infos = {info.name: info for info in self.infos()}
             if name not in infos:
                 raise BackupNotFound(f"there is no backup {name[:64]!r} in {self._directory.path}")
@@ -264,6 +278,8 @@ class Backups:
                 raise BackupKept(f"{name} is the last whole backup of this HSM; make another one first")
             record()
             self._directory.remove(name)
+        finally:
+            self._making.release()
 
     def expire(self, days: int) -> list[str]:
         """Delete the backups that this HSM made more than so many days before its last but one; return their names.

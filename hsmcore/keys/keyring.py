@@ -292,6 +292,11 @@ class KeyRing(KeyLookup):
             self._session_keys.put(replace(entry, sharing=entry.sharing.without(username)))
             self._sessions.forget_key(entry.handle)
 
+    def forget_token_keys(self) -> None:
+        """Remove the token keys from memory; none is on disk any more."""
+        with self._lock:
+            self._token_keys.forget_all()
+
     def drop_session(self, session: Session) -> None:
         """Erase the session keys of a session that has ended."""
         with self._lock:

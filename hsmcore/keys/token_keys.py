@@ -101,6 +101,11 @@ class TokenKeys:
         """Remove every key from memory."""
         self._cache.clear()
 
+    def forget_all(self) -> None:
+        """Remove all keys from memory."""
+        for handle in list(self._cache):
+            self.forget(handle)
+
     def matching(
         self, user: str | None, template: SearchTemplate, limit: int = 0, after: Position | None = None
     ) -> Iterator[KeyEntry | DamagedKey]:

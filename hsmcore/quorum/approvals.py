@@ -265,6 +265,15 @@ class Approvals:
         with self._turn:
             self._change(replace(self.rules, timeouts={**self.rules.timeouts, timeout: seconds}))
 
+    def first_rules(self) -> tuple[bytes, int]:
+        """Return the sealed quorum values and timeouts of a new HSM, and their next version here."""
+        version = self._version + 1
+        return self._vault.seal_quorum(QuorumRules().encode(), version), version
+
+    def restore(self, version: int) -> None:
+        """Take the rules of a new HSM, which are on disk in this version."""
+        self.rules, self._version = QuorumRules(), version
+
     def _change(self, rules: QuorumRules) -> None:
         version = self._version + 1
         self._store.change_quorum(self._vault.seal_quorum(rules.encode(), version), version)

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Dialect, bindparam, delete, insert, text, update
+from sqlalchemy import Connection, Dialect, bindparam, delete, insert, text, true, update
 
 from hsmcore.storage.rows import COLUMNS, AuditRow, Change
-from hsmcore.storage.schema import AUDIT, AUDIT_HEAD
+from hsmcore.storage.schema import AUDIT, AUDIT_HEAD, VERSIONS
 
 StoredHead = tuple[object, object, object]
 """Number of entries, reboot counter, sealed hash. An edited value can have any type."""
@@ -106,6 +106,12 @@ def head(connection: Connection, hsm: int) -> StoredHead | None:
 def chains(connection: Connection) -> list[int]:
     """Return the numbers of the HSMs that have entries or a head."""
     return [int(number) for (number,) in connection.execute(_CHAINS)]
+
+
+def end_others(connection: Connection, subjects: Sequence[str]) -> None:
+    """Give every subject but these a version more, after which its row is gone."""
+    others = VERSIONS.c.live.is_(true()) & VERSIONS.c.subject.not_in(subjects)
+    connection.execute(update(VERSIONS).where(others).values(version=VERSIONS.c.version + 1, live=False))
 
 
 def newest(connection: Connection, subject: str) -> Change | None:

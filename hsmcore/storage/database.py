@@ -16,7 +16,7 @@ from hsmcore.errors import Unauthenticated
 from hsmcore.storage import audit, keys, postgresql, users
 from hsmcore.storage.audit import Record, StoredHead
 from hsmcore.storage.cluster import Cluster
-from hsmcore.storage.engine import close, connect_file, store_errors
+from hsmcore.storage.engine import close, connect_file, connect_memory, store_errors
 from hsmcore.storage.keys import KeyQuery, Position
 from hsmcore.storage.members import Codes, Member, added
 from hsmcore.storage.revisions import migrate, revision_of
@@ -83,6 +83,11 @@ class Store:
     def in_file(cls, path: Path) -> Self:
         """Return the store in an SQLite file."""
         return cls(connect_file(path))
+
+    @classmethod
+    def in_memory(cls) -> Self:
+        """Return a new store that ends with ``close``."""
+        return cls(connect_memory())
 
     @classmethod
     def at(cls, url: str, number: int) -> Self:
@@ -420,6 +425,16 @@ class Store:
         handles = list(handles)
         with self._changing(*(self._gone(key_subject(handle)) for handle in handles)) as connection:
             keys.remove(connection, handles)
+
+    def reset(self, first: Sequence[UserRow], quorum: bytes, version: int) -> None:
+        """Delete every key and every user, add these users, and replace the sealed quorum values and timeouts."""
+        kept = [user.change() for user in first] + [Change(QUORUM, version)]
+        with self._changing(*kept) as connection:
+            audit.end_others(connection, [change.subject for change in kept])
+            keys.remove_all(connection)
+            connection.execute(delete(USERS))
+            connection.execute(insert(USERS), [users.values(user) for user in first])
+            connection.execute(update(HSM).values(quorum=quorum, quorum_version=version))
 
     def _gone(self, subject: str) -> Change:
         newest = self.newest(subject)

@@ -45,8 +45,20 @@ _STATES = (
 def connect_file(path: Path) -> Engine:
     """Return an engine for an SQLite file with one connection, which all threads share."""
     # Not as text, where ? and # in the path have a meaning.
-    url = URL.create("sqlite", database=str(path))
-    engine = create_engine(url, poolclass=QueuePool, pool_size=1, max_overflow=0, hide_parameters=True)
+    return _connect_sqlite(URL.create("sqlite", database=str(path)))
+
+
+def connect_memory() -> Engine:
+    """Return an engine for a new SQLite database in memory, with one connection, which all threads share."""
+    return _connect_sqlite(URL.create("sqlite"))
+
+
+def _connect_sqlite(url: URL) -> Engine:
+    # In memory, SQLAlchemy would else refuse a second thread.
+    options = {"check_same_thread": False}
+    engine = create_engine(
+        url, poolclass=QueuePool, pool_size=1, max_overflow=0, hide_parameters=True, connect_args=options
+    )  # fmt: skip
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
     return engine
@@ -67,7 +79,8 @@ def _configure(connection: Any, record: object) -> None:
     connection.isolation_level = None
     # Damaged text must not prevent the reading of later rows.
     connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
-    for setting in ("journal_mode=WAL", "secure_delete=ON", "busy_timeout=5000"):
+    # Temporary files would have rows of a database in memory.
+    for setting in ("journal_mode=WAL", "secure_delete=ON", "busy_timeout=5000", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {setting}")
 
 

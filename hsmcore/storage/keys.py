@@ -186,6 +186,12 @@ def remove(connection: Connection, handles: Sequence[int]) -> None:
         connection.execute(delete(SHARES).where(SHARES.c.handle.in_(some)))
 
 
+def remove_all(connection: Connection) -> None:
+    """Delete all rows."""
+    connection.execute(delete(KEYS))
+    connection.execute(delete(SHARES))
+
+
 def _share(connection: Connection, rows: Sequence[KeyRow]) -> None:
     shares = [
         {"handle": row.handle, "username": name}

@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 
 from hsmcore.errors import StateVersion
-from hsmcore.storage.schema import HEAD, KNOWN
+from hsmcore.storage.schema import HEAD, KNOWN, METADATA
 
 
 def revision_of(connection: Connection) -> str | None:
@@ -28,12 +28,18 @@ def revision_of(connection: Connection) -> str | None:
 
 
 def migrate(connection: Connection, quorum: bytes) -> None:
-    """Migrate the database to the newest schema, in the transaction of the connection.
+    """Migrate the database to the newest schema, or create it, in the transaction of the connection.
 
     Args:
         connection: A connection with a transaction.
         quorum: Sealed quorum rules for a database without them.
     """
+    if revision_of(connection) is None:
+        # A test compares this schema with that of the migrations.
+        METADATA.create_all(connection)
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+        connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
+        return
     # Alembic is slow to import and only needed for another schema.
     from alembic import command
     from alembic.config import Config

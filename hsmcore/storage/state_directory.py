@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from hsmcore.errors import MasterKeyUnavailable, StateError, StateLocked, StateMissing, StoreFull
 from hsmcore.files import read_whole, sync_directory, write_whole
@@ -41,6 +42,39 @@ class SharedStore:
 
     url: str = field(repr=False)
     number: int
+
+
+class State(Protocol):
+    """The files of an open HSM beside its database."""
+
+    @property
+    def home(self) -> Path | None:
+        """The state directory; ``None`` for an HSM in memory."""
+
+    @property
+    def backups(self) -> Path | None:
+        """The directory of backups; ``None`` for an HSM in memory."""
+
+    def close(self) -> None:
+        """Give the files back to other processes."""
+
+    def read_anchors(self) -> list[bytes]:
+        """Return the anchors of the audit log that may be the last one."""
+
+    def write_anchor(self, anchor: bytes) -> None:
+        """Write the anchor of the audit log, at most 128 bytes."""
+
+    def read_file(self, name: str) -> bytes | None:
+        """Return the content of a file, ``None`` where it does not exist."""
+
+    def write_file(self, name: str, content: bytes) -> None:
+        """Write a file."""
+
+    def shared_store(self) -> SharedStore | None:
+        """Return the database that the HSM shares with others; ``None`` for one of its own."""
+
+    def forget_shared_store(self) -> None:
+        """Forget that database, when the HSM has left its cluster."""
 
 
 class StateDirectory:
@@ -69,6 +103,9 @@ class StateDirectory:
                 self.home.mkdir(mode=0o700, exist_ok=True)
                 _require_own(self.home)
         elif not any((self.home / name).is_file() for name in (_DATABASE, _STORE)):
+            holder = lock_holder(self.home)
+            if holder is not None:
+                raise StateLocked(f"process {holder} has the HSM in {self.home} open, in memory only")
             raise StateMissing(no_hsm(self.home))
         require_private(self.home)
         self._lock = self._take()
@@ -95,6 +132,10 @@ class StateDirectory:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+    def remove_lock(self) -> None:
+        """Remove the lock file of a directory that is no longer used; ``close`` unlocks it."""
+        (self.home / _LOCK).unlink(missing_ok=True)
 
     def make_database(self) -> None:
         """Create an empty database file with mode 0600, which SQLite gives to its other files too."""

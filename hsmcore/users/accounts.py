@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from threading import BoundedSemaphore, Lock
@@ -40,7 +40,7 @@ from hsmcore.primitives.secrecy import hash_password, password_matches
 from hsmcore.storage.database import Store
 from hsmcore.storage.rows import KeyRow, UserRow
 from hsmcore.storage.sealing import Vault
-from hsmcore.tables.roles import ADMIN, APPLIANCE_NAME, APPLIANCE_USER, ROLES, UNACTIVATED_ADMIN
+from hsmcore.tables.roles import ADMIN, APPLIANCE_NAME, APPLIANCE_USER, ROLES
 from hsmcore.users.token_files import SignedToken
 
 MAX_FAILURES = 5
@@ -53,7 +53,7 @@ FIRST_ADMIN = "admin"
 HASHING = 2
 """Maximum number of password hashes that are computed at a time; other logins wait for their turn."""
 
-_FIRST_NUMBER, _APPLIANCE_NUMBER = 1, 2
+_APPLIANCE_NUMBER = 2
 _WRONG = "wrong user name, role or password"
 _NAME = re.compile(r"[A-Za-z0-9_]{1,31}", re.ASCII)
 
@@ -127,19 +127,6 @@ def new_verifier(password: bytes) -> str:
     return hash_password(password)
 
 
-def first_user(vault: Vault, password: bytes | None) -> UserRow:
-    """Return the row of a new HSM's admin, who is not activated without a password.
-
-    Raises:
-        PasswordInvalid: The password breaks the rules for passwords.
-    """
-    if password is None:
-        role, verifier = UNACTIVATED_ADMIN, hash_password(b"")
-    else:
-        role, verifier = ADMIN, new_verifier(password)
-    return vault.seal_user(UserRow(_FIRST_NUMBER, FIRST_ADMIN, role, version=1), verifier)
-
-
 @cache
 def _nobody() -> str:
     """Return the hash that is checked in place of that of a user who does not exist; its password is random."""
@@ -184,6 +171,8 @@ class Accounts:
             self._matches(password, self._nobody)
             raise UserUnknown(_WRONG)
         with user.guard:
+            if self._users.get((user.row.username, user.row.role)) is not user:
+                raise UserUnknown(_WRONG)
             before = user.row
             verifier, key = self._credentials(before)
             if key is not None and (signed is None or not signed.signature):
@@ -289,9 +278,8 @@ class Accounts:
         """
         if len(self._users) >= MAX_USERS:
             raise UserLimit(f"there are {MAX_USERS} users, which is the limit; delete one first")
-        number = max((user.row.number for user in self._users.values()), default=_FIRST_NUMBER)
-        newest = self._store.newest(row.change().subject)
-        version = newest.version + 1 if newest else 1
+        number = max((user.row.number for user in self._users.values()), default=_APPLIANCE_NUMBER)
+        version = self.next_version(row.username, row.role)
         row = self._vault.seal_user(replace(row, number=max(number, _APPLIANCE_NUMBER) + 1, version=version), verifier)
         self._store.add_user(row)
         self._users[row.username, row.role] = _User(row)
@@ -317,6 +305,33 @@ class Accounts:
     def info(self, row: UserRow) -> UserInfo:
         """Return a user as everybody sees it."""
         return _info(_User(row))
+
+    def next_version(self, username: str, role: str) -> int:
+        """Return the version of the next row of a user, who need not exist."""
+        newest = self._store.newest(UserRow(0, username, role).change().subject)
+        return newest.version + 1 if newest else 1
+
+    @contextmanager
+    def all_changing(self) -> Iterator[None]:
+        """Hold the guards of all users and the HSM's turn."""
+        with ExitStack() as held:
+            users: list[_User] | None = None
+            while users != (found := list(self._users.values())):
+                # Users that were added before the lock was taken have guards too.
+                held.close()
+                users = found
+                for user in users:
+                    held.enter_context(user.guard)
+                held.enter_context(self._turn)
+            yield
+
+    def restore(self, rows: Sequence[UserRow]) -> None:
+        """Replace all users, who are ``all_changing``, by those of rows that are on disk."""
+        before = dict(self._users)
+        self._users.clear()
+        for row in rows:
+            user = self._users[row.username, row.role] = before.get((row.username, row.role)) or _User(row)
+            user.row = row
 
     @contextmanager
     def changing(self, username: str, role: str) -> Iterator[UserRow]:

@@ -16,9 +16,8 @@ _CACHE = Path(__file__).parents[2] / "build" / "consumers"
 _GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.11.0:copy-dependencies"
 
 
-def fetched() -> list[Path]:
+def fetched(pom: Path = SOURCES / "pom.xml") -> list[Path]:
     """Return the jars; Maven fetches them once for each content of the ``pom.xml``. Skips where it cannot."""
-    pom = SOURCES / "pom.xml"
     folder = _CACHE / hashlib.sha256(pom.read_bytes()).hexdigest()[:16]
     if not folder.is_dir():
         _fetch(pom, folder)

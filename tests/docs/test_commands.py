@@ -15,12 +15,14 @@ from bridge.cloudhsm_cli.commands import PARSER
 from tests.docs.pages import PAGES, ROOT, commands
 
 _SEPARATORS = {"|", "||", "&&", ";", "&"}
+_BEFORE = {"sudo", "env", "-u", "hsmbridge"}
+"""Words that may stand before the name of a program that the shell runs."""
 _FOUND = sorted(
     {
         (str(page.relative_to(ROOT)), command)
         for page in PAGES
         for command in commands(page.read_text(encoding="utf-8"))
-        if re.search(r"(?<![\w/.-])(hsm|cloudhsm-cli) ", command)
+        if re.search(r"(?<![\w/.-])(hsm|cloudhsm-cli) ", command) and not command.startswith("podman")
     }
 )
 
@@ -40,7 +42,7 @@ def _calls(command: str) -> list[list[str]]:
     found = []
     for words in calls:
         start = next((i for i, word in enumerate(words) if word in {"hsm", "cloudhsm-cli"}), None)
-        if start is not None:
+        if start is not None and all("=" in word or word in _BEFORE for word in words[:start]):
             end = next((i for i, word in enumerate(words) if word.startswith((">", "2>"))), len(words))
             found.append(words[start:end])
     return found + [call for text in inner for call in _calls(text)]

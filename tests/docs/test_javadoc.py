@@ -27,7 +27,7 @@ def _plain(comment: str) -> str:
 def test_no_sentence_begins_with_a_clause() -> None:
     found = [
         f"{name}:{source.count(chr(10), 0, comment.start()) + 1}: {clause[0]}"
-        for name, source in _sources("java/src")
+        for name, source in (*_sources("java/src"), *_sources("java/junit5/src/main"))
         for comment in _COMMENT.finditer(source)
         if (clause := _CLAUSE.search(_plain(comment[0])))
     ]
@@ -36,7 +36,7 @@ def test_no_sentence_begins_with_a_clause() -> None:
 
 def test_each_public_method_has_a_javadoc_that_names_its_errors() -> None:
     found = []
-    for name, source in _sources("java/src/main"):
+    for name, source in (*_sources("java/src/main"), *_sources("java/junit5/src/main")):
         for method in _METHOD.finditer(source):
             if "@Override" in method["annotations"]:
                 continue

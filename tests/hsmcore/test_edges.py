@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from hsmcore import Hsm
 from hsmcore.errors import (
     AccountLocked,
     AttributeInvalid,
+    AuthenticationFailed,
     HsmError,
     KeyFunctionNotPermitted,
     KeyNotFound,
@@ -33,10 +35,13 @@ from hsmcore.errors import (
     UserNotFound,
     UserOwnsKeys,
 )
+from hsmcore.keys.keyring import KeyRing
+from hsmcore.keys.records import KeyEntry
 from hsmcore.primitives import Stream
 from hsmcore.quorum.tokens import MAX_TOKENS_OF_USER
 from hsmcore.sessions import session as session_module
 from hsmcore.sessions.session import Session
+from hsmcore.users import accounts
 from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS, Site, make_site
 
 AES = {"TOKEN": True}
@@ -133,6 +138,28 @@ def test_a_login_beside_password_changes_finds_its_user(own: Site) -> None:
             own.hsm.users.change_password(own.other, "cu2", "crypto-user", passwords[number % 2])
         stopped.set()
     assert "UserUnknown" not in unknown
+
+
+def test_few_passwords_are_checked_at_a_time(own: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    running, most, lock = 0, 0, threading.Lock()
+    matches = accounts.password_matches
+
+    def counted(password: bytes, verifier: str) -> bool:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.02)
+        with lock:
+            running -= 1
+        return matches(password, verifier)
+
+    monkeypatch.setattr(accounts, "password_matches", counted)
+    names = [f"nobody{number}" for number in range(12)]
+    with ThreadPoolExecutor(12) as pool:
+        wrong = [pool.submit(own.hsm.users.login, name, b"wrong-password") for name in names]
+        assert all(isinstance(one.exception(60), AuthenticationFailed) for one in wrong)
+    assert most <= accounts.HASHING
 
 
 @pytest.mark.parametrize("change", ["destroy", "unshare"])
@@ -242,6 +269,20 @@ def test_a_listing_beside_changes_has_every_key_that_stays(own: Site) -> None:
                 assert stay <= {record.handle for record in own.hsm.keys.find(own.user, {"KEY_TYPE": "AES"})}
         finally:
             stopped.set()
+
+
+def test_a_key_that_is_destroyed_during_a_listing_is_left_out(own: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone, stays = (own.hsm.keys.generate(own.user, "AES_KEY_GEN", AES).handle for _ in range(2))
+    material = type(own.hsm._core.ring).material
+
+    def destroyed_first(ring: KeyRing, entry: KeyEntry) -> bytes:
+        monkeypatch.undo()
+        own.hsm.keys.destroy(own.user, gone)
+        return material(ring, entry)
+
+    monkeypatch.setattr(type(own.hsm._core.ring), "material", destroyed_first)
+    page, _ = own.hsm.keys.describe(own.user, None, {}, 0, 0)
+    assert [key.record.handle for key in page] == [stays]
 
 
 def test_an_hsm_without_trouble_has_no_troubles(own: Site) -> None:

@@ -10,12 +10,22 @@ import pytest
 
 from hsmcore import Hsm
 from tests.bridge.conftest import ADMIN_PASSWORD, PASSWORD, core, served
-from tests.native.cryptoki import Cryptoki
+from tests.native.cryptoki import Cryptoki, library
 from tests.native.proxy import Proxy
+from tests.site import Site, fresh_site
 
 __all__ = ["core"]
 
 PIN = f"cu1:{PASSWORD}".encode()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """An HSM whose daemon is a process, for programs; a test that stops the daemon starts it again."""
+    library()
+    with fresh_site(tmp_path_factory.mktemp("s") / "hsm") as site:
+        site.must("start")
+        yield site
 
 
 @pytest.fixture(scope="module")

@@ -52,9 +52,17 @@ def test_the_library_is_installed_where_programs_look_for_it(tmp_path: Path) -> 
         return subprocess.run([*command, *words], env=environment, capture_output=True, text=True, check=True).stdout
 
     folder = tmp_path / "opt"
-    names = ("lib/libcloudhsm_pkcs11.so", "include/pkcs11/cloudhsm_pkcs11_vendor_defs.h", "etc/cloudhsm-pkcs11.cfg")
+    names: tuple[str, ...] = (
+        "lib/libcloudhsm_pkcs11.so",
+        "include/pkcs11/cloudhsm_pkcs11_vendor_defs.h",
+        "etc/cloudhsm-pkcs11.cfg",
+    )
+    engine = "lib/libcloudhsm_openssl_engine.so"
+    if (_ROOT / "bridge" / "libcloudhsm_openssl_engine.so").exists():
+        names += (engine,)
     for _ in range(2):
         assert hsm("--install", str(folder)).split() == [str(folder / name) for name in names]
+        assert all((folder / name).stat().st_size for name in names)
     assert json.loads((folder / names[2]).read_text())["clusters"][0]["cluster"]["servers"][0]["hostname"] == (
         "/srv/hsm/hsm.sock"
     )

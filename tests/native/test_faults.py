@@ -8,7 +8,6 @@ import random
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from ctypes import byref, c_char, c_ubyte, c_ulong
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from tests.native import cryptoki as ck
 from tests.native.conftest import PIN
 from tests.native.cryptoki import Cryptoki, CryptokiError, Mechanism, library
 from tests.native.proxy import Proxy
-from tests.site import PASSWORD, Site, fresh_site
+from tests.site import PASSWORD, Site
 
 ARGUMENTS_BAD, SLOT_INVALID, DEVICE_ERROR, SESSION_INVALID, NOT_SUPPORTED = 0x7, 0x3, 0x30, 0xB3, 0x54
 NULL = None
@@ -286,13 +285,6 @@ def test_a_hostile_daemon_harms_nothing(cryptoki: Cryptoki, session: int, key: i
     cryptoki.login(again, PIN)
     cryptoki.must("C_GenerateRandom", again, out, 8)
     cryptoki.must("C_CloseAllSessions", 0)
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with fresh_site(tmp_path_factory.mktemp("s") / "hsm") as site:
-        site.must("start")
-        yield site
 
 
 def _program(site: Site, text: str) -> str:

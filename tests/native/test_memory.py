@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import repeated
-from tests.native.cryptoki import LIBRARY, library
+from tests.native.cryptoki import LIBRARY
 from tests.requirements import missing, tool
-from tests.site import PASSWORD, Site, fresh_site
+from tests.site import PASSWORD, Site
 
 _ROOT = Path(__file__).parents[2]
 _BUILD = """
@@ -23,14 +22,6 @@ sys.path.insert(0, "bridge/native")
 import build_library
 build_library.build(Path("."), Path(sys.argv[1]), ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"))
 """
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    library()
-    with fresh_site(tmp_path_factory.mktemp("s") / "hsm") as site:
-        site.must("start")
-        yield site
 
 
 @pytest.mark.long

@@ -8,13 +8,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from tests.native.cryptoki import library
-from tests.site import PASSWORD, Site, fresh_site
+from tests.site import PASSWORD, Site
 
 _HEAD = """
 import os, sys
@@ -65,14 +61,6 @@ _ROTATE = """
         table_key, stored = map(bytes.fromhex, line.split())
         print(table_key.hex(), sealed(other, new, opened(session, old, stored)).hex())
 """
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    library()
-    with fresh_site(tmp_path_factory.mktemp("s") / "hsm") as site:
-        site.must("start")
-        yield site
 
 
 def _program(site: Site, text: str, stored: str = "", *arguments: str) -> str:

@@ -13,6 +13,7 @@ import java.security.KeyStore;
 import java.security.PrivateKey;
 import java.security.Provider;
 import java.security.SecureRandom;
+import java.security.Security;
 import java.security.Signature;
 import java.security.spec.X509EncodedKeySpec;
 import java.util.ArrayList;
@@ -50,6 +51,7 @@ public final class SecondLooks {
     private final ExecutorService pool = Executors.newFixedThreadPool(100);
 
     private SecondLooks() throws Exception {
+        Security.addProvider(hsm);
         byte[] signature = (byte[]) signing().call();
         classes.put("Cipher", () -> {
             Cipher cipher = cipher(aes);

@@ -60,7 +60,9 @@ class Members:
 def members(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Members]:
     folder = tmp_path_factory.mktemp("members")
     source = Path(__file__).with_name("Members.java")
-    subprocess.run(["javac", "-cp", str(provider_jar()), "-d", str(folder), source], check=True, timeout=120)
+    subprocess.run(["javac", "--release", "11", "-cp", str(provider_jar()), "-d", str(folder), source],
+        check=True, timeout=120,
+    )  # fmt: skip
     with fresh_site(tmp_path_factory.mktemp("m") / "one") as site:
         names = [word for host in _HOSTS for word in ("--name", host)]
         site.must("cluster", "initialize", "--new-ca", str(folder / "ca"), *names)

@@ -72,7 +72,9 @@ def free_port(host: str = HOST) -> int:
 def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
     folder = tmp_path_factory.mktemp("remote")
     source = Path(__file__).with_name("Remote.java")
-    subprocess.run(["javac", "-cp", str(provider_jar()), "-d", str(folder), source], check=True, timeout=120)
+    subprocess.run(["javac", "--release", "11", "-cp", str(provider_jar()), "-d", str(folder), source],
+        check=True, timeout=120,
+    )  # fmt: skip
     with fresh_site(tmp_path_factory.mktemp("hsm")) as site:
         refused = site.hsm("start", "--listen", HOST)
         assert refused.returncode == 1

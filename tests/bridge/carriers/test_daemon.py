@@ -294,7 +294,8 @@ def test_few_large_requests_before_a_login_at_a_time(home: Path, bystander: Clie
     while time.monotonic() < deadline:
         with Client.connect(home) as client, pytest.raises(errors.HsmError) as refusal:
             client.call("SIGN", 1, "HMAC_SHA256", None, bytes(2 * peer.SMALL))
-        if not isinstance(refusal.value, errors.OperationLimit):
+        # A refused request may also end with a broken connection, while the client still sends it.
+        if isinstance(refusal.value, errors.Unauthenticated):
             return
     pytest.fail("places of large requests are not given back")
 

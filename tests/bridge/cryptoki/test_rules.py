@@ -120,6 +120,25 @@ def test_a_short_buffer_loses_no_output_of_a_part(call: Call, session: int) -> N
     assert first + second == whole
 
 
+def test_a_long_part_is_not_processed_for_a_short_buffer(call: Call, session: int) -> None:
+    key = call("C_GenerateKey", session, AES_KEY_GEN, [], [[VALUE_LEN, 16], [ENCRYPT, True]])[1][0]
+    data = bytes(1 << 20)
+    assert call("C_EncryptInit", session, AES_ECB, [], key, None)[0] == OK
+    assert call("C_EncryptUpdate", session, data, 100, None) == (0x150, [None, len(data), b""])
+    assert call("C_EncryptUpdate", session, data, len(data), None)[1][1] == len(data)
+    assert call("C_EncryptFinal", session, 99, None) == (OK, [b"", 0, b""])
+
+
+def test_sessions_are_limited(call: Call) -> None:
+    opened = 0
+    while call("C_OpenSession", 6)[0] == OK:
+        opened += 1
+    assert opened == 1024
+    assert call("C_OpenSession", 6)[0] == 0xB1
+    assert call("C_CloseAllSessions")[0] == OK
+    assert call("C_OpenSession", 6)[0] == OK
+
+
 def test_login_is_one_for_all_sessions_and_ends_with_the_last(call: Call, session: int) -> None:
     other = call("C_OpenSession", 6)[1][0]
     assert call("C_GetSessionInfo", other)[1] == [3, 6]

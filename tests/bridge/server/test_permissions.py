@@ -89,6 +89,10 @@ ALLOWED = {
     "QUORUM_REGISTRATION_TOKEN": "nuac",
     "AUDIT_LIST": "a",
     "AUDIT_VERIFY": "a",
+    "RESET": "nuac",
+    "FAULT_ADD": "nuac",
+    "FAULT_LIST": "nuac",
+    "FAULT_CLEAR": "nuac",
     # Only on this machine, by the owner of the state directory: tests/bridge/carriers/test_tls.py.
     "CLUSTER_CSR": "nuac",
     "CLUSTER_INITIALIZE": "nuac",

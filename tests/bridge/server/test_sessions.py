@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 from bridge.carriers.client import Client
+from bridge.protocol import codec
+from bridge.protocol.operations import NUMBERS
 from bridge.pytest_plugin import USER
 from bridge.server import connections
+from bridge.server.dispatch import Dispatcher
 from hsmcore import Hsm, errors
 from hsmcore.sessions.session import Session
 from tests.bridge.conftest import PASSWORD, Carrier
@@ -161,3 +164,20 @@ def test_the_end_of_a_session_holds_up_nobody(carrier: Carrier, core: Hsm, monke
             finally:
                 goes_on.set()
             assert ended.result(60) == ()
+
+
+def test_a_login_whose_client_is_gone_leaves_no_session(core: Hsm, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = _sessions(core)
+    leaving = Dispatcher(core).connect()
+    login = type(core.users).login
+
+    @wraps(login)
+    def slow(*arguments: Any) -> Session:
+        session = login(*arguments)
+        leaving.close()
+        return session
+
+    monkeypatch.setattr(type(core.users), "login", slow)
+    frame = codec.encode_request(NUMBERS["LOGIN"], 0, 1, (USER, PASSWORD.encode(), "crypto-user"))
+    assert codec.decode_header(leaving.answer(frame))[0] == errors.Unauthenticated.code
+    assert _sessions(core) == before

@@ -20,6 +20,7 @@ from hsmcore.api.crypto import CryptoService
 from hsmcore.api.guard import audited, guarded
 from hsmcore.api.keys import KeyService
 from hsmcore.api.quorum import QuorumService
+from hsmcore.api.reset import ResetService
 from hsmcore.api.tls import TlsService
 from hsmcore.api.users import UserService
 from hsmcore.audit.chain import Finding, text_form
@@ -49,11 +50,11 @@ ENGINES = ("sqlite",)
 
 SERVICES = {
     "users": UserService, "keys": KeyService, "crypto": CryptoService, "quorum": QuorumService, "audit": AuditService,
-    "backups": BackupService, "clones": CloneService, "tls": TlsService,
+    "backups": BackupService, "clones": CloneService, "reset": ResetService, "tls": TlsService,
 }  # fmt: skip
 NOT_LOGGED = {
     "users.all", "users.session", "users.authorise", "users.login_token", "users.mfa_token", "keys.find",
-    "keys.find_page",
+    "keys.find_page", "crypto.drop_shortcuts",
     "keys.find_pair", "keys.labels", "keys.certificates", "keys.certificate", "keys.get", "keys.describe",
     "crypto.require", "crypto.encrypt", "crypto.decrypt", "crypto.sign", "crypto.verify", "crypto.keep_shortcut",
     "crypto.begin", "crypto.update", "crypto.finish", "crypto.abort", "crypto.random", "audit.entries", "audit.verify",

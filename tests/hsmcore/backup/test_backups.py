@@ -33,6 +33,7 @@ from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS, Site, make_site
 from tests.hsmcore.disk import full_disk
 from tests.hsmcore.secrets_found import assert_absent, known_secrets, take_all
 
+ENGINES = ("sqlite",)
 DAY = 24 * 60 * 60 * 10**9
 
 

@@ -27,6 +27,8 @@ from tests.hsmcore.backup.conftest import restored
 from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS, Site, make_site
 from tests.hsmcore.secrets_found import assert_absent, known_secrets, take_all
 
+ENGINES = ("sqlite",)
+
 
 @dataclass(frozen=True)
 class Clone:

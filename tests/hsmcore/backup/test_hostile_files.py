@@ -21,6 +21,8 @@ from tests.conftest import repeated
 from tests.hsmcore.backup.conftest import PASSPHRASE, key_file
 from tests.hsmcore.conftest import Site, make_site
 
+ENGINES = ("sqlite",)
+
 _REFUSED = (BackupDamaged, StateVersion, MasterKeyUnavailable)
 _BEGINNING = struct.Struct(">7sBI")
 

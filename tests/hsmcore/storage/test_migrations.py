@@ -35,8 +35,12 @@ def _revision(home: Path) -> str:
         return str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
 
 
-def test_the_migrations_lead_to_the_schema(tmp_path: Path) -> None:
+@pytest.mark.parametrize("migrated", [True, False], ids=["migrated", "new"])
+def test_the_migrations_lead_to_the_schema(tmp_path: Path, migrated: bool) -> None:
     make_site(tmp_path / "hsm").hsm.close()
+    if migrated:
+        make_first(tmp_path / "hsm")
+        Hsm.open(tmp_path / "hsm").close()
     engine = create_engine(f"sqlite:///{tmp_path / 'hsm' / 'hsm.db'}")
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []

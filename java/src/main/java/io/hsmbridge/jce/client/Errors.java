@@ -51,6 +51,11 @@ public final class Errors {
         return code == KEY_NOT_FOUND || code == OPERATION_NOT_FOUND;
     }
 
+    /** Returns whether the HSM refuses the data alone: its length, its padding or its tag. */
+    public static boolean isOfData(HsmException e) {
+        return e.code() >= DATA_LENGTH_INVALID && e.code() <= TAG_MISMATCH;
+    }
+
     /** Returns the exception of a code that means the same in every method, else null. */
     static RuntimeException general(int code, String message) {
         if (code <= LAST_OF_REQUEST || code == OPERATION_LIMIT) {

@@ -157,11 +157,13 @@ final class BlockCipherAdapter extends CipherAdapter {
         }
         requireNoneHeld();
         try {
-            if (operation == null) {
-                operation = begin();
-            }
-            consumed += length;
-            return operation.update(input, offset, length);
+            return lost.sent(() -> {
+                if (operation == null) {
+                    operation = begin();
+                }
+                consumed += length;
+                return operation.update(input, offset, length);
+            });
         } catch (HsmException e) {
             throw Errors.unexpected(e);
         }
@@ -204,6 +206,7 @@ final class BlockCipherAdapter extends CipherAdapter {
             return result;
         }
         requireNoneHeld();
+        lost.require();
         if (length == 0 && consumed == 0 && isPadded() && !mode.encrypts()) {
             return NOTHING;
         }
@@ -211,13 +214,9 @@ final class BlockCipherAdapter extends CipherAdapter {
         operation = null;
         consumed = 0;
         try {
-            if (begun == null && length > ONE_REQUEST) {
-                begun = begin();
-            }
-            if (begun != null) {
-                return begun.finish(data, offset, length);
-            }
-            return client.run(prepared, iv, new Slice(data, offset, length)).result();
+            return lost.sent(() -> begun == null && length <= ONE_REQUEST
+                    ? client.run(prepared, iv, new Slice(data, offset, length)).result()
+                    : (begun == null ? begin() : begun).finish(data, offset, length));
         } catch (HsmException e) {
             throw Errors.crypt(e);
         }

@@ -42,6 +42,7 @@ abstract class CipherAdapter extends CipherSpi {
     Mode mode;
     /** The operation of this mode with the key. */
     PreparedOperation prepared;
+    final LostMessage lost = new LostMessage();
     private Map<String, Object> attributes = Map.of();
 
     CipherAdapter(HsmClient client, Row row) {
@@ -102,6 +103,7 @@ abstract class CipherAdapter extends CipherSpi {
         KeyAttributesMap template = mode == Mode.UNWRAP ? template(spec) : null;
         attributes = template == null ? Map.of() : Attributes.toFields(template);
         begin(spec == template ? null : spec);
+        lost.begin();
     }
 
     /** Returns the template of the key to unwrap, which the caller passes alone or with the cipher's parameters. */

@@ -92,6 +92,7 @@ final class GcmCipherAdapter extends CipherAdapter {
 
     @Override
     protected void engineUpdateAAD(byte[] input, int offset, int length) {
+        lost.require();
         if (waiting != null) {
             throw new IllegalStateException("associated data comes before the data");
         }
@@ -110,6 +111,7 @@ final class GcmCipherAdapter extends CipherAdapter {
 
     @Override
     protected byte[] engineUpdate(byte[] input, int offset, int length) {
+        lost.require();
         if (waiting == null) {
             waiting = new ByteArrayOutputStream();
         }
@@ -142,13 +144,7 @@ final class GcmCipherAdapter extends CipherAdapter {
     @Override
     protected byte[] engineDoFinal(byte[] input, int offset, int length)
             throws IllegalBlockSizeException, BadPaddingException {
-        Slice data = new Slice(input == null ? NOTHING : input, offset, length);
-        if (waiting != null) {
-            if (length > 0) {
-                waiting.write(input, offset, length);
-            }
-            data = new Slice(waiting.toByteArray(), 0, waiting.size());
-        }
+        Slice data = message(input, offset, length);
         Map<String, ?> parameters = aad == null ? null : requestParameters();
         waiting = null;
         aad = null;
@@ -156,10 +152,20 @@ final class GcmCipherAdapter extends CipherAdapter {
             throw new AEADBadTagException("The ciphertext is shorter than its tag of " + TAG_BYTES + " bytes");
         }
         try {
-            return parameters == null ? crypt(data) : cryptWithData(parameters, data);
+            return lost.sent(() -> parameters == null ? crypt(data) : cryptWithData(parameters, data));
         } catch (HsmException e) {
             throw Errors.crypt(e);
         }
+    }
+
+    private Slice message(byte[] input, int offset, int length) {
+        if (waiting == null) {
+            return new Slice(input == null ? NOTHING : input, offset, length);
+        }
+        if (length > 0) {
+            waiting.write(input, offset, length);
+        }
+        return new Slice(waiting.toByteArray(), 0, waiting.size());
     }
 
     private byte[] crypt(Slice data) throws HsmException {

@@ -33,6 +33,7 @@ final class MacAdapter extends MacSpi {
     private Object key;
     private PreparedOperation prepared;
     private MultiPart operation;
+    private final LostMessage lost = new LostMessage();
     private boolean lengthReadBeforeInit;
     private Mac software;
 
@@ -87,17 +88,20 @@ final class MacAdapter extends MacSpi {
             software.update(input, offset, length);
             return;
         }
+        lost.require();
         if (waiting.size() + length < PIECE) {
             waiting.write(input, offset, length);
             return;
         }
         try {
-            if (operation == null) {
-                operation = MultiPart.begin(client, "sign", key, row.mechanism(), null);
-            }
-            operation.update(waiting.toByteArray(), 0, waiting.size());
-            waiting.reset();
-            operation.update(input, offset, length);
+            lost.sent(() -> {
+                if (operation == null) {
+                    operation = MultiPart.begin(client, "sign", key, row.mechanism(), null);
+                }
+                operation.update(waiting.toByteArray(), 0, waiting.size());
+                waiting.reset();
+                return operation.update(input, offset, length);
+            });
         } catch (HsmException e) {
             throw Errors.unexpected(e);
         }
@@ -113,8 +117,8 @@ final class MacAdapter extends MacSpi {
         waiting.reset();
         operation = null;
         try {
-            return begun != null ? begun.finish(rest, 0, rest.length)
-                    : client.run(prepared, NOTHING, new Slice(rest, 0, rest.length)).result();
+            return lost.sent(() -> begun != null ? begun.finish(rest, 0, rest.length)
+                    : client.run(prepared, NOTHING, new Slice(rest, 0, rest.length)).result());
         } catch (HsmException e) {
             throw Errors.unexpected(e);
         }
@@ -126,6 +130,7 @@ final class MacAdapter extends MacSpi {
             software.reset();
         }
         waiting.reset();
+        lost.begin();
         if (operation != null) {
             operation.abort();
             operation = null;

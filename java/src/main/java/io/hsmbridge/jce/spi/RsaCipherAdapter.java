@@ -138,6 +138,7 @@ final class RsaCipherAdapter extends CipherAdapter {
 
     /** Keeps data up to one byte more than the modulus has, which is enough for the HSM to refuse it. */
     private void keep(byte[] input, int offset, int length) {
+        lost.require();
         waiting.write(input, offset, Math.min(length, modulusBytes + 1 - waiting.size()));
     }
 
@@ -150,8 +151,9 @@ final class RsaCipherAdapter extends CipherAdapter {
         byte[] data = waiting.toByteArray();
         waiting.reset();
         try {
-            return parameters == null ? client.run(prepared, NOTHING, new Slice(data, 0, data.length)).result()
-                    : client.bytes(mode.request(), key, row.mechanism(), parameters, data);
+            return lost.sent(() -> parameters == null
+                    ? client.run(prepared, NOTHING, new Slice(data, 0, data.length)).result()
+                    : client.bytes(mode.request(), key, row.mechanism(), parameters, data));
         } catch (HsmException e) {
             throw refused(e, data.length);
         }

@@ -47,6 +47,7 @@ final class SignatureAdapter extends SignatureSpi {
     /** Whether the message has begun; then its parameters cannot change. */
     private boolean inMessage;
     private Key key;
+    private final LostMessage lost = new LostMessage();
 
     SignatureAdapter(HsmClient client, Row row) throws NoSuchAlgorithmException {
         this.client = client;
@@ -87,6 +88,7 @@ final class SignatureAdapter extends SignatureSpi {
         key = given;
         prepared = new PreparedOperation(toSign ? Operation.SIGN : Operation.VERIFY, argument, row.mechanism(), false);
         signing = toSign;
+        lost.begin();
         reset();
     }
 
@@ -109,6 +111,7 @@ final class SignatureAdapter extends SignatureSpi {
 
     @Override
     protected void engineUpdate(byte b) throws SignatureException {
+        lost.require();
         if (raw != null) {
             raw.write(b);
         } else {
@@ -119,6 +122,7 @@ final class SignatureAdapter extends SignatureSpi {
 
     @Override
     protected void engineUpdate(byte[] data, int offset, int length) throws SignatureException {
+        lost.require();
         if (raw != null) {
             raw.write(data, offset, length);
         } else {
@@ -129,6 +133,7 @@ final class SignatureAdapter extends SignatureSpi {
 
     @Override
     protected void engineUpdate(ByteBuffer data) {
+        lost.require();
         if (raw != null) {
             byte[] bytes = new byte[data.remaining()];
             data.get(bytes);
@@ -159,8 +164,9 @@ final class SignatureAdapter extends SignatureSpi {
         }
         try {
             byte[] message = message();
-            return parameters == null ? client.run(prepared, NOTHING, new Slice(message, 0, message.length)).result()
-                    : client.bytes(Operation.SIGN, prepared.key(), row.mechanism(), parameterMap(), message);
+            return lost.sent(() -> parameters == null
+                    ? client.run(prepared, NOTHING, new Slice(message, 0, message.length)).result()
+                    : client.bytes(Operation.SIGN, prepared.key(), row.mechanism(), parameterMap(), message));
         } catch (HsmException e) {
             throw Errors.signature(e);
         }
@@ -181,9 +187,10 @@ final class SignatureAdapter extends SignatureSpi {
 
     private boolean verifies(byte[] message, byte[] signature) throws SignatureException {
         try {
-            return parameters == null ? client.verifies(prepared, message, new Slice(signature, 0, signature.length))
-                    : (Boolean) client.call(Operation.VERIFY, prepared.key(), row.mechanism(), parameterMap(), message, signature)
-                            .get(0);
+            return lost.sent(() -> parameters == null
+                    ? client.verifies(prepared, message, new Slice(signature, 0, signature.length))
+                    : (Boolean) client.call(Operation.VERIFY, prepared.key(), row.mechanism(), parameterMap(), message,
+                            signature).get(0));
         } catch (HsmException e) {
             throw Errors.signature(e);
         }

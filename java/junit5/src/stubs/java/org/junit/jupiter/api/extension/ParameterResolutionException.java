@@ -1,0 +1,9 @@
+package org.junit.jupiter.api.extension;
+
+public class ParameterResolutionException extends RuntimeException {
+    private static final long serialVersionUID = 1L;
+
+    public ParameterResolutionException(String message) {
+        super(message);
+    }
+}
