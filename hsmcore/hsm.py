@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import hsmcore
+from hsmcore.api import coherence
 from hsmcore.api import master_key as master_keys
 from hsmcore.api.audit import AuditService
 from hsmcore.api.backups import BackupService
@@ -26,6 +28,8 @@ from hsmcore.api.users import UserService
 from hsmcore.audit.anchor import anchored, stored
 from hsmcore.audit.chain import FIRST_HEAD, linked
 from hsmcore.audit.commands import first_entries
+from hsmcore.audit.events import LEFT
+from hsmcore.audit.joining import joined
 from hsmcore.audit.upgrade import bring_up_to_date
 from hsmcore.backup.directory import opened
 from hsmcore.backup.opening import NO_CREDENTIALS, Credentials
@@ -37,6 +41,7 @@ from hsmcore.quorum.tokens import QuorumRules
 from hsmcore.settings import FirstUser, Settings
 from hsmcore.storage.audit import Record
 from hsmcore.storage.database import FIRST_HSM, Part, Store
+from hsmcore.storage.members import LEFT as LEFT_STATE
 from hsmcore.storage.memory_state import MemoryState
 from hsmcore.storage.rows import QUORUM, Change
 from hsmcore.storage.sealing import Vault, new_secret, open_secret, seal_secret
@@ -48,6 +53,20 @@ Clock = Callable[[], float]
 """Gives seconds, by which tokens and multi-part operations expire."""
 
 DEFAULT_SETTINGS = Settings()
+
+
+@dataclass(frozen=True, slots=True)
+class MemberInfo:
+    """An HSM of a cluster. ``alive``: it runs and has renewed its lease lately. ``own``: it is the one that was asked.
+
+    ``address`` is where clients reach it; empty where it listens on no network.
+    """
+
+    number: int
+    name: str
+    address: str
+    alive: bool
+    own: bool
 
 
 class Hsm:
@@ -71,6 +90,9 @@ class Hsm:
         self.backups = BackupService(core)
         self.clones = CloneService(core)
         self._schedule: Schedule | None = None
+        if core.cluster is not None:
+            core.cluster.start(partial(coherence.apply, core))
+            core.log.lease = core.cluster.lease
 
     @classmethod
     def initialize(
@@ -186,6 +208,91 @@ class Hsm:
             raise
 
     @classmethod
+    def join(
+        cls,
+        home: Path,
+        store: str,
+        *,
+        passphrase: bytes | None = None,
+        key_file: bytes | None = None,
+        clock: Clock = time.monotonic,
+    ) -> Self:
+        """Add an HSM to the cluster in a database, and open it.
+
+        Args:
+            home: The new HSM's state directory, which is created if it is missing.
+            store: The URL of the database of PostgreSQL.
+            passphrase: The passphrase that seals the master key; ``None`` where a key file does.
+            key_file: The content of that key file; ``None`` where the directory has it.
+            clock: Gives seconds, by which tokens and multi-part operations expire.
+
+        Raises:
+            StateMissing: The database has no HSM.
+            StateError: The directory has an HSM already, or cannot be used.
+            StateLocked: Another process has the directory.
+            MasterKeyUnavailable: The passphrase or the key file is missing or wrong.
+            StoreUnreachable: The database does not answer.
+        """
+        state = StateDirectory(home, create=True)
+        database = None
+        try:
+            if state.shared_store() is not None:
+                raise StateError(f"the HSM in {state.home} is in a cluster already; choose another HSM_HOME")
+            shared = joined(state, store, passphrase, key_file)
+            if key_file is not None:
+                state.keep_key_file(key_file)
+            state.keep_shared_store(shared)
+            database = _database(state)
+            vault = Vault(open_secret(database.master(), passphrase, state.read_key_file), database.number)
+            return cls(Core.of(state, database, vault, clock, start=False))
+        except BaseException:
+            _release(state, database)
+            raise
+
+    def leave(self) -> None:
+        """Take the HSM out of its cluster, and close it for good. Its audit log stays in the database.
+
+        Raises:
+            StateError: The HSM is in no cluster, or is the last one in it.
+            NotCaughtUp: The HSM has no contact with its cluster.
+        """
+        core = self._core
+        if core.cluster is None:
+            raise StateError("this HSM is in no cluster")
+        if len(core.cluster.members()) < 2:
+            raise StateError("this is the last HSM of its cluster; without it nothing opens the keys in the database")
+        with core.log.command(LEFT, {}):
+            core.log.record()
+        for session in core.sessions.all():
+            self.users.close_session(session)
+        core.cluster.close(LEFT_STATE)
+        core.state.forget_shared_store()
+        self.close()
+
+    def members(self) -> list[MemberInfo]:
+        """Return the HSMs of the cluster; an HSM alone is the only one. Needs no login.
+
+        Raises:
+            StoreUnreachable: The database does not answer.
+        """
+        cluster = self._core.cluster
+        if cluster is None:
+            return [MemberInfo(FIRST_HSM, f"hsm-{self._core.store.serial()[:11]}", "", alive=True, own=True)]
+        return [
+            MemberInfo(one.number, one.name, one.address, alive=cluster.alive(one), own=one.number == cluster.number)
+            for one in cluster.members()
+        ]
+
+    def set_address(self, address: str) -> None:
+        """Tell the other HSMs of the cluster where clients reach this one. Has no effect on an HSM alone.
+
+        Raises:
+            StoreUnreachable: The database does not answer.
+        """
+        if self._core.cluster is not None:
+            self._core.cluster.set_address(address)
+
+    @classmethod
     def restore(
         cls,
         file: Path,
@@ -278,6 +385,9 @@ class Hsm:
         if self._schedule is not None:
             self._schedule.close()
         self._core.backups.close()
+        if self._core.cluster is not None:
+            # Before the lock is taken, which the thread that renews the lease takes too.
+            self._core.cluster.close()
         with self._core.lock:
             for session in self._core.sessions.all():
                 self.users.close_session(session)
@@ -300,10 +410,16 @@ class Hsm:
     ) -> None:  # fmt: skip
         self.close()
 
-    def status(self) -> dict[str, int | str]:
-        """Return process, version, health, numbers of keys and sessions, and directory. Needs no login."""
+    def status(self) -> dict[str, Any]:
+        """Return process, version, health, numbers of keys and sessions, and directory. Needs no login.
+
+        An HSM of a cluster adds ``hsms``, with each member as in ``members``.
+
+        Raises:
+            StoreUnreachable: The database does not answer.
+        """
         core = self._core
-        return {
+        found: dict[str, Any] = {
             "pid": os.getpid(),
             "version": hsmcore.__version__,
             "healthy": not core.log.trouble,
@@ -311,6 +427,7 @@ class Hsm:
             "sessions": len(core.sessions),
             "home": str(core.state.home or ""),
         }
+        return found if core.cluster is None else found | {"hsms": [asdict(member) for member in self.members()]}
 
     def statistics(self) -> Statistics:
         """Return numbers for monitoring. Needs no login."""
@@ -320,10 +437,13 @@ class Hsm:
         """Return the HSM's troubles as sentences; none where all is well. Needs no login."""
         return troubles(self._core)
 
-    def info(self) -> dict[str, str]:
-        """Return vendor, model, serial number and versions. Needs no login."""
+    def info(self) -> dict[str, Any]:
+        """Return vendor, model, serial number and versions. Needs no login.
+
+        An HSM of a cluster adds ``members``, with name, number, address and state of each.
+        """
         major, minor, build = hsmcore.__version__.split(".")[:3]
-        return {
+        found = {
             "vendor": "hsmbridge",
             "model": "software HSM",
             "serial-number": self._core.store.serial(),
@@ -335,6 +455,12 @@ class Hsm:
             "firmware-id": f"hsmbridge {hsmcore.__version__}",
             "fips-state": "0 [non-FIPS mode with single factor authentication]",
         }
+        return found if self._core.cluster is None else found | {"members": [_shown(one) for one in self.members()]}
+
+
+def _shown(member: MemberInfo) -> dict[str, str]:
+    state = "ACTIVE" if member.alive else "NOT RESPONDING"
+    return {"hsm-id": member.name, "number": str(member.number), "address": member.address, "state": state}
 
 
 def _create(

@@ -26,6 +26,9 @@ def activate(context: Context, values: Values) -> Data:
 
 
 def hsm_info(context: Context, values: Values) -> Data:
-    """Describe the HSM."""
+    """Describe the HSM, and the others of its cluster."""
     (info,) = context.call("HSM_INFO")
-    return {"hsms": [info]}
+    if not isinstance(info, dict) or not isinstance(info.get("members"), list):
+        return {"hsms": [info]}
+    facts = {name: value for name, value in info.items() if name != "members"}
+    return {"hsms": [facts | member for member in info["members"]]}

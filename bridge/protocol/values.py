@@ -14,7 +14,7 @@ from hsmcore.tables.attributes import Plain
 from hsmcore.tables.attributes import Value as AttributeValue
 
 if TYPE_CHECKING:
-    from hsmcore.audit.log import Verification
+    from hsmcore.audit.verification import Verification
     from hsmcore.backup.making import Verified
     from hsmcore.keys.description import KeyDescription
     from hsmcore.primitives.tls_certificates import CertificateFacts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hsmcore.api.core import Core
 from hsmcore.api.guard import guarded
-from hsmcore.audit.log import Verification
+from hsmcore.audit.verification import Verification
 from hsmcore.sessions.session import Session
 from hsmcore.storage.rows import AuditRow
 

@@ -23,7 +23,7 @@ class CloneService:
 
     def __init__(self, core: Core) -> None:
         self._log = core.log
-        self._lock = core.lock
+        self._turn = core.turn
         self._vault = core.vault
         self._accounts = core.accounts
         self._approvals = core.approvals
@@ -69,7 +69,7 @@ class CloneService:
         row, material = masked.unmask_key(self._vault.domain, masked_object)
         if session.role != ADMIN and row.owner != session.username:
             raise PermissionDenied(f"key {row.handle:#018x} belongs to another user; the owner or an admin inserts it")
-        with self._lock:
+        with self._turn:
             for username in (row.owner, *Sharing.decode(row.sharing).users):
                 self._accounts.known(username, CRYPTO_USER)
             existing = self._ring.present(row.handle)
@@ -109,7 +109,7 @@ class CloneService:
             StoreFull: The disk is full.
         """
         row, verifier = masked.unmask_user(self._vault.domain, masked_object)
-        with self._lock:
+        with self._turn:
             try:
                 existing = self._accounts.known(row.username, row.role)
             except UserNotFound:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from threading import RLock
 from typing import Self
@@ -18,6 +19,7 @@ from hsmcore.quorum.approvals import Approvals
 from hsmcore.quorum.registration import RegistrationTokens
 from hsmcore.sessions.session import Sessions
 from hsmcore.settings import Settings
+from hsmcore.storage.cluster import Cluster, Turn
 from hsmcore.storage.database import Store
 from hsmcore.storage.sealing import Vault
 from hsmcore.storage.state_directory import State
@@ -27,8 +29,9 @@ from hsmcore.users.mfa import Challenges
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """The parts of an open HSM. ``lock`` orders every change.
+    """The parts of an open HSM. ``lock`` orders every change of the memory.
 
+    ``turn`` orders every change that depends on what others change: a cluster's turn, or the lock of an HSM alone.
     ``clock`` gives seconds, by which tokens and multi-part operations expire.
     """
 
@@ -37,6 +40,8 @@ class Core:
     vault: Vault
     settings: Settings
     lock: RLock
+    turn: AbstractContextManager[object]
+    cluster: Cluster | None
     clock: Callable[[], float]
     sessions: Sessions
     log: AuditLog
@@ -55,18 +60,24 @@ class Core:
         """Return the parts of the HSM in a locked state directory; ``start`` counts a reboot."""
         settings = Settings.decode(vault.open_settings(store.settings()))
         lock, sessions = RLock(), Sessions()
+        shared = state.shared_store()
+        cluster = None if shared is None else store.enter_cluster(shared.url, vault, lock)
+        turn = lock if cluster is None else Turn(lock, cluster)
         log = AuditLog(store, vault, state, sessions, start=start)
         bind_rows(store, vault, log)
-        accounts = Accounts(store, vault, lock, log)
-        ring = KeyRing(store, vault, sessions, lock, log)
-        approvals = Approvals(store, vault, accounts, ring, lock, clock, log)
-        operations = PreparedOperations(ring, approvals, lock, settings)
+        accounts = Accounts(store, vault, turn, log)
+        ring = KeyRing(store, vault, sessions, lock, turn, log)
+        approvals = Approvals(store, vault, accounts, ring, lock, turn, clock, log)
+        lease = None if cluster is None else cluster.lease
+        operations = PreparedOperations(ring, approvals, lock, settings, lease)
         return cls(
             state=state,
             store=store,
             vault=vault,
             settings=settings,
             lock=lock,
+            turn=turn,
+            cluster=cluster,
             clock=clock,
             sessions=sessions,
             log=log,

@@ -172,7 +172,9 @@ class CryptoService:
         Raises:
             OperationNotFound: The operation is finished, aborted or expired.
         """
-        return self._streams.update(session, operation, data)
+        output = self._streams.update(session, operation, data)
+        self._log.require_current()
+        return output
 
     def finish(self, session: Session, operation: int, data: bytes) -> bytes:
         """Add the last data to a multi-part operation, end it and return the rest of the output.
@@ -180,7 +182,9 @@ class CryptoService:
         Raises:
             OperationNotFound: The operation is finished, aborted or expired.
         """
-        return self._streams.finish(session, operation, data)
+        output = self._streams.finish(session, operation, data)
+        self._log.require_current()
+        return output
 
     def abort(self, session: Session, operation: int) -> None:
         """End a multi-part operation without a result.

@@ -53,7 +53,19 @@ def guarded(
         permissions.require(session, operation)
         return method(service, session, *fields, **named)
 
-    return audited(call) if operation in EVENTS else call
+    return audited(call) if operation in EVENTS else current(call)
+
+
+def current(method: Callable[Concatenate[_S, _P], _R]) -> Callable[Concatenate[_S, _P], _R]:
+    """Make a method withhold its result where this HSM may not know every change of its cluster."""
+
+    @wraps(method)
+    def checked(service: _S, /, *arguments: _P.args, **named: _P.kwargs) -> _R:
+        result = method(service, *arguments, **named)
+        service._log.require_current()
+        return result
+
+    return checked
 
 
 def audited(method: Callable[Concatenate[_S, _P], _R]) -> Callable[Concatenate[_S, _P], _R]:

@@ -11,7 +11,7 @@ from hsmcore.api.guard import guarded
 from hsmcore.errors import KeyNotFound
 from hsmcore.keys import certificates, description, generation, policy
 from hsmcore.keys.description import KeyDescription
-from hsmcore.keys.records import NOT_SHARED, KeyEntry, KeyRecord, Sharing
+from hsmcore.keys.records import NOT_SHARED, KeyRecord, Sharing
 from hsmcore.keys.search import SearchTemplate
 from hsmcore.sessions.session import Session
 from hsmcore.storage.keys import Position
@@ -32,7 +32,7 @@ class KeyService:
 
     def __init__(self, core: Core) -> None:
         self._log = core.log
-        self._lock = core.lock
+        self._turn = core.turn
         self._settings = core.settings
         self._accounts = core.accounts
         self._ring = core.ring
@@ -151,8 +151,8 @@ class KeyService:
         return self._ring.material(entry)
 
     def _add(self, session: Session, new: Sequence[generation.NewKey], sharing: Sharing) -> tuple[KeyRecord, ...]:
-        """Store new keys. Where they are shared, the lock keeps the users from being deleted meanwhile."""
-        with self._lock if sharing.users else nullcontext():
+        """Store new keys. Where they are shared, the turn keeps the users from being deleted meanwhile."""
+        with self._turn if sharing.users else nullcontext():
             return self._ring.add(session, new, self._checked(session, sharing))
 
     def _checked(self, session: Session, sharing: Sharing) -> Sharing:
@@ -289,8 +289,7 @@ class KeyService:
             KeyQuorumFailed: The key takes an approval and the session has none.
             StoreFull: The disk is full.
         """
-        entry = self._ring.entry(session, handle)
-        with nullcontext() if session.role == ADMIN else self._managing(session, entry):
+        with self._turn, nullcontext() if session.role == ADMIN else self._managing(session, handle):
             return self._ring.change(session, handle, checked(template))
 
     @guarded
@@ -305,8 +304,7 @@ class KeyService:
             KeyQuorumFailed: The key takes an approval and the session has none.
             StoreFull: The disk is full.
         """
-        entry = self._ring.entry(session, handle)
-        with self._managing(session, entry), self._lock:
+        with self._turn, self._managing(session, handle):
             self._ring.share(session, handle, self._accounts.known(username, CRYPTO_USER).username)
 
     @guarded
@@ -323,13 +321,12 @@ class KeyService:
             KeyQuorumFailed: The key takes an approval and the session has none.
             StoreFull: The disk is full.
         """
-        entry = self._ring.entry(session, handle)
-        with self._managing(session, entry), self._lock:
+        with self._turn, self._managing(session, handle):
             self._ring.unshare(session, handle, self._accounts.known(username, CRYPTO_USER).username)
             self._streams.drop_key(handle)
 
-    def _managing(self, session: Session, entry: KeyEntry) -> AbstractContextManager[None]:
-        return self._approvals.granted_key(session, "key-management", entry)
+    def _managing(self, session: Session, handle: int) -> AbstractContextManager[None]:
+        return self._approvals.granted_key(session, "key-management", self._ring.entry(session, handle))
 
     @guarded
     def set_quorum(self, session: Session, handle: int, manage: int, use: int) -> None:

@@ -21,6 +21,7 @@ class QuorumService:
 
     def __init__(self, core: Core) -> None:
         self._log = core.log
+        self._turn = core.turn
         self._accounts = core.accounts
         self._registrations = core.registrations
         self._approvals = core.approvals
@@ -121,7 +122,9 @@ class QuorumService:
 
     def values(self) -> Mapping[str, int]:
         """Return the number of approvals that each admin service takes. Needs no login."""
-        return self._approvals.rules.values
+        values = self._approvals.rules.values
+        self._log.require_current()
+        return values
 
     @guarded
     def set_value(self, session: Session, service: str, value: int) -> None:
@@ -135,12 +138,14 @@ class QuorumService:
             ApprovalRequired: The session has no approved quorum token.
             StoreFull: The disk is full.
         """
-        with self._approvals.granted(session, "quorum"):
+        with self._turn, self._approvals.granted(session, "quorum"):
             self._approvals.set_value(service, value)
 
     def timeouts(self) -> Mapping[str, int]:
         """Return the seconds in which a quorum token may be approved, and then used. Needs no login."""
-        return self._approvals.rules.timeouts
+        timeouts = self._approvals.rules.timeouts
+        self._log.require_current()
+        return timeouts
 
     @guarded
     def set_timeout(self, session: Session, timeout: str, seconds: int) -> None:

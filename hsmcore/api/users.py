@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from hsmcore.api.core import Core
 from hsmcore.api.guard import audited, guarded
-from hsmcore.errors import PermissionDenied, UserBusy, UserOwnsKeys
+from hsmcore.errors import NotCaughtUp, PermissionDenied, UserBusy, UserOwnsKeys
 from hsmcore.keys.keyring import stored_rows
 from hsmcore.sessions import permissions
 from hsmcore.sessions.session import Session
@@ -25,6 +25,8 @@ class UserService:
     def __init__(self, core: Core) -> None:
         self._log = core.log
         self._lock = core.lock
+        self._turn = core.turn
+        self._store = core.store
         self._sessions = core.sessions
         self._accounts = core.accounts
         self._challenges = core.challenges
@@ -35,7 +37,9 @@ class UserService:
 
     def all(self) -> list[UserInfo]:
         """Return all users in order of creation, the appliance user included. Needs no login."""
-        return self._accounts.infos()
+        infos = self._accounts.infos()
+        self._log.require_current()
+        return infos
 
     @audited
     def login(self, username: str, password: bytes, role: str = CRYPTO_USER) -> Session:
@@ -83,7 +87,13 @@ class UserService:
         self._log.record()
         with self._lock:
             self._accounts.require_unchanged(row)
-            return self._sessions.begin(self._log.session_number, row.username, row.role)
+            session = self._sessions.begin(self._log.session_number, row.username, row.role)
+            try:
+                self._log.require_current()
+            except NotCaughtUp:
+                self._sessions.end(session)
+                raise
+            return session
 
     def session(self, token: int) -> Session:
         """Return the session with that session token.
@@ -159,7 +169,7 @@ class UserService:
             ApprovalRequired: The session has no approved quorum token.
             StoreFull: The disk is full.
         """
-        with self._approvals.granted(session, "user"):
+        with self._turn, self._approvals.granted(session, "user"):
             self._accounts.add(username, role, password)
 
     @guarded
@@ -185,10 +195,11 @@ class UserService:
             ApprovalRequired: The session has no approved quorum token.
             StoreFull: The disk is full.
         """
-        with self._approvals.granted(session, "user"), self._accounts.changing(username, role) as row:
+        with self._accounts.changing(username, role) as row, self._approvals.granted(session, "user"):
             self._accounts.require_not_last_admin(row)
             self._require_idle(row)
             self._approvals.require_enough_admins(row, NO_KEYS)
+            self._store.hold_user(row.username, role)
             owned = self._ring.owned_by(row.username) if role == CRYPTO_USER else []
             if owned and not with_keys:
                 raise UserOwnsKeys(f"{row.username!r} owns keys; delete them first")
@@ -347,8 +358,8 @@ class UserService:
     def _changing(self, session: Session, username: str, role: str, *, approval: bool) -> Iterator[UserRow]:
         """Give the row of a user to change: the session's own user, or one who is not logged in."""
         with (
-            self._approvals.granted(session, "user") if approval else nullcontext(),
             self._accounts.changing(username, role) as row,
+            self._approvals.granted(session, "user") if approval else nullcontext(),
         ):
             if (row.username, row.role) != (session.username, session.role):
                 self._require_idle(row)

@@ -19,7 +19,7 @@ def resumed(store: Store, vault: Vault, anchor: Head | None) -> tuple[Head, str]
     The log continues after the furthest of head, anchor and last entry. So a gap remains visible, and no sequence
     number is used twice.
     """
-    in_store, last_values = store.audit_state()
+    in_store, last_values = store.audit_state(store.number)
     head = opened_head(in_store, vault)
     last = None if last_values is None else decoded(last_values)[0]
     reboot = max((known.reboot for known in (head, anchor) if known), default=0)
@@ -49,7 +49,7 @@ def _difference_of_last(head: Head, last: AuditRow | None) -> str:
 
 
 def _difference_of_anchor(store: Store, anchor: Head) -> str:
-    rows = store.audit_rows(anchor.count - 1, 1)
+    rows = store.audit_rows(anchor.count - 1, 1, store.number)
     if rows and decoded(rows[0])[0].hash == anchor.hash:
         return ""
     return f"entry {anchor.count - 1:#x} is not the one of the anchor beside the database"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hsmcore.audit.chain import FIRST_HEAD
-from hsmcore.audit.events import ACTIVATION, EVENTS, INITIALIZATION, LOG_BEGINS, USER_TYPES, Event, LogType
+from hsmcore.audit.events import ACTIVATION, EVENTS, INITIALIZATION, JOINED, LOG_BEGINS, USER_TYPES, Event, LogType
 from hsmcore.errors import Unauthenticated
 from hsmcore.sessions.session import Session
 from hsmcore.storage.rows import AuditRow, Change, UserRow
@@ -81,6 +81,11 @@ def first_entries(users: Sequence[UserRow], changes: Sequence[Change]) -> list[A
     commands.extend(Command(EVENTS["users.create"], 0, user.username, user.role) for user in users[1:])
     commands[-1].changed = " ".join(map(str, changes))
     return [command.row(FIRST_HEAD.reboot) for command in commands]
+
+
+def joining(name: str) -> list[AuditRow]:
+    """Return the first entry, not yet chained, of an HSM that joins a cluster."""
+    return [Command(JOINED, 0, detail=f"{name} joined the cluster").row(FIRST_HEAD.reboot)]
 
 
 def beginning() -> list[AuditRow]:

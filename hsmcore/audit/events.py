@@ -54,6 +54,8 @@ OPCODES: Mapping[str, int | None] = {
     "HSM_LOG_BEGINS": None,
     "HSM_LOG_BROKEN": None,
     "HSM_ROWS_BOUND": None,
+    "HSM_JOINED": None,
+    "HSM_LEFT": None,
     "HSM_RESET": None,
     "HSM_BACKUP_DELETE": None,
     "HSM_MASTER_KEY_RESEALED": None,
@@ -179,6 +181,10 @@ LOG_BEGINS = Event("HSM_LOG_BEGINS", LogType.GENERIC)
 ROWS_BOUND = Event("HSM_ROWS_BOUND", LogType.GENERIC)
 """An entry that names rows when they get their first versions: those of an older schema (see
 ``hsmcore.audit.upgrade``) and those of a backup."""
+JOINED = Event("HSM_JOINED", LogType.GENERIC)
+"""The first entry of an HSM that joined a cluster."""
+LEFT = Event("HSM_LEFT", LogType.GENERIC)
+"""The last entry of an HSM that left its cluster."""
 MASTER_KEY_RESEALED = Event("HSM_MASTER_KEY_RESEALED", LogType.GENERIC)
 """The entry before the master key gets another passphrase, or a key file."""
 MASTER_KEY_CHANGED = Event("HSM_MASTER_KEY_CHANGED", LogType.GENERIC)

@@ -13,42 +13,37 @@ session keys and may lose the entry too; the anchor then shows this at the next 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from threading import RLock, local
 
 from hsmcore.audit.anchor import anchor_of, anchored, opened_head, resumed, stored
-from hsmcore.audit.chain import FIRST_HEAD, Finding, Head, Verifier, decoded, linked
+from hsmcore.audit.chain import FIRST_HEAD, Head, decoded, linked
 from hsmcore.audit.commands import Command, event_of
 from hsmcore.audit.events import LOG_BROKEN, Event, LogType, response_of
-from hsmcore.audit.stored_rows import StoredRows
-from hsmcore.errors import AuditAnchorInvalid, HsmError, RequestError, StateLocked, StoreFull, Unauthenticated
+from hsmcore.audit.verification import PAGE, LogCheck, Verification
+from hsmcore.errors import (
+    HsmError,
+    NotCaughtUp,
+    RequestError,
+    StateLocked,
+    StoreFull,
+    StoreUnreachable,
+    Unauthenticated,
+)
 from hsmcore.sessions.session import Session, Sessions
 from hsmcore.storage.audit import Record
+from hsmcore.storage.cluster import Lease
 from hsmcore.storage.database import Store
 from hsmcore.storage.rows import AuditRow, Change
 from hsmcore.storage.sealing import Vault
 from hsmcore.storage.state_directory import State
 from hsmcore.tables.attributes import PUBLIC
 
-PAGE = 1000
-"""Entries in one read."""
-_NO_COMMAND = (RequestError, Unauthenticated, StoreFull, StateLocked)
+_NO_COMMAND = (RequestError, Unauthenticated, StoreFull, StateLocked, StoreUnreachable, NotCaughtUp)
 """Errors without an entry: requests without a session, and entries that cannot be written."""
 
-_ANCHOR = re.compile(r"[0-9]{1,18}:[0-9a-f]{64}", re.ASCII)
-
 _log = logging.getLogger("hsmcore.audit.log")
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """The result of ``verify``: the faults, and the head, whose anchor can be kept elsewhere."""
-
-    head: Head
-    findings: Sequence[Finding]
 
 
 class AuditLog:
@@ -77,6 +72,8 @@ class AuditLog:
         """Commands that have ended, and whose entries could not be written yet."""
         self._in_doubt = False
         self._broken = ""
+        self.lease: Lease | None = None
+        """The lease of an HSM of a cluster; ``None`` for an HSM alone."""
         self.known_user: Callable[[str, str], bool] = lambda *_: False
         """Tells whether a user with a name and role exists; ``Accounts`` sets it."""
         self._head = self._opened(start)
@@ -139,6 +136,7 @@ class AuditLog:
         if self._current() is not None:
             yield
             return
+        self.require_current()
         command = self._thread.command = self._begun(event, arguments)
         try:
             yield
@@ -149,6 +147,16 @@ class AuditLog:
             raise
         finally:
             self._thread.command = None
+            self._store.settle()
+
+    def require_current(self) -> None:
+        """Check that this HSM knows every change of its cluster.
+
+        Raises:
+            NotCaughtUp: It may not.
+        """
+        if self.lease is not None:
+            self.lease.require()
 
     def _begun(self, event: Event, arguments: Mapping[str, object]) -> Command:
         session, key = arguments.get("session"), arguments.get(event.key)
@@ -223,6 +231,7 @@ class AuditLog:
 
         Raises:
             StoreFull: The disk is full.
+            NotCaughtUp: This HSM may not know every change of its cluster.
         """
         command = self._required()
         command.durable = durable
@@ -235,6 +244,11 @@ class AuditLog:
                         self._store.record()
             finally:
                 self._waiting.remove(command)
+            self.require_current()
+
+    def record_end_later(self, how: str, session: Session) -> None:
+        """Write the entry of a session's end with a later entry."""
+        self._owed.append(Command(event_of(how), session.number, session.username, session.role))
 
     def record_end(self, how: str, *sessions: Session) -> None:
         """Write the entries of the ends of sessions, now or with a later entry.
@@ -262,7 +276,9 @@ class AuditLog:
         with self._lock:
             commands = self._unwritten(changes)
             if self._in_doubt:
-                self._head = max(self._head, opened_head(self._store.audit_state()[0], self._vault) or self._head)
+                self._head = max(
+                    self._head, opened_head(self._store.audit_state(self._store.number)[0], self._vault) or self._head
+                )
             rows, head = linked([command.row(self._head.reboot) for command in commands], self._head, self._vault)
             durable = any(command.durable for command in commands)
             try:
@@ -306,10 +322,10 @@ class AuditLog:
     def entries(self, first: int, limit: int) -> list[AuditRow]:
         """Return at most ``PAGE`` entries from a sequence number on; a ``limit`` above 0 is a smaller maximum."""
         size = min(limit or PAGE, PAGE)
-        return [decoded(row)[0] for row in self._store.audit_rows(max(first, 0), size)]
+        return [decoded(row)[0] for row in self._store.audit_rows(max(first, 0), size, self._store.number)]
 
     def verify(self, anchor: str | None = None) -> Verification:
-        """Verify every entry.
+        """Verify every entry, and those of the other HSMs of a cluster.
 
         Args:
             anchor: An anchor that was kept elsewhere, with which the log is compared too.
@@ -317,67 +333,4 @@ class AuditLog:
         Raises:
             AuditAnchorInvalid: The text is not an anchor.
         """
-        kept = _kept(anchor)
-        verifier = Verifier(self._vault)
-        with self._lock:
-            head = self._head
-            in_store = opened_head(self._store.audit_state()[0], self._vault)
-            beside = anchor_of(self._state, self._vault)
-        if in_store != head:
-            verifier.findings.append(Finding(None, "the head in the database is not the one that the HSM sealed last"))
-        if beside != head:
-            verifier.findings.append(Finding(None, "the anchor beside the database is not the one written last"))
-        for row in self._all_rows(head.count):
-            verifier.take(row)
-        verifier.end(head)
-        verifier.findings.extend(self._damaged_rows(verifier))
-        if kept is not None and not self._has(kept):
-            text = "the log was changed or rolled back since the anchor was made"
-            verifier.findings.append(Finding(kept.count - 1, text))
-        return Verification(head, verifier.findings)
-
-    def _damaged_rows(self, verifier: Verifier) -> list[Finding]:
-        """Compare the stored rows with the changes that the log names."""
-        rows = StoredRows(self._store, self._vault)
-        suspects = rows.faults(verifier.newest if verifier.whole else None)
-        if not suspects:
-            return []
-        with self._lock:
-            # Rows may have changed since the head was read. No row changes under this lock.
-            for row in self._rows_between(verifier.expected, self._head.count):
-                verifier.note(decoded(row)[0])
-            faults = rows.faults(verifier.newest if verifier.whole else None, suspects)
-        return [Finding(None, text) for text in faults.values()]
-
-    def _rows_between(self, first: int, end: int) -> Iterator[tuple[object, ...]]:
-        while first < end and (page := self._store.audit_rows(first, min(PAGE, end - first))):
-            yield from page
-            first += len(page)
-
-    def _all_rows(self, count: int) -> Iterator[tuple[object, ...]]:
-        """Yield the stored rows before entry ``count``, and rows that are out of place."""
-        first = -(2**63)
-        while True:
-            page = self._store.audit_rows(first, PAGE)
-            for row in page:
-                if type(row[0]) is int and count <= row[0] < self._head.count:
-                    return
-                yield row
-            if len(page) < PAGE or type(page[-1][0]) is not int:
-                return
-            first = page[-1][0] + 1
-
-    def _has(self, anchor: Head) -> bool:
-        if anchor.count == 0:
-            return True
-        rows = self._store.audit_rows(anchor.count - 1, 1)
-        return bool(rows) and decoded(rows[0])[0].sequence == anchor.count - 1 and rows[0][-2] == anchor.hash
-
-
-def _kept(anchor: str | None) -> Head | None:
-    if anchor is None:
-        return None
-    if not _ANCHOR.fullmatch(anchor):
-        raise AuditAnchorInvalid("an anchor is a number, a colon and 64 hexadecimal digits, as verify prints it")
-    count, _, digest = anchor.partition(":")
-    return Head(int(count), 0, bytes.fromhex(digest))
+        return LogCheck(self._store, self._vault, self._state, self._lock, lambda: self._head).verify(anchor)

@@ -22,7 +22,8 @@ from hsmcore.audit.anchor import anchor_of, anchored, stored
 from hsmcore.audit.chain import FIRST_HEAD, Head, linked
 from hsmcore.audit.commands import beginning
 from hsmcore.audit.events import ROWS_BOUND
-from hsmcore.audit.log import PAGE, AuditLog
+from hsmcore.audit.log import AuditLog
+from hsmcore.audit.verification import PAGE
 from hsmcore.errors import StoreDamaged
 from hsmcore.storage.audit import Record
 from hsmcore.storage.database import Store

@@ -26,6 +26,7 @@ from hsmcore.sessions import permissions
 from hsmcore.sessions.session import Session
 from hsmcore.sessions.usage_counts import Counts
 from hsmcore.settings import Settings
+from hsmcore.storage.cluster import Lease
 from hsmcore.tables.attributes import PUBLIC, SECRET, TYPES, Value
 from hsmcore.tables.mechanisms import MECHANISMS, Operation
 
@@ -58,7 +59,19 @@ PREPARED = SHORTCUTS = 4096
 class PreparedOperations:
     """Prepares operations with keys, runs and counts them."""
 
-    def __init__(self, ring: KeyRing, approvals: Approvals, lock: RLock, settings: Settings) -> None:
+    def __init__(
+        self, ring: KeyRing, approvals: Approvals, lock: RLock, settings: Settings, lease: Lease | None = None
+    ) -> None:
+        """Prepare operations with keys.
+
+        Args:
+            ring: The keys.
+            approvals: Approves operations that take an approval.
+            lock: The HSM's lock.
+            settings: The HSM's settings.
+            lease: The lease of an HSM of a cluster, after which it withholds results.
+        """
+        self._lease = lease
         self._ring = ring
         self._approvals = approvals
         self._lock = lock
@@ -75,6 +88,8 @@ class PreparedOperations:
         began = perf_counter()
         try:
             result = self.operation(session, kind, key, mechanism)(*arguments)
+            if self._lease is not None:
+                self._lease.require()
         except HsmError as error:
             self.counts.add_failure(kind.value, type(error).__name__)
             raise
@@ -176,7 +191,8 @@ class PreparedOperations:
             if len(session.kept) >= SHORTCUTS:
                 session.clear_shortcuts()
             brief = MECHANISMS[mechanism].key_types <= _SECRET_TYPES
-            return session.keep_shortcut(name, self.counts.shortcut(kind.value, mechanism, form(run)), brief=brief)
+            shortcut = form(run) if self._lease is None else self._lease.guarded(form(run))
+            return session.keep_shortcut(name, self.counts.shortcut(kind.value, mechanism, shortcut), brief=brief)
 
     def stream(self, session: Session, kind: Operation, key: KeyReference, mechanism: str) -> Begin:
         """Return the function that begins a multi-part operation.

@@ -1,6 +1,7 @@
 """Changes of keys. Session keys are in memory; token keys are on disk before a call returns.
 
-Every change is made under the HSM's lock, first on disk, then in memory. A failure on disk changes nothing.
+Every change is made in the HSM's turn, first on disk, then in memory; a new key takes the HSM's lock alone. A failure
+on disk changes nothing.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from threading import RLock
 
@@ -29,8 +31,17 @@ from hsmcore.tables.roles import ADMIN
 class KeyRing(KeyLookup):
     """All keys. Adds, changes and destroys them, and has the queries of ``KeyLookup``."""
 
-    def __init__(self, store: Store, vault: Vault, sessions: Sessions, lock: RLock, log: AuditLog) -> None:
+    def __init__(
+        self,
+        store: Store,
+        vault: Vault,
+        sessions: Sessions,
+        lock: RLock,
+        turn: AbstractContextManager[object],
+        log: AuditLog,
+    ) -> None:
         super().__init__(store, vault, lock)
+        self._turn = turn
         self._sessions = sessions
         self._audit = log
         self._newest = store.newest_key()
@@ -123,7 +134,7 @@ class KeyRing(KeyLookup):
             AttributeInvalid: An attribute cannot change in this way.
             StoreFull: The disk is full.
         """
-        with self._lock:
+        with self._turn:
             entry = self.entry(session, handle)
             policy.require_may_change(session, entry, template)
             after = changed(entry.record.attributes, template, admin=session.role == ADMIN)
@@ -138,7 +149,7 @@ class KeyRing(KeyLookup):
             QuorumValueInvalid: The key is public or has its values, or a value is not possible.
             StoreFull: The disk is full.
         """
-        with self._lock:
+        with self._turn:
             entry = self.entry(session, handle)
             policy.require_may_set_quorum(session, entry, manage, use)
             values = {"MANAGE_QUORUM": manage, "USE_QUORUM": use}
@@ -169,7 +180,7 @@ class KeyRing(KeyLookup):
             SharingInvalid: The key is public, or the user owns it or has it already.
             StoreFull: The disk is full.
         """
-        with self._lock:
+        with self._turn:
             entry = self.entry(session, handle)
             policy.require_may_share(session, entry)
             self._change_sharing(entry, policy.sharing(entry.owner, (*entry.sharing.users, username)))
@@ -183,7 +194,7 @@ class KeyRing(KeyLookup):
             SharingInvalid: The key is not shared with the user, or would have fewer users than it takes approvals.
             StoreFull: The disk is full.
         """
-        with self._lock:
+        with self._turn:
             entry = self.entry(session, handle)
             policy.require_may_share(session, entry)
             if username not in entry.sharing.users:
@@ -225,7 +236,7 @@ class KeyRing(KeyLookup):
             StoreDamaged: The row is damaged and names another owner.
             StoreFull: The disk is full.
         """
-        with self._lock:
+        with self._turn:
             policy.require_alive(session)
             damaged = None if self._in_memory(handle) else self._token_keys.read(handle)
             if isinstance(damaged, DamagedKey):
@@ -253,6 +264,33 @@ class KeyRing(KeyLookup):
                 self._session_keys.remove(handle).erase()
             self._token_keys.forget(handle)
             self._sessions.forget_key(handle)
+
+    def refresh(self, handle: int, *, live: bool) -> bool:
+        """Forget a key that another HSM has changed or destroyed.
+
+        Returns:
+            Whether operations in progress may go on: no user and no approval of the key has changed.
+        """
+        old = self._token_keys.cached(handle)
+        if live:
+            self._token_keys.drop(handle)
+        else:
+            self._token_keys.forget(handle)
+        self._sessions.forget_key(handle)
+        if old is None or not live:
+            return False
+        new = self._token_keys.read(handle)
+        return isinstance(new, KeyEntry) and policy.as_usable(old, new)
+
+    def forget_all(self) -> None:
+        """Remove every token key from memory."""
+        self._token_keys.drop_all()
+
+    def forget_user(self, username: str) -> None:
+        """Stop sharing session keys with a user whom another HSM has deleted."""
+        for entry in self._session_keys.shared_with(username):
+            self._session_keys.put(replace(entry, sharing=entry.sharing.without(username)))
+            self._sessions.forget_key(entry.handle)
 
     def forget_token_keys(self) -> None:
         """Remove the token keys from memory; none is on disk any more."""

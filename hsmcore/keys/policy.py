@@ -175,6 +175,13 @@ def require_may_change(session: Session, entry: KeyEntry, template: Mapping[str,
         )
 
 
+def as_usable(old: KeyEntry, new: KeyEntry) -> bool:
+    """Tell whether every user of a key may still use it after a change, with the same approvals."""
+    quorum = ("MANAGE_QUORUM", "USE_QUORUM")
+    same = all(old.record.attributes.get(name) == new.record.attributes.get(name) for name in quorum)
+    return same and set(old.sharing.users) <= set(new.sharing.users)
+
+
 def approvals_needed(entry: KeyEntry, service: str) -> int:
     """Return the number of approvals that a key takes for a key service."""
     value = entry.record.attributes.get(SERVICES[service].attribute, 0)

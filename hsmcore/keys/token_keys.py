@@ -93,6 +93,14 @@ class TokenKeys:
         if entry is not None:
             entry.erase()
 
+    def drop(self, handle: int) -> None:
+        """Remove a changed key from memory, so that its next use reads it."""
+        self._cache.pop(handle, None)
+
+    def drop_all(self) -> None:
+        """Remove every key from memory."""
+        self._cache.clear()
+
     def forget_all(self) -> None:
         """Remove all keys from memory."""
         for handle in list(self._cache):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from threading import RLock
 
@@ -63,6 +63,7 @@ class Approvals:
         users: Accounts,
         ring: KeyRing,
         lock: RLock,
+        turn: AbstractContextManager[object],
         clock: Callable[[], float],
         log: AuditLog,
     ) -> None:
@@ -71,13 +72,23 @@ class Approvals:
         self._accounts = users
         self._ring = ring
         self._lock = lock
+        self._turn = turn
         self._clock = clock
         self._audit = log
         self.quorum_tokens = QuorumTokens(lock, clock)
-        sealed, self._version = store.quorum()
-        if Change(QUORUM, self._version) != store.newest(QUORUM):
+        self._version, self.rules = 0, QuorumRules()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the quorum values, at the beginning and when another HSM has changed them.
+
+        Raises:
+            StoreDamaged: The row does not open, or is not the newest one.
+        """
+        sealed, version = self._store.quorum()
+        if Change(QUORUM, version) != self._store.newest(QUORUM):
             raise StoreDamaged("the stored quorum values are not the newest ones; restore the state directory")
-        self.rules = QuorumRules.decode(vault.open_quorum(sealed, self._version))
+        self.rules, self._version = QuorumRules.decode(self._vault.open_quorum(sealed, version)), version
 
     def request(self, session: Session, service: str, key: int | None) -> bytes:
         """Return the token file of a new quorum token.
@@ -234,7 +245,7 @@ class Approvals:
         """
         if service not in self.rules.values:
             raise MalformedRequest(f"a quorum value is of one of {', '.join(self.rules.values)}, not {service[:32]!r}")
-        with self._lock:
+        with self._turn:
             if not NO_QUORUM <= value <= MAX_APPROVALS:
                 raise QuorumValueInvalid(f"a quorum value is {NO_QUORUM} to {MAX_APPROVALS}, not {value}")
             self._change(replace(self.rules, values={**self.rules.values, service: value}))
@@ -251,7 +262,7 @@ class Approvals:
             raise MalformedRequest(f"a timeout is one of {', '.join(self.rules.timeouts)}, not {timeout[:32]!r}")
         if not 1 <= seconds <= MAX_TIMEOUT:
             raise QuorumValueInvalid(f"a timeout is 1 to {MAX_TIMEOUT} seconds, not {seconds}")
-        with self._lock:
+        with self._turn:
             self._change(replace(self.rules, timeouts={**self.rules.timeouts, timeout: seconds}))
 
     def first_rules(self) -> tuple[bytes, int]:

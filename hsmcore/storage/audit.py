@@ -33,6 +33,7 @@ _OWN = f"SELECT {', '.join(COLUMNS)} FROM audit WHERE hsm = :hsm"  # noqa: S608 
 _ROWS = text(f"{_OWN} AND sequence >= :first ORDER BY sequence LIMIT :limit")
 _LAST = text(f"{_OWN} AND sequence < :end ORDER BY sequence DESC LIMIT 1")
 _HEAD = text("SELECT count, reboot, sealed FROM audit_head WHERE id = :hsm")
+_CHAINS = text("SELECT id FROM audit_head UNION SELECT hsm FROM audit ORDER BY 1")
 _END = 2**62
 """The log does not continue after a sequence number from here on, which nobody but a forger writes."""
 _HEAD_COLUMNS = ("count", "reboot", "sealed")
@@ -100,6 +101,11 @@ def head(connection: Connection, hsm: int) -> StoredHead | None:
     """Return the stored head of an HSM."""
     row = connection.execute(_HEAD, {"hsm": hsm}).first()
     return None if row is None else (row[0], row[1], row[2])
+
+
+def chains(connection: Connection) -> list[int]:
+    """Return the numbers of the HSMs that have entries or a head."""
+    return [int(number) for (number,) in connection.execute(_CHAINS)]
 
 
 def end_others(connection: Connection, subjects: Sequence[str]) -> None:

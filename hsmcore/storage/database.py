@@ -7,14 +7,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from threading import RLock, local
 from typing import Protocol, Self
 
 from sqlalchemy import Connection, Engine, delete, insert, select, text, update
 
+from hsmcore.errors import Unauthenticated
 from hsmcore.storage import audit, keys, postgresql, users
 from hsmcore.storage.audit import Record, StoredHead
+from hsmcore.storage.cluster import Cluster
 from hsmcore.storage.engine import close, connect_file, connect_memory, store_errors
 from hsmcore.storage.keys import KeyQuery, Position
+from hsmcore.storage.members import Codes, Member, added
 from hsmcore.storage.revisions import migrate, revision_of
 from hsmcore.storage.rows import QUORUM, Change, KeyRow, UserRow, key_subject
 from hsmcore.storage.schema import HEAD, HSM, LOGGED, USERS
@@ -72,6 +76,8 @@ class Store:
         self._log = audit.Appender(engine.dialect, number)
         self.number = number
         self.journal: Journal | None = None
+        self.cluster: Cluster | None = None
+        self._frozen = local()
 
     @classmethod
     def in_file(cls, path: Path) -> Self:
@@ -92,13 +98,45 @@ class Store:
         """
         return cls(postgresql.connect(url), number)
 
+    def enter_cluster(self, url: str, codes: Codes, lock: RLock) -> Cluster:
+        """Enter the cluster of the database, before anything is read into memory.
+
+        Args:
+            url: The database's URL.
+            codes: Makes the codes of rows.
+            lock: The HSM's lock.
+
+        Raises:
+            StateError: The HSM has left the cluster.
+        """
+        self.cluster = Cluster(self._engine, url, codes, self.number, lock)
+        self.cluster.enter()
+        return self.cluster
+
+    def add_member(self, codes: Codes) -> Member:
+        """Add an HSM to the cluster of the database."""
+        with store_errors(), self._engine.begin() as connection:
+            return added(connection, codes)
+
+    def settle(self) -> None:
+        """Wait until no other HSM uses what this thread has changed."""
+        if self.cluster is not None:
+            self.cluster.settle()
+
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with store_errors(), self._reader.connect() as connection:
-            yield connection
+        frozen: Connection | None = getattr(self._frozen, "connection", None)
+        with store_errors():
+            if frozen is not None:
+                yield frozen
+                return
+            with self._reader.connect() as connection:
+                yield connection
 
     def close(self) -> None:
         """Close the connection. Every later call raises ``StateError``."""
+        if self.cluster is not None:
+            self.cluster.close()
         with store_errors():
             close(self._engine)
 
@@ -108,6 +146,8 @@ class Store:
         if _shared(self._engine):
             lasting = self._engine.execution_options(isolation_level="REPEATABLE READ")
             with store_errors(), lasting.begin() as connection:
+                # It holds no lock, and may be idle for longer while its rows are written elsewhere.
+                connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
                 yield Snapshot(connection, self.number)
             return
         engine = connect_file(Path(str(self._engine.url.database)))
@@ -236,6 +276,17 @@ class Store:
         with self._reading() as connection:
             return users.every(connection)
 
+    def user(self, username: str, role: str) -> UserRow | None:
+        """Return a user; ``None`` where there is none."""
+        with self._reading() as connection:
+            return users.one(connection, username, role)
+
+    def hold_user(self, username: str, role: str) -> None:
+        """Let no other HSM add a key of a user until the turn ends."""
+        if self.cluster is not None and (connection := self.cluster.turn) is not None:
+            with store_errors():
+                users.hold(connection, username, role)
+
     def key(self, handle: int) -> KeyRow | None:
         """Return a token key; ``None`` where it does not exist."""
         with self._reading() as connection:
@@ -310,7 +361,19 @@ class Store:
     def add_keys(self, rows: Sequence[KeyRow]) -> None:
         """Add keys, all or none."""
         with self._changing(*(row.change() for row in rows)) as connection:
+            if self.cluster is not None:
+                self._require_owners(connection, {row.owner for row in rows})
             keys.add(connection, rows)
+
+    def _require_owners(self, connection: Connection, owners: Iterable[str]) -> None:
+        """Check that the owners exist, and let none be deleted by another HSM before the end of the transaction.
+
+        Raises:
+            Unauthenticated: One was deleted, which ended the session.
+        """
+        for owner in owners:
+            if not users.share(connection, owner):
+                raise Unauthenticated(f"the crypto user {owner!r} was deleted")
 
     def record(self) -> None:
         """Write the journal's entries and change nothing else."""
@@ -324,15 +387,33 @@ class Store:
         with store_errors(), engine.begin() as connection:
             self._log.append(connection, record)
 
-    def audit_rows(self, first: int, limit: int) -> list[tuple[object, ...]]:
-        """Return the stored rows of the HSM's log from a sequence number on, also edited ones."""
+    def audit_rows(self, first: int, limit: int, hsm: int) -> list[tuple[object, ...]]:
+        """Return the stored rows of an HSM's log from a sequence number on, also edited ones."""
         with self._reading() as connection:
-            return audit.rows(connection, self.number, first, limit)
+            return audit.rows(connection, hsm, first, limit)
 
-    def audit_state(self) -> tuple[StoredHead | None, tuple[object, ...] | None]:
-        """Return the stored head and the last stored row of the log."""
+    def audit_state(self, hsm: int) -> tuple[StoredHead | None, tuple[object, ...] | None]:
+        """Return the stored head and the last stored row of an HSM's log."""
         with self._reading() as connection:
-            return audit.head(connection, self.number), audit.last(connection, self.number)
+            return audit.head(connection, hsm), audit.last(connection, hsm)
+
+    def chains(self) -> list[int]:
+        """Return the numbers of the HSMs that have a log."""
+        with self._reading() as connection:
+            return audit.chains(connection)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let this thread read one state of a database that several HSMs change, until the block ends."""
+        if self.cluster is None:
+            yield
+            return
+        with store_errors(), self._engine.execution_options(isolation_level="REPEATABLE READ").connect() as connection:
+            self._frozen.connection = connection
+            try:
+                yield
+            finally:
+                self._frozen.connection = None
 
     def change_key(self, row: KeyRow) -> None:
         """Replace a key's row."""
@@ -362,9 +443,17 @@ class Store:
     @contextmanager
     def _changing(self, *changes: Change) -> Iterator[Connection]:
         """Begin a transaction with the journal's entries, and translate its errors, also those of the commit."""
-        with self._recording(changes) as record, store_errors(), self._engine.begin() as connection:
+        with self._recording(changes) as record, self._transaction(changes) as connection:
             if record is not None:
                 self._log.append(connection, record)
+            yield connection
+
+    def _transaction(self, changes: Sequence[Change]) -> AbstractContextManager[Connection]:
+        return self._alone() if self.cluster is None else self.cluster.transaction(changes)
+
+    @contextmanager
+    def _alone(self) -> Iterator[Connection]:
+        with store_errors(), self._engine.begin() as connection:
             yield connection
 
     def _recording(self, changes: Sequence[Change] = ()) -> AbstractContextManager[Record | None]:

@@ -35,3 +35,9 @@ class MemoryState:
     def write_anchor(self, anchor: bytes) -> None:
         """Keep the anchor in place of the last one."""
         self._anchors = [anchor]
+
+    def shared_store(self) -> None:
+        """Return ``None``: the database is the HSM's own."""
+
+    def forget_shared_store(self) -> None:
+        """Have no effect: the HSM is in no cluster."""

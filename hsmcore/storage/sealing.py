@@ -42,6 +42,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 
 from hsmcore.errors import MasterKeyUnavailable, StateVersion, StoreDamaged
@@ -192,6 +193,12 @@ class Vault:
     def is_registration_code(self, data: bytes, role: str, code: bytes) -> bool:
         """Tell whether a code authenticates a registration token."""
         return self._registrations.holds(self._own("registration token", data, role.encode()), code)
+
+    def of(self, hsm: int) -> Vault:
+        """Return the vault of another HSM with the same master key."""
+        other = copy(self)
+        other._hsm = hsm
+        return other
 
     def cluster_code(self, data: bytes) -> bytes:
         """Return the code of a row that the HSMs of a cluster share. It is no seal either: it changes every second."""

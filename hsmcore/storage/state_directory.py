@@ -70,6 +70,12 @@ class State(Protocol):
     def write_file(self, name: str, content: bytes) -> None:
         """Write a file."""
 
+    def shared_store(self) -> SharedStore | None:
+        """Return the database that the HSM shares with others; ``None`` for one of its own."""
+
+    def forget_shared_store(self) -> None:
+        """Forget that database, when the HSM has left its cluster."""
+
 
 class StateDirectory:
     """An HSM's directory, locked for this process until ``close``."""
@@ -165,6 +171,30 @@ class StateDirectory:
             raise StateError(f"there is an HSM in {self.home} already, which was not changed; choose another HSM_HOME")
         with _file_errors(self.home):
             write_whole(self.home / _STORE, json.dumps(asdict(store)).encode())
+
+    def forget_shared_store(self) -> None:
+        """Remove the file that names the shared database. The directory then has no HSM."""
+        with _file_errors(self.home):
+            (self.home / _STORE).unlink(missing_ok=True)
+            self.sync()
+
+    def has_key_file(self) -> bool:
+        """Tell whether the directory has a key file."""
+        return (self.home / _KEY_FILE).exists()
+
+    def keep_key_file(self, key: bytes) -> None:
+        """Write the key file of an HSM that joins a cluster.
+
+        Raises:
+            StateError: There is another one.
+        """
+        path = self.home / _KEY_FILE
+        if path.exists():
+            if self.read_key_file() != key:
+                raise StateError(f"there is another key file {path}, which was not changed; choose another HSM_HOME")
+            return
+        with _file_errors(self.home):
+            write_whole(path, key)
 
     def make_key_file(self) -> bytes:
         """Return the key file's 32 bytes; create the file if it is missing.

@@ -12,16 +12,36 @@ from hsmcore.storage.rows import UNKNOWN, UserRow
 from hsmcore.storage.schema import USERS
 
 # As text, without conversions: one damaged value would otherwise prevent the reading of all rows.
-_EVERY = text(
+_SELECT = (
     "SELECT number, username, role, verifier, failures, mfa_key, quorum_key, users.version,"
     " CASE WHEN live THEN versions.version END"
     " FROM users LEFT JOIN versions ON subject = 'user/' || role || '/' || username"
 )
+_EVERY = text(_SELECT)
+_ONE = text(f"{_SELECT} WHERE username = :username AND role = :role")
+_HOLD = text("SELECT number FROM users WHERE username = :username AND role = :role FOR UPDATE")
+_SHARE = text("SELECT number FROM users WHERE username = :username AND role = 'crypto-user' FOR SHARE")
 
 
 def every(connection: Connection) -> list[UserRow]:
     """Return all users."""
     return [_row(*row) for row in connection.execute(_EVERY)]
+
+
+def one(connection: Connection, username: str, role: str) -> UserRow | None:
+    """Return a user; ``None`` where there is none."""
+    found = connection.execute(_ONE, {"username": username, "role": role}).first()
+    return None if found is None else _row(*found)
+
+
+def hold(connection: Connection, username: str, role: str) -> None:
+    """Lock a user's row until the end of the transaction, also for ``share``."""
+    connection.execute(_HOLD, {"username": username, "role": role})
+
+
+def share(connection: Connection, username: str) -> bool:
+    """Let no other transaction delete a crypto user before the end of this one; return whether the user exists."""
+    return connection.execute(_SHARE, {"username": username}).first() is not None
 
 
 def _row(

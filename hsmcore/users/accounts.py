@@ -14,10 +14,10 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
-from threading import BoundedSemaphore, Lock, RLock
+from threading import BoundedSemaphore, Lock
 
 from hsmcore.audit.log import AuditLog
 from hsmcore.errors import (
@@ -27,6 +27,7 @@ from hsmcore.errors import (
     PasswordInvalid,
     PermissionDenied,
     PublicKeyInvalid,
+    StateError,
     StoreFull,
     UserExists,
     UserLimit,
@@ -77,7 +78,7 @@ APPLIANCE = UserInfo(_APPLIANCE_NUMBER, APPLIANCE_NAME, APPLIANCE_USER)
 class _User:
     """A user in memory. ``guard`` serialises the checks of passwords, so that parallel guesses are all counted.
 
-    The HSM's lock is taken after the guard where both are needed.
+    The HSM's turn is taken after the guard where both are needed.
     """
 
     row: UserRow
@@ -133,13 +134,13 @@ def _nobody() -> str:
 
 
 class Accounts:
-    """The users of an HSM, by name and role. Every change is made under the HSM's lock."""
+    """The users of an HSM, by name and role. Every change is made in the HSM's turn."""
 
-    def __init__(self, store: Store, vault: Vault, lock: RLock, log: AuditLog) -> None:
+    def __init__(self, store: Store, vault: Vault, turn: AbstractContextManager[object], log: AuditLog) -> None:
         self._store = store
         self._audit = log
         self._vault = vault
-        self._lock = lock
+        self._turn = turn
         self._users = {(row.username, row.role): _User(_newest(row)) for row in store.users()}
         log.known_user = lambda username, role: (username.lower(), role) in self._users
         self._nobody = _nobody()
@@ -172,7 +173,8 @@ class Accounts:
         with user.guard:
             if self._users.get((user.row.username, user.row.role)) is not user:
                 raise UserUnknown(_WRONG)
-            verifier, key = self._vault.open_user(user.row), user.row.mfa_key
+            before = user.row
+            verifier, key = self._credentials(before)
             if key is not None and (signed is None or not signed.signature):
                 # Before the check of the password, so that the answer does not depend on it, and not counted.
                 raise MfaRequired(
@@ -183,11 +185,9 @@ class Accounts:
             if key is not None and signed is not None:
                 right &= proves(key, signed.token, signed.signature)
             if user.locked:
-                raise AccountLocked(
-                    f"the account {user.row.username!r} is locked; an admin unlocks it with a new password"
-                )
+                raise AccountLocked(_locked(user.row))
             failure = None if right else AuthenticationFailed(_WRONG)
-            self._count(user, failure, verifier)
+            self._count(user, before, failure)
             if failure is not None:
                 raise failure
             return user.row
@@ -196,19 +196,39 @@ class Accounts:
         with self._hashing:
             return password_matches(password, verifier)
 
-    def _count(self, user: _User, failure: AuthenticationFailed | None, verifier: str) -> None:
-        """Count wrong passwords in memory and on disk; a right one resets the count. A full disk is tolerated."""
-        failures = 0 if failure is None else user.row.failures + 1
+    def _count(self, user: _User, before: UserRow, failure: AuthenticationFailed | None) -> None:
+        """Count wrong passwords in memory and on disk; a right one resets the count. A full disk is tolerated.
+
+        Raises:
+            AccountLocked: Another HSM has counted too many wrong passwords meanwhile.
+        """
         if failure is not None:
             self._audit.refuse(failure)
-        if failures == user.row.failures:
+        if failure is None and not before.failures and self._is_newest(before):
             return
+        with self._turn:
+            self.require_unchanged(before)
+            if user.locked:
+                raise AccountLocked(_locked(user.row))
+            self._put_count(user, 0 if failure is None else user.row.failures + 1)
+
+    def _is_newest(self, row: UserRow) -> bool:
+        """Tell whether no other HSM has changed a user's row."""
+        return self._store.cluster is None or self._store.newest(row.change().subject) == row.change()
+
+    def _put_count(self, user: _User, failures: int) -> None:
         old = user.row
-        user.row = self._vault.seal_user(replace(old, failures=failures, version=old.version + 1), verifier)
+        if failures == old.failures:
+            return
+        new = replace(old, failures=failures, version=old.version + 1)
+        user.row = self._vault.seal_user(new, self._vault.open_user(old))
         try:
             self._store.change_user(old, user.row)
         except StoreFull:
             return
+        except StateError:
+            user.row = old
+            raise
 
     def require_unchanged(self, row: UserRow) -> None:
         """Check that a user's row is still current.
@@ -245,7 +265,7 @@ class Accounts:
             raise UserNameInvalid(f"there is no role {role[:32]!r} to create; there are {' and '.join(ROLES)}")
         name = normal_name(username)
         verifier = new_verifier(password)
-        with self._lock:
+        with self._turn:
             if (name, role) in self._users:
                 raise UserExists(f"there is a {role} {name!r} already")
             self._put_new(UserRow(0, name, role), verifier)
@@ -276,7 +296,7 @@ class Accounts:
         """
         if row.role not in ROLES:
             raise UserNameInvalid(f"a user in the role {row.role[:32]!r} is not copied")
-        with self._lock:
+        with self._turn:
             for key in (row.mfa_key, row.quorum_key):
                 if key is not None:
                     self.require_own_key(row, key)
@@ -293,7 +313,7 @@ class Accounts:
 
     @contextmanager
     def all_changing(self) -> Iterator[None]:
-        """Hold the guards of all users and the HSM's lock."""
+        """Hold the guards of all users and the HSM's turn."""
         with ExitStack() as held:
             users: list[_User] | None = None
             while users != (found := list(self._users.values())):
@@ -302,7 +322,7 @@ class Accounts:
                 users = found
                 for user in users:
                     held.enter_context(user.guard)
-                held.enter_context(self._lock)
+                held.enter_context(self._turn)
             yield
 
     def restore(self, rows: Sequence[UserRow]) -> None:
@@ -315,13 +335,13 @@ class Accounts:
 
     @contextmanager
     def changing(self, username: str, role: str) -> Iterator[UserRow]:
-        """Hold the HSM's lock and the user's guard, and yield the user's row.
+        """Hold the HSM's turn and the user's guard, and yield the user's row.
 
         Raises:
             UserNotFound: The user does not exist.
         """
         user = self._find(username, role)
-        with user.guard, self._lock:
+        with user.guard, self._turn:
             if self._find(username, role) is not user:
                 raise UserNotFound(_no_user(username, role))
             yield user.row
@@ -339,6 +359,26 @@ class Accounts:
         if row.role != old.role:
             self._users[row.username, row.role] = user
             del self._users[old.username, old.role]
+
+    def refresh(self, username: str, role: str) -> None:
+        """Read a user again whom another HSM has changed, added or deleted."""
+        row, user = self._store.user(username, role), self._users.get((username, role))
+        if row is None:
+            self._users.pop((username, role), None)
+        elif user is None:
+            self._users[username, role] = _User(_newest(row))
+        else:
+            user.row = _newest(row)
+
+    def refresh_all(self) -> None:
+        """Read all users again."""
+        rows = {(row.username, row.role): row for row in self._store.users()}
+        for name, role in {*rows, *self._users}:
+            self.refresh(name, role)
+
+    def exists(self, username: str, role: str) -> bool:
+        """Tell whether a user exists."""
+        return (username, role) in self._users
 
     def require_not_last_admin(self, row: UserRow) -> None:
         """Check that a user is not the last admin.
@@ -392,6 +432,10 @@ def _info(user: _User) -> UserInfo:
     row = user.row
     mfa, quorum = row.mfa_key is not None, row.quorum_key is not None
     return UserInfo(row.number, row.username, row.role, user.locked, mfa, quorum)
+
+
+def _locked(row: UserRow) -> str:
+    return f"the account {row.username!r} is locked; an admin unlocks it with a new password"
 
 
 def _no_user(username: str, role: str) -> str:

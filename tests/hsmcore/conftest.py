@@ -20,7 +20,7 @@ from tests.conftest import ALL
 from tests.postgresql import Server
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
-ON_BOTH = frozenset({"test_users", "test_sharing", "test_postgresql"})
+ON_BOTH = frozenset({"test_users", "test_postgresql", "test_cluster", "test_races"})
 """The modules that a quick run tries on PostgreSQL."""
 
 settings.register_profile("core", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import Engine, event, text
 
 from hsmcore import Hsm
-from hsmcore.errors import StateError, StateMissing, StoreUnreachable
-from hsmcore.storage import postgresql
+from hsmcore.errors import NotCaughtUp, StateError, StateMissing, StoreUnreachable
+from hsmcore.sessions.session import Session
+from hsmcore.storage import cluster, postgresql
 from hsmcore.storage.schema import METADATA
 from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS, make_site
 from tests.hsmcore.databases import url_of
@@ -95,8 +98,9 @@ def test_a_host_that_does_not_answer_is_skipped(tmp_path: Path, server: Server) 
         assert hsm.users.login("admin", ADMIN_PASSWORD, "admin").alive
 
 
-def test_a_server_that_was_killed(tmp_path: Path, own: Server) -> None:
-    """A loaded key goes on; all else is refused, and works again without a restart. Nothing acknowledged is lost."""
+def test_a_server_that_was_killed(tmp_path: Path, own: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loaded key can be used for the time of a lease, then nothing; all works again without a restart."""
+    monkeypatch.setattr(cluster, "LEASE", 5.0)
     hsm = Hsm.initialize(tmp_path / "hsm", admin_password=ADMIN_PASSWORD, store=own.url("postgres"))
     with hsm:
         admin = hsm.users.login("admin", ADMIN_PASSWORD, "admin")
@@ -112,15 +116,57 @@ def test_a_server_that_was_killed(tmp_path: Path, own: Server) -> None:
             lambda: hsm.keys.destroy(user, made[1]),
             lambda: hsm.keys.find(user, {}),
         ):
-            with pytest.raises(StoreUnreachable):
+            with pytest.raises((StoreUnreachable, NotCaughtUp)):
                 refused()
         assert hsm.troubles()
+        _until(lambda: _refuses(hsm, user, made[1]))
+        with pytest.raises(NotCaughtUp, match="does not answer"):
+            hsm.users.all()
         own.start()
+        _until(lambda: not _refuses(hsm, user, made[1]))
         assert [key.handle for key in hsm.keys.find(user, {})] == made[1:]
         hsm.keys.destroy(user, made[1])
         assert hsm.audit.verify(admin).findings == []
     with Hsm.open(tmp_path / "hsm") as hsm:
         assert hsm.audit.verify(hsm.users.login("admin", ADMIN_PASSWORD, "admin")).findings == []
+
+
+def _refuses(hsm: Hsm, user: Session, key: int) -> bool:
+    try:
+        hsm.crypto.encrypt(user, key, "AES_GCM", None, b"text")
+    except NotCaughtUp:
+        return True
+    return False
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_the_use_of_a_loaded_key_takes_no_sql(tmp_path: Path) -> None:
+    made = make_site(tmp_path / "hsm")
+    statements: list[str] = []
+    mine = threading.get_ident()
+
+    def note(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        if threading.get_ident() == mine:
+            statements.append(statement)
+
+    with made.hsm as hsm:
+        key = hsm.keys.generate(made.user, "AES_KEY_GEN", {"TOKEN": True}).handle
+        hsm.crypto.encrypt(made.user, key, "AES_GCM", None, b"text")
+        event.listen(Engine, "before_cursor_execute", note)
+        try:
+            for _ in range(1000):
+                hsm.crypto.encrypt(made.user, key, "AES_GCM", None, b"text")
+            assert statements == []
+            hsm.keys.find(made.user, {})
+            assert statements, "the statements of this thread are counted"
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
 
 
 def test_a_client_that_stops_in_a_transaction_releases_its_locks(server: Server) -> None:

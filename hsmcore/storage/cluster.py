@@ -1,0 +1,438 @@
+"""How the HSMs of a cluster agree: one of them changes something at a time, and none uses what another took away.
+
+**Turn.** A command that depends on users, keys or quorum values, and changes them, takes the turn: a row lock in the
+database, until its transaction ends. It first applies the changes of the others to its memory. So it decides on the
+newest state, and two HSMs cannot both do what only one may.
+
+**Lease.** An HSM may use what is in its memory until its lease ends: 10 seconds, counted from before it was renewed. A
+renewal locks the HSM's row, applies the changes of the others, and writes which change was the last.
+
+**Acknowledgement.** A command that changed something returns when every other open HSM has written that it has applied
+the change, or when its lease has ended: 10 seconds have passed since this HSM first saw its last renewal. The row is
+read under a lock after the commit. So a later renewal finds the change, and an earlier one counts from before that
+moment. No clock of another machine is used.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import select
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from threading import Condition, Lock, RLock, Thread, get_ident, local
+from types import TracebackType
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from hsmcore.errors import HsmError, NotCaughtUp, StateError, StateLocked, StoreDamaged, StoreUnreachable
+from hsmcore.storage import members, postgresql
+from hsmcore.storage.engine import StoreConflict, close, store_errors
+from hsmcore.storage.members import APPLIED, CHANGED, CLOSED, LEFT, OPEN, Codes, Member
+from hsmcore.storage.rows import Change
+
+LEASE = 10.0
+"""Seconds from before a renewal of the lease until its end."""
+RENEWAL = 2.0
+"""Seconds between renewals."""
+_MARGIN = postgresql.IDLE_SECONDS + 5.0
+"""Seconds beyond a lease until a command stops waiting for the other HSMs."""
+_TRIES = 5
+"""Attempts to take the turn where the database ends a transaction in favour of another."""
+_RETRY = 0.25
+"""Seconds between attempts to reach the database again."""
+
+Apply = Callable[[Sequence[str] | None], None]
+"""Applies changes of other HSMs, each as ``Change`` prints it, to the memory; ``None`` stands for any change."""
+
+# Counts on while the machine is suspended, as the other HSMs' clocks do.
+clock = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+
+_log = logging.getLogger("hsmcore.storage.cluster")
+
+
+class Lease:
+    """The time until which an HSM may use what is in its memory. ``reason`` tells why it was not renewed."""
+
+    __slots__ = ("reason", "until")
+
+    def __init__(self) -> None:
+        self.until = 0.0
+        self.reason = ""
+
+    def require(self) -> None:
+        """Check the lease, after the use of memory and before its result leaves the HSM.
+
+        Raises:
+            NotCaughtUp: The lease has ended.
+        """
+        if clock() >= self.until:
+            raise NotCaughtUp(
+                "this HSM has no contact with its cluster and may not know the last changes; another HSM answers"
+                + (f" ({self.reason})" if self.reason else "")
+            )
+
+    def guarded(self, run: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        """Return a function of two arguments that withholds its result after the end of the lease."""
+        now, boot = time.clock_gettime, time.CLOCK_BOOTTIME
+
+        def checked(first: Any, second: Any) -> Any:
+            result = run(first, second)
+            if now(boot) >= self.until:
+                self.require()
+            return result
+
+        return checked
+
+
+@dataclass(slots=True)
+class _Seen:
+    """Another HSM as it was seen last, and the time at which this renewal of its lease was first seen."""
+
+    member: Member
+    since: float
+
+
+class Cluster:
+    """This HSM as a member of its cluster. All methods may be called from any thread."""
+
+    def __init__(self, engine: Engine, url: str, codes: Codes, number: int, lock: RLock) -> None:
+        """Prepare the membership; ``enter`` begins it.
+
+        Args:
+            engine: The engine of the HSM's commands.
+            url: The database's URL, for connections of the cluster's own.
+            codes: Makes the codes of rows.
+            number: The HSM's number.
+            lock: The HSM's lock, which orders changes of its memory.
+        """
+        self.lease = Lease()
+        self.number = number
+        self._engine = engine
+        self._url = url
+        # Not waiting for the disk: a renewal that a crash of the database loses only makes others wait for longer.
+        self._own = postgresql.connect(url, "-c synchronous_commit=off")
+        self._codes = codes
+        self._lock = lock
+        self._apply: Apply = lambda _subjects: None
+        self._applied = 0
+        self._process = secrets.token_hex(16)
+        self._address: str | None = None
+        self._held: Connection | None = None
+        self._holder = 0
+        self._pending = local()
+        self._seen: dict[int, _Seen] = {}
+        self._news = Condition()
+        self._stopped = False
+        self._wake_reader, self._wake_writer = os.pipe()
+        self._thread: Thread | None = None
+        self._channel = "hsmbridge"
+
+    def enter(self) -> None:
+        """Write that this process has the HSM, before it reads anything into its memory.
+
+        Raises:
+            StateError: The HSM has left the cluster.
+            StoreUnreachable: The database does not answer.
+        """
+        with store_errors(), self._own.begin() as connection:
+            known = members.locked(connection, self._codes, self.number)
+            if known is not None and known.state == LEFT:
+                raise StateError("this HSM has left its cluster; `hsm join` with a new directory makes another")
+            known = known or Member(self.number, members.new_name())
+            entered = replace(known, process=self._process, state=OPEN, renewals=known.renewals + 1)
+            members.put(connection, self._codes, entered)
+        with store_errors(), self._own.begin() as connection:
+            self._applied = members.last_change(connection)
+            self._channel = members.channel(connection)
+
+    def start(self, apply: Apply) -> None:
+        """Take the lease, and renew it from now on.
+
+        Raises:
+            StoreUnreachable: The database does not answer.
+        """
+        self._apply = apply
+        self._renew()
+        self._thread = Thread(target=self._follow, name="hsm-cluster", daemon=True)
+        self._thread.start()
+
+    def close(self, state: str = CLOSED) -> None:
+        """End the lease and write that the HSM is closed, so that no other waits for it. Has no effect twice."""
+        if self._stopped:
+            return
+        self._stopped = True
+        os.write(self._wake_writer, b"\0")
+        if self._thread is not None:
+            self._thread.join(LEASE)
+        self.lease.until, self.lease.reason = 0.0, "it is closed"
+        with suppress(HsmError), store_errors(), self._own.begin() as connection:
+            own = members.locked(connection, self._codes, self.number)
+            if own is not None and own.process == self._process:
+                members.put(connection, self._codes, replace(own, state=state, applied=self._applied))
+                members.notify(connection, self._channel, APPLIED, self.number)
+        close(self._own)
+        if self._thread is None or not self._thread.is_alive():
+            os.close(self._wake_reader)
+            os.close(self._wake_writer)
+
+    def members(self) -> list[Member]:
+        """Return the HSMs of the cluster that have not left.
+
+        Raises:
+            StoreUnreachable: The database does not answer.
+        """
+        with store_errors(), self._own.begin() as connection:
+            found = members.members(connection, self._codes)
+        self._note(found)
+        return [member for member in found if member.state != LEFT]
+
+    def set_address(self, address: str) -> None:
+        """Tell the cluster where clients reach this HSM."""
+        self._address = address
+        self._renew()
+
+    def alive(self, member: Member) -> bool:
+        """Tell whether an HSM is open and has renewed its lease lately, as far as this HSM has seen."""
+        if member.number == self.number:
+            return clock() < self.lease.until
+        seen = self._seen.get(member.number)
+        return member.state == OPEN and seen is not None and clock() < seen.since + LEASE
+
+    def take_turn(self) -> None:
+        """Wait until no other HSM changes anything, and apply what the others have changed.
+
+        Raises:
+            StoreUnreachable: The database does not answer, or another HSM has the turn for too long.
+            StoreConflict: The database ends each transaction in favour of another.
+        """
+        for attempt in range(_TRIES):
+            connection = None
+            try:
+                with store_errors():
+                    connection = self._engine.connect()
+                    connection.begin()
+                    if members.take_turn(connection) != self._applied:
+                        self._catch_up(connection)
+            except StoreConflict:
+                if connection is not None:
+                    connection.close()
+                if attempt == _TRIES - 1:
+                    raise
+                continue
+            except BaseException:
+                if connection is not None:
+                    connection.close()
+                raise
+            self._held, self._holder = connection, get_ident()
+            return
+
+    @property
+    def turn(self) -> Connection | None:
+        """The connection whose transaction has the turn, if this thread has it."""
+        return self._held if self._holder == get_ident() else None
+
+    def give_turn(self) -> None:
+        """End the turn. Has no effect after a transaction in it."""
+        connection, self._held, self._holder = self._held, None, 0
+        if connection is not None:
+            with suppress(HsmError), store_errors():
+                connection.close()
+
+    @contextmanager
+    def transaction(self, changes: Sequence[Change]) -> Iterator[Connection]:
+        """Yield a connection for one transaction, that of the turn if this thread has it, and tell others of it.
+
+        Raises:
+            NotCaughtUp: The lease has ended. Nothing was changed.
+            RuntimeError: A method changes something that others may change too, and does not take the turn.
+        """
+        told = " ".join(str(change) for change in changes if not _new_key(change))
+        connection = self.turn
+        if connection is None:
+            if told:
+                raise RuntimeError("a change outside the turn: the method has to take it")
+            with store_errors(), self._engine.begin() as connection:
+                yield connection
+                self.lease.require()
+            return
+        try:
+            with store_errors():
+                if told:
+                    sequence = self._applied + 1
+                    members.announce(connection, self._codes, self._channel, sequence, self.number, told)
+                yield connection
+                self.lease.require()
+                connection.commit()
+        finally:
+            self.give_turn()
+        if told:
+            self._applied = self._pending.sequence = sequence
+
+    def settle(self) -> None:
+        """Wait until every other HSM has applied what this thread has changed, or cannot use its memory any more.
+
+        Raises:
+            StoreUnreachable: The database does not answer. The change was made.
+            StoreDamaged: An HSM renews its lease without the change.
+        """
+        sequence: int = getattr(self._pending, "sequence", 0)
+        if not sequence:
+            return
+        self._pending.sequence = 0
+        deadline = clock() + LEASE + _MARGIN
+        self._look(deadline)
+        while True:
+            with self._news:
+                ends = [seen.since + LEASE for seen in self._seen.values() if _waited_for(seen.member, sequence)]
+                now = clock()
+                last = max(ends, default=0.0)
+                if now >= last:
+                    return
+                if now >= deadline:
+                    raise StoreDamaged("another HSM of the cluster has not confirmed the change, which was made")
+                told = self._news.wait(min(last - now, RENEWAL))
+            if not told:
+                with suppress(StateError):
+                    self.members()
+
+    def _look(self, deadline: float) -> None:
+        """Read the rows of the other HSMs under a lock.
+
+        Raises:
+            StoreUnreachable: The database does not answer until the deadline.
+        """
+        while True:
+            try:
+                with store_errors(), self._own.begin() as connection:
+                    found = members.others(connection, self._codes, self.number)
+            except StoreUnreachable:
+                if clock() >= deadline:
+                    raise
+                time.sleep(_RETRY)
+            else:
+                self._note(found)
+                return
+
+    def _note(self, found: Sequence[Member]) -> None:
+        with self._news:
+            now = clock()
+            for member in found:
+                if member.number == self.number:
+                    continue
+                seen = self._seen.get(member.number)
+                old = seen.member if seen is not None else None
+                if old is not None and (old.process, old.renewals) == (member.process, member.renewals):
+                    self._seen[member.number] = _Seen(member, seen.since if seen is not None else now)
+                else:
+                    self._seen[member.number] = _Seen(member, now)
+            self._news.notify_all()
+
+    def _catch_up(self, connection: Connection) -> bool:
+        """Apply the changes of the other HSMs to the memory; return whether there were any."""
+        with self._lock:
+            last, subjects = members.changes_since(connection, self._codes, self._applied)
+            if subjects is None:
+                _log.warning("changes of the cluster are missing; the memory is read again")
+            if subjects != []:
+                self._apply(subjects)
+            self._applied = last
+        return subjects != []
+
+    def _renew(self) -> None:
+        """Renew the lease.
+
+        Raises:
+            StateLocked: Another process has the HSM.
+        """
+        began = clock()
+        with store_errors(), self._own.begin() as connection:
+            own = members.locked(connection, self._codes, self.number)
+            if own is None or own.process != self._process:
+                self.lease.until = 0.0
+                raise StateLocked(f"another process has HSM {self.number} of the cluster, or its row was edited")
+            applied = self._catch_up(connection)
+            own = replace(own, address=own.address if self._address is None else self._address)
+            members.renewed(connection, self._codes, own, self._applied)
+            if applied:
+                members.notify(connection, self._channel, APPLIED, self.number)
+        self.lease.until, self.lease.reason = began + LEASE, ""
+
+    def _follow(self) -> None:
+        """Renew the lease, at once when another HSM has changed something, until ``close``."""
+        while not self._stopped:
+            try:
+                with postgresql.listening(self._url, self._channel) as listener:
+                    self._renew()
+                    self._listen(listener)
+            except Exception as error:
+                # The lease ends after any error, and the HSM refuses until a renewal succeeds.
+                if not self.lease.reason and not self._stopped:
+                    _log.warning("the lease of this HSM cannot be renewed: %s", error)
+                self.lease.reason = str(error)
+                select.select([self._wake_reader], [], [], _RETRY)
+
+    def _listen(self, listener: Any) -> None:
+        due = clock() + RENEWAL
+        while not self._stopped:
+            select.select([listener.fileno(), self._wake_reader], [], [], max(0.0, due - clock()))
+            notes = [note.payload.split() for note in listener.notifies(timeout=0)]
+            told = {kind for kind, *number in notes if number != [str(self.number)]}
+            if CHANGED in told or clock() >= due:
+                self._renew()
+                due = clock() + RENEWAL
+            if APPLIED in told and not self._stopped:
+                self.members()
+
+
+class Turn:
+    """The turn of a cluster and the HSM's lock in one, to be taken where the result depends on what others change.
+
+    A thread takes it before the lock, and may take it again inside.
+    """
+
+    def __init__(self, lock: RLock, cluster: Cluster) -> None:
+        self._lock = lock
+        self._cluster = cluster
+        self._mine = Lock()
+        self._owner = 0
+        self._depth = 0
+
+    def __enter__(self) -> None:
+        if self._owner != get_ident():
+            if not self._mine.acquire(timeout=LEASE + _MARGIN):
+                raise StoreUnreachable("too many commands of this HSM wait for the database")
+            try:
+                self._cluster.take_turn()
+            except BaseException:
+                self._mine.release()
+                raise
+            self._owner = get_ident()
+        self._depth += 1
+        self._lock.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:  # fmt: skip
+        self._lock.release()
+        self._depth -= 1
+        if self._depth == 0:
+            self._owner = 0
+            try:
+                self._cluster.give_turn()
+            finally:
+                self._mine.release()
+
+
+def _waited_for(member: Member, sequence: int) -> bool:
+    return member.state == OPEN and member.applied < sequence
+
+
+def _new_key(change: Change) -> bool:
+    """Tell whether a change adds a key, which takes nothing away and no other HSM has in memory."""
+    return change.subject.startswith("key/") and change.version == 1 and change.live

@@ -1,0 +1,138 @@
+"""An HSM in a process of its own, which a test can stop (SIGSTOP), continue or kill."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from hsmcore import Hsm
+from hsmcore.errors import HsmError
+from hsmcore.primitives import secrecy
+from hsmcore.storage import cluster
+from tests.conftest import ALL
+
+LEASE, RENEWAL = (cluster.LEASE, cluster.RENEWAL) if ALL else (4.0, 0.8)
+"""Those of the actors; shorter in a quick run."""
+_ANSWER_SECONDS = 60
+
+
+def _serve(connection: Connection, home: Path) -> None:
+    """Open the HSM and run the commands that come, until the connection ends."""
+    secrecy.MEMORY_KIB, secrecy.ITERATIONS = 64, 1
+    cluster.LEASE, cluster.RENEWAL = LEASE, RENEWAL
+    sessions: list[Any] = []
+    try:
+        hsm = Hsm.open(home)
+    except HsmError as error:
+        connection.send((False, error))
+        return
+    connection.send((True, None))
+    with hsm:
+        while True:
+            try:
+                name, arguments = connection.recv()
+            except EOFError:
+                return
+            try:
+                connection.send((True, _run(hsm, sessions, name, arguments)))
+            except HsmError as error:
+                connection.send((False, error))
+
+
+def _run(hsm: Hsm, sessions: list[Any], name: str, arguments: tuple[Any, ...]) -> Any:
+    if name == "login":
+        sessions.append(hsm.users.login(*arguments))
+        return len(sessions) - 1
+    if name == "until":
+        return _until(hsm, sessions, *arguments)
+    service, _, method = name.rpartition(".")
+    call = getattr(getattr(hsm, service) if service else hsm, method)
+    if arguments and isinstance(arguments[0], Session):
+        arguments = (sessions[arguments[0].number], *arguments[1:])
+    return call(*arguments)
+
+
+def _until(hsm: Hsm, sessions: list[Any], session: int, key: int, seconds: float) -> list[tuple[float, str]]:
+    """Use a key again and again; return what came of it, each outcome with the time of its first."""
+    seen: list[tuple[float, str]] = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            hsm.crypto.encrypt(sessions[session], key, "AES_GCM", None, b"text")
+            outcome = "used"
+        except HsmError as error:
+            outcome = type(error).__name__
+        if not seen or seen[-1][1] != outcome:
+            seen.append((time.monotonic(), outcome))
+    return seen
+
+
+class Session:
+    """A session of an actor, by its number."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class Actor:
+    """One HSM in its process. A call returns what the HSM returns, or raises its error."""
+
+    def __init__(self, home: Path) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, other = context.Pipe()
+        self._process = context.Process(target=_serve, args=(other, home), daemon=True)
+        self._process.start()
+        other.close()
+        self._lock = threading.Lock()
+        self._received()
+
+    def __call__(self, name: str, *arguments: Any) -> Any:
+        with self._lock:
+            self.send(name, *arguments)
+            return self._received()
+
+    def login(self, name: str, password: bytes, role: str = "crypto-user") -> Session:
+        """Log in."""
+        return Session(self("login", name, password, role))
+
+    def send(self, name: str, *arguments: Any) -> None:
+        """Send a command without waiting for its answer."""
+        self._connection.send((name, arguments))
+
+    def _received(self) -> Any:
+        assert self._connection.poll(_ANSWER_SECONDS), "the HSM does not answer"
+        good, answer = self._connection.recv()
+        if not good:
+            raise answer
+        return answer
+
+    received: Callable[[], Any] = _received
+
+    def stop(self) -> None:
+        """Stop the process; it keeps its memory."""
+        os.kill(int(self._process.pid or 0), signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let a stopped process go on."""
+        os.kill(int(self._process.pid or 0), signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._process.kill()
+        self._process.join(30)
+
+    def close(self) -> None:
+        """Close the HSM, or kill its process if it does not end."""
+        if self._process.is_alive():
+            self.go_on()
+            self._connection.close()
+            self._process.join(20)
+            if self._process.is_alive():
+                self.kill()
