@@ -13,7 +13,7 @@ public final class ValuesTest {
     public static void main(String[] arguments) throws WireException {
         Object[] fields = {null, true, false, -7L, "text \u00e9", new byte[] {1, 2}, List.of(1L, "x"), Map.of("k", 3L)};
         ByteBuffer frame = ByteBuffer.allocate(512);
-        Frame.writeRequest(frame, Operation.SIGN, 42, fields);
+        Frame.writeRequest(frame, Operation.SIGN, 9, 42, fields);
         int length = Frame.length(frame);
         check(length == frame.limit(), "length");
         check(Frame.status(frame) == Operation.SIGN, "operation");
