@@ -159,6 +159,11 @@ def test_health(hsm: Hsm, monkeypatch: pytest.MonkeyPatch) -> None:
         assert _get(port, "/")[0] == 404
 
 
+def test_health_waits_for_no_command(hsm: Hsm) -> None:
+    with metrics.served(hsm, 0) as port, hsm._core.lock:
+        assert _get(port, "/healthz") == (200, "ok\n")
+
+
 def test_silent_peers_hold_up_nobody_and_are_left(hsm: Hsm) -> None:
     with metrics.served(hsm, 0) as port, contextlib.ExitStack() as stack:
         assert port is not None

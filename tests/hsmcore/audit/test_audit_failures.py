@@ -15,6 +15,7 @@ from hsmcore import Hsm
 from hsmcore.audit.chain import Finding
 from hsmcore.errors import StoreFull
 from hsmcore.sessions.session import Session
+from hsmcore.storage.database import Store
 from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS, Site, make_site
 from tests.hsmcore.disk import full_disk
 
@@ -143,3 +144,18 @@ def test_an_anchor_that_was_torn_leaves_the_one_before(home: Path, commands: int
     with Hsm.open(home) as hsm:
         assert hsm.status()["healthy"]
         assert _findings(hsm, hsm.users.login("admin", ADMIN_PASSWORD, "admin")) == []
+
+
+def test_damage_found_while_the_disk_is_full_is_entered_later(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise StoreFull("the disk is full")
+
+    (home / "audit.anchor").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "append_audit", full)
+        hsm = Hsm.open(home)
+    with hsm:
+        admin = hsm.users.login("admin", ADMIN_PASSWORD, "admin")
+        opcodes = [entry.opcode for entry in hsm.audit.entries(admin, 1)]
+        assert opcodes[-2:] == ["HSM_LOG_BROKEN", "CN_LOGIN"]
+        assert [finding.sequence for finding in _findings(hsm, admin)] == [len(opcodes) - 1]
