@@ -218,7 +218,7 @@ kills: install
 # A Java program with 32 threads, for a time.
 SECONDS ?= 300
 soak: install
-	HSMBRIDGE_TEST_ALL=1 HSMBRIDGE_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/faults/test_soak.py $(ARGS)
+	HSMBRIDGE_TEST_ALL=1 HSMBRIDGE_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest --timeout 0 tests/faults/test_soak.py $(ARGS)
 
 bench: install
 	$(BIN)/python -m tests.bench $(ARGS)

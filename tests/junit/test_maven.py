@@ -62,6 +62,7 @@ def test_the_test_of_the_page_is_the_one_that_runs() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_surefire_runs_it_in_forks(tmp_path: Path) -> None:
     mvn, repository = tool("mvn"), _ROOT / "build" / "consumers" / "repository"
     Site(tmp_path, dict(os.environ)).must("jar", "--maven", str(repository))
