@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from bridge.carriers.client import TIMEOUT, Client, DaemonUnreachable, connected
+from bridge.carriers.client import Client, DaemonUnreachable, connected
 from bridge.process.environment import secret_of
 from bridge.process.logins import WAYS, Login, from_environment
 
@@ -21,12 +21,12 @@ ROLES = click.Choice([CRYPTO_USER, ADMIN])
 
 
 @contextmanager
-def as_admin(home: Path, timeout: float = TIMEOUT) -> Iterator[Client]:
+def as_admin(home: Path, timeout: float | None = None) -> Iterator[Client]:
     """Yield a client that is logged in as an admin: that of the environment, or ``admin`` with a password asked for.
 
     Args:
         home: The state directory.
-        timeout: Longest wait for one answer of the daemon, in seconds.
+        timeout: Longest wait for one answer of the daemon, in seconds; ``None`` as in ``Client.connect``.
     """
     with _logged_in(home, from_environment((ADMIN,)) or _asked_login(home, ADMIN, ADMIN), timeout) as client:
         yield client
@@ -64,7 +64,7 @@ def _require_hsm(home: Path) -> None:
 
 
 @contextmanager
-def _logged_in(home: Path, login: Login, timeout: float = TIMEOUT) -> Iterator[Client]:
+def _logged_in(home: Path, login: Login, timeout: float | None = None) -> Iterator[Client]:
     with connected(home, timeout) as client:
         client.call("LOGIN", login.username, login.password, login.role)
         yield client

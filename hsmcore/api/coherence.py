@@ -8,16 +8,20 @@ from hsmcore.api.core import Core
 from hsmcore.storage.rows import QUORUM, Change, read_changes
 
 
-def apply(core: Core, subjects: Sequence[str] | None) -> None:
+def apply(core: Core, subjects: Sequence[str] | None, lapsed: bool) -> None:
     """Apply changes; the caller holds the HSM's lock.
 
     Args:
         core: The HSM.
         subjects: The changes, each as in an entry of the audit log; ``None`` where any row may have changed.
+        lapsed: Whether the lease had ended, so that prepared operations withhold their results.
 
     Raises:
         StateError: A row cannot be read. The HSM then does not renew its lease.
     """
+    if lapsed:
+        for session in core.sessions.all():
+            session.forget()
     if subjects is None:
         _forget_all(core)
         return

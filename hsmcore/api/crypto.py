@@ -172,8 +172,9 @@ class CryptoService:
         Raises:
             OperationNotFound: The operation is finished, aborted or expired.
         """
+        period = self._log.period
         output = self._streams.update(session, operation, data)
-        self._log.require_current()
+        self._log.require_current(period)
         return output
 
     def finish(self, session: Session, operation: int, data: bytes) -> bytes:
@@ -182,8 +183,9 @@ class CryptoService:
         Raises:
             OperationNotFound: The operation is finished, aborted or expired.
         """
+        period = self._log.period
         output = self._streams.finish(session, operation, data)
-        self._log.require_current()
+        self._log.require_current(period)
         return output
 
     def abort(self, session: Session, operation: int) -> None:

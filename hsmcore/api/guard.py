@@ -61,8 +61,9 @@ def current(method: Callable[Concatenate[_S, _P], _R]) -> Callable[Concatenate[_
 
     @wraps(method)
     def checked(service: _S, /, *arguments: _P.args, **named: _P.kwargs) -> _R:
+        period = service._log.period
         result = method(service, *arguments, **named)
-        service._log.require_current()
+        service._log.require_current(period)
         return result
 
     return checked

@@ -149,14 +149,22 @@ class AuditLog:
             self._thread.command = None
             self._store.settle()
 
-    def require_current(self) -> None:
+    @property
+    def period(self) -> int:
+        """The period of the lease, for ``require_current``."""
+        return 0 if self.lease is None else self.lease.period
+
+    def require_current(self, period: int | None = None) -> None:
         """Check that this HSM knows every change of its cluster.
+
+        Args:
+            period: The period of the lease at the beginning of what is checked; ``None`` for the present one.
 
         Raises:
             NotCaughtUp: It may not.
         """
         if self.lease is not None:
-            self.lease.require()
+            self.lease.require(self.lease.period if period is None else period)
 
     def _begun(self, event: Event, arguments: Mapping[str, object]) -> Command:
         session, key = arguments.get("session"), arguments.get(event.key)

@@ -85,11 +85,12 @@ class PreparedOperations:
         Raises:
             HsmError: The operation is not permitted, or fails.
         """
-        began = perf_counter()
+        began, lease = perf_counter(), self._lease
+        period = 0 if lease is None else lease.period
         try:
             result = self.operation(session, kind, key, mechanism)(*arguments)
-            if self._lease is not None:
-                self._lease.require()
+            if lease is not None:
+                lease.require(period)
         except HsmError as error:
             self.counts.add_failure(kind.value, type(error).__name__)
             raise

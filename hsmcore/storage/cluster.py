@@ -47,8 +47,10 @@ _TRIES = 5
 _RETRY = 0.25
 """Seconds between attempts to reach the database again."""
 
-Apply = Callable[[Sequence[str] | None], None]
-"""Applies changes of other HSMs, each as ``Change`` prints it, to the memory; ``None`` stands for any change."""
+Apply = Callable[[Sequence[str] | None, bool], None]
+"""Applies changes of other HSMs, each as ``Change`` prints it, to the memory; ``None`` stands for any change.
+
+The second argument tells whether the lease had ended."""
 
 # Counts on while the machine is suspended, as the other HSMs' clocks do.
 clock = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
@@ -59,32 +61,41 @@ _log = logging.getLogger("hsmcore.storage.cluster")
 class Lease:
     """The time until which an HSM may use what is in its memory. ``reason`` tells why it was not renewed."""
 
-    __slots__ = ("reason", "until")
+    __slots__ = ("period", "reason", "until")
 
     def __init__(self) -> None:
         self.until = 0.0
         self.reason = ""
+        self.period = 0
+        """Number of the times in which the lease was renewed before its end. A use that began in an earlier one may
+        have a key that is gone."""
 
-    def require(self) -> None:
+    def require(self, period: int) -> None:
         """Check the lease, after the use of memory and before its result leaves the HSM.
 
+        Args:
+            period: The period in which the use began.
+
         Raises:
-            NotCaughtUp: The lease has ended.
+            NotCaughtUp: The lease has ended, or had ended since the use began.
         """
-        if clock() >= self.until:
+        if clock() >= self.until or period != self.period:
             raise NotCaughtUp(
                 "this HSM has no contact with its cluster and may not know the last changes; another HSM answers"
                 + (f" ({self.reason})" if self.reason else "")
             )
 
     def guarded(self, run: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        """Return a function of two arguments that withholds its result after the end of the lease."""
-        now, boot = time.clock_gettime, time.CLOCK_BOOTTIME
+        """Return a function of two arguments that withholds its result after the end of the lease.
+
+        After that it withholds every result: it may have a key that is gone.
+        """
+        now, boot, period = time.clock_gettime, time.CLOCK_BOOTTIME, self.period
 
         def checked(first: Any, second: Any) -> Any:
             result = run(first, second)
-            if now(boot) >= self.until:
-                self.require()
+            if now(boot) >= self.until or period != self.period:
+                self.require(period)
             return result
 
         return checked
@@ -119,7 +130,7 @@ class Cluster:
         self._own = postgresql.connect(url, "-c synchronous_commit=off")
         self._codes = codes
         self._lock = lock
-        self._apply: Apply = lambda _subjects: None
+        self._apply: Apply = lambda _subjects, _lapsed: None
         self._applied = 0
         self._process = secrets.token_hex(16)
         self._address: str | None = None
@@ -253,13 +264,13 @@ class Cluster:
             RuntimeError: A method changes something that others may change too, and does not take the turn.
         """
         told = " ".join(str(change) for change in changes if not _new_key(change))
-        connection = self.turn
+        connection, period = self.turn, self.lease.period
         if connection is None:
             if told:
                 raise RuntimeError("a change outside the turn: the method has to take it")
             with store_errors(), self._engine.begin() as connection:
                 yield connection
-                self.lease.require()
+                self.lease.require(period)
             return
         try:
             with store_errors():
@@ -267,7 +278,7 @@ class Cluster:
                     sequence = self._applied + 1
                     members.announce(connection, self._codes, self._channel, sequence, self.number, told)
                 yield connection
-                self.lease.require()
+                self.lease.require(period)
                 connection.commit()
         finally:
             self.give_turn()
@@ -339,8 +350,10 @@ class Cluster:
             last, subjects = members.changes_since(connection, self._codes, self._applied)
             if subjects is None:
                 _log.warning("changes of the cluster are missing; the memory is read again")
-            if subjects != []:
-                self._apply(subjects)
+            lapsed = clock() >= self.lease.until
+            if subjects != [] or lapsed:
+                self._apply(subjects, lapsed)
+            self.lease.period += lapsed
             self._applied = last
         return subjects != []
 
@@ -350,7 +363,7 @@ class Cluster:
         Raises:
             StateLocked: Another process has the HSM.
         """
-        began = clock()
+        began, period = clock(), self.lease.period
         with store_errors(), self._own.begin() as connection:
             own = members.locked(connection, self._codes, self.number)
             if own is None or own.process != self._process:
@@ -361,6 +374,10 @@ class Cluster:
             members.renewed(connection, self._codes, own, self._applied)
             if applied:
                 members.notify(connection, self._channel, APPLIED, self.number)
+        if clock() >= self.lease.until and period == self.lease.period:
+            # It ended in the meantime.
+            self._renew()
+            return
         self.lease.until, self.lease.reason = began + LEASE, ""
 
     def _follow(self) -> None:
