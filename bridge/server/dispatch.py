@@ -23,7 +23,7 @@ from bridge.protocol.operations import OPERATIONS, Operation, Result
 from bridge.server.changes import UNIQUE
 from bridge.server.connections import Connection, Connections
 from bridge.server.cryptoki import Cryptoki
-from bridge.server.faults import ConnectionCut, Faults
+from bridge.server.faults import ConnectionCut, CutAfterwards, Faults
 from bridge.server.handlers import Handlers
 from bridge.server.keystores import Stores
 from hsmcore.errors import HsmError, MalformedRequest, PermissionDenied, RequestError, Unauthenticated, UnknownOperation
@@ -178,9 +178,7 @@ class Responder:
         if route.needs_session:
             session = self.sessions.get(token) or self._dispatcher.connections.join(token, self._connection)
             if request & UNIQUE:
-                return self._dispatcher.connections.changes.once(
-                    token, request, lambda: route.answer(token, request, route.call(session, *fields))
-                )
+                return self._once(route, session, request, fields)
             result = route.call(session, *fields)
             if route.repeats and not request:
                 request = self._dispatcher.keep(session, operation, fields)
@@ -190,6 +188,27 @@ class Responder:
                 f"{route.operation.name} is for the owner of the state directory, not over the network"
             )
         return route.answer(token, request, route.call(self._connection, *fields))
+
+    def _once(self, route: _Route, session: Session, request: int, fields: list[Value]) -> bytes:
+        """Run a request, or return its first answer.
+
+        Raises:
+            ConnectionCut: The connection closes after the work. The answer is kept.
+        """
+        cut: list[ConnectionCut] = []
+
+        def run() -> bytes:
+            try:
+                result = route.call(session, *fields)
+            except CutAfterwards as error:
+                cut.append(error)
+                result = error.result
+            return route.answer(session.token, request, result)
+
+        response = self._dispatcher.connections.changes.once(session.token, request, run)
+        if cut:
+            raise cut[0]
+        return response
 
 
 def _log_defect(operation: int, error: Exception) -> None:

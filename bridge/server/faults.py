@@ -47,6 +47,14 @@ class ConnectionCut(Exception):
     """The connection closes in place of an answer."""
 
 
+class CutAfterwards(ConnectionCut):
+    """The connection closes after the work; ``result`` is that of the handler."""
+
+    def __init__(self, result: object) -> None:
+        super().__init__()
+        self.result = result
+
+
 def _unavailable(fault: Fault) -> HsmError:
     return HsmError("Cannot perform the requested key operation as the key must be available on at least 2 HSMs")
 
@@ -233,7 +241,7 @@ class Faults:
             cut = self._strike(operation)
             result = call(*fields)
             if cut:
-                raise ConnectionCut
+                raise CutAfterwards(result)
             return result
 
         return faulty
