@@ -63,8 +63,19 @@ def test_keys_in_a_software_store(desk: Desk, providers: str) -> None:
 
 def test_keytool_says_once_that_the_hsm_is_not_there(desk: Desk, tmp_path: Path) -> None:
     """Where this provider is the last, the JDK has no other to go on to, and the tool prints the error itself."""
-    command = ["keytool", "-J-cp", f"-J{provider_jar()}", "-addprovider", PROVIDER, "-genseckey", "-keyalg", "AES"]
-    command += ["-keysize", "256", "-alias", "a", "-storetype", PROVIDER, "-keystore", "none", "-storepass", "changeit"]
+    command = ["keytool", "-J-cp", f"-J{provider_jar()}", "-addprovider", "CloudHSM", "-genseckey", "-keyalg", "AES"]
+    command += [
+        "-keysize",
+        "256",
+        "-alias",
+        "a",
+        "-storetype",
+        "CloudHSM",
+        "-keystore",
+        "none",
+        "-storepass",
+        "changeit",
+    ]
     done = desk.run(*command, HSM_HOME=str(tmp_path))
     assert (done.stdout + done.stderr).count("No HSM answers") == 1
 

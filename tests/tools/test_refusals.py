@@ -138,7 +138,8 @@ class Loop {
         var generator = javax.crypto.KeyGenerator.getInstance("HmacSHA256", hsm);
         generator.init(attributes);
         var mac = javax.crypto.Mac.getInstance("HmacSHA256", hsm);
-        mac.init(generator.generateKey());
+        var key = generator.generateKey();
+        mac.init(key);
         byte[] before = mac.doFinal(new byte[16]);
         System.out.println("signing");
         try {
@@ -149,6 +150,8 @@ class Loop {
             System.out.println("lost: " + lost.getClass().getName());
         }
         System.in.read();
+        // The message of the failed call is lost; without this the object says so.
+        mac.init(key);
         if (!MessageDigest.isEqual(before, mac.doFinal(new byte[16]))) {
             throw new IllegalStateException("another key");
         }
