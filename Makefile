@@ -37,7 +37,8 @@ WITH_EACH_VERSION := tests/hsmcore/storage tests/hsmcore/users tests/hsmcore/cry
     tests/bridge/cloudhsm_cli/test_progress.py tests/bridge/process tests/bridge/plugin \
     tests/java/test_ciphers.py tests/java/test_signatures.py tests/java/test_provider.py
 
-.PHONY: help install lock sbom test test-all test-jdks test-lowest test-newest test-minimal check format docs site image fuzz \
+.PHONY: help install lock sbom test test-all test-jdks test-lowest test-newest test-minimal test-image \
+    check format docs site image fuzz \
     kills soak bench \
     demo clean
 
@@ -54,6 +55,7 @@ help:
 	@echo 'make format       format everything'
 	@echo 'make docs         the pages that are written from tables: commands, mechanisms, errors, man pages'
 	@echo 'make site         the documents as a website in build/site, links checked'
+	@echo 'make test-image   builds and tries the container image (needs root, mmdebstrap and buildah)'
 	@echo 'make image        a container image of the daemon, with buildah (BUILD="podman build", BUILD="docker build")'
 	@echo 'make fuzz         10 000 hostile frames and 10 000 hostile command lines;  make fuzz FRAMES=200000  more frames'
 	@echo 'make kills        kills the working daemon 150 times and looks for lost keys'
@@ -122,6 +124,9 @@ test-newest: install
 
 test-minimal: install
 	PYTHON="$(CURDIR)/$(BIN)/python" bash tests/minimal.sh $(ARGS)
+
+test-image: install
+	HSMBRIDGE_TEST_IMAGE=1 $(BIN)/python -m pytest tests/packaging $(ARGS)
 
 .release/.installed: requirements/release.txt | $(INSTALLED)
 	@$(BIN)/python -m venv --clear .release

@@ -18,7 +18,10 @@ from bridge.process.configuration import Certificates, Servers
 from tests.docs.pages import ROOT
 from tests.requirements import missing, tool
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
+pytestmark = [
+    pytest.mark.skipif(os.environ.get("HSMBRIDGE_TEST_IMAGE") != "1", reason="takes root and minutes: make test-image"),
+    pytest.mark.timeout(1500),
+]
 _HOST = "127.0.0.4"
 _SETTINGS = {"HSM_USER": "cu1", "HSM_PASSWORD": "container-pass-1", "HSM_TLS_NAME": _HOST}
 
