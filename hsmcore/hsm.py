@@ -500,8 +500,14 @@ def _new_database(state: StateDirectory, url: str | None) -> Store:
         StateError: The directory or the database has an HSM already.
     """
     here = f"there is an HSM in {state.home} already, which was not changed; choose another HSM_HOME"
-    if url is None and state.shared_store() is not None:
-        raise StateError(here)
+    shared = state.shared_store()
+    if shared is not None and shared.url != url:
+        before = Store.at(shared.url, shared.number)
+        try:
+            if url is None or before.exists():
+                raise StateError(here)
+        finally:
+            before.close()
     if url is None:
         state.make_database()
     database = Store.in_file(state.database) if url is None else Store.at(url, FIRST_HSM)
