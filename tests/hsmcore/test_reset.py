@@ -16,6 +16,9 @@ from hsmcore.sessions.session import Session
 from tests.hsmcore.disk import full_disk
 from tests.signing import Signer
 
+ENGINES = ("sqlite",)
+"""An HSM in a database that others can share is not reset."""
+
 ADMIN, USER = b"admin-pass-001", b"first-pass-001"
 RESETTABLE = Settings(allow_reset=True)
 
