@@ -21,7 +21,7 @@ Tally = Callable[[str], Counter[str]]
 T = TypeVar("T")
 
 ALL = os.environ.get("HSMBRIDGE_TEST_ALL") == "1"
-"""Whether this is a long run."""
+"""True in a long run."""
 _STRIDE = 7
 """Prime, so that a sample takes from every place of the groups that vector files consist of."""
 

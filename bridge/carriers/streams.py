@@ -18,7 +18,7 @@ class Stream(Protocol):
     """A connection's bytes. One thread at a time uses it, except that any may call ``end_receiving``."""
 
     remote: bool
-    """Whether the client may be on another machine."""
+    """True for a client that may be on another machine."""
 
     def fileno(self) -> int:
         """Return the descriptor, which is ready when there may be something to receive."""

@@ -125,7 +125,7 @@ class TlsStream:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._unread = True
-        """Whether records may have arrived behind the handshake."""
+        """True until records that arrived with the end of the handshake are read."""
         self.deadline = time.monotonic() + HANDSHAKE_SECONDS
         """Time of ``time.monotonic`` at which the handshake must be done."""
         self.client = str(_peer_address(connected))

@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import Event, Lock
 
+from hsmcore.errors import OperationLimit
+
 UNIQUE = 1 << 62
 """A request id with this bit belongs to one request of its session only."""
 _KEPT = 32
-"""Answers that are kept for a session; one more drops the oldest."""
-_LARGEST = 64 * 1024
-"""Longest answer that is kept, in bytes."""
+"""Answers that are kept for a session; one more drops the oldest. Requests that run are kept besides."""
+_LARGEST = 16 * 1024
+"""Longest answer that is kept, in bytes: longer than the records of a key pair."""
 _SECONDS = 60.0
 """Longest wait for the first request, in seconds."""
 
 
 class _Answer:
-    __slots__ = ("done", "response")
+    __slots__ = ("done", "made", "response")
 
     def __init__(self) -> None:
         self.done = Event()
+        self.made = False
         self.response: bytes | None = None
-        """``None`` while the request runs, and after it has failed or its answer is too long to keep."""
+        """``None`` while the request runs, after it has failed, and where the answer is too long to keep."""
 
 
 class Changes:
@@ -38,6 +41,9 @@ class Changes:
             token: The session token.
             request: The request id.
             run: Runs the request, and raises its error.
+
+        Raises:
+            OperationLimit: The same request runs already and does not end, or its answer was too long to keep.
         """
         while True:
             with self._lock:
@@ -45,20 +51,25 @@ class Changes:
                 known = kept.get(request)
                 if known is None:
                     own = kept[request] = _Answer()
-                    if len(kept) > _KEPT:
-                        del kept[next(iter(kept))]
+                    answered = [number for number, answer in kept.items() if answer.done.is_set()]
+                    for number in answered[:-_KEPT]:
+                        del kept[number]
                     break
-            known.done.wait(_SECONDS)
+            if not known.done.wait(_SECONDS):
+                raise OperationLimit("the same request has been running for a minute")
             if known.response is not None:
                 return known.response
+            if known.made:
+                raise OperationLimit("the change was made, and its answer is too long to be given again")
             self._drop(token, request, known)
         try:
             response = run()
+            own.made = True
             if len(response) <= _LARGEST:
                 own.response = response
             return response
         finally:
-            if own.response is None:
+            if not own.made:
                 self._drop(token, request, own)
             own.done.set()
 
@@ -72,3 +83,5 @@ class Changes:
             kept = self._sessions.get(token, {})
             if kept.get(request) is answer:
                 del kept[request]
+            if not kept:
+                self._sessions.pop(token, None)

@@ -167,7 +167,7 @@ class Faults:
 
     @property
     def active(self) -> bool:
-        """Whether there is a fault."""
+        """True while there is a fault."""
         return bool(self._faults)
 
     def add(self, kind: str, **options: Option) -> int:

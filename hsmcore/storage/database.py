@@ -215,7 +215,7 @@ class Store:
 
     @property
     def shared(self) -> bool:
-        """Whether several HSMs can use the database."""
+        """True for a database that several HSMs can use."""
         return _shared(self._engine)
 
     def change_master(self, master: bytes) -> None:

@@ -62,7 +62,7 @@ def test_keys_in_a_software_store(desk: Desk, providers: str) -> None:
 
 
 def test_keytool_says_once_that_the_hsm_is_not_there(desk: Desk, tmp_path: Path) -> None:
-    """Where this provider is the last, the JDK has no other to go on to, and the tool prints the error itself."""
+    """With this provider as the last of the list, the JDK tries no other, and the tool prints the error itself."""
     command = ["keytool", "-J-cp", f"-J{provider_jar()}", "-addprovider", "CloudHSM", "-genseckey", "-keyalg", "AES"]
     command += [
         "-keysize",

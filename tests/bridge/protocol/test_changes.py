@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bridge.protocol import codec
 from bridge.protocol.operations import NUMBERS
+from bridge.server import changes
 from hsmcore import errors
 from tests.bridge.conftest import Carrier
 
@@ -45,6 +48,16 @@ def test_a_failed_change_may_be_sent_again(carrier: Carrier) -> None:
 def test_only_the_last_answers_are_kept(carrier: Carrier) -> None:
     with carrier.user() as client:
         first = _generate(carrier, client.session, _UNIQUE, TOKEN=False)
-        for request in range(1, 33):
+        for request in range(1, 34):
             _generate(carrier, client.session, _UNIQUE + request, TOKEN=False)
         assert _generate(carrier, client.session, _UNIQUE, TOKEN=False) != first
+
+
+def test_an_answer_that_is_too_long_to_keep_is_refused_the_second_time(
+    carrier: Carrier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "_LARGEST", 8)
+    with carrier.user() as client:
+        assert _generate(carrier, client.session, _UNIQUE + 7)[0] == 0
+        assert _generate(carrier, client.session, _UNIQUE + 7)[0] == errors.OperationLimit.code
+        assert len(client.found_keys({"LABEL": "once"})) == 1
