@@ -20,6 +20,7 @@ from hsmcore.api.clones import CloneService
 from hsmcore.api.core import Core
 from hsmcore.api.crypto import CryptoService
 from hsmcore.api.keys import KeyService
+from hsmcore.api.mtls import MutualTlsService
 from hsmcore.api.quorum import QuorumService
 from hsmcore.api.reset import ResetService
 from hsmcore.api.statistics import Statistics, gather, troubles
@@ -37,7 +38,7 @@ from hsmcore.backup.restoring import Opened, Restored, restore
 from hsmcore.backup.schedule import RETENTION_DAYS, Schedule
 from hsmcore.errors import MasterKeyUnavailable, StateError, StateMissing
 from hsmcore.primitives.secrecy import KEY_BYTES, random_bytes
-from hsmcore.quorum.tokens import QuorumRules
+from hsmcore.quorum.rules import Rules
 from hsmcore.settings import FirstUser, Settings
 from hsmcore.storage.audit import Record
 from hsmcore.storage.database import FIRST_HSM, Part, Store
@@ -59,7 +60,8 @@ DEFAULT_SETTINGS = Settings()
 class MemberInfo:
     """An HSM of a cluster. ``alive``: it runs and has renewed its lease lately. ``own``: it is the one that was asked.
 
-    ``address`` is where clients reach it; empty where it listens on no network.
+    ``address`` is where clients reach it, several with commas between them; empty where it listens on no network.
+    ``process`` is a random number of the process that has it.
     """
 
     number: int
@@ -67,13 +69,14 @@ class MemberInfo:
     address: str
     alive: bool
     own: bool
+    process: str
 
 
 class Hsm:
     """An HSM in a state directory, which this process alone has until ``close``.
 
-    The services ``users``, ``keys``, ``crypto``, ``quorum``, ``audit``, ``backups``, ``clones`` and ``tls`` have its
-    operations. All methods may be called from any thread.
+    The services ``users``, ``keys``, ``crypto``, ``quorum``, ``audit``, ``backups``, ``clones``, ``tls`` and ``mtls``
+    have its operations. All methods may be called from any thread.
     """
 
     def __init__(self, core: Core) -> None:
@@ -87,9 +90,12 @@ class Hsm:
         self.audit = AuditService(core)
         self._reset = ResetService(core)
         self.tls = TlsService(core)
+        self.mtls = MutualTlsService(core)
         self.backups = BackupService(core)
         self.clones = CloneService(core)
         self._schedule: Schedule | None = None
+        self._address = ""
+        self._process = random_bytes(16).hex()
         if core.cluster is not None:
             core.cluster.start(partial(coherence.apply, core))
             core.log.lease = core.cluster.lease
@@ -201,7 +207,7 @@ class Hsm:
             if not store.exists():
                 raise StateMissing(no_hsm(state.home))
             vault = Vault(open_secret(store.master(), passphrase, state.read_key_file), store.number)
-            bring_up_to_date(store, vault, state, vault.seal_quorum(QuorumRules().encode(), 0))
+            bring_up_to_date(store, vault, state, vault.seal_quorum(Rules().encode(), 0))
             return cls(Core.of(state, store, vault, clock, start=start))
         except BaseException:
             _release(state, store)
@@ -277,18 +283,23 @@ class Hsm:
         """
         cluster = self._core.cluster
         if cluster is None:
-            return [MemberInfo(FIRST_HSM, f"hsm-{self._core.store.serial()[:11]}", "", alive=True, own=True)]
+            name = f"hsm-{self._core.store.serial()[:11]}"
+            return [MemberInfo(FIRST_HSM, name, self._address, alive=True, own=True, process=self._process)]
         return [
-            MemberInfo(one.number, one.name, one.address, alive=cluster.alive(one), own=one.number == cluster.number)
+            MemberInfo(
+                one.number, one.name, one.address, alive=cluster.alive(one), own=one.number == cluster.number,
+                process=one.process,
+            )
             for one in cluster.members()
-        ]
+        ]  # fmt: skip
 
     def set_address(self, address: str) -> None:
-        """Tell the other HSMs of the cluster where clients reach this one. Has no effect on an HSM alone.
+        """Set where clients reach this HSM, which the other HSMs of its cluster tell them too.
 
         Raises:
             StoreUnreachable: The database does not answer.
         """
+        self._address = address
         if self._core.cluster is not None:
             self._core.cluster.set_address(address)
 
@@ -431,11 +442,16 @@ class Hsm:
 
     def statistics(self) -> Statistics:
         """Return numbers for monitoring. Needs no login."""
-        return gather(self._core)
+        return gather(self._core, self.tls.end())
 
     def troubles(self) -> list[str]:
         """Return the HSM's troubles as sentences; none where all is well. Needs no login."""
         return troubles(self._core)
+
+    def warnings(self) -> list[str]:
+        """Return what will be a trouble as sentences; none where there is nothing to do. Needs no login."""
+        ending = self.tls.ending() if self._address else ""
+        return [ending] if ending else []
 
     def info(self) -> dict[str, Any]:
         """Return vendor, model, serial number and versions. Needs no login.
@@ -482,7 +498,7 @@ def _create(
     state.write_anchor(anchored(head, vault))
     if settings.allow_reset:
         settings = replace(settings, first_users=tuple(users))
-    rules = vault.seal_quorum(QuorumRules().encode(), 1)
+    rules = vault.seal_quorum(Rules().encode(), 1)
     row = HsmRow(sealed, vault.seal_settings(settings.encode()), rules, 1)
     store.initialize(row, [Part(Record(entries, stored(head, vault), changes=changes), rows)])
 

@@ -15,7 +15,7 @@ GENESIS = bytes(32)
 """``previous`` of the first entry."""
 
 QUORUM = "quorum"
-"""The subject of the quorum values."""
+"""The subject of the rules: quorum values, timeouts of tokens, and trust anchors."""
 UNKNOWN = -1
 """The newest version of a row that the log does not know, or that was deleted."""
 
