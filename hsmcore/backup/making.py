@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from threading import Event, Lock, RLock
 from typing import BinaryIO
 
 from hsmcore.audit.commands import event_of
 from hsmcore.audit.events import BACKUP_BEGIN
 from hsmcore.audit.log import AuditLog
+from hsmcore.backup import identity
 from hsmcore.backup.content import ContentReader, ContentWriter, Totals
 from hsmcore.backup.directory import BackupDirectory, Unfinished, new_name
 from hsmcore.backup.format import Header, PartWriter, is_whole, read_digest, read_header, read_parts
@@ -40,6 +40,7 @@ from hsmcore.primitives.secrecy import KEY_BYTES, random_bytes
 from hsmcore.sessions.session import Session
 from hsmcore.storage.database import Store
 from hsmcore.storage.sealing import Vault
+from hsmcore.storage.state_directory import State
 
 _log = logging.getLogger("hsmcore.backup.making")
 
@@ -79,8 +80,9 @@ class Verified:
 class Backups:
     """The backups of one HSM. All methods may be called from any thread; one backup is made at a time."""
 
-    def __init__(self, directory: Path | None, store: Store, vault: Vault, log: AuditLog, lock: RLock) -> None:
-        self._files = BackupDirectory(directory) if directory else None
+    def __init__(self, state: State, store: Store, vault: Vault, log: AuditLog, lock: RLock) -> None:
+        self._files = BackupDirectory(state.backups) if state.backups else None
+        self._state = state
         self._lock = lock
         self._store = store
         self._vault = vault
@@ -161,7 +163,8 @@ class Backups:
                 })  # fmt: skip
                 unfinished.file.write(header.encoded)
                 parts = PartWriter(unfinished.file, header, key)
-                writer = ContentWriter(parts, self._vault, self._step(pace))
+                own = identity.read(self._state, self._vault)
+                writer = ContentWriter(parts, self._vault, self._step(pace), own)
                 totals = writer.write(snapshot)
             _sync(unfinished.file)
             info = self._read_back(unfinished, parts.digest, pace)
