@@ -116,6 +116,10 @@ class KeyNotWrappable(KeyUseError, code=34):
     """
 
 
+class KeyLimit(KeyUseError, code=35):
+    """The user has the maximum number of session keys."""
+
+
 class SharingInvalid(KeyUseError, code=100):
     """The key cannot be shared, or not with that user, or is not shared with the user to remove."""
 
