@@ -156,6 +156,18 @@ class OperationLimit(MechanismError, code=46):
     """The session has too many unfinished multi-part operations."""
 
 
+class ChangeMade(OperationLimit):
+    """An HSM of the cluster has made the change of this request. ``changes`` names the rows as the audit log does."""
+
+    def __init__(self, changes: str) -> None:
+        super().__init__("the change was made, and its answer is lost")
+        self.changes = changes
+
+
+class RepetitionUnknown(MechanismError, code=49):
+    """A request is repeated, and this HSM cannot know whether its change was made. Nothing was changed."""
+
+
 class WrappedKeyInvalid(MechanismError, code=47):
     """The bytes do not unwrap to a key of the requested class and type. The message does not say why."""
 

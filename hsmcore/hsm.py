@@ -20,6 +20,7 @@ from hsmcore.api.creation import create, database_of, new_database, release
 from hsmcore.api.crypto import CryptoService
 from hsmcore.api.keys import KeyService
 from hsmcore.api.quorum import QuorumService
+from hsmcore.api.requests import RequestService
 from hsmcore.api.reset import ResetService
 from hsmcore.api.statistics import Statistics, gather, troubles
 from hsmcore.api.status import MemberInfo, info, members, status
@@ -65,6 +66,7 @@ class Hsm:
         self.keys = KeyService(core)
         self.crypto = CryptoService(core)
         self.quorum = QuorumService(core)
+        self.requests = RequestService(core)
         self.audit = AuditService(core)
         self._reset = ResetService(core)
         self.tls = TlsService(core)
