@@ -93,6 +93,10 @@ class KeyFunctionNotPermitted(KeyUseError, code=23):
     """The key's attributes forbid the operation (PKCS #11 CKR_KEY_FUNCTION_NOT_PERMITTED)."""
 
 
+class KeyLimit(KeyUseError, code=24):
+    """The user has the maximum number of session keys."""
+
+
 class AttributeInvalid(KeyUseError, code=30):
     """The attribute is unknown, read-only, forbidden here, or of the wrong type."""
 
