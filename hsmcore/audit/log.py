@@ -23,6 +23,7 @@ from hsmcore.audit.commands import Command, event_of
 from hsmcore.audit.events import LOG_BROKEN, Event, LogType, response_of
 from hsmcore.audit.verification import PAGE, LogCheck, Verification
 from hsmcore.errors import (
+    ChangeMade,
     HsmError,
     NotCaughtUp,
     RequestError,
@@ -33,15 +34,15 @@ from hsmcore.errors import (
 )
 from hsmcore.sessions.session import Session, Sessions
 from hsmcore.storage.audit import Record
-from hsmcore.storage.cluster import Lease
 from hsmcore.storage.database import Store
+from hsmcore.storage.lease import Lease
 from hsmcore.storage.rows import AuditRow, Change
 from hsmcore.storage.sealing import Vault
 from hsmcore.storage.state_directory import State
 from hsmcore.tables.attributes import PUBLIC
 
-_NO_COMMAND = (RequestError, Unauthenticated, StoreFull, StateLocked, StoreUnreachable, NotCaughtUp)
-"""Errors without an entry: requests without a session, and entries that cannot be written."""
+_NO_COMMAND = (RequestError, Unauthenticated, StoreFull, StateLocked, StoreUnreachable, NotCaughtUp, ChangeMade)
+"""Errors without an entry: requests without a session, entries that cannot be written, changes that have an entry."""
 
 _log = logging.getLogger("hsmcore.audit.log")
 

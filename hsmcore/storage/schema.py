@@ -16,9 +16,9 @@ from sqlalchemy import (
     Text,
 )
 
-HEAD = "0008"
+HEAD = "0009"
 """The newest migration."""
-KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", HEAD)
+KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", HEAD)
 """Every migration that this version knows."""
 
 LOGGED = KNOWN[3:]
@@ -144,3 +144,15 @@ CHANGES = Table(
     Column("code", LargeBinary, nullable=False, comment="authenticates the row"),
 )
 """The last changes of a cluster, which every HSM applies to its memory."""
+
+REQUESTS = Table(
+    "requests",
+    METADATA,
+    Column("owner", String(64), primary_key=True, comment="role and name of the user who sent it"),
+    Column("number", BigInteger, primary_key=True, autoincrement=False, comment="request id"),
+    Column("made", BigInteger, nullable=False, comment="ms since 1970, by the clock of the database"),
+    Column("changes", Text, nullable=False, comment="as in audit.changed"),
+    Column("code", LargeBinary, nullable=False, comment="authenticates the row"),
+    Index("requests_by_time", "made"),
+)
+"""The last requests whose changes a cluster has made, so that none is made twice."""

@@ -19,7 +19,7 @@ _ADDED = {
     "keys": ("label", "object_class", "key_type", "sharing", "key_id", "version"),
 }
 """Columns by table."""
-_TABLES = ("audit", "audit_head", "shares", "versions", "hsms", "changes")
+_TABLES = ("audit", "audit_head", "shares", "versions", "hsms", "changes", "requests")
 _INDEXES = ("keys_by_time", "keys_by_label", "keys_by_owner", "keys_by_public_key", "keys_by_id")
 
 
