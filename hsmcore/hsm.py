@@ -19,11 +19,12 @@ from hsmcore.api.core import Core
 from hsmcore.api.creation import create, database_of, new_database, release
 from hsmcore.api.crypto import CryptoService
 from hsmcore.api.keys import KeyService
+from hsmcore.api.mtls import MutualTlsService
 from hsmcore.api.quorum import QuorumService
 from hsmcore.api.requests import RequestService
 from hsmcore.api.reset import ResetService
 from hsmcore.api.statistics import Statistics, gather, troubles
-from hsmcore.api.status import MemberInfo, info, members, status
+from hsmcore.api.status import MemberInfo, StatusService
 from hsmcore.api.tls import TlsService
 from hsmcore.api.users import UserService
 from hsmcore.audit.anchor import anchored
@@ -36,7 +37,7 @@ from hsmcore.backup.restoring import Opened, Restored, restore
 from hsmcore.backup.schedule import RETENTION_DAYS, Schedule
 from hsmcore.errors import MasterKeyUnavailable, StateError, StateMissing
 from hsmcore.primitives.secrecy import KEY_BYTES, random_bytes
-from hsmcore.quorum.tokens import QuorumRules
+from hsmcore.quorum.rules import Rules
 from hsmcore.settings import Settings
 from hsmcore.storage.database import Store
 from hsmcore.storage.members import LEFT as LEFT_STATE
@@ -54,8 +55,8 @@ DEFAULT_SETTINGS = Settings()
 class Hsm:
     """An HSM in a state directory, which this process alone has until ``close``.
 
-    The services ``users``, ``keys``, ``crypto``, ``quorum``, ``audit``, ``backups``, ``clones`` and ``tls`` have its
-    operations. All methods may be called from any thread.
+    The services ``users``, ``keys``, ``crypto``, ``quorum``, ``audit``, ``backups``, ``clones``, ``tls`` and ``mtls``
+    have its operations. All methods may be called from any thread.
     """
 
     def __init__(self, core: Core) -> None:
@@ -70,9 +71,11 @@ class Hsm:
         self.audit = AuditService(core)
         self._reset = ResetService(core)
         self.tls = TlsService(core)
+        self.mtls = MutualTlsService(core)
         self.backups = BackupService(core)
         self.clones = CloneService(core)
         self._schedule: Schedule | None = None
+        self._status = StatusService(core, hsmcore.__version__)
         if core.cluster is not None:
             core.cluster.start(partial(coherence.apply, core))
             core.log.lease = core.cluster.lease
@@ -184,7 +187,7 @@ class Hsm:
             if not store.exists():
                 raise StateMissing(no_hsm(state.home))
             vault = Vault(open_secret(store.master(), passphrase, state.read_key_file), store.number)
-            bring_up_to_date(store, vault, state, vault.seal_quorum(QuorumRules().encode(), 0))
+            bring_up_to_date(store, vault, state, vault.seal_quorum(Rules().encode(), 0))
             return cls(Core.of(state, store, vault, clock, start=start))
         except BaseException:
             release(state, store)
@@ -258,16 +261,15 @@ class Hsm:
         Raises:
             StoreUnreachable: The database does not answer.
         """
-        return members(self._core)
+        return self._status.members()
 
     def set_address(self, address: str) -> None:
-        """Tell the other HSMs of the cluster where clients reach this one. Has no effect on an HSM alone.
+        """Set where clients reach this HSM, which the other HSMs of its cluster tell them too.
 
         Raises:
             StoreUnreachable: The database does not answer.
         """
-        if self._core.cluster is not None:
-            self._core.cluster.set_address(address)
+        self._status.set_address(address)
 
     @classmethod
     def restore(
@@ -395,19 +397,24 @@ class Hsm:
         Raises:
             StoreUnreachable: The database does not answer.
         """
-        return status(self._core, hsmcore.__version__)
+        return self._status.status()
 
     def statistics(self) -> Statistics:
         """Return numbers for monitoring. Needs no login."""
-        return gather(self._core)
+        return gather(self._core, self.tls.end())
 
     def troubles(self) -> list[str]:
         """Return the HSM's troubles as sentences; none where all is well. Needs no login."""
         return troubles(self._core)
+
+    def warnings(self) -> list[str]:
+        """Return what will be a trouble as sentences; none where there is nothing to do. Needs no login."""
+        ending = self.tls.ending() if self._status.address else ""
+        return [ending] if ending else []
 
     def info(self) -> dict[str, Any]:
         """Return vendor, model, serial number and versions. Needs no login.
 
         An HSM of a cluster adds ``members``, with name, number, address and state of each.
         """
-        return info(self._core, hsmcore.__version__)
+        return self._status.info()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -219,10 +219,19 @@ class LocalChannel:
 class SocketChannel:
     """Channel to a daemon over a connected socket."""
 
-    def __init__(self, connected: socket.socket, peer: str) -> None:
-        """Take a socket; ``peer`` names the other end in messages."""
+    def __init__(
+        self, connected: socket.socket, peer: str, refusal: Callable[[socket.socket, OSError], str] = lambda *_: ""
+    ) -> None:  # fmt: skip
+        """Take a socket.
+
+        Args:
+            connected: The socket.
+            peer: The name of the other end in messages.
+            refusal: Returns the reason why the other end refuses the connection, after an error; empty if it does not.
+        """
         self._socket = connected
         self._peer = peer
+        self._refusal = refusal
 
     @classmethod
     def at(cls, path: Path, timeout: float) -> Self:
@@ -246,7 +255,7 @@ class SocketChannel:
         # Imported here, so that a client of a daemon on this machine does not load TLS.
         from bridge.carriers import remote
 
-        return cls(remote.connected(place, certificates, timeout), f"the HSM at {place}")
+        return cls(remote.connected(place, certificates, timeout), f"the HSM at {place}", remote.refusal)
 
     def exchange(self, frame: bytes) -> bytes:
         """Send one request frame and return the response frame.
@@ -265,7 +274,10 @@ class SocketChannel:
                 f"{self._peer} has not answered for {self._socket.gettimeout():g} s; it may execute the operation yet"
             ) from error
         except OSError as error:
+            reason = self._refusal(self._socket, error)
             self.close()
+            if reason:
+                raise DaemonUnreachable(f"{self._peer} refuses the connection: {reason}") from error
             raise DaemonUnreachable(
                 f"{self._peer} went away before it answered ({error}); it may have executed the operation"
             ) from error

@@ -88,6 +88,11 @@ def _gauges(numbers: Statistics) -> Iterator[Metric]:
     yield from (keys, sessions, users, cached)
     yield GaugeMetricFamily("hsmbridge_multipart_operations", "multi-part operations", value=numbers.multipart)
     yield GaugeMetricFamily("hsmbridge_audit_entries", "entries of the audit log", value=numbers.audit_entries)
+    if numbers.certificate_end is not None:
+        yield GaugeMetricFamily(
+            "hsmbridge_tls_certificate_end_seconds", "end of the TLS certificate's validity, in seconds since 1970",
+            value=numbers.certificate_end,
+        )  # fmt: skip
 
 
 def _of_uses(numbers: Statistics) -> Iterator[Metric]:
@@ -149,7 +154,8 @@ def _application(hsm: Hsm, faults: Faults) -> WSGIApplication:
             return metrics(environ, start)
         if environ["PATH_INFO"] == "/healthz":
             troubles = hsm.troubles()
-            status, body = "503 Service Unavailable" if troubles else "200 OK", "\n".join([*(troubles or ["ok"]), ""])
+            status = "503 Service Unavailable" if troubles else "200 OK"
+            body = "\n".join([*(troubles or ["ok"]), *hsm.warnings(), ""])
         else:
             status, body = "404 Not Found", "/metrics or /healthz\n"
         start(status, [("Content-Type", "text/plain; charset=utf-8")])

@@ -17,6 +17,7 @@ from hsmcore.crypto.wrapping import Wrapping
 from hsmcore.keys.keyring import KeyRing
 from hsmcore.quorum.approvals import Approvals
 from hsmcore.quorum.registration import RegistrationTokens
+from hsmcore.quorum.rules import StoredRules
 from hsmcore.sessions.session import Sessions
 from hsmcore.settings import Settings
 from hsmcore.storage.cluster import Cluster
@@ -49,6 +50,7 @@ class Core:
     accounts: Accounts
     challenges: Challenges
     ring: KeyRing
+    rules: StoredRules
     approvals: Approvals
     registrations: RegistrationTokens
     operations: PreparedOperations
@@ -68,7 +70,8 @@ class Core:
         bind_rows(store, vault, log)
         accounts = Accounts(store, vault, turn, log)
         ring = KeyRing(store, vault, sessions, lock, turn, log)
-        approvals = Approvals(store, vault, accounts, ring, lock, turn, clock, log)
+        rules = StoredRules(store, vault)
+        approvals = Approvals(rules, store, vault, accounts, ring, lock, turn, clock, log)
         lease = None if cluster is None else cluster.lease
         operations = PreparedOperations(ring, approvals, lock, settings, lease)
         return cls(
@@ -85,6 +88,7 @@ class Core:
             accounts=accounts,
             challenges=Challenges(clock),
             ring=ring,
+            rules=rules,
             approvals=approvals,
             registrations=RegistrationTokens(vault, clock),
             operations=operations,

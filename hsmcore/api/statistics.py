@@ -19,7 +19,8 @@ class Statistics:
 
     ``troubles`` are sentences; none where all is well. ``keys`` counts by (``token`` or ``session``, key class, key
     type), ``sessions`` by role, ``users`` by role and whether locked, without the appliance user, ``cached`` by kind of
-    cached object.
+    cached object. ``certificate_end`` is the end of the TLS certificate's validity, in seconds since 1970; ``None``
+    without one.
     """
 
     troubles: Sequence[str]
@@ -29,12 +30,13 @@ class Statistics:
     multipart: int
     cached: Mapping[str, int]
     audit_entries: int
+    certificate_end: int | None
     uses: Sequence[Uses]
     failures: Mapping[tuple[str, str], int]
 
 
-def gather(core: Core) -> Statistics:
-    """Return the numbers of the moment."""
+def gather(core: Core, certificate_end: int | None) -> Statistics:
+    """Return the numbers of the moment; the argument is in the result as it is."""
     with core.lock:
         sessions = core.sessions.all()
         kept = [shortcut for session in sessions for shortcut in session.kept.values()]
@@ -48,6 +50,7 @@ def gather(core: Core) -> Statistics:
         multipart=len(core.streams),
         cached={"prepared": prepared, "shortcuts": len(kept), "foreign_keys": foreign_keys()},
         audit_entries=core.log.count,
+        certificate_end=certificate_end,
         uses=counts.uses(kept),
         failures=counts.failures(),
     )

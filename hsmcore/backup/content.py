@@ -15,7 +15,7 @@ from hsmcore.backup.format import FULL_PART, PartWriter, Record
 from hsmcore.backup.records import key_record, read_key, read_user, user_record
 from hsmcore.errors import BackupDamaged, StoreDamaged
 from hsmcore.primitives.secrecy import KEY_BYTES, hash_password, random_bytes
-from hsmcore.quorum.tokens import QuorumRules
+from hsmcore.quorum.rules import Rules
 from hsmcore.settings import Settings
 from hsmcore.storage.rows import QUORUM, UNKNOWN, KeyRow, UserRow
 from hsmcore.storage.sealing import Domain, Vault
@@ -48,7 +48,7 @@ class Whole:
     """The part of a backup about the HSM itself. ``anchor`` is that of the HSM's log at the time."""
 
     settings: Settings
-    rules: QuorumRules
+    rules: Rules
     domain: Domain
     anchor: str
 
@@ -203,7 +203,7 @@ def _whole(record: Mapping[str, Any]) -> Whole:
     try:
         return Whole(
             Settings.decode(json.dumps(record["settings"]).encode()),
-            QuorumRules.decode(json.dumps(record["quorum"]).encode()),
+            Rules.decode(json.dumps(record["quorum"]).encode()),
             Domain(_domain_key(record["domain_key"])),
             str(record["anchor"]),
         )

@@ -15,7 +15,7 @@ GENESIS = bytes(32)
 """``previous`` of the first entry."""
 
 QUORUM = "quorum"
-"""The subject of the quorum values."""
+"""The subject of the rules: quorum values, timeouts of tokens, and trust anchors."""
 QUORUM_TOKENS = "quorum-tokens"
 """The subject of the quorum tokens that the HSMs of a cluster share."""
 UNKNOWN = -1

@@ -22,6 +22,7 @@ from hsmcore.errors import (
     Unauthenticated,
     UserNotFound,
 )
+from hsmcore.primitives.tls_certificates import new_authority
 from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS
 from tests.hsmcore.databases import database
 
@@ -56,6 +57,8 @@ def test_every_hsm_sees_what_the_others_did(pair: Pair) -> None:
         two.login("cu3", NEW)
     one("quorum.set_timeout", pair.admins[0], "approved", 77)
     assert two("quorum.timeouts")["approved"] == 77
+    one("mtls.register", pair.admins[0], new_authority("clients")[1])
+    assert list(two("mtls.anchors")) == ["0x01"]
     for hsm, admin in zip(pair.hsms, pair.admins, strict=True):
         assert hsm("audit.verify", admin).findings == []
     assert [member.number for member in two("members") if member.alive] == [1, 2]
