@@ -20,10 +20,11 @@ from hsmcore.quorum.registration import RegistrationTokens
 from hsmcore.quorum.rules import StoredRules
 from hsmcore.sessions.session import Sessions
 from hsmcore.settings import Settings
-from hsmcore.storage.cluster import Cluster, Turn
+from hsmcore.storage.cluster import Cluster
 from hsmcore.storage.database import Store
 from hsmcore.storage.sealing import Vault
 from hsmcore.storage.state_directory import State
+from hsmcore.storage.turn import Turn
 from hsmcore.users.accounts import Accounts
 from hsmcore.users.mfa import Challenges
 
@@ -70,7 +71,7 @@ class Core:
         accounts = Accounts(store, vault, turn, log)
         ring = KeyRing(store, vault, sessions, lock, turn, log)
         rules = StoredRules(store, vault)
-        approvals = Approvals(rules, vault, accounts, ring, lock, turn, clock, log)
+        approvals = Approvals(rules, store, vault, accounts, ring, lock, turn, clock, log)
         lease = None if cluster is None else cluster.lease
         operations = PreparedOperations(ring, approvals, lock, settings, lease)
         return cls(
