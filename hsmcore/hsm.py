@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +32,7 @@ from hsmcore.audit.events import LEFT
 from hsmcore.audit.joining import joined
 from hsmcore.audit.upgrade import bring_up_to_date
 from hsmcore.backup.directory import opened
+from hsmcore.backup.making import JOINING, LEAVING
 from hsmcore.backup.opening import NO_CREDENTIALS, Credentials
 from hsmcore.backup.restoring import Opened, Restored, restore
 from hsmcore.backup.schedule import RETENTION_DAYS, Schedule
@@ -230,10 +231,12 @@ class Hsm:
             state.keep_shared_store(shared)
             database = database_of(state)
             vault = Vault(open_secret(database.master(), passphrase, state.read_key_file), database.number)
-            return cls(Core.of(state, database, vault, clock, start=False))
+            hsm = cls(Core.of(state, database, vault, clock, start=False))
         except BaseException:
             release(state, database)
             raise
+        hsm._core.backups.make_at(JOINING)
+        return hsm
 
     def leave(self) -> None:
         """Take the HSM out of its cluster, and close it for good. Its audit log stays in the database.
@@ -247,6 +250,7 @@ class Hsm:
             raise StateError("this HSM is in no cluster")
         if len(core.cluster.members()) < 2:
             raise StateError("this is the last HSM of its cluster; without it nothing opens the keys in the database")
+        core.backups.make_at(LEAVING)
         with core.log.command(LEFT, {}):
             core.log.record()
         for session in core.sessions.all():
@@ -354,8 +358,15 @@ class Hsm:
             else:
                 master_keys.reseal(core, sealed)
 
-    def start_backups(self, days: int = RETENTION_DAYS) -> None:
-        """Make a backup each day from now on, and remove those that are older than so many days, until ``close``."""
+    def start_backups(self, days: int = RETENTION_DAYS, worker: Sequence[str] = ()) -> None:
+        """Make a backup each day from now on, and remove old ones, until ``close``.
+
+        Args:
+            days: The age in days above which a backup is removed.
+            worker: The command line of a process that runs ``hsmcore.backup.worker.main`` for a large backup; empty to
+                make each in this process.
+        """
+        self._core.backups.worker = worker
         if self._schedule is None:
             self._schedule = Schedule(self._core.backups, days)
 
