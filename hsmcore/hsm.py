@@ -28,9 +28,11 @@ from hsmcore.api.status import MemberInfo, StatusService
 from hsmcore.api.tls import TlsService
 from hsmcore.api.users import UserService
 from hsmcore.audit.anchor import anchored
+from hsmcore.audit.chain import Head
 from hsmcore.audit.events import LEFT
 from hsmcore.audit.joining import joined
 from hsmcore.audit.upgrade import bring_up_to_date
+from hsmcore.backup import identity
 from hsmcore.backup.directory import opened
 from hsmcore.backup.making import JOINING, LEAVING
 from hsmcore.backup.opening import NO_CREDENTIALS, Credentials
@@ -287,8 +289,8 @@ class Hsm:
     ) -> Restored:
         """Create an HSM in a directory from a backup. Can be repeated after an error.
 
-        The HSM has the users, keys, settings and quorum values of the backup, and a new serial number, master key and
-        audit log. It is of the security domain of the HSM that was backed up.
+        The HSM has the users, keys, settings, quorum values, trust anchors and TLS certificate of the backup, and a new
+        serial number, master key and audit log. It is of the security domain of the HSM that was backed up.
 
         Args:
             file: The backup.
@@ -315,11 +317,13 @@ class Hsm:
             try:
                 database = new_database(state, store)
                 file_key = state.make_key_file() if passphrase is None else b""
+
+                def write_files(head: Head, vault: Vault) -> None:
+                    identity.write(state, vault, backup.hsm.identity)
+                    state.write_anchor(anchored(head, vault))
+
                 restored = restore(
-                    backup,
-                    database,
-                    lambda secret: seal_secret(secret, passphrase, file_key),
-                    lambda head, vault: state.write_anchor(anchored(head, vault)),
+                    backup, database, lambda secret: seal_secret(secret, passphrase, file_key), write_files
                 )
                 state.sync()
                 return restored

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from bridge.process.addresses import Address
-from bridge.process.configuration import Certificates, Servers, servers
+from bridge.process.configuration import Certificates, Servers, named, servers
 from bridge.process.environment import answer_seconds, passphrase
 from bridge.process.paths import socket_path
 from bridge.process.peers import peer_user
@@ -179,19 +179,23 @@ def _seconds(timeout: float | None) -> float:
 
 
 @contextmanager
-def connected(home: Path, timeout: float | None = None, configuration: Path | None = None) -> Iterator[Client]:
+def connected(
+    home: Path, timeout: float | None = None, configuration: Path | None = None, cluster_id: str = ""
+) -> Iterator[Client]:
     """Yield a client of the daemon or, if no daemon runs, of the HSM opened in this process.
 
     Args:
         home: The state directory.
         timeout: Longest wait for one answer of the daemon, in seconds; ``None`` as in ``Client.connect``.
-        configuration: A configuration file, whose servers are used instead.
+        configuration: A configuration file, whose servers are used instead; ``None`` for that of HSM_CONFIG, if
+            HSM_HOME is not set.
+        cluster_id: The id of a cluster in that file; empty for the first one.
 
     Raises:
         DaemonSilent: A daemon runs and does not answer.
     """
-    if configuration is not None:
-        with Client.connect_to(servers(configuration), timeout) as client:
+    if (configuration := configuration or named()) is not None:
+        with Client.connect_to(servers(configuration, cluster_id), timeout) as client:
             yield client
         return
     try:

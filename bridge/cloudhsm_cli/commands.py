@@ -27,9 +27,9 @@ _REPLICATE = (
     Option("destination-cluster-id", "Cluster to copy to").needed(),
 )
 _CLONES = (
-    "an id is a name in HSM_CLUSTERS (ID=/path/of/hsm.sock,...) or the path of a state directory; the login to the "
-    "destination is in DESTINATION_CLOUDHSM_ROLE and DESTINATION_CLOUDHSM_PIN; the clusters are clones: restored from "
-    "one backup, or one from a backup of the other"
+    "an id is a name in HSM_CLUSTERS (ID=/path/of/hsm.sock,...), the path of a state directory, or a cluster of the "
+    "configuration file; the login to the destination is in DESTINATION_CLOUDHSM_ROLE and DESTINATION_CLOUDHSM_PIN; "
+    "the clusters are clones: restored from one backup, or one from a backup of the other"
 )
 _ENFORCEMENT = (
     "only the admin named admin sets it, the level cluster over mutual TLS; connections over the Unix socket need no "

@@ -94,5 +94,5 @@ class Core:
             operations=operations,
             streams=MultiPartOperations(clock),
             wrapping=Wrapping(ring, operations, approvals, settings),
-            backups=Backups(state.backups, store, vault, log, lock),
+            backups=Backups(state, store, vault, log, lock),
         )

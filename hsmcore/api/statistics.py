@@ -37,9 +37,9 @@ class Statistics:
     ``troubles`` are sentences; none where all is well. ``keys`` counts by (``token`` or ``session``, key class, key
     type), ``sessions`` by role, ``users`` by role and whether locked, without the appliance user, ``cached`` by kind of
     cached object. ``certificate_end`` is the end of the TLS certificate's validity, in seconds since 1970; ``None``
-    without one. ``backups`` counts by outcome (``made`` or ``failed``). ``newest_backup`` is the time of the last one that
-    this process made, in seconds since 1970; 0 without one. ``cluster`` is ``None`` for an HSM alone. ``keys`` is empty
-    while the database does not answer.
+    without one. ``backups`` counts by outcome (``made`` or ``failed``). ``newest_backup`` is the time of the last one
+    that this process made, in seconds since 1970; 0 without one. ``cluster`` is ``None`` for an HSM alone. ``keys`` is
+    empty while the database does not answer.
     """
 
     troubles: Sequence[str]

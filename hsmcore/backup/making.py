@@ -12,13 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from threading import Event, Lock, RLock
 from typing import BinaryIO
 
 from hsmcore.audit.commands import event_of
 from hsmcore.audit.events import BACKUP_BEGIN
 from hsmcore.audit.log import AuditLog
+from hsmcore.backup import identity
 from hsmcore.backup.content import ContentReader, Totals
 from hsmcore.backup.directory import BackupDirectory, Unfinished, new_name
 from hsmcore.backup.format import Header, is_whole, read_header, read_parts
@@ -43,6 +43,7 @@ from hsmcore.sessions.session import Session
 from hsmcore.storage.database import Store
 from hsmcore.storage.keys import KeyQuery
 from hsmcore.storage.sealing import Vault
+from hsmcore.storage.state_directory import State
 
 _log = logging.getLogger("hsmcore.backup.making")
 
@@ -84,8 +85,9 @@ class Verified:
 class Backups:
     """The backups of one HSM. All methods may be called from any thread; one backup is made at a time."""
 
-    def __init__(self, directory: Path | None, store: Store, vault: Vault, log: AuditLog, lock: RLock) -> None:
-        self._files = BackupDirectory(directory) if directory else None
+    def __init__(self, state: State, store: Store, vault: Vault, log: AuditLog, lock: RLock) -> None:
+        self._files = BackupDirectory(state.backups) if state.backups else None
+        self._state = state
         self._lock = lock
         self._store = store
         self._vault = vault
@@ -169,7 +171,8 @@ class Backups:
     def _made(self, proceed: Callable[[], None], reason: str, passphrase: bytes | None) -> Verified:
         proceed()
         with self._directory.writing() as unfinished:
-            order = Order(new_name(), reason, self._store.serial(), random_bytes(KEY_BYTES), passphrase)
+            own = identity.read(self._state, self._vault)
+            order = Order(new_name(), reason, self._store.serial(), random_bytes(KEY_BYTES), passphrase, own)
             product = self._product(unfinished, order, proceed)
             unfinished.file.seek(0)
             info = self._info(order.name, unfinished.file, "ready", read_header(unfinished.file))

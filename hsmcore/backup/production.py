@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from hsmcore.backup.content import ContentWriter, Totals
 from hsmcore.backup.format import Header, PartWriter, read_digest, read_header
+from hsmcore.backup.identity import Identity
 from hsmcore.backup.opening import open_in_domain, wrapped
 from hsmcore.errors import BackupDamaged
 from hsmcore.storage.database import Store
@@ -21,13 +22,18 @@ from hsmcore.storage.sealing import Vault
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The backup to produce. ``key`` is that of the content; ``passphrase`` is ``None`` for that of the HSM."""
+    """The backup to produce.
+
+    ``key`` is that of the content; ``passphrase`` is ``None`` for that of the HSM. ``identity`` is the HSM's TLS
+    certificate with its key.
+    """
 
     name: str
     reason: str
     serial: str
     key: bytes = field(repr=False)
     passphrase: bytes | None = field(default=None, repr=False)
+    identity: Identity = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ def produce(file: BinaryIO, store: Store, vault: Vault, order: Order, step: Call
         })  # fmt: skip
         file.write(header.encoded)
         parts = PartWriter(file, header, order.key)
-        writer = ContentWriter(parts, vault, step)
+        writer = ContentWriter(parts, vault, step, order.identity)
         totals = writer.write(snapshot)
     file.flush()
     os.fsync(file.fileno())

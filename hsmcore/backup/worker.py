@@ -56,7 +56,7 @@ def produce_apart(
         "store": store.place, "number": store.number, "secret": vault.secret.hex(), "file": descriptor,
         "name": order.name, "reason": order.reason, "serial": order.serial, "key": order.key.hex(),
         "passphrase": None if order.passphrase is None else order.passphrase.hex(),
-        "directory": str(unfinished.path.parent),
+        "directory": str(unfinished.path.parent), "identity": dict(order.identity),
     }  # fmt: skip
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(descriptor,)
@@ -104,7 +104,8 @@ def main() -> None:
 def _done(job: dict[str, Any]) -> Product:
     number = int(job["number"])
     passphrase = None if job["passphrase"] is None else bytes.fromhex(job["passphrase"])
-    order = Order(job["name"], job["reason"], job["serial"], bytes.fromhex(job["key"]), passphrase)
+    key, identity = bytes.fromhex(job["key"]), job["identity"]
+    order = Order(job["name"], job["reason"], job["serial"], key, passphrase, identity)
     step = BackupDirectory(Path(job["directory"])).room()
     store = Store.found(job["store"], number)
     try:

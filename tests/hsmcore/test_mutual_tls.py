@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import NameOID
 
 from hsmcore import Hsm, Settings
@@ -28,6 +28,7 @@ from hsmcore.errors import (
     TrustAnchorNotFound,
 )
 from hsmcore.sessions.session import Session
+from tests.certificates import Authority
 from tests.hsmcore.conftest import ADMIN_PASSWORD, Site, make_site
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
@@ -201,15 +202,23 @@ def test_changes_take_approvals_of_the_service_cluster(fresh: Site) -> None:
     assert hsm.mtls.deregister(fresh.admin, ["0x01"]) == ["0x01"]
 
 
-def test_a_backup_has_anchors_and_level(fresh: Site, tmp_path: Path) -> None:
-    one = made("one")
+def test_a_backup_has_anchors_level_and_the_hsms_certificate(fresh: Site, tmp_path: Path) -> None:
+    one, authority = made("one"), Authority()
     fresh.hsm.mtls.register(fresh.admin, one.pem)
     _enforce(fresh)
+    signed = authority.sign(fresh.hsm.tls.request(["hsm1.example.com"]))
+    fresh.hsm.tls.initialize(signed, authority.certificate)
     file = Path(fresh.hsm.backups.create(fresh.admin, b"backup-pass-1").info.path)
     fresh.hsm.close()
     Hsm.restore(file, tmp_path / "other", Credentials(passphrase=b"backup-pass-1"))
     with Hsm.open(tmp_path / "other") as restored:
         assert restored.mtls.anchors() == {"0x01": one.pem.decode()}
         assert restored.mtls.enforced
+        identity = restored.tls.identity(b"password")
+        assert identity.chain == signed
+        key = load_pem_private_key(identity.key, b"password")
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        assert key.public_key() == x509.load_pem_x509_certificate(signed).public_key()
+        assert (tmp_path / "other" / "customerCA.crt").read_bytes() == authority.certificate
         admin: Session = restored.users.login("admin", ADMIN_PASSWORD, "admin")
         restored.mtls.set_enforcement(admin, "none", mutual=False)
