@@ -16,6 +16,9 @@ JOBS ?= auto
 SIDE_BY_SIDE := -n $(JOBS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 
+# Containers and build servers set it. Without cached bytecode each process of a command compiles hsmbridge again.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Args and Raises of docstrings name what the function takes and raises. Preview rules of ruff, so they run apart from the rest.
 DOCSTRING_RULES := DOC102,DOC202,DOC403,DOC501
 

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
-from bridge.carriers.streams import CHUNK, NOW
+from bridge.carriers.streams import CHUNK, FIRST, NOW
 from bridge.protocol import codec, repeat
 from bridge.protocol.operations import NUMBERS
 from hsmcore.errors import HsmError, OperationLimit, RequestError
@@ -147,7 +147,7 @@ class Peer:
                 if short >= SETTLED:
                     return True
                 try:
-                    received = self._receive(CHUNK)
+                    received = self._receive(FIRST)
                 except BlockingIOError:
                     return True  # Idle between frames, which is allowed.
         return False

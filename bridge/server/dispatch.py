@@ -18,15 +18,24 @@ from bridge.protocol.codec import (
     encode_error,
     encode_frame,
     encode_values,
+    with_request,
 )
 from bridge.protocol.operations import OPERATIONS, Operation, Result
-from bridge.server.changes import UNIQUE
+from bridge.server.changes import REPEATED, UNIQUE, rebuilt
 from bridge.server.connections import Connection, Connections
 from bridge.server.cryptoki import Cryptoki
 from bridge.server.faults import ConnectionCut, CutAfterwards, Faults
 from bridge.server.handlers import Handlers
 from bridge.server.keystores import Stores
-from hsmcore.errors import HsmError, MalformedRequest, PermissionDenied, RequestError, Unauthenticated, UnknownOperation
+from hsmcore.errors import (
+    ChangeMade,
+    HsmError,
+    MalformedRequest,
+    PermissionDenied,
+    RequestError,
+    Unauthenticated,
+    UnknownOperation,
+)
 
 if TYPE_CHECKING:
     from hsmcore.hsm import Hsm
@@ -61,7 +70,7 @@ class Dispatcher:
             facts: Fields to add to the answer to STATUS.
             faults: The faults of the HSM, ``None`` for new ones.
         """
-        self._hsm = hsm
+        self.hsm = hsm
         self._stores = Stores(hsm)
         self.connections = Connections(hsm)
         self._cryptoki = Cryptoki(hsm, self.connections)
@@ -80,7 +89,7 @@ class Dispatcher:
             if method.startswith(prefix):
                 owner = own
         if service:
-            owner = getattr(self._hsm, service, None)
+            owner = getattr(self.hsm, service, None)
         handler: Callable[..., object] | None = getattr(owner, method, None)
         if handler is None:
             raise LookupError(f"operation {row.name} names the handler {row.handler!r}, which does not exist")
@@ -97,7 +106,7 @@ class Dispatcher:
     def has_session(self, token: int) -> bool:
         """Tell whether a session with this token is alive."""
         try:
-            return self._hsm.users.session(token).alive
+            return self.hsm.users.session(token).alive
         except Unauthenticated:
             return False
 
@@ -105,7 +114,7 @@ class Dispatcher:
         """Return the number that repeats a request with other data, 0 if it cannot be repeated."""
         if self.faults.active:
             return 0
-        return repeat.keep(self._hsm, session, operation, fields)
+        return repeat.keep(self.hsm, session, operation, fields)
 
 
 class Responder:
@@ -196,19 +205,23 @@ class Responder:
             ConnectionCut: The connection closes after the work. The answer is kept.
         """
         cut: list[ConnectionCut] = []
+        number, repeated = request & ~REPEATED, bool(request & REPEATED)
 
         def run() -> bytes:
             try:
-                result = route.call(session, *fields)
+                with self._dispatcher.hsm.requests.once(session, number, repeated=repeated):
+                    result = route.call(session, *fields)
             except CutAfterwards as error:
                 cut.append(error)
                 result = error.result
-            return route.answer(session.token, request, result)
+            except ChangeMade as error:
+                result = rebuilt(self._dispatcher.hsm, session, route.operation, error)
+            return route.answer(session.token, number, result)
 
-        response = self._dispatcher.connections.changes.once(session.token, request, run)
+        response = self._dispatcher.connections.changes.once(session.token, number, run)
         if cut:
             raise cut[0]
-        return response
+        return with_request(response, request) if repeated else response
 
 
 def _log_defect(operation: int, error: Exception) -> None:

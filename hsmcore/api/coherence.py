@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hsmcore.api.core import Core
-from hsmcore.storage.rows import QUORUM, Change, read_changes
+from hsmcore.storage.rows import QUORUM, QUORUM_TOKENS, Change, read_changes
 
 
 def apply(core: Core, subjects: Sequence[str] | None, lapsed: bool) -> None:
@@ -42,6 +42,8 @@ def _apply(core: Core, change: Change) -> None:
             core.ring.forget_user(username)
     elif change.subject == QUORUM:
         core.approvals.refresh()
+    elif change.subject == QUORUM_TOKENS:
+        core.approvals.refresh_tokens()
 
 
 def _apply_key(core: Core, handle: int, *, live: bool) -> None:
@@ -66,6 +68,7 @@ def _forget_all(core: Core) -> None:
     core.ring.forget_all()
     core.accounts.refresh_all()
     core.approvals.refresh()
+    core.approvals.refresh_tokens()
     for session in core.sessions.all():
         session.forget()
         core.streams.drop_session(session)

@@ -19,10 +19,11 @@ from hsmcore.quorum.approvals import Approvals
 from hsmcore.quorum.registration import RegistrationTokens
 from hsmcore.sessions.session import Sessions
 from hsmcore.settings import Settings
-from hsmcore.storage.cluster import Cluster, Turn
+from hsmcore.storage.cluster import Cluster
 from hsmcore.storage.database import Store
 from hsmcore.storage.sealing import Vault
 from hsmcore.storage.state_directory import State
+from hsmcore.storage.turn import Turn
 from hsmcore.users.accounts import Accounts
 from hsmcore.users.mfa import Challenges
 

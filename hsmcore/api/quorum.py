@@ -114,11 +114,7 @@ class QuorumService:
         """
         if scope not in ("user", "all"):
             raise MalformedRequest(f"the scope is user or all, not {scope[:32]!r}")
-        self._log.record()
-        if scope == "all":
-            self._approvals.quorum_tokens.end_all()
-        else:
-            self._approvals.quorum_tokens.end_of_user(session.username, session.role)
+        self._approvals.delete_tokens(None if scope == "all" else (session.username, session.role))
 
     def values(self) -> Mapping[str, int]:
         """Return the number of approvals that each admin service takes. Needs no login."""

@@ -204,7 +204,8 @@ class UserService:
             if owned and not with_keys:
                 raise UserOwnsKeys(f"{row.username!r} owns keys; delete them first")
             unshared = self._ring.unshared_with(row.username) if role == CRYPTO_USER else []
-            self._accounts.delete(row, stored_rows(unshared), owned)
+            with self._approvals.without_user(row.username, role):
+                self._accounts.delete(row, stored_rows(unshared), owned)
             self._ring.replace(unshared)
             for handle in owned:
                 self._ring.forget(handle)

@@ -56,6 +56,7 @@ OPCODES: Mapping[str, int | None] = {
     "HSM_ROWS_BOUND": None,
     "HSM_JOINED": None,
     "HSM_LEFT": None,
+    "HSM_QUORUM_TOKEN_USED": None,
     "HSM_RESET": None,
     "HSM_BACKUP_DELETE": None,
     "HSM_MASTER_KEY_RESEALED": None,
@@ -195,6 +196,8 @@ RESTORE_BEGIN = Event("CN_RESTORE_BEGIN", LogType.GENERIC)
 """The first entry of an HSM that was restored from a backup."""
 RESTORE_END = Event("CN_RESTORE_END", LogType.GENERIC)
 """The entry after the last restored row."""
+QUORUM_TOKEN_USED = Event("HSM_QUORUM_TOKEN_USED", LogType.USER)
+"""The entry before an operation that takes an approval in a cluster, and that is no command or has no turn."""
 LOG_BROKEN = Event("HSM_LOG_BROKEN", LogType.GENERIC)
 """An entry about a log that was changed while the HSM was closed. ``verify`` reports it from then on."""
 

@@ -153,7 +153,7 @@ class Backups:
         pace = Pace(proceed)
         with self._directory.writing() as unfinished:
             name, key = new_name(), random_bytes(KEY_BYTES)
-            with self._store.snapshot() as snapshot:
+            with self._store.transactions.snapshot() as snapshot:
                 opening = wrapped(key, name, self._vault.domain, snapshot.hsm().master, passphrase)
                 header = Header.of({
                     "name": name, "created": time.time_ns() // 1_000_000, "reason": reason,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from threading import RLock
 
@@ -25,6 +25,7 @@ from hsmcore.keys import policy
 from hsmcore.keys.keyring import KeyRing
 from hsmcore.keys.records import KeyEntry
 from hsmcore.primitives.proofs import proves
+from hsmcore.quorum.shared import SharedTokens
 from hsmcore.quorum.tokens import MAX_TIMEOUT, NO_QUORUM, QuorumRules, QuorumToken, QuorumTokens
 from hsmcore.sessions.session import Session
 from hsmcore.storage.database import Store
@@ -75,9 +76,21 @@ class Approvals:
         self._turn = turn
         self._clock = clock
         self._audit = log
-        self.quorum_tokens = QuorumTokens(lock, clock)
+        in_cluster = store.cluster is not None
+        self.quorum_tokens = QuorumTokens(lock, clock, shared=in_cluster)
+        self._shared = SharedTokens(self.quorum_tokens, store, vault, log, turn, clock) if in_cluster else None
         self._version, self.rules = 0, QuorumRules()
         self.refresh()
+        self.refresh_tokens()
+
+    def refresh_tokens(self) -> None:
+        """Read the quorum tokens of a cluster, at the beginning and when another HSM has changed them.
+
+        Raises:
+            StoreDamaged: The row does not open, or is not the newest one.
+        """
+        if self._shared is not None:
+            self._shared.refresh()
 
     def refresh(self) -> None:
         """Read the quorum values, at the beginning and when another HSM has changed them.
@@ -114,10 +127,11 @@ class Approvals:
             needed = policy.approvals_needed(self._ring.entry(session, key), service) > 0
         if not needed:
             raise QuorumTokenRefused(f"the service {service} takes no approval here: its quorum value is not above 1")
-        with self._lock:
+        with self._turn:
             self.quorum_tokens.require_room(session, service, key)
-            self._audit.record()
+            self._record_alone()
             token = self.quorum_tokens.add(session, service, key, self.rules.timeouts["generated"])
+            self._record_shared()
         return token_files.encode_approval(row.label, key, token.data, token.digest)
 
     def approve(self, session: Session, file: bytes) -> tuple[int, int]:
@@ -138,14 +152,49 @@ class Approvals:
             raise TokenFileInvalid("'token' is not the SHA-256 hash of 'approval_data'; the file was changed")
         token = self.quorum_tokens.find(session, read.token)
         signed = [self._signed(token, approval) for approval in read.approvals]
-        with self._lock:
+        with self._turn:
             token = self.quorum_tokens.find(session, read.token)
-            self._audit.record()
+            self._record_alone()
             token.approvals.update(signed)
             required, count = self._progress(token)
             if count >= required:
                 self.quorum_tokens.approve(token, self.rules.timeouts["approved"])
+            self._record_shared()
             return required, count
+
+    def delete_tokens(self, user: tuple[str, str] | None) -> None:
+        """Delete the quorum tokens of a user, given by name and role; ``None`` for those of every user.
+
+        Raises:
+            StoreFull: The audit log cannot be written.
+        """
+        with self._turn:
+            self._record_alone()
+            if user is None:
+                self.quorum_tokens.end_all()
+            else:
+                self.quorum_tokens.end_of_user(*user)
+            self._record_shared()
+
+    def without_user(self, username: str, role: str) -> AbstractContextManager[None]:
+        """Delete the quorum tokens of a user with the block's change, which deletes the user.
+
+        The tokens of an HSM alone have ended with the user's sessions.
+        """
+        if self._shared is None:
+            return nullcontext()
+        self.quorum_tokens.end_of_user(username, role)
+        return self._shared.changing()
+
+    def _record_alone(self) -> None:
+        """Write the command's entry before its effect on the memory, in an HSM alone."""
+        if self._shared is None:
+            self._audit.record()
+
+    def _record_shared(self) -> None:
+        """Write the quorum tokens and the command's entry, in a cluster."""
+        if self._shared is not None:
+            self._shared.write()
 
     def _signed(self, token: QuorumToken, approval: Approval) -> tuple[str, bytes]:
         """Return the approver's name and the key that signed the token.
@@ -205,7 +254,7 @@ class Approvals:
         if self.rules.values[service] == NO_QUORUM:
             yield
             return
-        with self.quorum_tokens.using(session, service, None, self._enough):
+        with self._using(session, service, None):
             yield
 
     @contextmanager
@@ -220,8 +269,12 @@ class Approvals:
         if policy.approvals_needed(entry, service) == 0:
             yield
             return
-        with self.quorum_tokens.using(session, service, entry.handle, self._enough):
+        with self._using(session, service, entry.handle):
             yield
+
+    def _using(self, session: Session, service: str, key: int | None) -> AbstractContextManager[None]:
+        tokens = self.quorum_tokens if self._shared is None else self._shared
+        return tokens.using(session, service, key, self._enough)
 
     def infos(self) -> list[TokenInfo]:
         """Return the quorum tokens of all users."""
@@ -229,7 +282,7 @@ class Approvals:
             now = self._clock()
             return [
                 TokenInfo(
-                    token.session.username, token.service, token.key, *self._progress(token),
+                    token.username, token.service, token.key, *self._progress(token),
                     max(0, int(token.remaining(now))),
                 )
                 for token in self.quorum_tokens.alive()

@@ -1,8 +1,8 @@
 """Quorum (M of N): the rules, and the quorum tokens that collect approvals.
 
 A session requests a quorum token, approvers sign it outside the HSM, the session presents the signatures, and one
-successful operation uses the token up. A token is in memory and ends with its session. ``TRANSITIONS`` has every change
-of its state; any other is refused.
+successful operation uses the token up. A token is in memory and ends with its session; in a cluster it is the user's
+(see ``hsmcore.quorum.shared``). ``TRANSITIONS`` has every change of its state; any other is refused.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import secrets
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import Enum, auto
@@ -114,13 +114,16 @@ _TIMEOUT = {State.GENERATED: "generated", State.APPROVED: "approved"}
 class QuorumToken:
     """A quorum token. ``key`` is the handle of the key that a token of a key service concerns.
 
-    ``approvals`` has the public key (SubjectPublicKeyInfo) of each signature by approver's name.
+    ``session`` is the only session that has the token; ``None`` where every session of the user has it. ``approvals``
+    has the public key (SubjectPublicKeyInfo) of each signature by approver's name.
     """
 
     data: bytes
     service: str
     key: int | None
-    session: Session
+    username: str
+    role: str
+    session: Session | None
     since: float
     timeout: float
     state: State = State.GENERATED
@@ -130,6 +133,12 @@ class QuorumToken:
     def digest(self) -> bytes:
         """The 32 bytes that approvers sign."""
         return hashlib.sha256(self.data).digest()
+
+    def is_of(self, session: Session) -> bool:
+        """Tell whether a session has the token."""
+        if self.session is None:
+            return (self.username, self.role) == (session.username, session.role)
+        return self.session is session
 
     def remaining(self, now: float) -> float:
         """Return the seconds until the token expires; a negative number if it has, or if the clock went back."""
@@ -171,7 +180,15 @@ def requester(data: bytes) -> str:
 class QuorumTokens:
     """The quorum tokens of all sessions, under the HSM's lock."""
 
-    def __init__(self, lock: RLock, clock: Callable[[], float]) -> None:
+    def __init__(self, lock: RLock, clock: Callable[[], float], *, shared: bool = False) -> None:
+        """Begin without tokens.
+
+        Args:
+            lock: The HSM's lock.
+            clock: Gives seconds, by which tokens expire.
+            shared: Whether a token belongs to its user rather than to a session.
+        """
+        self._shared = shared
         self._lock = lock
         self._clock = clock
         self._tokens: dict[bytes, QuorumToken] = {}
@@ -185,15 +202,13 @@ class QuorumTokens:
         """
         with self._lock:
             alive = self.alive()
-            own = sum(token.session.username == session.username for token in alive)
+            own = sum(token.username == session.username for token in alive)
             if own >= MAX_TOKENS_OF_USER:
                 raise QuorumTokenLimit(
                     f"{session.username!r} has {MAX_TOKENS_OF_USER} quorum tokens, which is the limit for a user; use "
                     "them or delete them"
                 )
-            if key is None and any(
-                (token.service, token.session.username) == (service, session.username) for token in alive
-            ):
+            if key is None and any((token.service, token.username) == (service, session.username) for token in alive):
                 raise QuorumTokenRefused(
                     f"{session.username!r} has an active token for the service {service}; use it or delete it first"
                 )
@@ -203,9 +218,8 @@ class QuorumTokens:
     def add(self, session: Session, service: str, key: int | None, timeout: float) -> QuorumToken:
         """Add a new token, after ``require_room``."""
         with self._lock:
-            token = QuorumToken(
-                approval_data(session.username, service, key), service, key, session, self._clock(), timeout
-            )
+            data, own = approval_data(session.username, service, key), None if self._shared else session
+            token = QuorumToken(data, service, key, session.username, session.role, own, self._clock(), timeout)
             self._tokens[token.digest] = token
             return token
 
@@ -218,7 +232,7 @@ class QuorumTokens:
         with self._lock:
             self.alive()
             token = self._tokens.get(digest)
-            if token is None or token.session is not session or token.state not in _TIMEOUT:
+            if token is None or not token.is_of(session) or token.state not in _TIMEOUT:
                 raise TokenUnknown(_UNKNOWN)
             return token
 
@@ -253,11 +267,23 @@ class QuorumTokens:
             ApprovalRequired: The session has no approved token for the admin service.
             KeyQuorumFailed: The session has no approved token for the key.
         """
+        token = self.take(session, service, key, enough)
+        try:
+            yield
+        except BaseException:
+            self.put_back(token)
+            raise
+        self.finish(token)
+
+    def take(
+        self, session: Session, service: str, key: int | None, enough: Callable[[QuorumToken], bool]
+    ) -> QuorumToken:  # fmt: skip
+        """Take out an approved token, to use it; the arguments and errors are those of ``using``."""
         with self._lock:
             found = (
                 token for token in self.alive()
-                if (token.session, token.service, token.key, token.state) == (session, service, key, State.APPROVED)
-                and enough(token)
+                if (token.service, token.key, token.state) == (service, key, State.APPROVED)
+                and token.is_of(session) and enough(token)
             )  # fmt: skip
             token = next(found, None)
             if token is None and key is None:
@@ -269,15 +295,18 @@ class QuorumTokens:
                     f"Quorum Failed: key {key:#018x} takes an approved token of the service {service}"
                 )
             token.happens(Event.USE)
-        try:
-            yield
-        except BaseException:
-            with self._lock:
-                token.happens(Event.FAIL)
-            raise
+            return token
+
+    def finish(self, token: QuorumToken) -> None:
+        """Note that an operation has used up a token that was taken out."""
         with self._lock:
             token.happens(Event.SUCCEED)
             self._tokens.pop(token.digest, None)
+
+    def put_back(self, token: QuorumToken) -> None:
+        """Make a token that was taken out usable again, unless it has ended meanwhile."""
+        with self._lock:
+            token.happens(Event.FAIL)
 
     def alive(self) -> list[QuorumToken]:
         """Drop the tokens that have expired, and return the others."""
@@ -289,7 +318,7 @@ class QuorumTokens:
     def end_of_user(self, username: str, role: str) -> None:
         """Delete the tokens of a user."""
         with self._lock:
-            self._end(lambda token: (token.session.username, token.session.role) == (username, role))
+            self._end(lambda token: (token.username, token.role) == (username, role))
 
     def end_all(self) -> None:
         """Delete every token."""
@@ -302,9 +331,15 @@ class QuorumTokens:
             self._end(lambda token: token.key == key)
 
     def drop_session(self, session: Session) -> None:
-        """Delete the tokens of a session that has ended."""
+        """Delete the tokens of a session that has ended, unless they are the user's."""
         with self._lock:
             self._end(lambda token: token.session is session)
+
+    def replace(self, tokens: Sequence[QuorumToken]) -> None:
+        """Replace all tokens that are not in use by those that the HSMs of a cluster share."""
+        with self._lock:
+            used = {digest: token for digest, token in self._tokens.items() if token.state is State.IN_USE}
+            self._tokens = {token.digest: token for token in tokens} | used
 
     def _end(self, which: Callable[[QuorumToken], bool]) -> None:
         for digest, token in list(self._tokens.items()):

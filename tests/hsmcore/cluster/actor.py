@@ -52,6 +52,10 @@ def _run(hsm: Hsm, sessions: list[Any], name: str, arguments: tuple[Any, ...]) -
         return len(sessions) - 1
     if name == "until":
         return _until(hsm, sessions, *arguments)
+    if name == "once":
+        session, number, repeated, *rest = arguments
+        with hsm.requests.once(sessions[session.number], number, repeated=repeated):
+            return _run(hsm, sessions, rest[0], (session, *rest[1:]))
     service, _, method = name.rpartition(".")
     call = getattr(getattr(hsm, service) if service else hsm, method)
     if arguments and isinstance(arguments[0], Session):

@@ -160,18 +160,42 @@ final class Cluster {
             requireAvailability(fields);
         }
         boolean spreads = Operation.usesKey(operation);
-        boolean repeatable = Operation.isSafeToRepeat(operation) || operation == Operation.BEGIN;
+        RequestId id = RequestId.of(operation, retries);
+        boolean repeatable = Operation.isSafeToRepeat(operation) || operation == Operation.BEGIN || id.identifies();
         try {
             return attempt(spreads ? null : home, place, repeatable, session -> {
-                List<Object> answer = session.call(operation, fields);
+                List<Object> answer = identified(session, id, operation, fields);
                 note(operation, answer, session);
                 return answer;
             });
+        } catch (HsmException e) {
+            if (e.code() == Errors.REPETITION_UNKNOWN && id.lost() != null) {
+                throw id.lost();
+            }
+            throw e;
         } finally {
             if (operation == Operation.DESTROY_KEY || operation == Operation.FINISH || operation == Operation.ABORT) {
                 places.remove(fields[0]);
             }
         }
+    }
+
+    private static List<Object> identified(HsmSession session, RequestId id, int operation, Object[] fields)
+            throws HsmException, IOException {
+        try {
+            return session.call(id, operation, fields);
+        } catch (IOException e) {
+            if (!isUnsent(e)) {
+                id.noteLoss(e);
+            }
+            throw e;
+        }
+    }
+
+    /** Returns whether an HSM has surely not executed a request that has failed so. */
+    private static boolean isUnsent(IOException failure) {
+        return failure instanceof NoHsmException
+                || failure instanceof HsmSession.UnreadyException && ((HsmSession.UnreadyException) failure).changedNothing();
     }
 
     Carrier.Repeated run(PreparedOperation operation, byte[] first, Slice rest) throws HsmException, IOException {
@@ -204,9 +228,7 @@ final class Cluster {
                 return result;
             } catch (IOException e) {
                 failed(session, e);
-                boolean unsent = e instanceof NoHsmException
-                        || e instanceof HsmSession.UnreadyException && ((HsmSession.UnreadyException) e).changedNothing();
-                if (only != null || tried.size() == sessions.size() || !unsent && !(repeatable && retries)) {
+                if (only != null || tried.size() == sessions.size() || !isUnsent(e) && !(repeatable && retries)) {
                     throw e;
                 }
                 log.write(Log.Level.WARN, "another HSM gets the request: " + e.getMessage());
