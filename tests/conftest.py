@@ -29,6 +29,9 @@ if not ALL:
     # Every hash says its cost, so that logins to an HSM made in this process take no time. A process has the full cost.
     secrecy.MEMORY_KIB, secrecy.ITERATIONS = 64, 1
 
+# Containers and build servers set it. The processes that tests start would each compile hsmbridge again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # A shell that starts a command in the background lets it ignore Ctrl-C, and what the command starts too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
