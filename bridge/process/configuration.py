@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +50,9 @@ def servers(file: Path) -> Servers:
         StateError: The file is no JSON, has no enabled server, or has values of another type.
         OSError: The file cannot be read.
     """
+    # Imported here: a client of the HSM in its own state directory reads no configuration.
+    import json
+
     try:
         cluster = json.loads(read_whole(file, _LARGEST))["clusters"][0]["cluster"]
         places = tuple(_place(server) for server in cluster["servers"] if server.get("enable", True) is True)
