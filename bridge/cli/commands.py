@@ -48,6 +48,7 @@ _COMMANDS = {
     "backup": "backups.backup",
     "rekey": "rekey.rekey",
     "console": "console.console",
+    "service": "service.service",
     "jar": "tools.jar",
     "install": "tools.install",
     "pkcs11": "pkcs11.pkcs11",
