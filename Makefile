@@ -26,7 +26,7 @@ DOCSTRING_RULES := DOC102,DOC202,DOC403,DOC501
 JDKS := 11.0.13.1 21.0.8.2 25.0.2.1
 IMAGES := $(JDKS:%=.jdks/%)
 # Java 11 has no Ed25519, no Unix sockets and no AES/KW, and its image no jarsigner: what needs them is left out there.
-ON_JAVA_11 := tests/tools/test_tls.py tests/tools/test_members.py tests/java/test_provider.py tests/java/test_ciphers.py \
+ON_JAVA_11 := tests/tools/test_tls.py tests/tools/test_members.py tests/tools/test_mutual_tls.py tests/java/test_provider.py tests/java/test_ciphers.py \
     tests/java/test_logins.py tests/java/test_derivation.py tests/java/test_generators.py \
     --deselect tests/java/test_provider.py::test_instances_do_not_mix
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +31,23 @@ def _switch(name: str, help_text: str) -> Callable[[Callable[..., None]], Callab
 
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_OPTIONS = (
-    click.option(
-        "-a", "addresses", multiple=True, metavar="HOST", help="Address of an HSM; replaces those of the file."
-    ),
+_Option = Callable[[Callable[..., None]], Callable[..., None]]
+_ADDRESSES = click.option(
+    "-a", "addresses", multiple=True, metavar="HOST", help="Address of an HSM; replaces those of the file."
+)
+_CERTIFICATES = (
     click.option("--hsm-ca-cert", type=_FILE, help="Certificate of the cluster's authority (PEM)."),
     click.option("--server-client-cert-file", "client_cert_path", type=_FILE, help="Client certificate (PEM)."),
     click.option("--server-client-key-file", "client_key_path", type=_FILE, help="Its private key (PKCS #8, PEM)."),
     click.option("--client-cert-hsm-tls-file", type=_FILE, help="Client certificate for mutual TLS (PEM)."),
     click.option("--client-key-hsm-tls-file", type=_FILE, help="Its private key (PKCS #8, PEM)."),
+)
+_CLOUD = (click.option("--region", hidden=True), click.option("--endpoint", hidden=True))
+_CONFIG = click.option("--config", "file", type=_FILE, help="The configuration file.")
+_ID = click.option("--cluster-id", required=True, help="Id of the cluster.")
+_OPTIONS = (
+    _ADDRESSES,
+    *_CERTIFICATES,
     click.option("--log-level", type=click.Choice(_LEVELS), help="Lowest level that is logged."),
     click.option("--log-rotation", type=click.Choice(_ROTATIONS), help="How often a new log file begins."),
     click.option("--log-file", type=_FILE, help="The log file; log type file."),
@@ -49,23 +57,115 @@ _OPTIONS = (
     _switch("clear-key-extraction-in-software", "Let getEncoded ask for key material in the clear (JCE)."),
     click.option("--default-retry-mode", type=click.Choice(("off", "standard")), help="Repeat requests or not."),
     click.option("--cluster-id", hidden=True),
-    click.option("--region", hidden=True),
-    click.option("--endpoint", hidden=True),
-    click.option("--config", "file", type=_FILE, help="The configuration file."),
+    *_CLOUD,
+    _CONFIG,
     click.version_option(None, "-V", "--version", package_name="hsmbridge"),
 )
 
 
-def _command(component: str) -> click.Command:
+def _command(component: str) -> click.Group:
     default = _PREFIX / "etc" / f"cloudhsm-{component}.cfg"
 
-    def run(file: Path | None, **options: Any) -> None:
-        configure(file or default, **options)
+    def run(context: click.Context, file: Path | None, **options: Any) -> None:
+        context.obj = file or default
+        if context.invoked_subcommand is None:
+            configure(context.obj, **options)
 
-    for option in reversed(_OPTIONS):
-        run = option(run)
     run.__doc__ = f"Edit the configuration file of the {component.upper()} client, {default}."
-    return click.command(f"configure-{component}", context_settings={"help_option_names": ["-h", "--help"]})(run)
+    group = click.group(
+        f"configure-{component}", invoke_without_command=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )(_with(_OPTIONS, click.pass_context(run)))  # fmt: skip
+
+    def add(place: Path, file: Path | None, cluster_id: str, **options: Any) -> None:
+        """Add a cluster to the file, which cloudhsm-cli chooses by its id."""
+        add_cluster(file or place, cluster_id, **options)
+
+    def remove(place: Path, file: Path | None, cluster_id: str) -> None:
+        """Remove a cluster from the file."""
+        remove_cluster(file or place, cluster_id)
+
+    added = (_ID, _ADDRESSES, *_CERTIFICATES, *_CLOUD, _CONFIG)
+    group.command("add-cluster")(_with(added, click.pass_obj(add)))
+    group.command("remove-cluster")(_with((_ID, _CONFIG), click.pass_obj(remove)))
+    return group
+
+
+def _with(options: Sequence[_Option], run: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(options):
+        run = option(run)
+    return run
+
+
+def add_cluster(file: Path, cluster_id: str, *, region: str | None, endpoint: str | None, **options: Any) -> None:
+    """Add a cluster to a configuration file, which is made if it is missing.
+
+    Args:
+        file: The configuration file.
+        cluster_id: The id of the cluster.
+        region: Refused, as ``endpoint``: there is no cloud to ask.
+        endpoint: Refused.
+        options: The options of the command, by parameter name.
+
+    Raises:
+        UsageError: An address is missing, one of a pair is missing, or the file has the cluster.
+        ClickException: The file is no configuration, or cannot be written.
+    """
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    if region or endpoint or "addresses" not in given:
+        raise click.UsageError(_NO_CLOUD)
+    _require_pairs(given)
+
+    def add(content: dict[str, Any]) -> None:
+        clusters = content["clusters"]
+        if _index(clusters, cluster_id) is not None:
+            raise click.UsageError(f"{file} has the cluster {cluster_id!r} already; remove-cluster removes it")
+        cluster: dict[str, Any] = {"servers": []}
+        _change(cluster, content.setdefault("logging", {}), given)
+        # The file of an installation begins with a cluster without servers.
+        clusters[:] = [one for one in clusters if one["cluster"]["servers"]]
+        clusters.append({"type": "hsm2m", "cluster_id": cluster_id, "cluster": cluster})
+
+    _edit(file, add)
+
+
+def remove_cluster(file: Path, cluster_id: str) -> None:
+    """Remove a cluster from a configuration file.
+
+    Raises:
+        UsageError: The file does not have the cluster.
+        ClickException: The file is no configuration, or cannot be written.
+    """
+
+    def remove(content: dict[str, Any]) -> None:
+        clusters = content["clusters"]
+        index = _index(clusters, cluster_id)
+        if index is None:
+            raise click.UsageError(f"{file} has no cluster {cluster_id!r}")
+        del clusters[index]
+        if not clusters:
+            clusters += empty()["clusters"]
+
+    _edit(file, remove)
+
+
+def _index(clusters: list[dict[str, Any]], cluster_id: str) -> int | None:
+    ids = [str(cluster.get("cluster_id", "")).lower() for cluster in clusters]
+    return ids.index(cluster_id.lower()) if cluster_id.lower() in ids else None
+
+
+def _require_pairs(given: Mapping[str, Any]) -> None:
+    """Check that a certificate has its key.
+
+    Raises:
+        UsageError: One of the two is missing.
+    """
+    for one, other in (
+        ("client_cert_path", "client_key_path"),
+        ("client_cert_hsm_tls_file", "client_key_hsm_tls_file"),
+    ):
+        if (one in given) != (other in given):
+            raise click.UsageError("a client certificate and its private key are given together")
 
 
 def configure(file: Path, **options: Any) -> None:
@@ -84,15 +184,19 @@ def configure(file: Path, **options: Any) -> None:
     given = {name: value for name, value in options.items() if value not in (None, ())}
     if not given:
         raise click.UsageError("give at least one option, for example -a 127.0.0.2")
-    for one, other in (
-        ("client_cert_path", "client_key_path"),
-        ("client_cert_hsm_tls_file", "client_key_hsm_tls_file"),
-    ):
-        if (one in given) != (other in given):
-            raise click.UsageError("a client certificate and its private key are given together")
+    _require_pairs(given)
+    _edit(file, lambda content: _change(content["clusters"][0]["cluster"], content.setdefault("logging", {}), given))
+
+
+def _edit(file: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the content of a configuration file, which is made if it is missing.
+
+    Raises:
+        ClickException: The file is no configuration, or cannot be written.
+    """
     try:
         content = json.loads(read_whole(file, _LARGEST)) if file.exists() else empty()
-        _change(content["clusters"][0]["cluster"], content.setdefault("logging", {}), given)
+        change(content)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise click.ClickException(f"{file} is no configuration file; move it away, or repair it") from error
     except OSError as error:

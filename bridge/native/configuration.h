@@ -1,19 +1,18 @@
-/* The library's configuration: a slot for each cluster, with its socket and its options. */
+/* The library's configuration: a slot for each cluster, with its servers and its options. */
 
 #ifndef HSMBRIDGE_CONFIGURATION_H
 #define HSMBRIDGE_CONFIGURATION_H
 
-#include <stdbool.h>
-
+#include "client.h"
 #include "wire.h"
 
 struct configured {
-    char path[108];          /* the socket */
-    bool retries;
+    struct cluster cluster;
     struct wire_out options; /* a map, as CRYPTOKI_OPEN takes it */
 };
 
-/* Read the configuration into at most `room` slots. Returns how many there are, -1 for a file that is not understood.
+/* Read the configuration into at most `room` slots, and the place of the log. Returns how many slots there are, -1 for a
+ * file that is not understood.
  *
  * The file is $HSM_PKCS11_CONFIG. Without it, HSM_HOME names the one slot; without that, the file is
  * /opt/cloudhsm/etc/cloudhsm-pkcs11.cfg, and where it does not exist, the slot is the default socket of the user.

@@ -18,6 +18,7 @@ from hsmcore.crypto.wrapping import Wrapping
 from hsmcore.keys.keyring import KeyRing
 from hsmcore.quorum.approvals import Approvals
 from hsmcore.quorum.registration import RegistrationTokens
+from hsmcore.quorum.rules import StoredRules
 from hsmcore.sessions.session import Sessions
 from hsmcore.settings import Settings
 from hsmcore.storage.cluster import Cluster
@@ -50,6 +51,7 @@ class Core:
     accounts: Accounts
     challenges: Challenges
     ring: KeyRing
+    rules: StoredRules
     approvals: Approvals
     registrations: RegistrationTokens
     operations: PreparedOperations
@@ -70,7 +72,8 @@ class Core:
         bind_rows(store, vault, log)
         accounts = Accounts(store, vault, turn, log)
         ring = KeyRing(store, vault, sessions, lock, turn, log)
-        approvals = Approvals(store, vault, accounts, ring, lock, turn, clock, log)
+        rules = StoredRules(store, vault)
+        approvals = Approvals(rules, store, vault, accounts, ring, lock, turn, clock, log)
         lease = None if cluster is None else cluster.lease
         operations = PreparedOperations(ring, approvals, lock, settings, lease)
         return cls(
@@ -87,10 +90,11 @@ class Core:
             accounts=accounts,
             challenges=Challenges(clock),
             ring=ring,
+            rules=rules,
             approvals=approvals,
             registrations=RegistrationTokens(vault, clock),
             operations=operations,
             streams=MultiPartOperations(clock),
             wrapping=Wrapping(ring, operations, approvals, settings),
-            backups=Backups(state.backups, store, vault, log, lock),
+            backups=Backups(state, store, vault, log, lock),
         )

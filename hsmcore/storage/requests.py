@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, text
 from hsmcore.errors import ChangeMade, HsmError, StoreDamaged, StoreUnreachable
 from hsmcore.storage.engine import store_errors
 from hsmcore.storage.members import Codes
-from hsmcore.storage.rows import Change, context
+from hsmcore.storage.rows import QUORUM_TOKENS, Change, context
 
 KEPT_MS = 10 * 60 * 1000
 """Least age at which a row is removed, in ms. A client repeats a request for a shorter time."""
@@ -31,7 +31,7 @@ _NOTE = text(
 _FIND = text("SELECT changes, code FROM requests WHERE owner = :owner AND number = :number")
 _PRUNE = text(
     f"DELETE FROM requests WHERE made < {_NOW} - :age"  # noqa: S608  # constants only
-    " OR made < (SELECT made FROM requests ORDER BY made DESC OFFSET :most LIMIT 1)"
+    " OR made <= (SELECT made FROM requests ORDER BY made DESC OFFSET :most LIMIT 1)"
 )
 
 
@@ -104,7 +104,8 @@ class Requests:
             StoreUnreachable: The row of the request was removed meanwhile.
         """
         request: _Request | None = getattr(self._thread, "request", None)
-        if request is None or request.noted:
+        # An operation can use up a quorum token in a transaction of its own before its change.
+        if request is None or request.noted or all(change.subject == QUORUM_TOKENS for change in changes):
             return
         named = " ".join(map(str, changes))
         values = {"owner": request.owner, "number": request.number, "changes": named}

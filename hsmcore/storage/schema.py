@@ -36,6 +36,8 @@ HSM = Table(
     Column("serial", String(16), nullable=False, server_default="", comment="serial number, 16 hexadecimal digits"),
     Column("quorum_version", BigInteger, nullable=False, server_default="0", comment="bound to quorum"),
     Column("changes", BigInteger, nullable=False, server_default="0", comment="sequence number of the last change"),
+    Column("quorum_tokens", LargeBinary, nullable=True, comment="sealed quorum tokens of a cluster"),
+    Column("quorum_tokens_version", BigInteger, nullable=False, server_default="0", comment="bound to quorum_tokens"),
 )
 
 USERS = Table(

@@ -14,7 +14,7 @@ from hsmcore.storage.sealing import Vault, open_secret, seal_secret
 
 FIRST = "0001"
 _ADDED = {
-    "hsm": ("quorum", "serial", "quorum_version", "changes"),
+    "hsm": ("quorum", "serial", "quorum_version", "changes", "quorum_tokens", "quorum_tokens_version"),
     "users": ("number", "mfa_key", "quorum_key", "version"),
     "keys": ("label", "object_class", "key_type", "sharing", "key_id", "version"),
 }

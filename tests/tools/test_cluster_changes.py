@@ -9,55 +9,66 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from bridge.carriers.jvm import provider_jar
-from bridge.process.paths import socket_path
-from tests.clusters import cluster_of
+from tests.clusters import HOSTS, cluster_of, configured, served_over_tls
 from tests.postgresql import Server
 from tests.site import Site
 
-from .test_retries import read_frame
-
-_GENERATE_KEY_PAIR, _DESTROY = 11, 16
-
 
 class Deadly:
-    """Carries frames to a daemon and back; kills the daemon instead of giving the answer to one operation."""
+    """Carries the bytes of TLS to a daemon and back; once armed, kills the daemon instead of giving its next answer."""
 
-    def __init__(self, site: Site, path: Path, operation: int) -> None:
+    def __init__(self, site: Site, port: int) -> None:
         self.pid = int(json.loads(site.must("status", "--json"))["pid"])
-        self.daemon, self.operation = socket_path(site.home), operation
-        self.killed = threading.Event()
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(str(path))
-        self.listener.listen()
+        self.daemon = (HOSTS[0], port)
+        self.armed, self.killed = threading.Event(), threading.Event()
+        self.listener = socket.create_server((HOSTS[0], 0))
+        self.port = int(self.listener.getsockname()[1])
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self) -> None:
         while True:
             try:
                 client, _ = self.listener.accept()
+                server = socket.create_connection(self.daemon, timeout=60)
             except OSError:
                 return
-            threading.Thread(target=self.carry, args=(client,), daemon=True).start()
+            threading.Thread(target=self.carry, args=(client, server), daemon=True).start()
+            threading.Thread(target=self.give, args=(server, client), daemon=True).start()
 
-    def carry(self, client: socket.socket) -> None:
-        with client, socket.socket(socket.AF_UNIX) as server:
-            server.connect(str(self.daemon))
-            while frame := read_frame(client):
-                server.sendall(frame)
-                answer = read_frame(server)
-                if int.from_bytes(frame[6:8]) == self.operation:
-                    assert answer[6:8] == bytes(2), "the HSM refused"
-                    # Nothing answers at the path from now on, as after the death of the daemon.
-                    self.listener.close()
-                    os.kill(self.pid, signal.SIGKILL)
-                    self.killed.set()
-                    return
-                client.sendall(answer)
+    def carry(self, client: socket.socket, server: socket.socket) -> None:
+        while data := _received(client):
+            server.sendall(data)
+
+    def give(self, server: socket.socket, client: socket.socket) -> None:
+        while data := _received(server):
+            if self.armed.is_set():
+                os.kill(self.pid, signal.SIGKILL)
+                self.killed.set()
+                # Nothing answers here from now on, as after the death of the daemon.
+                self.close()
+                break
+            client.sendall(data)
+        # To close it would not interrupt the thread that waits for the client.
+        with suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+def _received(peer: socket.socket) -> bytes:
+    try:
+        return peer.recv(65536)
+    except OSError:
+        return b""
 
 
 @pytest.fixture(scope="module")
@@ -70,37 +81,37 @@ def server() -> Iterator[Server]:
 
 
 @pytest.mark.parametrize(
-    ("operation", "words"),
-    [
-        pytest.param(_GENERATE_KEY_PAIR, [], id="generate"),
-        pytest.param(_DESTROY, ["destroy"], id="destroy", marks=pytest.mark.long),
-    ],
+    ("change", "left"),
+    [("generate", 4), pytest.param("destroy", 1, marks=pytest.mark.long)],
+    ids=["generate", "destroy"],
 )
-def test_a_change_that_an_hsm_made_before_it_died(
-    tmp_path: Path, server: Server, operation: int, words: list[str]
-) -> None:
-    with cluster_of(tmp_path / "hsms", server.new()) as (one, two):
-        for site in (one, two):
-            site.must("start")
-        deadly = Deadly(one, tmp_path / "relay", operation)
+def test_a_change_that_an_hsm_made_before_it_died(tmp_path: Path, server: Server, change: str, left: int) -> None:
+    with cluster_of(tmp_path, server.new()) as sites:
+        ports = served_over_tls(sites, tmp_path)
+        deadly = Deadly(sites[0], ports[0])
+        program = _program(tmp_path, configured(sites, [deadly.port, ports[1]], tmp_path / "once.cfg"), sites[0])
         try:
-            assert _run(tmp_path, [tmp_path / "relay", socket_path(two.home)], one, *words).startswith("signed: true")
+            assert program.stdout is not None
+            assert program.stdout.readline() == "signed: true\n"
+            deadly.armed.set()
+            printed, _ = program.communicate(f"{change}\n", timeout=60)
         finally:
-            deadly.listener.close()
+            program.kill()
+            program.wait()
+            deadly.close()
         assert deadly.killed.is_set()
-        left = json.loads(two.must("key", "list", "--json"))
-        assert len(left) == (1 if words else 2)
-        assert json.loads(two.must("audit", "verify", "--json"))["findings"] == []
+        assert printed == "signed: true\n"
+        other = sites[1]
+        assert len(json.loads(other.must("key", "list", "--json"))) == left
+        assert json.loads(other.must("audit", "verify", "--json"))["findings"] == []
 
 
-def _run(folder: Path, servers: list[Path], site: Site, *words: str) -> str:
+def _program(folder: Path, configuration: Path, site: Site) -> subprocess.Popen[str]:
     source = Path(__file__).with_name("Once.java")
     subprocess.run(["javac", "-cp", str(provider_jar()), "-d", str(folder), source], check=True, timeout=120)
-    options = {"disable_key_availability_check": True}
-    cluster = {"servers": [{"hostname": str(path)} for path in servers], "options": options}
-    (folder / "once.cfg").write_text(json.dumps({"clusters": [{"cluster": cluster}]}))
     environment = {name: value for name, value in site.environment.items() if name != "HSM_HOME"}
-    return subprocess.run(
-        ["java", f"-Dhsmbridge.config={folder}/once.cfg", "-cp", f"{folder}:{provider_jar()}", "Once", *words],
-        env=environment, capture_output=True, text=True, check=True, timeout=120,
-    ).stdout.strip()  # fmt: skip
+    return subprocess.Popen(
+        ["java", "-XX:TieredStopAtLevel=1", f"-Dhsmbridge.config={configuration}", "-cp",
+         f"{folder}:{provider_jar()}", "Once"],
+        env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip

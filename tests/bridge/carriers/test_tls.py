@@ -179,13 +179,25 @@ def test_a_certificate_that_expires_while_it_is_used(core: Hsm) -> None:
     with listening(core, signer=_signed_for(3)) as (address, authority), client(address, authority) as early:
         facts = core.tls.certificate()
         assert facts is not None
+        core.set_address(str(address))
         wait_until(lambda: time.time() > facts.not_after + 1)
+        assert core.warnings()[0].startswith("the TLS certificate has expired at ")
         with pytest.raises(DaemonUnreachable, match="certificate has expired"):
             client(address, authority)
         assert early.call("STATUS")
         core.tls.initialize(*new_authority(core.tls.request([HOST])))
         with client(address, authority) as late:
             assert late.call("STATUS")
+        assert core.warnings() == []
+
+
+def test_the_log_warns_again_and_again_before_the_end(
+    core: Hsm, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tls, "REMINDER_SECONDS", 0.01)
+    with listening(core, signer=_signed_for(29 * 86400)), tls.reminding(core):
+        wait_until(lambda: len(caplog.messages) > 1)
+    assert all(message.startswith("the TLS certificate is valid until ") for message in caplog.messages)
 
 
 def test_unsuitable_certificates_are_refused_and_change_nothing(core: Hsm) -> None:

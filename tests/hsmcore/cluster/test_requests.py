@@ -46,6 +46,7 @@ def test_a_change_whose_hsm_died_is_not_made_again(pair: Pair) -> None:
     assert [one.handle for one in pair.hsms[1]("keys.find", pair.users[1], {"LABEL": "made once"})] == [key]
 
 
+@pytest.mark.long
 def test_a_request_that_changed_nothing_is_run_at_the_other_hsm(pair: Pair) -> None:
     with pytest.raises(KeyNotFound):
         _once(pair, 0, 1, "keys.destroy", 12345)
@@ -68,6 +69,7 @@ def test_one_request_at_two_hsms_at_the_same_time(pair: Pair, tally: Tally) -> N
     assert len(pair.hsms[0]("keys.find", pair.users[0], {})) == ROUNDS
 
 
+@pytest.mark.long
 def test_a_request_that_was_edited_is_not_acknowledged(pair: Pair) -> None:
     _once(pair, 0, 1, *GENERATE)
     with database(pair.homes[0]) as connection:
@@ -76,6 +78,7 @@ def test_a_request_that_was_edited_is_not_acknowledged(pair: Pair) -> None:
         _once(pair, 1, 2, "keys.generate", "AES_KEY_GEN", TEMPLATE, repeated=True)
 
 
+@pytest.mark.long
 def test_old_requests_are_removed(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest ones stay, as many as the bound, if they are young enough."""
     from hsmcore.storage import requests

@@ -1,4 +1,4 @@
-"""The HSMs of a cluster know which requests of clients they have fulfilled."""
+"""The HSMs of a cluster share quorum tokens, and know which requests of clients they have fulfilled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ down_revision = "0008"
 
 
 def upgrade() -> None:
-    """Create the table of requests."""
+    """Add the columns of quorum tokens, and create the table of requests."""
+    op.add_column("hsm", sa.Column("quorum_tokens", sa.LargeBinary, nullable=True,
+                                   comment="sealed quorum tokens of a cluster"))  # fmt: skip
+    op.add_column("hsm", sa.Column("quorum_tokens_version", sa.BigInteger, nullable=False, server_default="0",
+                                   comment="bound to quorum_tokens"))  # fmt: skip
     op.create_table(
         "requests",
         sa.Column("owner", sa.String(64), primary_key=True, comment="role and name of the user who sent it"),
