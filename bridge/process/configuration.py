@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,9 +58,6 @@ def servers(file: Path, cluster_id: str = "") -> Servers:
         StateError: The file is no JSON, has no such cluster, no enabled server, or values of another type.
         OSError: The file cannot be read.
     """
-    # Imported here: a client of the HSM in its own state directory reads no configuration.
-    import json
-
     try:
         clusters = json.loads(read_whole(file, _LARGEST))["clusters"]
         cluster = clusters[_index(file, clusters, cluster_id)]["cluster"]
