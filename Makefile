@@ -10,9 +10,9 @@ LIBRARY := bridge/libcloudhsm_pkcs11.so
 JAVA_SOURCES := $(shell find java/src/main -type f 2>/dev/null)
 JUNIT_SOURCES := $(shell find java/junit5/src -type f 2>/dev/null)
 PYTHON ?= python3
-# Test processes, each with a JVM of its own: one a processor, JOBS=0 for everything in one process. In the order of the
-# folders the short tests come last, so that the processes end together.
-JOBS ?= auto
+# Test processes, each with a JVM of its own: one more than processors, since some tests wait; JOBS=0 for everything in
+# one process. In the order of the folders the short tests come last, so that the processes end together.
+JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 SIDE_BY_SIDE := -n $(JOBS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 
@@ -35,7 +35,8 @@ COMPILE = .release/bin/uv pip compile pyproject.toml --quiet --universal --pytho
 # The part of the suite that runs under the lowest and the newest versions allowed: each library is used in it, through
 # the code that calls it. SQLAlchemy and Alembic; cryptography and pyjks; click, rich and prompt_toolkit; structlog and
 # prometheus-client; pytest and JPype1.
-WITH_EACH_VERSION := tests/hsmcore/storage tests/hsmcore/users tests/hsmcore/crypto tests/keystore \
+WITH_EACH_VERSION := tests/hsmcore/storage tests/hsmcore/users tests/hsmcore/crypto \
+    tests/keystore/foreign/test_reading.py tests/keystore/test_keystore_file.py \
     tests/bridge/cli/test_hsm.py tests/bridge/cli/test_output.py tests/bridge/cloudhsm_cli/test_interactive.py \
     tests/bridge/cloudhsm_cli/test_progress.py tests/bridge/process tests/bridge/plugin \
     tests/java/test_ciphers.py tests/java/test_signatures.py tests/java/test_provider.py
