@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ from hsmcore.api import coherence
 from hsmcore.api import master_key as master_keys
 from hsmcore.api.audit import AuditService
 from hsmcore.api.backups import BackupService
+from hsmcore.api.clock import SkewedClock
 from hsmcore.api.clones import CloneService
 from hsmcore.api.core import Core
 from hsmcore.api.creation import create, database_of, new_database, release
@@ -34,10 +35,11 @@ from hsmcore.audit.joining import joined
 from hsmcore.audit.upgrade import bring_up_to_date
 from hsmcore.backup import identity
 from hsmcore.backup.directory import opened
+from hsmcore.backup.making import JOINING, LEAVING
 from hsmcore.backup.opening import NO_CREDENTIALS, Credentials
 from hsmcore.backup.restoring import Opened, Restored, restore
 from hsmcore.backup.schedule import RETENTION_DAYS, Schedule
-from hsmcore.errors import MasterKeyUnavailable, StateError, StateMissing
+from hsmcore.errors import MasterKeyUnavailable, SettingRequired, StateError, StateMissing
 from hsmcore.primitives.secrecy import KEY_BYTES, random_bytes
 from hsmcore.quorum.rules import Rules
 from hsmcore.settings import Settings
@@ -232,10 +234,12 @@ class Hsm:
             state.keep_shared_store(shared)
             database = database_of(state)
             vault = Vault(open_secret(database.master(), passphrase, state.read_key_file), database.number)
-            return cls(Core.of(state, database, vault, clock, start=False))
+            hsm = cls(Core.of(state, database, vault, clock, start=False))
         except BaseException:
             release(state, database)
             raise
+        hsm._core.backups.make_at(JOINING)
+        return hsm
 
     def leave(self) -> None:
         """Take the HSM out of its cluster, and close it for good. Its audit log stays in the database.
@@ -249,6 +253,7 @@ class Hsm:
             raise StateError("this HSM is in no cluster")
         if len(core.cluster.members()) < 2:
             raise StateError("this is the last HSM of its cluster; without it nothing opens the keys in the database")
+        core.backups.make_at(LEAVING)
         with core.log.command(LEFT, {}):
             core.log.record()
         for session in core.sessions.all():
@@ -358,8 +363,15 @@ class Hsm:
             else:
                 master_keys.reseal(core, sealed)
 
-    def start_backups(self, days: int = RETENTION_DAYS) -> None:
-        """Make a backup each day from now on, and remove those that are older than so many days, until ``close``."""
+    def start_backups(self, days: int = RETENTION_DAYS, worker: Sequence[str] = ()) -> None:
+        """Make a backup each day from now on, and remove old ones, until ``close``.
+
+        Args:
+            days: The age in days above which a backup is removed.
+            worker: The command line of a process that runs ``hsmcore.backup.worker.main`` for a large backup; empty to
+                make each in this process.
+        """
+        self._core.backups.worker = worker
         if self._schedule is None:
             self._schedule = Schedule(self._core.backups, days)
 
@@ -375,6 +387,20 @@ class Hsm:
             for session in self._core.sessions.all():
                 self.users.close_session(session)
             release(self._core.state, self._core.store)
+
+    def skew_clock(self, ahead: Callable[[], float]) -> None:
+        """Set the clock forward by which tokens and multi-part operations expire.
+
+        Args:
+            ahead: Returns the number of seconds, at each look at the clock.
+
+        Raises:
+            SettingRequired: The HSM was made without ``Settings.allow_faults``.
+        """
+        clock = self._core.clock
+        if not isinstance(clock, SkewedClock):
+            raise SettingRequired("this HSM was made without --allow-faults")
+        clock.ahead = ahead
 
     def reset(self) -> None:
         """Destroy all keys, restore the first users and quorum values, and end all sessions. Needs no login.

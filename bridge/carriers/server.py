@@ -24,6 +24,7 @@ from bridge.carriers.streams import CHUNK, Stream
 from bridge.carriers.tls import Handshakes, TlsListener, TlsStream, reminding
 from bridge.carriers.unix import UnixListener
 from bridge.carriers.workers import Workers
+from bridge.process import backing_up
 from bridge.process.addresses import Address
 from bridge.process.hardening import harden
 from bridge.process.logs import logging_to
@@ -98,7 +99,7 @@ def run(
                 if until_eof:
                     Thread(target=_stop_at_eof, args=(server,), daemon=True).start()
                 if backup_days is not None and make is None:
-                    hsm.start_backups(backup_days)
+                    hsm.start_backups(backup_days, backing_up.COMMAND)
                 if ready is not None:
                     ready()
                 server.serve()

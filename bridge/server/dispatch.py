@@ -21,7 +21,7 @@ from bridge.protocol.codec import (
     with_request,
 )
 from bridge.protocol.operations import OPERATIONS, Operation, Result
-from bridge.server.changes import REPEATED, UNIQUE, rebuilt
+from bridge.server.changes import REPEATED, UNIQUE, identified, rebuilt
 from bridge.server.connections import Connection, Connections
 from bridge.server.cryptoki import Cryptoki
 from bridge.server.faults import ConnectionCut, CutAfterwards, Faults
@@ -210,7 +210,7 @@ class Responder:
 
         def run() -> bytes:
             try:
-                with self._dispatcher.hsm.requests.once(session, number, repeated=repeated):
+                with identified(self._dispatcher.hsm, session, route.operation, number, repeated=repeated):
                     result = route.call(session, *fields)
             except CutAfterwards as error:
                 cut.append(error)
