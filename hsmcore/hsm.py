@@ -14,6 +14,7 @@ from hsmcore.api import coherence
 from hsmcore.api import master_key as master_keys
 from hsmcore.api.audit import AuditService
 from hsmcore.api.backups import BackupService
+from hsmcore.api.clock import SkewedClock
 from hsmcore.api.clones import CloneService
 from hsmcore.api.core import Core
 from hsmcore.api.creation import create, database_of, new_database, release
@@ -38,7 +39,7 @@ from hsmcore.backup.making import JOINING, LEAVING
 from hsmcore.backup.opening import NO_CREDENTIALS, Credentials
 from hsmcore.backup.restoring import Opened, Restored, restore
 from hsmcore.backup.schedule import RETENTION_DAYS, Schedule
-from hsmcore.errors import MasterKeyUnavailable, StateError, StateMissing
+from hsmcore.errors import MasterKeyUnavailable, SettingRequired, StateError, StateMissing
 from hsmcore.primitives.secrecy import KEY_BYTES, random_bytes
 from hsmcore.quorum.rules import Rules
 from hsmcore.settings import Settings
@@ -386,6 +387,20 @@ class Hsm:
             for session in self._core.sessions.all():
                 self.users.close_session(session)
             release(self._core.state, self._core.store)
+
+    def skew_clock(self, ahead: Callable[[], float]) -> None:
+        """Set the clock forward by which tokens and multi-part operations expire.
+
+        Args:
+            ahead: Returns the number of seconds, at each look at the clock.
+
+        Raises:
+            SettingRequired: The HSM was made without ``Settings.allow_faults``.
+        """
+        clock = self._core.clock
+        if not isinstance(clock, SkewedClock):
+            raise SettingRequired("this HSM was made without --allow-faults")
+        clock.ahead = ahead
 
     def reset(self) -> None:
         """Destroy all keys, restore the first users and quorum values, and end all sessions. Needs no login.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from threading import RLock
 from typing import Self
 
+from hsmcore.api.clock import SkewedClock
 from hsmcore.audit.log import AuditLog
 from hsmcore.audit.upgrade import bind_rows
 from hsmcore.backup.making import Backups
@@ -62,6 +63,7 @@ class Core:
     def of(cls, state: State, store: Store, vault: Vault, clock: Callable[[], float], *, start: bool) -> Self:
         """Return the parts of the HSM in a locked state directory; ``start`` counts a reboot."""
         settings = Settings.decode(vault.open_settings(store.settings()))
+        clock = SkewedClock(clock) if settings.allow_faults else clock
         lock, sessions = RLock(), Sessions()
         shared = state.shared_store()
         cluster = None if shared is None else store.enter_cluster(shared.url, vault, lock)
