@@ -51,6 +51,11 @@ def connected(server: Address, certificates: Certificates, timeout: float) -> so
         encrypted = context.wrap_socket(plain, server_hostname=server.host)
         _require_name(encrypted.getpeercert() or {}, server.host)
         encrypted.settimeout(timeout)
+    except TimeoutError as error:
+        plain.close()
+        raise DaemonUnreachable(
+            f"the HSM at {server} has not answered the handshake for {CONNECT_SECONDS:g} s"
+        ) from error
     except (OSError, ValueError) as error:
         plain.close()
         raise DaemonUnreachable(f"the HSM at {server} is refused: {_reason(error, certificates)}") from error

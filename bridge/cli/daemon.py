@@ -60,7 +60,7 @@ class Options:
         return words
 
 
-def _options(command: Callable[..., None]) -> Callable[..., None]:
+def daemon_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of the daemon to a command."""
     level = click.option(
         "--log-level", type=click.Choice(_LEVELS), default="info", show_default=True,
@@ -82,7 +82,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@_options
+@daemon_options
 @click.option("--foreground", is_flag=True, help="Run in the foreground, for systemd or a container; SIGTERM ends it.")
 @click.option(
     "--until-eof", is_flag=True,
@@ -226,7 +226,7 @@ def status(home: Path, as_json: bool) -> None:
 
 
 @click.command("daemon-run", hidden=True)
-@_options
+@daemon_options
 @click.option("--ready-fd", type=int, required=True)
 @click.option("--ephemeral", is_flag=True)
 @click.pass_obj

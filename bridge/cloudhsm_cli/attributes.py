@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge.cloudhsm_cli.errors import Failure
+from bridge.cloudhsm_cli.handles import reference
 from bridge.protocol.codec import Value
 from hsmcore.tables.mechanisms import CURVES as CURVE_OIDS
 from hsmcore.tables.mechanisms import ED25519
@@ -228,11 +229,6 @@ def read_pairs(words: Sequence[str], option: str, prefix: str = "") -> dict[str,
 def key_types(core: Value) -> list[Value]:
     """Return the core's key types that share a name with this one: in CloudHSM Ed25519 is a curve of type ``ec``."""
     return [other for other, name in KEY_TYPES.items() if name == KEY_TYPES[str(core)]]
-
-
-def reference(handle: Value) -> str:
-    """Return the key reference of a handle: 0x and 16 hexadecimal digits."""
-    return f"{handle:#018x}" if isinstance(handle, int) else str(handle)
 
 
 def short_object(key: Fields) -> dict[str, object]:

@@ -73,7 +73,7 @@ def build_engine(root: Path, target: Path | None = None) -> Path | None:
     if not _has_openssl():
         return None
     engine = root / ENGINE if target is None else target
-    return _compile(root, engine, "engine/engine.map", ("engine",), ("-lcrypto",))
+    return _compile(root, engine, "engine/engine.map", ("engine",), ("-DHSMBRIDGE_ENGINE", "-lcrypto"))
 
 
 def _has_openssl() -> bool:

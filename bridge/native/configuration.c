@@ -1,6 +1,8 @@
 #include "configuration.h"
 
+#include <dlfcn.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +11,12 @@
 #include "json.h"
 #include "log.h"
 
-static const char INSTALLED[] = "/opt/cloudhsm/etc/cloudhsm-pkcs11.cfg";
+/* The engine's file is the first, and where it does not exist, the second. */
+#ifdef HSMBRIDGE_ENGINE
+static const char *const INSTALLED[] = {"cloudhsm-dyn.cfg", "cloudhsm-pkcs11.cfg"};
+#else
+static const char *const INSTALLED[] = {"cloudhsm-pkcs11.cfg"};
+#endif
 static const char AUTHORITY[] = "/opt/cloudhsm/etc/customerCA.crt";
 
 enum { LONGEST_FILE = 256 * 1024, LONGEST_TEXT = JSON_NAME, MAX_OPTIONS = 32, PORT = 2223, LARGEST_PORT = 65535 };
@@ -213,6 +220,32 @@ static bool exists(const char *path) {
     return file != NULL || errno != ENOENT;
 }
 
+/* Write the path of the installed file: in `etc` beside the `lib` of this library, else in /opt/cloudhsm/etc. */
+static bool find_installed(char *path, size_t room) {
+    char own[PATH_MAX] = "";
+    Dl_info found;
+    const char *folders[] = {own, "/opt/cloudhsm"};
+    char *end = dladdr(AUTHORITY, &found) != 0 && realpath(found.dli_fname, own) != NULL ? strrchr(own, '/') : NULL;
+    if (end != NULL) {
+        *end = 0;
+        end = strrchr(own, '/');
+    }
+    if (end == NULL || strcmp(end, "/lib") != 0) {
+        folders[0] = folders[1];
+    } else {
+        *end = 0;
+    }
+    for (size_t folder = 0; folder < 2; folder++) {
+        for (size_t name = 0; name < sizeof INSTALLED / sizeof *INSTALLED; name++) {
+            int length = snprintf(path, room, "%s/etc/%s", folders[folder], INSTALLED[name]);
+            if (length > 0 && (size_t)length < room && exists(path)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static const char *variable(const char *name) {
     const char *value = getenv(name);
     return value != NULL && *value ? value : NULL;
@@ -275,11 +308,12 @@ int configuration_read(struct configured *slots, int room) {
         strcpy(slots[i].cluster.files.authority, AUTHORITY);
         read[i].slot = &slots[i];
     }
+    char installed[PATH_MAX];
     int count;
     if (named != NULL) {
         count = read_clusters(named, read, room);
-    } else if (variable("HSM_HOME") == NULL && exists(INSTALLED)) {
-        count = read_clusters(INSTALLED, read, room);
+    } else if (variable("HSM_HOME") == NULL && find_installed(installed, sizeof installed)) {
+        count = read_clusters(installed, read, room);
     } else {
         count = default_slot(&slots[0].cluster);
     }

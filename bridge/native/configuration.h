@@ -14,8 +14,8 @@ struct configured {
 /* Read the configuration into at most `room` slots, and the place of the log. Returns how many slots there are, -1 for a
  * file that is not understood.
  *
- * The file is $HSM_PKCS11_CONFIG. Without it, HSM_HOME names the one slot; without that, the file is
- * /opt/cloudhsm/etc/cloudhsm-pkcs11.cfg, and where it does not exist, the slot is the default socket of the user.
+ * The file is $HSM_PKCS11_CONFIG. Without it, HSM_HOME names the one slot; without that, the file is the installed one,
+ * and where it does not exist, the slot is the default socket of the user.
  * $HSM_PKCS11_OPTIONS lists options that are switched on, with commas between.
  */
 int configuration_read(struct configured *slots, int room);

@@ -236,8 +236,35 @@ struct active *active_new(enum kind kind, const unsigned char *init, size_t leng
     return active;
 }
 
+bool active_hold(struct active *active, const unsigned char *data, size_t length) {
+    if (length > MAX_HELD - active->held_length) {
+        return false;
+    }
+    active->held = active->held != NULL ? active->held : malloc(MAX_HELD);
+    if (active->held == NULL) {
+        return false;
+    }
+    if (length > 0) {
+        memcpy(active->held + active->held_length, data, length);
+    }
+    active->held_length += length;
+    active->in_parts = true;
+    return true;
+}
+
+void active_forget_parts(struct active *active) {
+    if (active->held != NULL) {
+        explicit_bzero(active->held, active->held_length);
+        free(active->held);
+    }
+    active->held = NULL;
+    active->held_length = 0;
+    active->in_parts = false;
+}
+
 void active_free(struct active *active) {
     if (active != NULL) {
+        active_forget_parts(active);
         explicit_bzero(active->init, active->init_length);
         free(active->init);
         free(active);

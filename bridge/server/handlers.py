@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from bridge.protocol import values
 from bridge.protocol.codec import MAX_FRAME, VERSION, Value
 from bridge.protocol.values import Fields
 from bridge.server import pages
+from hsmcore import __version__
 from hsmcore.errors import MalformedRequest, StoreUnreachable, Unauthenticated, UnsupportedVersion
 
 if TYPE_CHECKING:
@@ -26,14 +26,6 @@ _RECONNECTS = ("java", "pkcs11")
 """The clients that connect again after a connection has broken."""
 
 
-def server_version() -> str:
-    """Return the installed version of this package, ``0`` if it is not installed."""
-    try:
-        return version("hsmbridge")
-    except PackageNotFoundError:
-        return "0"
-
-
 class Handlers:
     """Handlers of the requests to one HSM; the rows of ``bridge.protocol.operations`` name the methods.
 
@@ -46,7 +38,7 @@ class Handlers:
         self._connections = connections
         self._facts = facts
         self._faults = faults
-        self._version = server_version()
+        self._version = __version__
 
     def hello(self, connection: Connection, lowest: int, highest: int, client: str) -> tuple[int, str, int]:
         """Return the protocol version, the server's version, and the length of the longest frame in bytes.

@@ -239,7 +239,12 @@ class QuorumTokens:
     def take(
         self, session: Session, service: str, key: int | None, enough: Callable[[QuorumToken], bool]
     ) -> QuorumToken:  # fmt: skip
-        """Take out an approved token, to use it; the arguments and errors are those of ``using``."""
+        """Take out an approved token, to use it; the arguments are those of ``using``.
+
+        Raises:
+            ApprovalRequired: The user has no approved token for the admin service.
+            KeyQuorumFailed: The user has no approved token for the key.
+        """
         with self._lock:
             found = (
                 token for token in self.alive()

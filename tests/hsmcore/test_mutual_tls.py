@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from cryptography.x509.oid import NameOID
 
 from hsmcore import Hsm, Settings
+from hsmcore.backup import making
 from hsmcore.backup.opening import Credentials
 from hsmcore.errors import (
     ApprovalRequired,
@@ -202,7 +204,13 @@ def test_changes_take_approvals_of_the_service_cluster(fresh: Site) -> None:
     assert hsm.mtls.deregister(fresh.admin, ["0x01"]) == ["0x01"]
 
 
-def test_a_backup_has_anchors_level_and_the_hsms_certificate(fresh: Site, tmp_path: Path) -> None:
+@pytest.mark.parametrize("apart", [False, True], ids=["in this process", "in another"])
+def test_a_backup_has_anchors_level_and_the_hsms_certificate(
+    fresh: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: bool
+) -> None:
+    if apart:
+        monkeypatch.setattr(making, "_LARGE", 0)
+        fresh.hsm.start_backups(worker=(sys.executable, "-m", "bridge.process.backing_up"))
     one, authority = made("one"), Authority()
     fresh.hsm.mtls.register(fresh.admin, one.pem)
     _enforce(fresh)
