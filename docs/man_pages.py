@@ -65,8 +65,11 @@ def _hsm() -> Iterator[str]:
     yield from _prose(hsm)
     yield from (".SH OPTIONS", *_click_options(hsm, "hsm"), *_item("-h, --help", "Print help; also after a command."))
     yield ".SH COMMANDS"
-    for name in hsm.list_commands(click.Context(hsm)):
-        yield from _click_command(hsm.commands[name], f"hsm {name}")
+    context = click.Context(hsm)
+    for name in hsm.list_commands(context):
+        command = hsm.get_command(context, name)
+        if command is not None:
+            yield from _click_command(command, f"hsm {name}")
     yield ".SH COMMANDS OF CLOUDHSM"
     groups = sorted({command.words[0] for command in COMMANDS})
     yield _plain(f"hsm also runs the commands of {PROGRAM}(1), except those above: {', '.join(groups)}, interactive.")

@@ -305,7 +305,7 @@ class NotCaughtUp(StateError, code=67):
 
 
 class TlsError(HsmError):
-    """The HSM's TLS certificate cannot be made, stored or used."""
+    """A certificate for TLS cannot be made, stored or used."""
 
 
 class CertificateInvalid(TlsError, code=140):
@@ -314,6 +314,26 @@ class CertificateInvalid(TlsError, code=140):
 
 class CertificateMissing(TlsError, code=141):
     """The HSM has no TLS certificate yet."""
+
+
+class TrustAnchorExists(TlsError, code=142):
+    """The trust anchor is registered."""
+
+
+class TrustAnchorLimit(TlsError, code=143):
+    """The HSM has the maximum number of trust anchors."""
+
+
+class TrustAnchorNotFound(TlsError, code=144):
+    """No trust anchor has that reference."""
+
+
+class TrustAnchorNeeded(TlsError, code=145):
+    """The enforcement of client certificates takes a trust anchor."""
+
+
+class MutualTlsRequired(TlsError, code=146):
+    """The operation takes a connection over mutual TLS."""
 
 
 class AuditError(HsmError):

@@ -7,7 +7,6 @@ import io
 import os
 import select
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +29,9 @@ def write_whole(path: Path, content: bytes, *, mode: int = PRIVATE, replace: boo
         OSError: The file system refuses.
     """
     # No class path pattern matches the unfinished file's name.
+    # Imported here: most commands write no file.
+    import tempfile
+
     descriptor, unfinished = tempfile.mkstemp(prefix=f".{path.name[:200]}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -14,29 +14,34 @@ from hsmcore.api import coherence
 from hsmcore.api import master_key as master_keys
 from hsmcore.api.audit import AuditService
 from hsmcore.api.backups import BackupService
+from hsmcore.api.clock import SkewedClock
 from hsmcore.api.clones import CloneService
 from hsmcore.api.core import Core
 from hsmcore.api.creation import create, database_of, new_database, release
 from hsmcore.api.crypto import CryptoService
 from hsmcore.api.keys import KeyService
+from hsmcore.api.mtls import MutualTlsService
 from hsmcore.api.quorum import QuorumService
 from hsmcore.api.requests import RequestService
 from hsmcore.api.reset import ResetService
 from hsmcore.api.statistics import Statistics, gather, troubles
-from hsmcore.api.status import MemberInfo, info, members, status
+from hsmcore.api.status import MemberInfo, StatusService
 from hsmcore.api.tls import TlsService
 from hsmcore.api.users import UserService
 from hsmcore.audit.anchor import anchored
+from hsmcore.audit.chain import Head
 from hsmcore.audit.events import LEFT
 from hsmcore.audit.joining import joined
 from hsmcore.audit.upgrade import bring_up_to_date
+from hsmcore.backup import identity
 from hsmcore.backup.directory import opened
+from hsmcore.backup.making import JOINING, LEAVING
 from hsmcore.backup.opening import NO_CREDENTIALS, Credentials
 from hsmcore.backup.restoring import Opened, Restored, restore
 from hsmcore.backup.schedule import RETENTION_DAYS, Schedule
-from hsmcore.errors import MasterKeyUnavailable, StateError, StateMissing
+from hsmcore.errors import MasterKeyUnavailable, SettingRequired, StateError, StateMissing
 from hsmcore.primitives.secrecy import KEY_BYTES, random_bytes
-from hsmcore.quorum.tokens import QuorumRules
+from hsmcore.quorum.rules import Rules
 from hsmcore.settings import Settings
 from hsmcore.storage.database import Store
 from hsmcore.storage.members import LEFT as LEFT_STATE
@@ -54,8 +59,8 @@ DEFAULT_SETTINGS = Settings()
 class Hsm:
     """An HSM in a state directory, which this process alone has until ``close``.
 
-    The services ``users``, ``keys``, ``crypto``, ``quorum``, ``audit``, ``backups``, ``clones`` and ``tls`` have its
-    operations. All methods may be called from any thread.
+    The services ``users``, ``keys``, ``crypto``, ``quorum``, ``audit``, ``backups``, ``clones``, ``tls`` and ``mtls``
+    have its operations. All methods may be called from any thread.
     """
 
     def __init__(self, core: Core) -> None:
@@ -70,9 +75,11 @@ class Hsm:
         self.audit = AuditService(core)
         self._reset = ResetService(core)
         self.tls = TlsService(core)
+        self.mtls = MutualTlsService(core)
         self.backups = BackupService(core)
         self.clones = CloneService(core)
         self._schedule: Schedule | None = None
+        self._status = StatusService(core, hsmcore.__version__)
         if core.cluster is not None:
             core.cluster.start(partial(coherence.apply, core))
             core.log.lease = core.cluster.lease
@@ -184,7 +191,7 @@ class Hsm:
             if not store.exists():
                 raise StateMissing(no_hsm(state.home))
             vault = Vault(open_secret(store.master(), passphrase, state.read_key_file), store.number)
-            bring_up_to_date(store, vault, state, vault.seal_quorum(QuorumRules().encode(), 0))
+            bring_up_to_date(store, vault, state, vault.seal_quorum(Rules().encode(), 0))
             return cls(Core.of(state, store, vault, clock, start=start))
         except BaseException:
             release(state, store)
@@ -227,10 +234,12 @@ class Hsm:
             state.keep_shared_store(shared)
             database = database_of(state)
             vault = Vault(open_secret(database.master(), passphrase, state.read_key_file), database.number)
-            return cls(Core.of(state, database, vault, clock, start=False))
+            hsm = cls(Core.of(state, database, vault, clock, start=False))
         except BaseException:
             release(state, database)
             raise
+        hsm._core.backups.make_at(JOINING)
+        return hsm
 
     def leave(self) -> None:
         """Take the HSM out of its cluster, and close it for good. Its audit log stays in the database.
@@ -244,6 +253,7 @@ class Hsm:
             raise StateError("this HSM is in no cluster")
         if len(core.cluster.members()) < 2:
             raise StateError("this is the last HSM of its cluster; without it nothing opens the keys in the database")
+        core.backups.make_at(LEAVING)
         with core.log.command(LEFT, {}):
             core.log.record()
         for session in core.sessions.all():
@@ -258,16 +268,15 @@ class Hsm:
         Raises:
             StoreUnreachable: The database does not answer.
         """
-        return members(self._core)
+        return self._status.members()
 
     def set_address(self, address: str) -> None:
-        """Tell the other HSMs of the cluster where clients reach this one. Has no effect on an HSM alone.
+        """Set where clients reach this HSM, which the other HSMs of its cluster tell them too.
 
         Raises:
             StoreUnreachable: The database does not answer.
         """
-        if self._core.cluster is not None:
-            self._core.cluster.set_address(address)
+        self._status.set_address(address)
 
     @classmethod
     def restore(
@@ -281,8 +290,8 @@ class Hsm:
     ) -> Restored:
         """Create an HSM in a directory from a backup. Can be repeated after an error.
 
-        The HSM has the users, keys, settings and quorum values of the backup, and a new serial number, master key and
-        audit log. It is of the security domain of the HSM that was backed up.
+        The HSM has the users, keys, settings, quorum values, trust anchors and TLS certificate of the backup, and a new
+        serial number, master key and audit log. It is of the security domain of the HSM that was backed up.
 
         Args:
             file: The backup.
@@ -309,11 +318,13 @@ class Hsm:
             try:
                 database = new_database(state, store)
                 file_key = state.make_key_file() if passphrase is None else b""
+
+                def write_files(head: Head, vault: Vault) -> None:
+                    identity.write(state, vault, backup.hsm.identity)
+                    state.write_anchor(anchored(head, vault))
+
                 restored = restore(
-                    backup,
-                    database,
-                    lambda secret: seal_secret(secret, passphrase, file_key),
-                    lambda head, vault: state.write_anchor(anchored(head, vault)),
+                    backup, database, lambda secret: seal_secret(secret, passphrase, file_key), write_files
                 )
                 state.sync()
                 return restored
@@ -352,8 +363,15 @@ class Hsm:
             else:
                 master_keys.reseal(core, sealed)
 
-    def start_backups(self, days: int = RETENTION_DAYS) -> None:
-        """Make a backup each day from now on, and remove those that are older than so many days, until ``close``."""
+    def start_backups(self, days: int = RETENTION_DAYS, worker: Sequence[str] = ()) -> None:
+        """Make a backup each day from now on, and remove old ones, until ``close``.
+
+        Args:
+            days: The age in days above which a backup is removed.
+            worker: The command line of a process that runs ``hsmcore.backup.worker.main`` for a large backup; empty to
+                make each in this process.
+        """
+        self._core.backups.worker = worker
         if self._schedule is None:
             self._schedule = Schedule(self._core.backups, days)
 
@@ -369,6 +387,20 @@ class Hsm:
             for session in self._core.sessions.all():
                 self.users.close_session(session)
             release(self._core.state, self._core.store)
+
+    def skew_clock(self, ahead: Callable[[], float]) -> None:
+        """Set the clock forward by which tokens and multi-part operations expire.
+
+        Args:
+            ahead: Returns the number of seconds, at each look at the clock.
+
+        Raises:
+            SettingRequired: The HSM was made without ``Settings.allow_faults``.
+        """
+        clock = self._core.clock
+        if not isinstance(clock, SkewedClock):
+            raise SettingRequired("this HSM was made without --allow-faults")
+        clock.ahead = ahead
 
     def reset(self) -> None:
         """Destroy all keys, restore the first users and quorum values, and end all sessions. Needs no login.
@@ -395,19 +427,24 @@ class Hsm:
         Raises:
             StoreUnreachable: The database does not answer.
         """
-        return status(self._core, hsmcore.__version__)
+        return self._status.status()
 
     def statistics(self) -> Statistics:
         """Return numbers for monitoring. Needs no login."""
-        return gather(self._core)
+        return gather(self._core, self.tls.end())
 
     def troubles(self) -> list[str]:
         """Return the HSM's troubles as sentences; none where all is well. Needs no login."""
         return troubles(self._core)
+
+    def warnings(self) -> list[str]:
+        """Return what will be a trouble as sentences; none where there is nothing to do. Needs no login."""
+        ending = self.tls.ending() if self._status.address else ""
+        return [ending] if ending else []
 
     def info(self) -> dict[str, Any]:
         """Return vendor, model, serial number and versions. Needs no login.
 
         An HSM of a cluster adds ``members``, with name, number, address and state of each.
         """
-        return info(self._core, hsmcore.__version__)
+        return self._status.info()

@@ -1,9 +1,11 @@
-"""The build back end's hook: puts the provider's jar and the PKCS #11 library into the wheel."""
+"""The build back end's hook: puts the provider's jar and the native libraries into the wheel."""
 
 from __future__ import annotations
 
+import re
 import sys
 import sysconfig
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class ProviderJarHook(BuildHookInterface[Any]):
-    """Builds ``bridge/hsmbridge.jar`` and the PKCS #11 library before the files of a wheel are collected."""
+    """Builds ``bridge/hsmbridge.jar`` and the native libraries before the files of a wheel are collected."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build both; ``version`` is the kind of wheel, not a number.
@@ -44,5 +46,19 @@ class ProviderJarHook(BuildHookInterface[Any]):
             self.app.display_warning(str(missing))
             return
         build_data["pure_python"] = False
-        platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
-        build_data["tag"] = f"py3-none-{platform}"
+        built = (root / build_library.LIBRARY, root / build_library.ENGINE)
+        build_data["tag"] = f"py3-none-{_platform(built)}"
+
+
+def _platform(libraries: Iterable[Path]) -> str:
+    """Return the platform tag of a wheel with these libraries, as far as they were built.
+
+    On Linux it names the newest version of glibc whose symbols they use (PEP 600), so that older systems refuse the
+    wheel and all others accept it.
+    """
+    platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    if not platform.startswith("linux_") or "musl" in str(sysconfig.get_config_var("HOST_GNU_TYPE")):
+        return platform
+    content = b"".join(library.read_bytes() for library in libraries if library.is_file())
+    minor = max((int(number) for number in re.findall(rb"GLIBC_2\.(\d+)", content)), default=17)
+    return f"manylinux_2_{minor}_{platform.removeprefix('linux_')}"

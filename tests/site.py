@@ -24,7 +24,7 @@ class Site:
     environment: dict[str, str]
 
     def hsm(
-        self, *arguments: str, file_size_limit: int | None = None, **variables: str
+        self, *arguments: str, file_size_limit: int | None = None, cwd: Path | None = None, **variables: str
     ) -> subprocess.CompletedProcess[str]:
         """Run ``hsm``; with a limit, no file it or its daemon writes grows beyond that many bytes."""
 
@@ -34,7 +34,7 @@ class Site:
 
         return subprocess.run(
             [sys.executable, "-m", "bridge", *arguments],
-            env=self.environment | variables, capture_output=True, text=True, preexec_fn=limit, timeout=120,
+            env=self.environment | variables, capture_output=True, text=True, preexec_fn=limit, timeout=120, cwd=cwd,
         )  # fmt: skip
 
     def begin(self, *arguments: str) -> subprocess.Popen[bytes]:

@@ -21,6 +21,7 @@ from jpype import JArray, JByte, JChar, JClass, JException, JProxy, JString, JVM
 
 from bridge.carriers import natives
 from bridge.carriers.inprocess import InProcess, exchange
+from bridge.process.paths import provider_jar
 from hsmcore.errors import (
     ForeignKeyPassword,
     ForeignKeyUnreadable,
@@ -48,18 +49,6 @@ _NO_NATIVE_ACCESS = 15
 """The last Java version without that option."""
 
 _log = logging.getLogger("hsmbridge.jvm")
-
-
-def provider_jar() -> Path:
-    """Return the path of the provider's jar.
-
-    Raises:
-        StateError: The jar was not built.
-    """
-    jar = Path(__file__).parent.with_name("hsmbridge.jar")
-    if not jar.is_file():
-        raise StateError(f"{jar} is missing; installing the package builds it (pip install, or make install)")
-    return jar
 
 
 def start(options: Sequence[str] = (), class_path: Sequence[str | Path] = (), *, own_signals: bool = True) -> None:
@@ -144,14 +133,14 @@ def install(hsm: Hsm, faults: Faults | None = None) -> InProcess:
     properties = JClass("java.lang.System").getProperties()
     properties.put(_CARRIER + "InProcess", owner.class_)
     try:
-        natives.register(_library(), _CARRIER + "InProcess", "exchange", exchange)
+        natives.register(library(), _CARRIER + "InProcess", "exchange", exchange)
     finally:
         properties.remove(_CARRIER + "InProcess")
     owner.install(hook)
     return carrier
 
 
-def _library() -> str:
+def library() -> str:
     """Return the path of the library of the running JVM, which another program may have chosen."""
     maps = Path("/proc/self/maps").read_text().splitlines() if sys.platform == "linux" else []
     loaded = (line.split(maxsplit=5)[-1] for line in maps if line.endswith("/libjvm.so"))

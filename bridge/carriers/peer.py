@@ -56,6 +56,7 @@ class Peer:
         "_responder",
         "_sessions",
         "_stream",
+        "certificate",
         "descriptor",
         "remote",
     )
@@ -78,6 +79,8 @@ class Peer:
         self._receive = stream.recv
         self.descriptor = stream.fileno()
         self.remote = stream.remote
+        self.certificate = stream.certificate
+        """The client's certificate in DER; empty for none."""
 
     def answer_now(self) -> tuple[bytes, bytes] | None:
         """Receive, and answer if that is one repeated operation that takes microseconds.
@@ -238,7 +241,16 @@ class Peer:
         except OSError:
             _log.debug("the client was gone already")
 
+    def expel(self) -> None:
+        """Hang up, and answer no further request, although the client may have sent some already."""
+        self._receive = _nothing
+        self.hang_up()
+
     def close(self) -> None:
         """Close the connection, which ends each session that no other connection uses."""
         self._stream.close()
         self._responder.close()
+
+
+def _nothing(_length: int, _flags: int = 0, /) -> bytes:
+    return b""

@@ -26,6 +26,10 @@ class Stream(Protocol):
     remote: bool
     """True for a client that may be on another machine."""
 
+    @property
+    def certificate(self) -> bytes:
+        """The client's certificate in DER, which a trust anchor has signed; empty for none."""
+
     def fileno(self) -> int:
         """Return the descriptor, which is ready when there may be something to receive."""
 
@@ -72,6 +76,7 @@ class PlainStream:
     __slots__ = ("_send", "_socket", "fileno", "recv", "send_rest", "sendall")
 
     remote = False
+    certificate = b""
 
     def __init__(self, connected: socket.socket, seconds: int) -> None:
         """Take a socket, whose waits get this limit in seconds."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from bridge.carriers.client import Client, DaemonUnreachable, connected
+from bridge.process.configuration import named
 from bridge.process.environment import secret_of
 from bridge.process.logins import WAYS, Login, from_environment
 
@@ -37,7 +38,7 @@ def as_user(home: Path) -> Iterator[Client]:
     """Yield a client that is logged in as a crypto user: that of the environment, or one who is asked for."""
     login = from_environment((CRYPTO_USER,))
     if login is None:
-        _require_hsm(home)
+        require_hsm(home)
         name = os.environ.get("HSM_USER") or _asked(WAYS[CRYPTO_USER], "Crypto user", hidden=False)
         login = _asked_login(home, name, CRYPTO_USER)
     with _logged_in(home, login) as client:
@@ -45,16 +46,19 @@ def as_user(home: Path) -> Iterator[Client]:
 
 
 def _asked_login(home: Path, username: str, role: str) -> Login:
-    _require_hsm(home)
+    require_hsm(home)
     return Login(username, role, _asked(WAYS[role], f"Password of {username}", hidden=True).encode())
 
 
-def _require_hsm(home: Path) -> None:
-    """Check that there is an HSM before a password is asked for.
+def require_hsm(home: Path) -> None:
+    """Check that there is an HSM, for example before a password is asked for.
 
     Raises:
-        HsmError: There is none, or it cannot be used.
+        StateMissing: There is none.
+        HsmError: It cannot be used.
     """
+    if named() is not None:
+        return
     try:
         Client.connect(home).close()
     except DaemonUnreachable:

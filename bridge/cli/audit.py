@@ -143,7 +143,7 @@ def _row(entry: Entry) -> AuditRow:
 
 def _columns(entry: Entry) -> Entry:
     """Return the columns of an entry in the table."""
-    from bridge.cloudhsm_cli.attributes import reference
+    from bridge.cloudhsm_cli.handles import reference
     from hsmcore.audit.events import response_text
 
     row = _row(entry)

@@ -1,4 +1,7 @@
-"""CloudHSM's commands inside ``hsm``: ``bridge.cloudhsm_cli`` runs each command that ``hsm`` does not define."""
+"""CloudHSM's commands inside ``hsm``: ``bridge.cloudhsm_cli`` runs each command that ``hsm`` does not define.
+
+The table of these commands is loaded only where one of them is asked for.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,6 @@ from typing import Any
 import click
 
 from bridge.cli.passing import Words
-from bridge.cloudhsm_cli.commands import PARSER
-from bridge.cloudhsm_cli.completion import candidates
 
 
 def command(*path: str) -> click.Command:
@@ -20,6 +21,8 @@ def command(*path: str) -> click.Command:
         from bridge.cloudhsm_cli.entry import run_words
 
         context.exit(run_words([*path, *context.args], context.obj))
+
+    from bridge.cloudhsm_cli.commands import PARSER
 
     below = PARSER.below(path)
     if len(below) == 1 or (below and below[0].words == path):
@@ -40,6 +43,9 @@ class Passed(Words):
 
     def candidates(self, before: Sequence[str], typed: str) -> list[str]:
         """Return completions of the incomplete word ``typed``."""
+        from bridge.cloudhsm_cli.commands import PARSER
+        from bridge.cloudhsm_cli.completion import candidates
+
         return candidates(PARSER, [*self._path, *before], typed)
 
 
@@ -49,16 +55,24 @@ class Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the group's own command of this name, or else CloudHSM's."""
         own = super().get_command(ctx, cmd_name)
-        if own is not None or self.name is None or cmd_name not in PARSER.next_words((self.name,)):
+        if own is not None or self.name is None or cmd_name not in _below(self.name):
             return own
         return command(self.name, cmd_name)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """List the group's own commands, then CloudHSM's."""
-        others = PARSER.next_words((self.name,)) if self.name else []
+        others = _below(self.name) if self.name else []
         return list(dict.fromkeys([*self.commands, *others]))
 
 
-def whole_groups(taken: set[str]) -> list[click.Command]:
-    """Return a command for each of CloudHSM's groups that is not in ``taken``, and for the interactive mode."""
-    return [command(word) for word in [*PARSER.next_words(()), "interactive"] if word not in taken]
+def _below(name: str) -> list[str]:
+    from bridge.cloudhsm_cli.commands import PARSER
+
+    return list(PARSER.next_words((name,)))
+
+
+def top_level() -> list[str]:
+    """Return the first words of CloudHSM's commands, and that of the interactive mode."""
+    from bridge.cloudhsm_cli.commands import PARSER
+
+    return [*PARSER.next_words(()), "interactive"]

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bridge.cli import (
-    audit,
-    backups,
-    cloudhsm,
-    cluster,
-    console,
-    daemon,
-    faults,
-    initialize,
-    keys,
-    keystores,
-    membership,
-    pkcs11,
-    rekey,
-    tools,
-    users,
-)
 from bridge.process.paths import default_home
 from bridge.process.streams import drop_unwritable_output
+from hsmcore import __version__
 from hsmcore.errors import (
     AccountLocked,
     AuthenticationFailed,
@@ -44,8 +30,42 @@ _HINTS: dict[type[HsmError], str] = {
 }
 
 
+_COMMANDS = {
+    "quickstart": "quickstart.quickstart",
+    "doctor": "doctor.doctor",
+    "init": "initialize.initialize",
+    "start": "daemon.start",
+    "stop": "daemon.stop",
+    "status": "daemon.status",
+    "join": "membership.join",
+    "leave": "membership.leave",
+    "reset": "faults.reset",
+    "fault": "faults.fault",
+    "user": "users.user",
+    "key": "keys.key",
+    "keystore": "keystores.keystore",
+    "audit": "audit.audit",
+    "cluster": "cluster.cluster",
+    "backup": "backups.backup",
+    "rekey": "rekey.rekey",
+    "console": "console.console",
+    "service": "service.service",
+    "jar": "tools.jar",
+    "install": "tools.install",
+    "pkcs11": "pkcs11.pkcs11",
+    "keytool": "tools.keytool",
+    "jarsigner": "tools.jarsigner",
+    "java": "tools.java",
+    "daemon-run": "daemon.serve",
+}
+"""The subcommands with their module and its name there, in the order in which a new user needs them."""
+
+
 class Commands(click.Group):
-    """Prints an error as one line with a remedy and no traceback: exit code 1, or 2 for a wrong command line."""
+    """Prints an error as one line with a remedy and no traceback: exit code 1, or 2 for a wrong command line.
+
+    A subcommand's module is loaded when the subcommand is used, so that each one starts without the others.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the subcommand.
@@ -66,9 +86,25 @@ class Commands(click.Group):
             named = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
             raise click.ClickException(named or str(error)) from error
 
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a subcommand, or else CloudHSM's of this name."""
+        own = super().get_command(ctx, cmd_name)
+        if own is not None:
+            return own
+        if cmd_name in _COMMANDS:
+            module, _, name = _COMMANDS[cmd_name].partition(".")
+            found: click.Command = getattr(import_module(f"bridge.cli.{module}"), name)
+            return found
+        # Imported here because it loads the table of CloudHSM's commands.
+        from bridge.cli import cloudhsm
+
+        return cloudhsm.command(cmd_name) if cmd_name in cloudhsm.top_level() else None
+
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """List the subcommands in the order in which a new user needs them."""
-        return list(self.commands)
+        """List the subcommands, then CloudHSM's."""
+        from bridge.cli import cloudhsm
+
+        return list(dict.fromkeys([*self.commands, *_COMMANDS, *cloudhsm.top_level()]))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -76,7 +112,7 @@ class Commands(click.Group):
     "--home", type=click.Path(path_type=Path, file_okay=False), envvar="HSM_HOME", default=default_home,
     help="The state directory.  [env: HSM_HOME; default: hsmbridge in the XDG data directory]",
 )  # fmt: skip
-@click.version_option(package_name="hsmbridge", prog_name="hsmbridge")
+@click.version_option(__version__, prog_name="hsmbridge")
 @click.pass_context
 def hsm(context: click.Context, home: Path) -> None:
     """A software HSM for Java programs.
@@ -95,6 +131,9 @@ def hsm(context: click.Context, home: Path) -> None:
     start the daemon (hsm start) and add the provider's jar (hsm jar) to the JVM.
     """
     context.obj = home.absolute()
+    if context.get_parameter_source("home") is click.core.ParameterSource.COMMANDLINE:
+        # As HSM_HOME, the option has precedence over HSM_CONFIG.
+        os.environ["HSM_HOME"] = str(context.obj)
 
 
 @hsm.command("help")
@@ -118,33 +157,3 @@ def show_help(context: click.Context, names: tuple[str, ...]) -> None:
             raise click.UsageError(f"there is no command `hsm {' '.join(names)}`")
         command, within = found, click.Context(found, info_name=name, parent=within)
     click.echo(command.get_help(within))
-
-
-for _command in (
-    initialize.initialize,
-    daemon.start,
-    daemon.stop,
-    daemon.status,
-    membership.join,
-    membership.leave,
-    faults.reset,
-    faults.fault,
-    users.user,
-    keys.key,
-    keystores.keystore,
-    audit.audit,
-    cluster.cluster,
-    backups.backup,
-    rekey.rekey,
-    console.console,
-    tools.jar,
-    tools.install,
-    pkcs11.pkcs11,
-    tools.keytool,
-    tools.jarsigner,
-    tools.java,
-    daemon.serve,
-):
-    hsm.add_command(_command)
-for _command in cloudhsm.whole_groups(set(hsm.commands)):
-    hsm.add_command(_command)

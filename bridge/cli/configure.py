@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,20 +36,23 @@ def _switch(name: str, help_text: str) -> Callable[[Callable[..., None]], Callab
 
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_CLUSTER_OPTIONS = (
-    click.option(
-        "-a", "addresses", multiple=True, metavar="HOST", help="Address of an HSM; replaces those of the file."
-    ),
+_Option = Callable[[Callable[..., None]], Callable[..., None]]
+_ADDRESSES = click.option(
+    "-a", "addresses", multiple=True, metavar="HOST", help="Address of an HSM; replaces those of the file."
+)
+_CERTIFICATES = (
     click.option("--hsm-ca-cert", type=_FILE, help="Certificate of the cluster's authority (PEM)."),
     click.option("--server-client-cert-file", "client_cert_path", type=_FILE, help="Client certificate (PEM)."),
     click.option("--server-client-key-file", "client_key_path", type=_FILE, help="Its private key (PKCS #8, PEM)."),
     click.option("--client-cert-hsm-tls-file", type=_FILE, help="Client certificate for mutual TLS (PEM)."),
     click.option("--client-key-hsm-tls-file", type=_FILE, help="Its private key (PKCS #8, PEM)."),
-    click.option("--region", hidden=True),
-    click.option("--endpoint", hidden=True),
 )
+_CLOUD = (click.option("--region", hidden=True), click.option("--endpoint", hidden=True))
+_CONFIG = click.option("--config", "file", type=_FILE, help="The configuration file.")
+_ID = click.option("--cluster-id", required=True, help="Id of the cluster.")
 _OPTIONS = (
-    *_CLUSTER_OPTIONS,
+    _ADDRESSES,
+    *_CERTIFICATES,
     click.option("--log-level", type=click.Choice(_LEVELS), help="Lowest level that is logged."),
     click.option("--log-rotation", type=click.Choice(_ROTATIONS), help="How often a new log file begins."),
     click.option("--log-file", type=_FILE, help="The log file; log type file."),
@@ -61,12 +64,13 @@ _OPTIONS = (
     _switch("ecdh-without-kdf", "Offer ECDH without a key derivation function (JCE, PKCS #11)."),
     click.option("--default-retry-mode", type=click.Choice(("off", "standard")), help="Repeat requests or not."),
     click.option("--cluster-id", hidden=True),
-    click.option("--config", "file", type=_FILE, help="The configuration file."),
+    *_CLOUD,
+    _CONFIG,
     click.version_option(None, "-V", "--version", package_name="hsmbridge"),
 )
 
 
-def _with(options: tuple[Any, ...], run: Callable[..., None]) -> Callable[..., None]:
+def _with(options: Sequence[_Option], run: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(options):
         run = option(run)
     return run
@@ -96,18 +100,18 @@ def _with_clusters(component: str) -> click.Command:
     run.__doc__ = f"Edit the configuration file of the {_COMPONENTS[component]}, {default}."
     made = click.group(f"configure-{component}", invoke_without_command=True, context_settings=_HELP)
     group = made(_with(_OPTIONS, click.pass_context(run)))
-    named = click.option("--cluster-id", "name", required=True, metavar="NAME", help="The name of the cluster.")
 
-    def add(file: Path, name: str, **options: Any) -> None:
-        """Add a cluster, which is a slot of the library."""
-        add_cluster(file, name, **options)
+    def add(place: Path, file: Path | None, cluster_id: str, **options: Any) -> None:
+        """Add a cluster: a slot of the PKCS #11 library, or one that cloudhsm-cli chooses by its id."""
+        add_cluster(file or place, cluster_id, **options)
 
-    def remove(file: Path, name: str) -> None:
-        """Remove a cluster that add-cluster has added."""
-        remove_cluster(file, name)
+    def remove(place: Path, file: Path | None, cluster_id: str) -> None:
+        """Remove a cluster from the file."""
+        remove_cluster(file or place, cluster_id)
 
-    group.command("add-cluster", context_settings=_HELP)(_with((named, *_CLUSTER_OPTIONS, click.pass_obj), add))
-    group.command("remove-cluster", context_settings=_HELP)(_with((named, click.pass_obj), remove))
+    added = (_ID, _ADDRESSES, *_CERTIFICATES, *_CLOUD, _CONFIG)
+    group.command("add-cluster", context_settings=_HELP)(_with(added, click.pass_obj(add)))
+    group.command("remove-cluster", context_settings=_HELP)(_with((_ID, _CONFIG), click.pass_obj(remove)))
     return group
 
 
@@ -129,39 +133,53 @@ def configure(file: Path, **options: Any) -> None:
         _change(content["clusters"][0]["cluster"], content.setdefault("logging", {}), given)
 
 
-def add_cluster(file: Path, name: str, **options: Any) -> None:
+def add_cluster(file: Path, cluster_id: str, **options: Any) -> None:
     """Add a cluster to a configuration file, which is made if it is missing.
 
+    Args:
+        file: The configuration file.
+        cluster_id: The id of the cluster.
+        options: The options of the command, by parameter name.
+
     Raises:
-        UsageError: No address is given, one of a pair of options is missing, or an option needs the cloud.
-        ClickException: The file has a cluster of this name, is no configuration, or cannot be written.
+        UsageError: No address is given, one of a pair is missing, an option needs the cloud, or the file has the
+            cluster.
+        ClickException: The file is no configuration, or cannot be written.
     """
     given = _given(options)
     if "addresses" not in given:
         raise click.UsageError(_NO_CLOUD)
     with _edited(file) as content:
         clusters = content["clusters"]
-        if any(entry.get("name") == name for entry in clusters):
-            raise click.ClickException(f"{file} has a cluster {name}; remove it first")
-        entry = empty()["clusters"][0] | {"name": name}
-        _change(entry["cluster"], {}, given)
-        # A file that nobody has configured yet has one cluster without servers.
-        content["clusters"] = [one for one in clusters if one["cluster"]["servers"]] + [entry]
+        if _index(clusters, cluster_id) is not None:
+            raise click.UsageError(f"{file} has the cluster {cluster_id!r} already; remove-cluster removes it")
+        cluster: dict[str, Any] = {"servers": []}
+        _change(cluster, content.setdefault("logging", {}), given)
+        # The file of an installation begins with a cluster without servers.
+        clusters[:] = [one for one in clusters if one["cluster"]["servers"]]
+        clusters.append({"type": "hsm2m", "cluster_id": cluster_id, "cluster": cluster})
 
 
-def remove_cluster(file: Path, name: str) -> None:
+def remove_cluster(file: Path, cluster_id: str) -> None:
     """Remove a cluster from a configuration file.
 
     Raises:
-        ClickException: The file has no such cluster, or no other one; or it is no configuration, or cannot be written.
+        UsageError: The file does not have the cluster.
+        ClickException: The file is no configuration, or cannot be written.
     """
     with _edited(file) as content:
         clusters = content["clusters"]
-        content["clusters"] = [entry for entry in clusters if entry.get("name") != name]
-        if len(content["clusters"]) == len(clusters):
-            raise click.ClickException(f"{file} has no cluster {name}")
-        if not content["clusters"]:
-            raise click.ClickException(f"{name} is the only cluster of {file}")
+        index = _index(clusters, cluster_id)
+        if index is None:
+            raise click.UsageError(f"{file} has no cluster {cluster_id!r}")
+        del clusters[index]
+        if not clusters:
+            clusters += empty()["clusters"]
+
+
+def _index(clusters: list[dict[str, Any]], cluster_id: str) -> int | None:
+    ids = [str(cluster.get("cluster_id", "")).lower() for cluster in clusters]
+    return ids.index(cluster_id.lower()) if cluster_id.lower() in ids else None
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
@@ -228,5 +246,5 @@ def _server(host: str) -> dict[str, Any]:
     return {"hostname": name, "port": int(port or _PORT), "enable": True}
 
 
-jce, cli, dyn = _command("jce"), _command("cli"), _command("dyn")
-pkcs11 = _with_clusters("pkcs11")
+jce, cli, pkcs11 = _with_clusters("jce"), _with_clusters("cli"), _with_clusters("pkcs11")
+dyn = _command("dyn")

@@ -24,7 +24,7 @@ _KEY_FILE_WARNING = """\
 WARNING: the master key is a plain file, the development default. Anyone who can read it can open every key.
          For production keys, make the HSM with HSM_PASSPHRASE set."""
 
-_UNREAD = "admin-password.txt"
+UNREAD = "admin-password.txt"
 """File in the state directory with the text that nothing took."""
 
 
@@ -91,7 +91,7 @@ def initialize(
     lines += _master_key(home, sealed=sealed_by is not None)
     if not unactivated:
         lines.append("Next: `hsm start` for a daemon, or `hsm keytool`, `hsm jarsigner`, `hsm java` without one.")
-    _tell("\n".join(lines), sealed=sealed_by is not None, file=home / _UNREAD if generated else None)
+    _tell("\n".join(lines), sealed=sealed_by is not None, file=home / UNREAD if generated else None)
 
 
 def _summary(settings: Settings, user: str, *, activated: bool, generated: bool) -> list[str]:
@@ -143,31 +143,46 @@ def _master_key(home: Path, *, sealed: bool) -> list[str]:
 
 
 def _tell(text: str, *, sealed: bool, file: Path | None) -> None:
-    """Print the text: to standard output; if that is closed or full, to standard error; else to a file.
+    """Print the text, then warn of a master key that no passphrase seals.
 
     Args:
         text: The text.
         sealed: Whether a passphrase seals the master key.
-        file: The file, ``None`` for a text that is not needed again.
+        file: As for ``tell``.
 
     Raises:
         ClickException: Standard output is closed or full.
-        OSError: Neither output takes the text, and there is no file.
     """
-    written = sys.stdout is not None
-    try:
-        click.echo(text)
-    except OSError:
-        written = False
-        discard_output()
-    if not written:
-        try:
-            click.echo(text, err=True)
-        except OSError:
-            if file is not None:
-                write_whole(file, text.encode() + b"\n")
-            raise
+    written = tell(text, file)
     if not sealed:
         click.secho(_KEY_FILE_WARNING, fg="yellow", err=True)
     if not written:
         raise click.ClickException("standard output takes no text; the HSM was made, as the text above says")
+
+
+def tell(text: str, file: Path | None) -> bool:
+    """Print the text: to standard output; if that is closed or full, to standard error; else to a file.
+
+    Args:
+        text: The text.
+        file: The file, ``None`` for a text that is not needed again.
+
+    Returns:
+        Whether standard output has taken the text.
+
+    Raises:
+        OSError: Neither output takes the text.
+    """
+    try:
+        if sys.stdout is not None:
+            click.echo(text)
+            return True
+    except OSError:
+        discard_output()
+    try:
+        click.echo(text, err=True)
+    except OSError:
+        if file is not None:
+            write_whole(file, text.encode() + b"\n")
+        raise
+    return False

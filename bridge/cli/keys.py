@@ -8,7 +8,7 @@ import click
 
 from bridge.cli import cloudhsm, tables
 from bridge.cli.access import as_user
-from bridge.cloudhsm_cli.attributes import reference
+from bridge.cloudhsm_cli.handles import reference
 from bridge.protocol.codec import Value
 
 _COLUMNS = {

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class Words(click.Command):
@@ -18,6 +21,9 @@ class Words(click.Command):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete a word from ``candidates``, or else to a file name."""
+        # Imported here: only a shell that completes a line needs it.
+        from click.shell_completion import CompletionItem
+
         found = [CompletionItem(word) for word in self.candidates(ctx.args, incomplete)]
         return found or [CompletionItem(incomplete, type="file")]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 
 import click
 
@@ -12,6 +12,9 @@ from bridge.protocol.codec import Value
 
 _WIDTH_OF_A_PIPE = 240
 """Width of a table in a pipe or a file, in columns, so that lines are not cut."""
+_GAP = "  "
+_NARROWEST = 8
+"""Columns below which no cell is folded."""
 
 
 def show(
@@ -22,23 +25,72 @@ def show(
     ``empty`` is the text that takes the place of a table without rows.
     """
     if as_json:
+        # Imported here, so that commands with a table start without it.
+        import json
+
         click.echo(json.dumps(rows, default=bytes.hex, indent=2, sort_keys=True))
         return
     if not rows:
         click.echo(empty)
         return
-    # Imported here, so that commands without a table start without it.
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    width = _width() if sys.stdout.isatty() else _WIDTH_OF_A_PIPE
+    cells = [[_printable(shown(row.get(field))) for field in columns] for row in rows]
+    for line in _lines([list(columns.values()), *cells], width):
+        click.echo(line)
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in columns.values():
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(shown(row.get(field))) for field in columns))
-    Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE).print(table)
+
+def _width() -> int:
+    """Return the columns of the terminal."""
+    # Imported here: a program that reads the table has none.
+    from shutil import get_terminal_size
+
+    return get_terminal_size().columns
+
+
+def _lines(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
+    """Yield the lines of a table, the first row as its head; long cells continue on further lines.
+
+    Args:
+        rows: The rows, of the same length.
+        width: Columns of the terminal.
+    """
+    widths = [max(map(_columns_of, cells)) for cells in zip(*rows, strict=True)]
+    while sum(widths) + len(_GAP) * (len(widths) - 1) > width and max(widths) > _NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    for number, row in enumerate(rows):
+        folded = [list(_folded(cell, limit)) for cell, limit in zip(row, widths, strict=True)]
+        for parts in zip_longest(*folded, fillvalue=""):
+            padded = (part + " " * (limit - _columns_of(part)) for part, limit in zip(parts, widths, strict=True))
+            yield _GAP.join(padded).rstrip()
+        if number == 0:
+            yield _GAP.join("-" * limit for limit in widths)
+
+
+def _folded(text: str, width: int) -> Iterator[str]:
+    """Yield the parts of a text that are at most so wide; it is parted at spaces where it has some."""
+    while _columns_of(text) > width:
+        end = width
+        while _columns_of(text[:end]) > width:
+            end -= 1
+        end = text.rfind(" ", 0, end + 1) if " " in text[1 : end + 1] else end
+        yield text[:end].rstrip()
+        text = text[end:].lstrip()
+    yield text
+
+
+def _columns_of(text: str) -> int:
+    """Return the columns that a text takes in a terminal: two for a wide character (Unicode Standard Annex 11)."""
+    if text.isascii():
+        return len(text)
+    # Imported here: most texts are ASCII.
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(one) else 2 if east_asian_width(one) in "WF" else 1 for one in text)
+
+
+def _printable(text: str) -> str:
+    """Escape the characters that would move the cursor or end the line, such as those of a label."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def shown(value: Value) -> str:

@@ -8,7 +8,7 @@ import click
 
 from bridge.cli.passing import Words
 from bridge.process.environment import passphrase
-from bridge.process.paths import socket_path
+from bridge.process.paths import provider_jar, socket_path
 from hsmcore.errors import StateError
 
 
@@ -40,11 +40,10 @@ def jar(home: Path, folder: Path | None, repository: Path | None) -> None:
       java -cp "$(hsm jar):app.jar" com.example.Main
       hsm jar --maven
     """
-    # Imported here because it loads JPype, which most commands do not need.
-    from bridge.carriers.jvm import provider_jar
-    from bridge.launcher.maven import publish
-
     if repository is not None:
+        # Imported here: nothing else needs it.
+        from bridge.launcher.maven import publish
+
         for coordinates in publish(repository.expanduser().absolute(), provider_jar().parent):
             click.echo(coordinates)
         if folder is None:
@@ -78,8 +77,7 @@ def install(home: Path, prefix: Path) -> None:
 
 
 def _install(home: Path, folder: Path) -> None:
-    # Imported here because it loads JPype, which most commands do not need.
-    from bridge.carriers.jvm import provider_jar
+    # Imported here: no other command needs it.
     from bridge.launcher.installation import Parts
     from bridge.launcher.installation import install as put
     from bridge.launcher.library import native_files

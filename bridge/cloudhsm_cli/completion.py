@@ -21,7 +21,6 @@ _BASH = """_cloudhsm_cli() {
     [[ ${COMPREPLY-} == *= ]] && compopt -o nospace
 }
 complete -o default -F _cloudhsm_cli cloudhsm-cli
-eval "$(_HSM_COMPLETE=bash_source hsm 2>/dev/null)"
 """
 _ZSH = """_cloudhsm_cli() {
     local -a found
@@ -35,9 +34,9 @@ _ZSH = """_cloudhsm_cli() {
     fi
     return 0
 }
-(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }
+"""
+_ZSH_REGISTERED = """(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }
 compdef _cloudhsm_cli cloudhsm-cli
-eval "$(_HSM_COMPLETE=zsh_source hsm 2>/dev/null)"
 """
 _FISH = """function __cloudhsm_cli_found
     set -l before (commandline -opc)[2..-1]
@@ -50,10 +49,19 @@ _FISH = """function __cloudhsm_cli_found
     end
 end
 complete --command cloudhsm-cli --no-files --arguments '(__cloudhsm_cli_found)'
-_HSM_COMPLETE=fish_source hsm 2>/dev/null | source
 """
-_SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
+_SCRIPTS = {
+    "bash": _BASH + 'eval "$(_HSM_COMPLETE=bash_source hsm 2>/dev/null)"\n',
+    "zsh": _ZSH + _ZSH_REGISTERED + 'eval "$(_HSM_COMPLETE=zsh_source hsm 2>/dev/null)"\n',
+    "fish": _FISH + "_HSM_COMPLETE=fish_source hsm 2>/dev/null | source\n",
+}
 SHELLS = tuple(_SCRIPTS)
+INSTALLED = {
+    "share/bash-completion/completions/cloudhsm-cli": _BASH,
+    "share/zsh/site-functions/_cloudhsm-cli": f'#compdef cloudhsm-cli\n{_ZSH}_cloudhsm_cli "$@"\n',
+    "share/fish/vendor_completions.d/cloudhsm-cli.fish": _FISH,
+}
+"""Files with the script of ``cloudhsm-cli`` that the shells find by themselves below a prefix."""
 
 
 def script(words: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from bridge.cloudhsm_cli.output import Answer, attempted, help_asked, show
 from bridge.cloudhsm_cli.run import run
 from bridge.cloudhsm_cli.table import PROGRAM
 from bridge.process.streams import discard_output
-from bridge.server.handlers import server_version
+from hsmcore import __version__
 
 
 def run_words(words: Sequence[str], home: Path, configuration: Path | None = None) -> int:
@@ -48,7 +48,7 @@ def run_words(words: Sequence[str], home: Path, configuration: Path | None = Non
 def _built_in(words: Sequence[str]) -> str | Answer | None:
     """Return the answer to ``--version``, ``completion`` and the hidden command; ``None`` for other words."""
     if words[0] in {"-V", "--version"}:
-        return f"{PROGRAM} {server_version()}"
+        return f"{PROGRAM} {__version__}"
     if words[0] == "completion":
         return attempted(lambda: completion.script(words[1:]))
     if words[0] == completion.COMPLETE:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bridge.cloudhsm_cli import files
-from bridge.cloudhsm_cli.attributes import reference
 from bridge.cloudhsm_cli.context import Context, warn
+from bridge.cloudhsm_cli.handles import reference
 from bridge.cloudhsm_cli.selecting import one_key
 from bridge.cloudhsm_cli.table import ADMIN, Data, Values
 from bridge.protocol.codec import Value

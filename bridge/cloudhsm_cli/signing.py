@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager
 from typing import BinaryIO
 
 from bridge.cloudhsm_cli import files
-from bridge.cloudhsm_cli.attributes import reference
 from bridge.cloudhsm_cli.context import Context
 from bridge.cloudhsm_cli.errors import Failure
+from bridge.cloudhsm_cli.handles import reference
 from bridge.cloudhsm_cli.progress import Bar, progress
 from bridge.cloudhsm_cli.quorum import approve
 from bridge.cloudhsm_cli.selecting import one_key

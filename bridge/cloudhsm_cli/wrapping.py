@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bridge.cloudhsm_cli import files
-from bridge.cloudhsm_cli.attributes import key_object, reference
+from bridge.cloudhsm_cli.attributes import key_object
 from bridge.cloudhsm_cli.context import Context
 from bridge.cloudhsm_cli.errors import Failure
+from bridge.cloudhsm_cli.handles import reference
 from bridge.cloudhsm_cli.keys import NO_USES, SECRET_USES, sharing, template, with_quorum
 from bridge.cloudhsm_cli.quorum import approve
 from bridge.cloudhsm_cli.selecting import described, one_key

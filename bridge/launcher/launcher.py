@@ -7,7 +7,6 @@ The provider is registered last, so that the JDK's defaults stay as they are. Cr
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -16,7 +15,7 @@ from pathlib import Path
 from bridge.launcher.commandline import CommandLine, UsageError, parse_java, parse_tool
 from bridge.process.hardening import no_core_dump
 from bridge.process.logins import from_environment
-from bridge.process.paths import socket_path
+from bridge.process.paths import jdk_program, socket_path
 from hsmcore import Hsm
 from hsmcore.errors import HsmError, StateLocked
 from hsmcore.tables.roles import CRYPTO_USER
@@ -31,8 +30,8 @@ def launch(tool: str, words: Sequence[str], home: Path, *, passphrase: bytes | N
 
     Java's ``System.exit`` ends this process with its code instead of returning. Messages go to standard error.
     """
-    if _asks_for_information(tool, words) and (stock := _stock(tool)):
-        return os.spawnv(os.P_WAIT, stock, [tool, *words])
+    if _asks_for_information(tool, words) and (program := jdk_program(tool)):
+        return os.spawnv(os.P_WAIT, program, [tool, *words])
     try:
         line = parse_java(words) if tool == "java" else parse_tool(words)
         return _run(tool, line, home, passphrase)
@@ -102,9 +101,3 @@ def _asks_for_information(tool: str, words: Sequence[str]) -> bool:
     if tool == "java":
         return bool(words) and words[0] in _INFORMATION
     return not words or words[0] in _HELP or words[-1] in _HELP
-
-
-def _stock(tool: str) -> str | None:
-    """Return the path of the JDK's own launcher, or ``None`` if it is missing."""
-    java_home = os.environ.get("JAVA_HOME")
-    return shutil.which(str(Path(java_home) / "bin" / tool) if java_home else tool)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 from hsmcore.errors import HsmError
 
+CREDENTIAL = "hsm-passphrase"
+"""Name of a service's credential with the passphrase."""
 _DAY = 86400
 """Seconds."""
 
@@ -32,5 +35,16 @@ def answer_seconds(default: float) -> float:
 
 
 def passphrase() -> bytes | None:
-    """Return the master key's passphrase, or ``None`` if the environment has none."""
-    return secret_of("HSM_PASSPHRASE")
+    """Return the master key's passphrase: HSM_PASSPHRASE, or the first line of a service's credential.
+
+    ``None`` if there is neither. systemd gives a service the directory of its credentials (systemd.exec(5)).
+    """
+    given = secret_of("HSM_PASSPHRASE")
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if given is not None or not folder:
+        return given
+    try:
+        line = Path(folder, CREDENTIAL).read_bytes().partition(b"\n")[0]
+    except FileNotFoundError:
+        return None
+    return line.rstrip(b"\r") or None

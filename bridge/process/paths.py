@@ -1,4 +1,4 @@
-"""Paths in a state directory that clients and the daemon need."""
+"""Paths in a state directory that clients and the daemon need, of the provider's jar, and of the JDK's programs."""
 
 from __future__ import annotations
 
@@ -36,3 +36,24 @@ def socket_path(home: Path) -> Path:
 def log_path(home: Path) -> Path:
     """Return the path of the daemon's log."""
     return home / "hsm.log"
+
+
+def provider_jar() -> Path:
+    """Return the path of the provider's jar.
+
+    Raises:
+        StateError: The jar was not built.
+    """
+    jar = Path(__file__).parent.with_name("hsmbridge.jar")
+    if not jar.is_file():
+        raise StateError(f"{jar} is missing; installing the package builds it (pip install, or make install)")
+    return jar
+
+
+def jdk_program(name: str) -> str | None:
+    """Return the path of a program of the JDK, in ``JAVA_HOME`` or else on ``PATH``; ``None`` if it is missing."""
+    # Imported here: most commands run no Java.
+    import shutil
+
+    java_home = os.environ.get("JAVA_HOME")
+    return shutil.which(str(Path(java_home) / "bin" / name) if java_home else name)

@@ -7,11 +7,12 @@ session, is not known; the database then has the rows that the request changed, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 from bridge.protocol.operations import Operation, Result
-from hsmcore.errors import ChangeMade, KeyNotFound, OperationLimit
+from hsmcore.errors import ChangeMade, KeyNotFound, OperationLimit, RepetitionUnknown
 from hsmcore.storage.rows import Change, read_changes
 
 if TYPE_CHECKING:
@@ -98,6 +99,24 @@ class Changes:
                 del kept[request]
             if not kept:
                 self._sessions.pop(token, None)
+
+
+def identified(
+    hsm: Hsm, session: Session, operation: Operation, number: int, *, repeated: bool
+) -> AbstractContextManager[None]:
+    """Return a block in which a request is run as ``hsm.requests.once`` does.
+
+    A key store's operation can have several transactions, of which the loss of an HSM may leave some. So none is known
+    to another HSM.
+
+    Raises:
+        RepetitionUnknown: A key store's operation is repeated.
+    """
+    if not operation.name.startswith("STORE_"):
+        return hsm.requests.once(session, number, repeated=repeated)
+    if repeated:
+        raise RepetitionUnknown(f"an HSM does not know what another one has done of {operation.name}")
+    return nullcontext()
 
 
 def rebuilt(hsm: Hsm, session: Session, operation: Operation, made: ChangeMade) -> object:

@@ -21,7 +21,7 @@ from bridge.protocol.codec import (
     with_request,
 )
 from bridge.protocol.operations import OPERATIONS, Operation, Result
-from bridge.server.changes import REPEATED, UNIQUE, rebuilt
+from bridge.server.changes import REPEATED, UNIQUE, identified, rebuilt
 from bridge.server.connections import Connection, Connections
 from bridge.server.cryptoki import Cryptoki
 from bridge.server.faults import ConnectionCut, CutAfterwards, Faults
@@ -95,13 +95,14 @@ class Dispatcher:
             raise LookupError(f"operation {row.name} names the handler {row.handler!r}, which does not exist")
         return handler
 
-    def connect(self, *, remote: bool = False) -> Responder:
+    def connect(self, *, remote: bool = False, mutual: bool = False) -> Responder:
         """Open a connection, which the caller closes, and return its responder.
 
         Args:
             remote: The client may be on another machine, and gets no local operations.
+            mutual: The client has shown a certificate of a trust anchor.
         """
-        return Responder(self, remote=remote)
+        return Responder(self, remote=remote, mutual=mutual)
 
     def has_session(self, token: int) -> bool:
         """Tell whether a session with this token is alive."""
@@ -124,10 +125,10 @@ class Responder:
     stream sends the answer and closes the connection.
     """
 
-    def __init__(self, dispatcher: Dispatcher, *, remote: bool = False) -> None:
+    def __init__(self, dispatcher: Dispatcher, *, remote: bool = False, mutual: bool = False) -> None:
         self._dispatcher = dispatcher
         self._routes = dispatcher.routes
-        self._connection = Connection(remote=remote)
+        self._connection = Connection(remote=remote, mutual=mutual)
         self.sessions = self._connection.sessions
         self.broken = False
         self.cut = b""
@@ -209,7 +210,7 @@ class Responder:
 
         def run() -> bytes:
             try:
-                with self._dispatcher.hsm.requests.once(session, number, repeated=repeated):
+                with identified(self._dispatcher.hsm, session, route.operation, number, repeated=repeated):
                     result = route.call(session, *fields)
             except CutAfterwards as error:
                 cut.append(error)

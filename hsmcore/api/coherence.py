@@ -41,7 +41,7 @@ def _apply(core: Core, change: Change) -> None:
             _end_sessions(core, username, role)
             core.ring.forget_user(username)
     elif change.subject == QUORUM:
-        core.approvals.refresh()
+        core.rules.refresh()
     elif change.subject == QUORUM_TOKENS:
         core.approvals.refresh_tokens()
 
@@ -67,7 +67,7 @@ def _forget_all(core: Core) -> None:
     """Read users and quorum values again, and forget keys, prepared operations and multi-part operations."""
     core.ring.forget_all()
     core.accounts.refresh_all()
-    core.approvals.refresh()
+    core.rules.refresh()
     core.approvals.refresh_tokens()
     for session in core.sessions.all():
         session.forget()

@@ -9,7 +9,7 @@ from hsmcore.audit.anchor import anchored, stored
 from hsmcore.audit.chain import FIRST_HEAD, linked
 from hsmcore.audit.commands import first_entries
 from hsmcore.errors import StateError
-from hsmcore.quorum.tokens import QuorumRules
+from hsmcore.quorum.rules import Rules
 from hsmcore.settings import FirstUser, Settings
 from hsmcore.storage.audit import Record
 from hsmcore.storage.database import FIRST_HSM, Part, Store
@@ -39,7 +39,7 @@ def create(
     state.write_anchor(anchored(head, vault))
     if settings.allow_reset:
         settings = replace(settings, first_users=tuple(users))
-    rules = vault.seal_quorum(QuorumRules().encode(), 1)
+    rules = vault.seal_quorum(Rules().encode(), 1)
     row = HsmRow(sealed, vault.seal_settings(settings.encode()), rules, 1)
     store.initialize(row, [Part(Record(entries, stored(head, vault), changes=changes), rows)])
 

@@ -25,6 +25,7 @@ class QuorumService:
         self._accounts = core.accounts
         self._registrations = core.registrations
         self._approvals = core.approvals
+        self._rules = core.rules
 
     @guarded
     def request(self, session: Session, service: str, key: int | None = None) -> bytes:
@@ -118,7 +119,7 @@ class QuorumService:
 
     def values(self) -> Mapping[str, int]:
         """Return the number of approvals that each admin service takes. Needs no login."""
-        values = self._approvals.rules.values
+        values = self._rules.now.values
         self._log.require_current()
         return values
 
@@ -139,7 +140,7 @@ class QuorumService:
 
     def timeouts(self) -> Mapping[str, int]:
         """Return the seconds in which a quorum token may be approved, and then used. Needs no login."""
-        timeouts = self._approvals.rules.timeouts
+        timeouts = self._rules.now.timeouts
         self._log.require_current()
         return timeouts
 

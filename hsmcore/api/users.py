@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from hsmcore.api.core import Core
 from hsmcore.api.guard import audited, guarded
+from hsmcore.backup.making import ACTIVATION
 from hsmcore.errors import NotCaughtUp, PermissionDenied, UserBusy, UserOwnsKeys
 from hsmcore.keys.keyring import stored_rows
 from hsmcore.sessions import permissions
@@ -155,7 +156,7 @@ class UserService:
                 self._sessions.end(other)
                 self._log.record_end("users.close_session", other)
         with self._log.separately():
-            self._backups.make_at_activation()
+            self._backups.make_at(ACTIVATION)
 
     @guarded
     def create(self, session: Session, username: str, role: str, password: bytes) -> None:

@@ -7,6 +7,7 @@ AES-256-GCM (SP 800-38D), AES key wrapping (SP 800-38F), key derivation in count
 from __future__ import annotations
 
 import os
+from base64 import b64encode
 
 from cryptography.exceptions import InvalidKey, InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -83,6 +84,12 @@ def hash_password(password: bytes) -> str:
         salt=os.urandom(SALT_BYTES), length=KEY_BYTES, iterations=ITERATIONS, lanes=LANES, memory_cost=MEMORY_KIB
     )  # fmt: skip
     return argon.derive_phc_encoded(password)
+
+
+def unknown_password_hash() -> str:
+    """Return a hash, as ``hash_password`` does, whose password nobody knows: a comparison takes the usual time."""
+    salt, digest = (b64encode(os.urandom(count)).rstrip(b"=").decode() for count in (SALT_BYTES, KEY_BYTES))
+    return f"$argon2id$v=19$m={MEMORY_KIB},t={ITERATIONS},p={LANES}${salt}${digest}"
 
 
 def password_matches(password: bytes, verifier: str) -> bool:

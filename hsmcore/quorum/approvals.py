@@ -1,4 +1,4 @@
-"""Approvals: the stored quorum rules, token files, and the check of signatures."""
+"""Approvals: token files, the check of signatures, and changes of the quorum values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from hsmcore.errors import (
     QuorumAdmins,
     QuorumTokenRefused,
     QuorumValueInvalid,
-    StoreDamaged,
     TokenFileInvalid,
     TokenSignatureInvalid,
     UserNotFound,
@@ -25,11 +24,12 @@ from hsmcore.keys import policy
 from hsmcore.keys.keyring import KeyRing
 from hsmcore.keys.records import KeyEntry
 from hsmcore.primitives.proofs import proves
+from hsmcore.quorum.rules import NO_QUORUM, StoredRules
 from hsmcore.quorum.shared import SharedTokens
-from hsmcore.quorum.tokens import MAX_TIMEOUT, NO_QUORUM, QuorumRules, QuorumToken, QuorumTokens
+from hsmcore.quorum.tokens import MAX_TIMEOUT, QuorumToken, QuorumTokens
 from hsmcore.sessions.session import Session
 from hsmcore.storage.database import Store
-from hsmcore.storage.rows import QUORUM, Change, UserRow
+from hsmcore.storage.rows import UserRow
 from hsmcore.storage.sealing import Vault
 from hsmcore.tables.quorum_services import MAX_APPROVALS, SERVICES
 from hsmcore.tables.roles import ADMIN
@@ -55,10 +55,11 @@ class TokenInfo:
 
 
 class Approvals:
-    """The quorum of an HSM: its rules, and the approvals of its operations."""
+    """The approvals of an HSM's operations."""
 
     def __init__(
         self,
+        rules: StoredRules,
         store: Store,
         vault: Vault,
         users: Accounts,
@@ -68,7 +69,7 @@ class Approvals:
         clock: Callable[[], float],
         log: AuditLog,
     ) -> None:
-        self._store = store
+        self._rules = rules
         self._vault = vault
         self._accounts = users
         self._ring = ring
@@ -79,8 +80,6 @@ class Approvals:
         in_cluster = store.cluster is not None
         self.quorum_tokens = QuorumTokens(lock, clock, shared=in_cluster)
         self._shared = SharedTokens(self.quorum_tokens, store, vault, log, turn, clock) if in_cluster else None
-        self._version, self.rules = 0, QuorumRules()
-        self.refresh()
         self.refresh_tokens()
 
     def refresh_tokens(self) -> None:
@@ -91,17 +90,6 @@ class Approvals:
         """
         if self._shared is not None:
             self._shared.refresh()
-
-    def refresh(self) -> None:
-        """Read the quorum values, at the beginning and when another HSM has changed them.
-
-        Raises:
-            StoreDamaged: The row does not open, or is not the newest one.
-        """
-        sealed, version = self._store.quorum()
-        if Change(QUORUM, version) != self._store.newest(QUORUM):
-            raise StoreDamaged("the stored quorum values are not the newest ones; restore the state directory")
-        self.rules, self._version = QuorumRules.decode(self._vault.open_quorum(sealed, version)), version
 
     def request(self, session: Session, service: str, key: int | None) -> bytes:
         """Return the token file of a new quorum token.
@@ -122,7 +110,7 @@ class Approvals:
         if (key is None) == bool(row.attribute):
             raise MalformedRequest(f"a token of the service {service} is for {'a' if key is None else 'no'} key")
         if key is None:
-            needed = self.rules.values[service] != NO_QUORUM
+            needed = self._rules.now.values[service] != NO_QUORUM
         else:
             needed = policy.approvals_needed(self._ring.entry(session, key), service) > 0
         if not needed:
@@ -130,7 +118,7 @@ class Approvals:
         with self._turn:
             self.quorum_tokens.require_room(session, service, key)
             self._record_alone()
-            token = self.quorum_tokens.add(session, service, key, self.rules.timeouts["generated"])
+            token = self.quorum_tokens.add(session, service, key, self._rules.now.timeouts["generated"])
             self._record_shared()
         return token_files.encode_approval(row.label, key, token.data, token.digest)
 
@@ -158,7 +146,7 @@ class Approvals:
             token.approvals.update(signed)
             required, count = self._progress(token)
             if count >= required:
-                self.quorum_tokens.approve(token, self.rules.timeouts["approved"])
+                self.quorum_tokens.approve(token, self._rules.now.timeouts["approved"])
             self._record_shared()
             return required, count
 
@@ -231,7 +219,7 @@ class Approvals:
         """
         names, role = set(token.approvals), SERVICES[token.service].role
         if token.key is None:
-            required = self.rules.values[token.service]
+            required = self._rules.now.values[token.service]
         else:
             entry = self._ring.present(token.key)
             required = policy.approvals_needed(entry, token.service) if entry else 1
@@ -251,7 +239,7 @@ class Approvals:
         Raises:
             ApprovalRequired: The session has no approved quorum token.
         """
-        if self.rules.values[service] == NO_QUORUM:
+        if self._rules.now.values[service] == NO_QUORUM:
             yield
             return
         with self._using(session, service, None):
@@ -296,12 +284,13 @@ class Approvals:
             QuorumValueInvalid: The value is out of range.
             StoreFull: The disk is full.
         """
-        if service not in self.rules.values:
-            raise MalformedRequest(f"a quorum value is of one of {', '.join(self.rules.values)}, not {service[:32]!r}")
+        if service not in (known := self._rules.now.values):
+            raise MalformedRequest(f"a quorum value is of one of {', '.join(known)}, not {service[:32]!r}")
         with self._turn:
             if not NO_QUORUM <= value <= MAX_APPROVALS:
                 raise QuorumValueInvalid(f"a quorum value is {NO_QUORUM} to {MAX_APPROVALS}, not {value}")
-            self._change(replace(self.rules, values={**self.rules.values, service: value}))
+            rules = self._rules.now
+            self._rules.change(replace(rules, values={**rules.values, service: value}))
 
     def set_timeout(self, timeout: str, seconds: int) -> None:
         """Set a timeout of future quorum tokens.
@@ -311,26 +300,13 @@ class Approvals:
             QuorumValueInvalid: The time is out of range.
             StoreFull: The disk is full.
         """
-        if timeout not in self.rules.timeouts:
-            raise MalformedRequest(f"a timeout is one of {', '.join(self.rules.timeouts)}, not {timeout[:32]!r}")
+        if timeout not in self._rules.now.timeouts:
+            raise MalformedRequest(f"a timeout is one of {', '.join(self._rules.now.timeouts)}, not {timeout[:32]!r}")
         if not 1 <= seconds <= MAX_TIMEOUT:
             raise QuorumValueInvalid(f"a timeout is 1 to {MAX_TIMEOUT} seconds, not {seconds}")
         with self._turn:
-            self._change(replace(self.rules, timeouts={**self.rules.timeouts, timeout: seconds}))
-
-    def first_rules(self) -> tuple[bytes, int]:
-        """Return the sealed quorum values and timeouts of a new HSM, and their next version here."""
-        version = self._version + 1
-        return self._vault.seal_quorum(QuorumRules().encode(), version), version
-
-    def restore(self, version: int) -> None:
-        """Take the rules of a new HSM, which are on disk in this version."""
-        self.rules, self._version = QuorumRules(), version
-
-    def _change(self, rules: QuorumRules) -> None:
-        version = self._version + 1
-        self._store.change_quorum(self._vault.seal_quorum(rules.encode(), version), version)
-        self.rules, self._version = rules, version
+            rules = self._rules.now
+            self._rules.change(replace(rules, timeouts={**rules.timeouts, timeout: seconds}))
 
     def put_keys(self, row: UserRow, keys: RegisteredKeys, verifier: str | None = None) -> None:
         """Replace the registered keys of a user whose row is ``changing``, and the password if there is a new one.
@@ -350,7 +326,7 @@ class Approvals:
         """
         if row.role != ADMIN or row.quorum_key is None or keys.quorum is not None:
             return
-        needed, left = max(self.rules.values.values()), self._accounts.approvers(ADMIN) - 1
+        needed, left = max(self._rules.now.values.values()), self._accounts.approvers(ADMIN) - 1
         if needed > max(left, NO_QUORUM):
             raise QuorumAdmins(
                 f"{row.username!r} is one of {left + 1} registered admins, and a quorum value is {needed}; lower that "

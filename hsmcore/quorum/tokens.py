@@ -1,4 +1,4 @@
-"""Quorum (M of N): the rules, and the quorum tokens that collect approvals.
+"""Quorum (M of N): the quorum tokens that collect approvals.
 
 A session requests a quorum token, approvers sign it outside the HSM, the session presents the signatures, and one
 successful operation uses the token up. A token is in memory and ends with its session; in a cluster it is the user's
@@ -8,13 +8,12 @@ successful operation uses the token up. A token is in memory and ends with its s
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from threading import RLock
 
@@ -23,59 +22,21 @@ from hsmcore.errors import (
     KeyQuorumFailed,
     QuorumTokenLimit,
     QuorumTokenRefused,
-    StoreDamaged,
     TokenUnknown,
 )
 from hsmcore.sessions.session import Session
 from hsmcore.tables.quorum_services import SERVICES
 
-NO_QUORUM = 1
-"""The quorum value of an admin service that takes no approval."""
 MAX_TOKENS = 1024
 """Maximum number of quorum tokens (CloudHSM's quota)."""
 MAX_TOKENS_OF_USER = 64
 """Maximum number of quorum tokens of one user."""
-DEFAULT_TIMEOUT = 600
-"""Default of both timeouts, in seconds."""
 MAX_TIMEOUT = 24 * 60 * 60
 
 _UNKNOWN = "this session has no such token: it was used or deleted, has expired, or is of another session"
 BLOCK = struct.Struct(">HHIQ16s36sI8x")
 """A token's raw data, whose hash approvers sign, 80 bytes: kind (1 admin service, 2 key service), service, token id,
 key handle or 0, random bytes, requester padded with zeros, time of creation in seconds since 1970."""
-
-
-@dataclass(frozen=True, slots=True)
-class QuorumRules:
-    """Number of approvals by admin service, and the tokens' timeouts in seconds; stored sealed."""
-
-    values: Mapping[str, int] = field(
-        default_factory=lambda: {name: NO_QUORUM for name, service in SERVICES.items() if not service.attribute}
-    )
-    timeouts: Mapping[str, int] = field(
-        default_factory=lambda: dict.fromkeys(("generated", "approved"), DEFAULT_TIMEOUT)
-    )
-
-    def encode(self) -> bytes:
-        """Return the rules as JSON."""
-        return json.dumps(asdict(self)).encode()
-
-    @classmethod
-    def decode(cls, encoded: bytes) -> QuorumRules:
-        """Read the rules from JSON.
-
-        Raises:
-            StoreDamaged: The JSON is not that of this version.
-        """
-        plain = cls()
-        try:
-            read = json.loads(encoded)
-            rules = cls(values=dict(read["values"]), timeouts=dict(read["timeouts"]))
-        except (ValueError, TypeError, KeyError) as error:
-            raise StoreDamaged("the quorum values of this HSM are not readable; restore the state directory") from error
-        if rules.values.keys() == plain.values.keys() and rules.timeouts.keys() == plain.timeouts.keys():
-            return rules
-        raise StoreDamaged("the quorum values of this HSM are not those of this version; restore the state directory")
 
 
 class State(Enum):
@@ -278,7 +239,12 @@ class QuorumTokens:
     def take(
         self, session: Session, service: str, key: int | None, enough: Callable[[QuorumToken], bool]
     ) -> QuorumToken:  # fmt: skip
-        """Take out an approved token, to use it; the arguments and errors are those of ``using``."""
+        """Take out an approved token, to use it; the arguments are those of ``using``.
+
+        Raises:
+            ApprovalRequired: The user has no approved token for the admin service.
+            KeyQuorumFailed: The user has no approved token for the key.
+        """
         with self._lock:
             found = (
                 token for token in self.alive()

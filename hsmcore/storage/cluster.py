@@ -35,6 +35,7 @@ from hsmcore.storage.lease import Lease, clock
 from hsmcore.storage.members import APPLIED, CHANGED, CLOSED, LEFT, OPEN, Codes, Member
 from hsmcore.storage.requests import Requests
 from hsmcore.storage.rows import Change
+from hsmcore.storage.timings import ClusterCounts
 
 LEASE = 10.0
 """Seconds from before a renewal of the lease until its end."""
@@ -80,6 +81,7 @@ class Cluster:
             lock: The HSM's lock, which orders changes of its memory.
         """
         self.lease = Lease()
+        self.counts = ClusterCounts()
         self.number = number
         self._engine = engine
         self._url = url
@@ -173,6 +175,12 @@ class Cluster:
         seen = self._seen.get(member.number)
         return member.state == OPEN and seen is not None and clock() < seen.since + LEASE
 
+    def known(self) -> list[tuple[Member, bool]]:
+        """Return the other HSMs that have not left, as this HSM saw them last, each with ``alive``."""
+        with self._news:
+            seen = [one.member for one in self._seen.values() if one.member.state != LEFT]
+        return [(member, self.alive(member)) for member in seen]
+
     def take_turn(self) -> None:
         """Wait until no other HSM changes anything, and apply what the others have changed.
 
@@ -222,7 +230,7 @@ class Cluster:
             ChangeMade: This thread's request was fulfilled before. Nothing was changed.
             RuntimeError: A method changes something that others may change too, and does not take the turn.
         """
-        told = " ".join(str(change) for change in changes if not adds_key(change))
+        told = " ".join(str(change) for change in changes if not change.adds_key)
         connection, period = self.turn, self.lease.period
         if connection is None:
             if told:
@@ -257,11 +265,17 @@ class Cluster:
         if not sequence:
             return
         self._pending.sequence = 0
-        deadline = clock() + LEASE + MARGIN
+        began = clock()
+        try:
+            self._await(sequence, began + LEASE + MARGIN)
+        finally:
+            self.counts.acknowledgements.add(clock() - began)
+
+    def _await(self, sequence: int, deadline: float) -> None:
         self._look(deadline)
         while True:
             with self._news:
-                ends = [seen.since + LEASE for seen in self._seen.values() if _waited_for(seen.member, sequence)]
+                ends = [seen.since + LEASE for seen in self._seen.values() if seen.member.lacks(sequence)]
                 now = clock()
                 last = max(ends, default=0.0)
                 if now >= last:
@@ -280,7 +294,7 @@ class Cluster:
             StoreUnreachable: The database does not answer.
             StoreDamaged: An HSM renews its lease without the changes.
         """
-        if not all(map(adds_key, changes)):
+        if not all(change.adds_key for change in changes):
             self._renew()
             self._pending.sequence = self._applied
             self.settle()
@@ -324,6 +338,7 @@ class Cluster:
             if subjects is None:
                 _log.warning("changes of the cluster are missing; the memory is read again")
             lapsed = clock() >= self.lease.until
+            self.counts.lapses += lapsed and self.lease.until > 0
             if subjects != [] or lapsed:
                 self._apply(subjects, lapsed)
             self.lease.period += lapsed
@@ -351,7 +366,8 @@ class Cluster:
             # It ended in the meantime.
             self._renew()
             return
-        self.lease.until, self.lease.reason = began + LEASE, ""
+        self.counts.database.add(clock() - began)
+        self.lease.since, self.lease.until, self.lease.reason = began, began + LEASE, ""
 
     def _follow(self) -> None:
         """Renew the lease, at once when another HSM has changed something, until ``close``."""
@@ -363,6 +379,7 @@ class Cluster:
             except Exception as error:
                 # The lease ends after any error, and the HSM refuses until a renewal succeeds.
                 if not self.lease.reason and not self._stopped:
+                    self.counts.outages += 1
                     _log.warning("the lease of this HSM cannot be renewed: %s", error)
                 self.lease.reason = str(error)
                 select.select([self._wake_reader], [], [], _RETRY)
@@ -380,12 +397,3 @@ class Cluster:
                     self.requests.prune()
             if APPLIED in told and not self._stopped:
                 self.members()
-
-
-def _waited_for(member: Member, sequence: int) -> bool:
-    return member.state == OPEN and member.applied < sequence
-
-
-def adds_key(change: Change) -> bool:
-    """Tell whether a change adds a key, which takes nothing away and no other HSM has in memory."""
-    return change.subject.startswith("key/") and change.version == 1 and change.live

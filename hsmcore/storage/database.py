@@ -56,13 +56,15 @@ class Store:
     ``transactions`` makes each change, with the entries of the audit log, in one transaction.
     """
 
-    def __init__(self, engine: Engine, number: int = FIRST_HSM) -> None:
+    def __init__(self, engine: Engine, number: int = FIRST_HSM, place: str = "") -> None:
         """Use a database.
 
         Args:
             engine: Its engine.
             number: The number of the HSM among those that share the database.
+            place: The URL or the path of the database, for ``found`` in another process; empty in memory.
         """
+        self.place = place
         self._engine = engine
         self.number = number
         self.transactions = Transactions(engine, number)
@@ -70,7 +72,7 @@ class Store:
     @classmethod
     def in_file(cls, path: Path) -> Self:
         """Return the store in an SQLite file."""
-        return cls(connect_file(path))
+        return cls(connect_file(path), place=str(path))
 
     @classmethod
     def in_memory(cls) -> Self:
@@ -84,7 +86,12 @@ class Store:
         Raises:
             StateError: The URL cannot be read, or the driver is not installed.
         """
-        return cls(postgresql.connect(url), number)
+        return cls(postgresql.connect(url), number, url)
+
+    @classmethod
+    def found(cls, place: str, number: int) -> Self:
+        """Return the store of an HSM at the place of another ``Store``."""
+        return cls.at(place, number) if place.startswith(postgresql.SCHEMES) else cls.in_file(Path(place))
 
     def enter_cluster(self, url: str, codes: Codes, lock: RLock) -> Cluster:
         """Enter the cluster of the database, before anything is read into memory.

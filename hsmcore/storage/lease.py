@@ -16,10 +16,12 @@ clock = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
 class Lease:
     """The time until which an HSM may use what is in its memory. ``reason`` tells why it was not renewed."""
 
-    __slots__ = ("period", "reason", "until")
+    __slots__ = ("period", "reason", "since", "until")
 
     def __init__(self) -> None:
         self.until = 0.0
+        self.since = clock()
+        """The time before the last renewal was sent."""
         self.reason = ""
         self.period = 0
         """Number of the times in which the lease was renewed before its end. A use that began in an earlier one may

@@ -77,6 +77,7 @@ class Requests:
         Raises:
             ChangeMade: The change was made before.
             StoreDamaged: The row of the request was edited.
+            HsmError: An error of the block.
         """
         request = self._thread.request = _Request(owner, number)
         try:

@@ -15,7 +15,7 @@ GENESIS = bytes(32)
 """``previous`` of the first entry."""
 
 QUORUM = "quorum"
-"""The subject of the quorum values."""
+"""The subject of the rules: quorum values, timeouts of tokens, and trust anchors."""
 QUORUM_TOKENS = "quorum-tokens"
 """The subject of the quorum tokens that the HSMs of a cluster share."""
 UNKNOWN = -1
@@ -36,6 +36,11 @@ class Change:
     subject: str
     version: int
     live: bool = True
+
+    @property
+    def adds_key(self) -> bool:
+        """True for a new key, which takes nothing away and no other HSM has in memory."""
+        return self.live and self.version == 1 and self.subject.startswith("key/")
 
     def __str__(self) -> str:
         return f"{'' if self.live else '-'}{self.subject}/{self.version}"

@@ -83,6 +83,7 @@ class Vault:
     def __init__(self, secret: bytes, hsm: int = 1) -> None:
         master, domain = secret[: secrecy.KEY_BYTES], secret[secrecy.KEY_BYTES :]
         self.domain = Domain(domain or secrecy.derived_key(master, b"hsmbridge domain", b""))
+        self.secret = secret
         self._sealer = Sealer(master)
         self._registrations = Authenticator(master, context("registration"))
         self._hsm = hsm

@@ -12,11 +12,9 @@ which no other user can have. Activation sets a password and makes this user an 
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
 from threading import BoundedSemaphore, Lock
 
 from hsmcore.audit.log import AuditLog
@@ -36,7 +34,7 @@ from hsmcore.errors import (
     UserUnknown,
 )
 from hsmcore.primitives.proofs import proves
-from hsmcore.primitives.secrecy import hash_password, password_matches
+from hsmcore.primitives.secrecy import hash_password, password_matches, unknown_password_hash
 from hsmcore.storage.database import Store
 from hsmcore.storage.rows import KeyRow, UserRow
 from hsmcore.storage.sealing import Vault
@@ -127,12 +125,6 @@ def new_verifier(password: bytes) -> str:
     return hash_password(password)
 
 
-@cache
-def _nobody() -> str:
-    """Return the hash that is checked in place of that of a user who does not exist; its password is random."""
-    return hash_password(secrets.token_bytes(32))
-
-
 class Accounts:
     """The users of an HSM, by name and role. Every change is made in the HSM's turn."""
 
@@ -143,7 +135,8 @@ class Accounts:
         self._turn = turn
         self._users = {(row.username, row.role): _User(_newest(row)) for row in store.users()}
         log.known_user = lambda username, role: (username.lower(), role) in self._users
-        self._nobody = _nobody()
+        # Checked in place of the hash of a user who does not exist.
+        self._nobody = unknown_password_hash()
         self._hashing = BoundedSemaphore(HASHING)
 
     def __len__(self) -> int:

@@ -1,21 +1,17 @@
-"""The daemon as a process: what it has hardened, its options, and its unit file."""
+"""The daemon as a process: what it has hardened, and its options."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import stat
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
 
-import pytest
-
 from bridge.carriers.client import Client
 from tests.site import PASSWORD, Site
 
-_UNIT = Path(__file__).parents[2] / "packaging" / "hsmbridge.service"
 _DUMPABLE = """
 import ctypes, os
 from bridge.process.hardening import harden
@@ -95,34 +91,3 @@ def test_in_the_foreground_until_told(site: Site) -> None:
             assert process.wait(30) == 0
         finally:
             process.kill()
-
-
-def _service() -> dict[str, list[str]]:
-    """Return the directives of the unit's Service section, which may come several times."""
-    lines = [line for line in _UNIT.read_text().splitlines() if "=" in line and not line.startswith("#")]
-    found: dict[str, list[str]] = {}
-    for name, _, value in (line.partition("=") for line in lines):
-        found.setdefault(name, []).append(value)
-    return found
-
-
-def test_the_unit_file() -> None:
-    directives = _service()
-    for name, value in {
-        "Type": "notify", "UMask": "0077", "LimitCORE": "0", "LimitMEMLOCK": "infinity", "NoNewPrivileges": "true",
-        "ProtectSystem": "strict", "StateDirectoryMode": "0700", "CapabilityBoundingSet": "",
-    }.items():  # fmt: skip
-        assert directives[name] == [value]
-    words = directives["ExecStart"][0].split()
-    done = subprocess.run([sys.executable, "-m", "bridge", *words[1:2], "--help"], capture_output=True, text=True)
-    for option in (word for word in words if word.startswith("--")):
-        assert option in done.stdout
-
-
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze here")
-def test_the_unit_file_by_systemds_own_judgement(tmp_path: Path) -> None:
-    unit = tmp_path / "hsmbridge.service"
-    unit.write_text(_UNIT.read_text().replace("/usr/bin/hsm", sys.executable).replace("User=hsmbridge", "User=root"))
-    done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert "Unknown" not in done.stderr

@@ -9,15 +9,13 @@ import socket
 import ssl
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.certificates import Authority, stand_in
+from tests.certificates import Authority, answering, stand_in
 from tests.conftest import repeated
 from tests.native.cryptoki import library
 from tests.requirements import missing, tool
@@ -228,32 +226,11 @@ def test_a_client_certificate_is_presented(remote: Remote) -> None:
     context.load_verify_locations(file)
     context.verify_mode = ssl.CERT_REQUIRED
     own = {"client_cert_hsm_tls_file": str(client[0]), "client_key_hsm_tls_file": str(client[1])}
-    with _answering(context, lambda connected: seen.append(dict(connected.getpeercert() or {}))) as port:
+    with answering(context, lambda connected: seen.append(dict(connected.getpeercert() or {}))) as port:
         remote.run("ck.must('C_Initialize', None)\nslots()",
                    remote.configuration(("127.0.0.1", port), authority=file, **own))  # fmt: skip
     assert seen
     assert (("commonName", "client"),) in seen[0]["subject"]  # type: ignore[index]
-
-
-@contextmanager
-def _answering(context: ssl.SSLContext, answer: object) -> Iterator[int]:
-    """Call ``answer`` with each connection to a TLS server, and yield its port."""
-
-    def serve() -> None:
-        with suppress(OSError):
-            while True:
-                connected, _ = listener.accept()
-                connected.settimeout(20)
-                with suppress(OSError), connected, context.wrap_socket(connected, server_side=True) as encrypted:
-                    answer(encrypted)  # type: ignore[operator]
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield int(listener.getsockname()[1])
-        with suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-    thread.join(30)
 
 
 _GARBAGE = """
@@ -299,7 +276,7 @@ def test_a_hostile_server_harms_nothing(remote: Remote, inside: bool) -> None:
         with raw:
             raw.sendall(records[count[0] % len(records)])
 
-    with _answering(context, answer if inside else break_records) as port:
+    with answering(context, answer if inside else break_records) as port:
         configuration = remote.configuration(("127.0.0.1", port), authority=file)
         rounds = str(repeated(15, 500, "HSMBRIDGE_FUZZ_SERVERS"))
         assert remote.must(_GARBAGE, configuration, rounds) == "survived\n"

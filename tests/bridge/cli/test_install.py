@@ -89,6 +89,36 @@ def test_configure_changes_what_it_is_told_and_keeps_the_rest(prefix: Path) -> N
     assert configuration(prefix, "cli")["clusters"][0]["cluster"]["servers"][0]["hostname"] == "127.0.0.9"
 
 
+def test_several_clusters_in_one_file(prefix: Path) -> None:
+    def clusters() -> list[tuple[str, str, str]]:
+        return [
+            (one.get("cluster_id", ""), one["cluster"]["servers"][0]["hostname"], one["cluster"].get("hsm_ca_file", ""))
+            for one in configuration(prefix, "cli")["clusters"]
+        ]
+
+    before = clusters()
+    blue = ("add-cluster", "--cluster-id", "blue", "-a", "hsm1.example", "--hsm-ca-cert", "/etc/blue.crt")
+    green = ("add-cluster", "--cluster-id", "green", "-a", "hsm7.example")
+    for words in (blue, green):
+        assert program(prefix, "configure-cli", *words).returncode == 0
+    added = [("blue", "hsm1.example", "/etc/blue.crt"), ("green", "hsm7.example", "")]
+    assert clusters() == [*before, *added]
+    for words, said in (
+        (blue, "has the cluster 'blue' already"),
+        (("add-cluster", "--cluster-id", "red"), "no cloud API to ask"),
+        ((*green[:2], "red", "-a", "h", "--region", "eu-west-1"), "no cloud API to ask"),
+        ((*green[:2], "red", "-a", "h", "--client-cert-hsm-tls-file", "a.pem"), "given together"),
+        (("add-cluster", "-a", "h"), "Missing option '--cluster-id'"),
+        (("remove-cluster", "--cluster-id", "red"), "has no cluster 'red'"),
+    ):
+        done = program(prefix, "configure-cli", *words)
+        assert done.returncode == 2
+        assert said in done.stderr
+    assert clusters() == [*before, *added]
+    assert program(prefix, "configure-cli", "remove-cluster", "--cluster-id", "Blue").returncode == 0
+    assert clusters() == [*before, added[1]]
+
+
 @pytest.mark.parametrize(("words", "said"), [
     ((), "give at least one option"),
     (("--cluster-id", "cluster-abc"), "no cloud API to ask"),
@@ -139,9 +169,9 @@ def test_clusters_of_the_pkcs11_library_are_added_and_removed(prefix: Path) -> N
     assert program(prefix, "configure-pkcs11", *added).returncode == 0
     assert hosts() == ["127.0.0.2", "127.0.0.3"]
     assert configuration(prefix, "pkcs11")["clusters"][1]["cluster"]["hsm_ca_file"] == "/ca.crt"
-    assert "has a cluster second" in refused(*added)
+    assert "has the cluster 'second' already" in refused(*added)
     assert "no cloud API" in refused("add-cluster", "--cluster-id", "third")
-    assert "has no cluster third" in refused("remove-cluster", "--cluster-id", "third")
+    assert "has no cluster 'third'" in refused("remove-cluster", "--cluster-id", "third")
     assert "behind the subcommand" in refused("-a", "127.0.0.9", *added)
     assert "Missing option '--cluster-id'" in refused("remove-cluster")
     assert program(prefix, "configure-pkcs11", "remove-cluster", "--cluster-id", "second").returncode == 0

@@ -24,6 +24,7 @@ from hsmcore.errors import (
     UserNotFound,
     UserOwnsKeys,
 )
+from hsmcore.primitives.secrecy import hash_password, password_matches, unknown_password_hash
 from hsmcore.sessions.session import Session
 from hsmcore.users import accounts
 from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS, Site, make_site
@@ -353,3 +354,11 @@ def test_an_ended_session_does_nothing(site: Site) -> None:
     ):
         with pytest.raises(Unauthenticated):
             call()
+
+
+def test_the_hash_in_place_of_an_unknown_users_takes_the_same_work() -> None:
+    real, unknown = hash_password(b"a-good-password"), unknown_password_hash()
+    assert unknown.split("$")[:4] == real.split("$")[:4]
+    assert [len(part) for part in unknown.split("$")] == [len(part) for part in real.split("$")]
+    assert password_matches(b"a-good-password", real)
+    assert not password_matches(b"a-good-password", unknown)

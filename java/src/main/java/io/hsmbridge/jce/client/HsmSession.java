@@ -35,6 +35,8 @@ final class HsmSession {
     private final Supplier<Credentials> renewal;
     private final AtomicInteger outstanding = new AtomicInteger();
     private final Health health = new Health();
+    /** The number of the process at the other end; null if it is not known. */
+    private volatile String process;
     private volatile Login login = new Login(0);
     /** Whether a new session has replaced a lost one, whose session keys and operations are lost too. */
     private volatile boolean replaced;
@@ -83,6 +85,15 @@ final class HsmSession {
     /** Returns the number of requests without an answer yet. */
     AtomicInteger outstanding() {
         return outstanding;
+    }
+
+    /** Returns the number of the process that has the HSM, which is the same for all its addresses; null if not known. */
+    String process() {
+        return process;
+    }
+
+    void process(String number) {
+        process = number;
     }
 
     boolean loggedIn() {
