@@ -10,9 +10,9 @@ LIBRARY := bridge/libcloudhsm_pkcs11.so
 JAVA_SOURCES := $(shell find java/src/main -type f 2>/dev/null)
 JUNIT_SOURCES := $(shell find java/junit5/src -type f 2>/dev/null)
 PYTHON ?= python3
-# Test processes, each with a JVM of its own: one a processor, JOBS=0 for everything in one process. In the order of the
-# folders the short tests come last, so that the processes end together.
-JOBS ?= auto
+# Test processes, each with a JVM of its own: one more than processors, since some tests wait; JOBS=0 for everything in
+# one process. In the order of the folders the short tests come last, so that the processes end together.
+JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 SIDE_BY_SIDE := -n $(JOBS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 
@@ -26,7 +26,7 @@ DOCSTRING_RULES := DOC102,DOC202,DOC403,DOC501
 JDKS := 11.0.13.1 21.0.8.2 25.0.2.1
 IMAGES := $(JDKS:%=.jdks/%)
 # Java 11 has no Ed25519, no Unix sockets and no AES/KW, and its image no jarsigner: what needs them is left out there.
-ON_JAVA_11 := tests/tools/test_tls.py tests/tools/test_members.py tests/java/test_provider.py tests/java/test_ciphers.py \
+ON_JAVA_11 := tests/tools/test_tls.py tests/tools/test_members.py tests/tools/test_mutual_tls.py tests/java/test_provider.py tests/java/test_ciphers.py \
     tests/java/test_logins.py tests/java/test_derivation.py tests/java/test_generators.py \
     --deselect tests/java/test_provider.py::test_instances_do_not_mix
 
@@ -35,7 +35,8 @@ COMPILE = .release/bin/uv pip compile pyproject.toml --quiet --universal --pytho
 # The part of the suite that runs under the lowest and the newest versions allowed: each library is used in it, through
 # the code that calls it. SQLAlchemy and Alembic; cryptography and pyjks; click, rich and prompt_toolkit; structlog and
 # prometheus-client; pytest and JPype1.
-WITH_EACH_VERSION := tests/hsmcore/storage tests/hsmcore/users tests/hsmcore/crypto tests/keystore \
+WITH_EACH_VERSION := tests/hsmcore/storage tests/hsmcore/users tests/hsmcore/crypto \
+    tests/keystore/foreign/test_reading.py tests/keystore/test_keystore_file.py \
     tests/bridge/cli/test_hsm.py tests/bridge/cli/test_output.py tests/bridge/cloudhsm_cli/test_interactive.py \
     tests/bridge/cloudhsm_cli/test_progress.py tests/bridge/process tests/bridge/plugin \
     tests/java/test_ciphers.py tests/java/test_signatures.py tests/java/test_provider.py

@@ -93,6 +93,10 @@ class KeyFunctionNotPermitted(KeyUseError, code=23):
     """The key's attributes forbid the operation (PKCS #11 CKR_KEY_FUNCTION_NOT_PERMITTED)."""
 
 
+class KeyLimit(KeyUseError, code=24):
+    """The user has the maximum number of session keys."""
+
+
 class AttributeInvalid(KeyUseError, code=30):
     """The attribute is unknown, read-only, forbidden here, or of the wrong type."""
 
@@ -150,6 +154,18 @@ class OperationNotFound(MechanismError, code=45):
 
 class OperationLimit(MechanismError, code=46):
     """The session has too many unfinished multi-part operations."""
+
+
+class ChangeMade(OperationLimit):
+    """An HSM of the cluster has made the change of this request. ``changes`` names the rows as the audit log does."""
+
+    def __init__(self, changes: str) -> None:
+        super().__init__("the change was made, and its answer is lost")
+        self.changes = changes
+
+
+class RepetitionUnknown(MechanismError, code=49):
+    """A request is repeated, and this HSM cannot know whether its change was made. Nothing was changed."""
 
 
 class WrappedKeyInvalid(MechanismError, code=47):
@@ -289,7 +305,7 @@ class NotCaughtUp(StateError, code=67):
 
 
 class TlsError(HsmError):
-    """The HSM's TLS certificate cannot be made, stored or used."""
+    """A certificate for TLS cannot be made, stored or used."""
 
 
 class CertificateInvalid(TlsError, code=140):
@@ -298,6 +314,26 @@ class CertificateInvalid(TlsError, code=140):
 
 class CertificateMissing(TlsError, code=141):
     """The HSM has no TLS certificate yet."""
+
+
+class TrustAnchorExists(TlsError, code=142):
+    """The trust anchor is registered."""
+
+
+class TrustAnchorLimit(TlsError, code=143):
+    """The HSM has the maximum number of trust anchors."""
+
+
+class TrustAnchorNotFound(TlsError, code=144):
+    """No trust anchor has that reference."""
+
+
+class TrustAnchorNeeded(TlsError, code=145):
+    """The enforcement of client certificates takes a trust anchor."""
+
+
+class MutualTlsRequired(TlsError, code=146):
+    """The operation takes a connection over mutual TLS."""
 
 
 class AuditError(HsmError):

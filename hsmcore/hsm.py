@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -16,38 +14,41 @@ from hsmcore.api import coherence
 from hsmcore.api import master_key as master_keys
 from hsmcore.api.audit import AuditService
 from hsmcore.api.backups import BackupService
+from hsmcore.api.clock import SkewedClock
 from hsmcore.api.clones import CloneService
 from hsmcore.api.core import Core
+from hsmcore.api.creation import create, database_of, new_database, release
 from hsmcore.api.crypto import CryptoService
 from hsmcore.api.keys import KeyService
+from hsmcore.api.mtls import MutualTlsService
 from hsmcore.api.quorum import QuorumService
+from hsmcore.api.requests import RequestService
 from hsmcore.api.reset import ResetService
 from hsmcore.api.statistics import Statistics, gather, troubles
+from hsmcore.api.status import MemberInfo, StatusService
 from hsmcore.api.tls import TlsService
 from hsmcore.api.users import UserService
-from hsmcore.audit.anchor import anchored, stored
-from hsmcore.audit.chain import FIRST_HEAD, linked
-from hsmcore.audit.commands import first_entries
+from hsmcore.audit.anchor import anchored
+from hsmcore.audit.chain import Head
 from hsmcore.audit.events import LEFT
 from hsmcore.audit.joining import joined
 from hsmcore.audit.upgrade import bring_up_to_date
+from hsmcore.backup import identity
 from hsmcore.backup.directory import opened
+from hsmcore.backup.making import JOINING, LEAVING
 from hsmcore.backup.opening import NO_CREDENTIALS, Credentials
 from hsmcore.backup.restoring import Opened, Restored, restore
 from hsmcore.backup.schedule import RETENTION_DAYS, Schedule
-from hsmcore.errors import MasterKeyUnavailable, StateError, StateMissing
+from hsmcore.errors import MasterKeyUnavailable, SettingRequired, StateError, StateMissing
 from hsmcore.primitives.secrecy import KEY_BYTES, random_bytes
-from hsmcore.quorum.tokens import QuorumRules
-from hsmcore.settings import FirstUser, Settings
-from hsmcore.storage.audit import Record
-from hsmcore.storage.database import FIRST_HSM, Part, Store
+from hsmcore.quorum.rules import Rules
+from hsmcore.settings import Settings
+from hsmcore.storage.database import Store
 from hsmcore.storage.members import LEFT as LEFT_STATE
 from hsmcore.storage.memory_state import MemoryState
-from hsmcore.storage.rows import QUORUM, Change
 from hsmcore.storage.sealing import Vault, new_secret, open_secret, seal_secret
-from hsmcore.storage.snapshot import HsmRow
-from hsmcore.storage.state_directory import SharedStore, State, StateDirectory, no_hsm
-from hsmcore.users.first_users import first_rows, first_users
+from hsmcore.storage.state_directory import StateDirectory, no_hsm
+from hsmcore.users.first_users import first_users
 
 Clock = Callable[[], float]
 """Gives seconds, by which tokens and multi-part operations expire."""
@@ -55,25 +56,11 @@ Clock = Callable[[], float]
 DEFAULT_SETTINGS = Settings()
 
 
-@dataclass(frozen=True, slots=True)
-class MemberInfo:
-    """An HSM of a cluster. ``alive``: it runs and has renewed its lease lately. ``own``: it is the one that was asked.
-
-    ``address`` is where clients reach it; empty where it listens on no network.
-    """
-
-    number: int
-    name: str
-    address: str
-    alive: bool
-    own: bool
-
-
 class Hsm:
     """An HSM in a state directory, which this process alone has until ``close``.
 
-    The services ``users``, ``keys``, ``crypto``, ``quorum``, ``audit``, ``backups``, ``clones`` and ``tls`` have its
-    operations. All methods may be called from any thread.
+    The services ``users``, ``keys``, ``crypto``, ``quorum``, ``audit``, ``backups``, ``clones``, ``tls`` and ``mtls``
+    have its operations. All methods may be called from any thread.
     """
 
     def __init__(self, core: Core) -> None:
@@ -84,12 +71,15 @@ class Hsm:
         self.keys = KeyService(core)
         self.crypto = CryptoService(core)
         self.quorum = QuorumService(core)
+        self.requests = RequestService(core)
         self.audit = AuditService(core)
         self._reset = ResetService(core)
         self.tls = TlsService(core)
+        self.mtls = MutualTlsService(core)
         self.backups = BackupService(core)
         self.clones = CloneService(core)
         self._schedule: Schedule | None = None
+        self._status = StatusService(core, hsmcore.__version__)
         if core.cluster is not None:
             core.cluster.start(partial(coherence.apply, core))
             core.log.lease = core.cluster.lease
@@ -135,14 +125,14 @@ class Hsm:
         state = StateDirectory(home, create=True)
         database = None
         try:
-            database = _new_database(state, store)
+            database = new_database(state, store)
             file_key = state.make_key_file() if passphrase is None else b""
             sealed = seal_secret(secret, passphrase, file_key)
-            _create(sealed, users, settings, database, vault, state)
+            create(sealed, users, settings, database, vault, state)
             state.sync()
             return cls(Core.of(state, database, vault, clock, start=False))
         except BaseException:
-            _release(state, database)
+            release(state, database)
             raise
 
     @classmethod
@@ -171,7 +161,7 @@ class Hsm:
         users = first_users(admin_password, crypto_user)
         state, store = MemoryState(), Store.in_memory()
         # The master key is never stored, so the key that seals it is forgotten.
-        _create(seal_secret(secret, None, random_bytes(KEY_BYTES)), users, settings, store, vault, state)
+        create(seal_secret(secret, None, random_bytes(KEY_BYTES)), users, settings, store, vault, state)
         return cls(Core.of(state, store, vault, clock, start=False))
 
     @classmethod
@@ -197,14 +187,14 @@ class Hsm:
         state = StateDirectory(home, create=False)
         store = None
         try:
-            store = _database(state)
+            store = database_of(state)
             if not store.exists():
                 raise StateMissing(no_hsm(state.home))
             vault = Vault(open_secret(store.master(), passphrase, state.read_key_file), store.number)
-            bring_up_to_date(store, vault, state, vault.seal_quorum(QuorumRules().encode(), 0))
+            bring_up_to_date(store, vault, state, vault.seal_quorum(Rules().encode(), 0))
             return cls(Core.of(state, store, vault, clock, start=start))
         except BaseException:
-            _release(state, store)
+            release(state, store)
             raise
 
     @classmethod
@@ -242,12 +232,14 @@ class Hsm:
             if key_file is not None:
                 state.keep_key_file(key_file)
             state.keep_shared_store(shared)
-            database = _database(state)
+            database = database_of(state)
             vault = Vault(open_secret(database.master(), passphrase, state.read_key_file), database.number)
-            return cls(Core.of(state, database, vault, clock, start=False))
+            hsm = cls(Core.of(state, database, vault, clock, start=False))
         except BaseException:
-            _release(state, database)
+            release(state, database)
             raise
+        hsm._core.backups.make_at(JOINING)
+        return hsm
 
     def leave(self) -> None:
         """Take the HSM out of its cluster, and close it for good. Its audit log stays in the database.
@@ -261,6 +253,7 @@ class Hsm:
             raise StateError("this HSM is in no cluster")
         if len(core.cluster.members()) < 2:
             raise StateError("this is the last HSM of its cluster; without it nothing opens the keys in the database")
+        core.backups.make_at(LEAVING)
         with core.log.command(LEFT, {}):
             core.log.record()
         for session in core.sessions.all():
@@ -275,22 +268,15 @@ class Hsm:
         Raises:
             StoreUnreachable: The database does not answer.
         """
-        cluster = self._core.cluster
-        if cluster is None:
-            return [MemberInfo(FIRST_HSM, f"hsm-{self._core.store.serial()[:11]}", "", alive=True, own=True)]
-        return [
-            MemberInfo(one.number, one.name, one.address, alive=cluster.alive(one), own=one.number == cluster.number)
-            for one in cluster.members()
-        ]
+        return self._status.members()
 
     def set_address(self, address: str) -> None:
-        """Tell the other HSMs of the cluster where clients reach this one. Has no effect on an HSM alone.
+        """Set where clients reach this HSM, which the other HSMs of its cluster tell them too.
 
         Raises:
             StoreUnreachable: The database does not answer.
         """
-        if self._core.cluster is not None:
-            self._core.cluster.set_address(address)
+        self._status.set_address(address)
 
     @classmethod
     def restore(
@@ -304,8 +290,8 @@ class Hsm:
     ) -> Restored:
         """Create an HSM in a directory from a backup. Can be repeated after an error.
 
-        The HSM has the users, keys, settings and quorum values of the backup, and a new serial number, master key and
-        audit log. It is of the security domain of the HSM that was backed up.
+        The HSM has the users, keys, settings, quorum values, trust anchors and TLS certificate of the backup, and a new
+        serial number, master key and audit log. It is of the security domain of the HSM that was backed up.
 
         Args:
             file: The backup.
@@ -330,18 +316,20 @@ class Hsm:
             state = StateDirectory(home, create=True)
             database = None
             try:
-                database = _new_database(state, store)
+                database = new_database(state, store)
                 file_key = state.make_key_file() if passphrase is None else b""
+
+                def write_files(head: Head, vault: Vault) -> None:
+                    identity.write(state, vault, backup.hsm.identity)
+                    state.write_anchor(anchored(head, vault))
+
                 restored = restore(
-                    backup,
-                    database,
-                    lambda secret: seal_secret(secret, passphrase, file_key),
-                    lambda head, vault: state.write_anchor(anchored(head, vault)),
+                    backup, database, lambda secret: seal_secret(secret, passphrase, file_key), write_files
                 )
                 state.sync()
                 return restored
             finally:
-                _release(state, database)
+                release(state, database)
 
     @classmethod
     def rekey(
@@ -375,8 +363,15 @@ class Hsm:
             else:
                 master_keys.reseal(core, sealed)
 
-    def start_backups(self, days: int = RETENTION_DAYS) -> None:
-        """Make a backup each day from now on, and remove those that are older than so many days, until ``close``."""
+    def start_backups(self, days: int = RETENTION_DAYS, worker: Sequence[str] = ()) -> None:
+        """Make a backup each day from now on, and remove old ones, until ``close``.
+
+        Args:
+            days: The age in days above which a backup is removed.
+            worker: The command line of a process that runs ``hsmcore.backup.worker.main`` for a large backup; empty to
+                make each in this process.
+        """
+        self._core.backups.worker = worker
         if self._schedule is None:
             self._schedule = Schedule(self._core.backups, days)
 
@@ -391,7 +386,21 @@ class Hsm:
         with self._core.lock:
             for session in self._core.sessions.all():
                 self.users.close_session(session)
-            _release(self._core.state, self._core.store)
+            release(self._core.state, self._core.store)
+
+    def skew_clock(self, ahead: Callable[[], float]) -> None:
+        """Set the clock forward by which tokens and multi-part operations expire.
+
+        Args:
+            ahead: Returns the number of seconds, at each look at the clock.
+
+        Raises:
+            SettingRequired: The HSM was made without ``Settings.allow_faults``.
+        """
+        clock = self._core.clock
+        if not isinstance(clock, SkewedClock):
+            raise SettingRequired("this HSM was made without --allow-faults")
+        clock.ahead = ahead
 
     def reset(self) -> None:
         """Destroy all keys, restore the first users and quorum values, and end all sessions. Needs no login.
@@ -418,115 +427,24 @@ class Hsm:
         Raises:
             StoreUnreachable: The database does not answer.
         """
-        core = self._core
-        found: dict[str, Any] = {
-            "pid": os.getpid(),
-            "version": hsmcore.__version__,
-            "healthy": not core.log.trouble,
-            "keys": len(core.ring),
-            "sessions": len(core.sessions),
-            "home": str(core.state.home or ""),
-        }
-        return found if core.cluster is None else found | {"hsms": [asdict(member) for member in self.members()]}
+        return self._status.status()
 
     def statistics(self) -> Statistics:
         """Return numbers for monitoring. Needs no login."""
-        return gather(self._core)
+        return gather(self._core, self.tls.end())
 
     def troubles(self) -> list[str]:
         """Return the HSM's troubles as sentences; none where all is well. Needs no login."""
         return troubles(self._core)
+
+    def warnings(self) -> list[str]:
+        """Return what will be a trouble as sentences; none where there is nothing to do. Needs no login."""
+        ending = self.tls.ending() if self._status.address else ""
+        return [ending] if ending else []
 
     def info(self) -> dict[str, Any]:
         """Return vendor, model, serial number and versions. Needs no login.
 
         An HSM of a cluster adds ``members``, with name, number, address and state of each.
         """
-        major, minor, build = hsmcore.__version__.split(".")[:3]
-        found = {
-            "vendor": "hsmbridge",
-            "model": "software HSM",
-            "serial-number": self._core.store.serial(),
-            "hardware-version-major": "0",
-            "hardware-version-minor": "0",
-            "firmware-version-major": major,
-            "firmware-version-minor": minor,
-            "firmware-build-number": build,
-            "firmware-id": f"hsmbridge {hsmcore.__version__}",
-            "fips-state": "0 [non-FIPS mode with single factor authentication]",
-        }
-        return found if self._core.cluster is None else found | {"members": [_shown(one) for one in self.members()]}
-
-
-def _shown(member: MemberInfo) -> dict[str, str]:
-    state = "ACTIVE" if member.alive else "NOT RESPONDING"
-    return {"hsm-id": member.name, "number": str(member.number), "address": member.address, "state": state}
-
-
-def _create(
-    sealed: bytes, users: Sequence[FirstUser], settings: Settings, store: Store, vault: Vault, state: State
-) -> None:  # fmt: skip
-    """Write a new HSM with these users to an empty database.
-
-    Args:
-        sealed: The sealed master key.
-        users: The first users.
-        settings: The settings.
-        store: The database.
-        vault: The vault of the master key.
-        state: Takes the anchor of the audit log.
-    """
-    rows = first_rows(users, vault)
-    changes = [Change(QUORUM, 1), *(row.change() for row in rows)]
-    entries, head = linked(first_entries(rows, changes), FIRST_HEAD, vault)
-    state.write_anchor(anchored(head, vault))
-    if settings.allow_reset:
-        settings = replace(settings, first_users=tuple(users))
-    rules = vault.seal_quorum(QuorumRules().encode(), 1)
-    row = HsmRow(sealed, vault.seal_settings(settings.encode()), rules, 1)
-    store.initialize(row, [Part(Record(entries, stored(head, vault), changes=changes), rows)])
-
-
-def _database(state: StateDirectory) -> Store:
-    """Return the database of the HSM in a directory."""
-    shared = state.shared_store()
-    return Store.in_file(state.database) if shared is None else Store.at(shared.url, shared.number)
-
-
-def _new_database(state: StateDirectory, url: str | None) -> Store:
-    """Return the empty database of a new HSM.
-
-    Raises:
-        StateError: The directory or the database has an HSM already.
-    """
-    here = f"there is an HSM in {state.home} already, which was not changed; choose another HSM_HOME"
-    shared = state.shared_store()
-    if shared is not None and shared.url != url:
-        before = Store.at(shared.url, shared.number)
-        try:
-            if url is None or before.exists():
-                raise StateError(here)
-        finally:
-            before.close()
-    if url is None:
-        state.make_database()
-    database = Store.in_file(state.database) if url is None else Store.at(url, FIRST_HSM)
-    try:
-        if database.exists():
-            there = "there is an HSM in that database already, which was not changed; `hsm join` adds another to it"
-            raise StateError(here if url is None else there)
-        if url is not None:
-            state.keep_shared_store(SharedStore(url, FIRST_HSM))
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _release(state: State, store: Store | None) -> None:
-    """Close the database before the lock is released, so that the next process finds it closed."""
-    try:
-        if store is not None:
-            store.close()
-    finally:
-        state.close()
+        return self._status.info()

@@ -7,7 +7,7 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -60,19 +60,16 @@ class Authority:
 
 
 @contextmanager
-def stand_in(files: tuple[Path, Path], newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> Iterator[int]:
-    """Serve handshakes at a port of 127.0.0.1 with a certificate and key, and yield the port."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.maximum_version = newest
-    context.load_cert_chain(*files)
+def answering(context: ssl.SSLContext, answer: Callable[[ssl.SSLSocket], object]) -> Iterator[int]:
+    """Call ``answer`` with each connection to a TLS server at 127.0.0.1, and yield its port."""
 
     def serve() -> None:
         with suppress(OSError):
             while True:
                 connected, _ = listener.accept()
-                connected.settimeout(10)
+                connected.settimeout(20)
                 with suppress(OSError), connected, context.wrap_socket(connected, server_side=True) as encrypted:
-                    encrypted.recv(1)
+                    answer(encrypted)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve, daemon=True)
@@ -80,4 +77,14 @@ def stand_in(files: tuple[Path, Path], newest: ssl.TLSVersion = ssl.TLSVersion.T
         yield int(listener.getsockname()[1])
         with suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
-    thread.join(20)
+    thread.join(30)
+
+
+@contextmanager
+def stand_in(files: tuple[Path, Path], newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> Iterator[int]:
+    """Serve handshakes at a port of 127.0.0.1 with a certificate and key, and yield the port."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.maximum_version = newest
+    context.load_cert_chain(*files)
+    with answering(context, lambda encrypted: encrypted.recv(1)) as port:
+        yield port

@@ -49,13 +49,16 @@ class Server:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
-        self._run("initdb", "--no-sync", "-A", "trust", "-U", USER, "-E", "UTF8", "--locale=C", "-D", self.data)
+        self._make()
         lines = [f"port = {self.port}", f"unix_socket_directories = '{self.root}'", "max_connections = 200", *settings]
         subprocess.run(
             _command("tee", "-a", self.data / "postgresql.conf"), input="\n".join(lines).encode() + b"\n",
             stdout=subprocess.DEVNULL, check=True, timeout=60,
         )  # fmt: skip
         self.start()
+
+    def _make(self) -> None:
+        self._run("initdb", "--no-sync", "-A", "trust", "-U", USER, "-E", "UTF8", "--locale=C", "-D", self.data)
 
     def _run(self, name: str, *words: str | Path) -> None:
         subprocess.run(
@@ -120,6 +123,20 @@ class Server:
         """Return a connection of the database's administrator."""
         return psycopg.connect(self.url("postgres"), autocommit=True)
 
+    def tablespace(self, name: str, folder: Path) -> None:
+        """Make a tablespace in an empty directory."""
+        if os.geteuid() == 0:
+            shutil.chown(folder, USER)
+        with self.connect() as connection:
+            connection.execute(f"CREATE TABLESPACE {name} LOCATION '{folder}'")
+
+    def settle_on_standby(self) -> None:
+        """Acknowledge a transaction from now on when a standby has applied it."""
+        with self.connect() as connection:
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            connection.execute("ALTER SYSTEM SET synchronous_commit = 'remote_apply'")
+            connection.execute("SELECT pg_reload_conf()")
+
     def url(self, database: str, schema: str = "") -> str:
         """Return the URL of a database, or of a schema in it."""
         own = f"&options=-csearch_path%3D{schema}" if schema else ""
@@ -131,3 +148,19 @@ class Server:
         with self.connect() as connection:
             connection.execute(f"CREATE SCHEMA {name}")
         return self.url("postgres", name)
+
+
+class Standby(Server):
+    """A copy of a running server that follows it."""
+
+    def __init__(self, primary: Server) -> None:
+        self._primary = primary
+        super().__init__()
+
+    def _make(self) -> None:
+        source = f"host=127.0.0.1 port={self._primary.port} user={USER}"
+        self._run("pg_basebackup", "-R", "-c", "fast", "-d", source, "-D", self.data)
+
+    def promote(self) -> None:
+        """Make it the primary, and wait until it takes changes."""
+        self._run("pg_ctl", "promote", "-w", "-D", self.data)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from bridge.process.addresses import Address
-from bridge.process.configuration import Certificates, Servers, servers
+from bridge.process.configuration import Certificates, Servers, named, servers
 from bridge.process.environment import answer_seconds, passphrase
 from bridge.process.paths import socket_path
 from bridge.process.peers import peer_user
@@ -179,19 +179,23 @@ def _seconds(timeout: float | None) -> float:
 
 
 @contextmanager
-def connected(home: Path, timeout: float | None = None, configuration: Path | None = None) -> Iterator[Client]:
+def connected(
+    home: Path, timeout: float | None = None, configuration: Path | None = None, cluster_id: str = ""
+) -> Iterator[Client]:
     """Yield a client of the daemon or, if no daemon runs, of the HSM opened in this process.
 
     Args:
         home: The state directory.
         timeout: Longest wait for one answer of the daemon, in seconds; ``None`` as in ``Client.connect``.
-        configuration: A configuration file, whose servers are used instead.
+        configuration: A configuration file, whose servers are used instead; ``None`` for that of HSM_CONFIG, if
+            HSM_HOME is not set.
+        cluster_id: The id of a cluster in that file; empty for the first one.
 
     Raises:
         DaemonSilent: A daemon runs and does not answer.
     """
-    if configuration is not None:
-        with Client.connect_to(servers(configuration), timeout) as client:
+    if (configuration := configuration or named()) is not None:
+        with Client.connect_to(servers(configuration, cluster_id), timeout) as client:
             yield client
         return
     try:
@@ -219,10 +223,19 @@ class LocalChannel:
 class SocketChannel:
     """Channel to a daemon over a connected socket."""
 
-    def __init__(self, connected: socket.socket, peer: str) -> None:
-        """Take a socket; ``peer`` names the other end in messages."""
+    def __init__(
+        self, connected: socket.socket, peer: str, refusal: Callable[[socket.socket, OSError], str] = lambda *_: ""
+    ) -> None:  # fmt: skip
+        """Take a socket.
+
+        Args:
+            connected: The socket.
+            peer: The name of the other end in messages.
+            refusal: Returns the reason why the other end refuses the connection, after an error; empty if it does not.
+        """
         self._socket = connected
         self._peer = peer
+        self._refusal = refusal
 
     @classmethod
     def at(cls, path: Path, timeout: float) -> Self:
@@ -246,7 +259,7 @@ class SocketChannel:
         # Imported here, so that a client of a daemon on this machine does not load TLS.
         from bridge.carriers import remote
 
-        return cls(remote.connected(place, certificates, timeout), f"the HSM at {place}")
+        return cls(remote.connected(place, certificates, timeout), f"the HSM at {place}", remote.refusal)
 
     def exchange(self, frame: bytes) -> bytes:
         """Send one request frame and return the response frame.
@@ -265,7 +278,10 @@ class SocketChannel:
                 f"{self._peer} has not answered for {self._socket.gettimeout():g} s; it may execute the operation yet"
             ) from error
         except OSError as error:
+            reason = self._refusal(self._socket, error)
             self.close()
+            if reason:
+                raise DaemonUnreachable(f"{self._peer} refuses the connection: {reason}") from error
             raise DaemonUnreachable(
                 f"{self._peer} went away before it answered ({error}); it may have executed the operation"
             ) from error

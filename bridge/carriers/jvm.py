@@ -43,6 +43,8 @@ _PROVIDER = "com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider"
 _CARRIER = "io.hsmbridge.jce.carrier."
 
 _OPTIONS = ("--enable-native-access=ALL-UNNAMED",)
+QUICK = ("-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+"""Options for a JVM of a few seconds, which ends before a better compiler has paid off."""
 _NO_NATIVE_ACCESS = 15
 """The last Java version without that option."""
 

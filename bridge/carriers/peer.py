@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
-from bridge.carriers.streams import CHUNK, NOW
+from bridge.carriers.streams import CHUNK, FIRST, NOW
 from bridge.protocol import codec, repeat
 from bridge.protocol.operations import NUMBERS
 from hsmcore.errors import HsmError, OperationLimit, RequestError
@@ -56,6 +56,7 @@ class Peer:
         "_responder",
         "_sessions",
         "_stream",
+        "certificate",
         "descriptor",
         "remote",
     )
@@ -78,6 +79,8 @@ class Peer:
         self._receive = stream.recv
         self.descriptor = stream.fileno()
         self.remote = stream.remote
+        self.certificate = stream.certificate
+        """The client's certificate in DER; empty for none."""
 
     def answer_now(self) -> tuple[bytes, bytes] | None:
         """Receive, and answer if that is one repeated operation that takes microseconds.
@@ -147,7 +150,7 @@ class Peer:
                 if short >= SETTLED:
                     return True
                 try:
-                    received = self._receive(CHUNK)
+                    received = self._receive(FIRST)
                 except BlockingIOError:
                     return True  # Idle between frames, which is allowed.
         return False
@@ -238,7 +241,16 @@ class Peer:
         except OSError:
             _log.debug("the client was gone already")
 
+    def expel(self) -> None:
+        """Hang up, and answer no further request, although the client may have sent some already."""
+        self._receive = _nothing
+        self.hang_up()
+
     def close(self) -> None:
         """Close the connection, which ends each session that no other connection uses."""
         self._stream.close()
         self._responder.close()
+
+
+def _nothing(_length: int, _flags: int = 0, /) -> bytes:
+    return b""

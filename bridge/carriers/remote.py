@@ -16,6 +16,15 @@ from hsmcore.errors import StateError
 CONNECT_SECONDS = 10.0
 """Time limit for a connection and for its handshake, in seconds."""
 _HSM = "HSM:"
+_ALERTS = {
+    "UNKNOWN_CA": "no trust anchor of the HSM has signed the certificate of this client",
+    "CERTIFICATE_REQUIRED": "it takes clients with a certificate of a registered trust anchor only",
+    "CERTIFICATE_EXPIRED": "the certificate of this client has expired, or is not valid yet",
+    "BAD_CERTIFICATE": "the certificate of this client is not accepted",
+    "UNSUPPORTED_CERTIFICATE": "the certificate of this client is for another purpose",
+    "CERTIFICATE_UNKNOWN": "the certificate of this client is not accepted",
+}
+"""Reasons of a server that refuses a client, by the end of the alert's name (RFC 8446, 6.2)."""
 
 
 def connected(server: Address, certificates: Certificates, timeout: float) -> socket.socket:
@@ -42,6 +51,11 @@ def connected(server: Address, certificates: Certificates, timeout: float) -> so
         encrypted = context.wrap_socket(plain, server_hostname=server.host)
         _require_name(encrypted.getpeercert() or {}, server.host)
         encrypted.settimeout(timeout)
+    except TimeoutError as error:
+        plain.close()
+        raise DaemonUnreachable(
+            f"the HSM at {server} has not answered the handshake for {CONNECT_SECONDS:g} s"
+        ) from error
     except (OSError, ValueError) as error:
         plain.close()
         raise DaemonUnreachable(f"the HSM at {server} is refused: {_reason(error, certificates)}") from error
@@ -49,6 +63,23 @@ def connected(server: Address, certificates: Certificates, timeout: float) -> so
         plain.close()
         raise
     return encrypted
+
+
+def refusal(connected: socket.socket, error: OSError) -> str:
+    """Return the reason why the server refuses this client, after an error; empty if it does not.
+
+    In TLS 1.3 the client learns it from the first read after its part of the handshake.
+    """
+    if not isinstance(error, ssl.SSLError):
+        # The server's alert may be there to read, after a write that has failed.
+        try:
+            connected.recv(1)
+        except ssl.SSLError as alert:
+            error = alert
+        except OSError:
+            return ""
+    name = str(getattr(error, "reason", "") or "")
+    return next((text for end, text in _ALERTS.items() if name.endswith(f"ALERT_{end}")), "")
 
 
 def _context(certificates: Certificates) -> ssl.SSLContext:
@@ -61,8 +92,16 @@ def _context(certificates: Certificates) -> ssl.SSLContext:
             context.load_cert_chain(*certificates.own, password=_no_passphrase)
     except OSError as error:
         files = ", ".join(map(str, (certificates.authority, *(certificates.own or ()))))
-        raise StateError(f"the files for TLS cannot be used ({error.strerror or error}): {files}") from error
+        raise StateError(f"the files for TLS cannot be used ({_fault(error)}): {files}") from error
     return context
+
+
+def _fault(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
+        return "the private key is not the one of the client certificate"
+    if isinstance(error, ssl.SSLError) and "PASSWORD" in str(error.reason).upper() + str(error).upper():
+        return "the private key has a passphrase, which is not supported"
+    return error.strerror or str(error)
 
 
 def _no_passphrase() -> bytes:

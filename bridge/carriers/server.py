@@ -21,9 +21,10 @@ from types import FrameType
 
 from bridge.carriers.peer import Peer, turns
 from bridge.carriers.streams import CHUNK, Stream
-from bridge.carriers.tls import Handshakes, TlsListener, TlsStream
+from bridge.carriers.tls import Handshakes, TlsListener, TlsStream, reminding
 from bridge.carriers.unix import UnixListener
 from bridge.carriers.workers import Workers
+from bridge.process import backing_up
 from bridge.process.addresses import Address
 from bridge.process.hardening import harden
 from bridge.process.logs import logging_to
@@ -86,8 +87,10 @@ def run(
             facts: dict[str, Value] = {"memory_locked": not left, "ephemeral": make is not None, "home": str(home)}
             remote = [stack.enter_context(closing(TlsListener(hsm, address))) for address in listen]
             if remote:
+                stack.enter_context(reminding(hsm))
                 facts["listen"] = ", ".join(str(listener.address) for listener in remote)
                 _log.info("TLS at %s", facts["listen"])
+            hsm.set_address(", ".join(place for listener in remote if (place := listener.reachable())))
             if port is not None:
                 facts["metrics"] = f"http://{LOOPBACK}:{port}/metrics"
                 _log.info("metrics at %s", facts["metrics"])
@@ -96,7 +99,7 @@ def run(
                 if until_eof:
                     Thread(target=_stop_at_eof, args=(server,), daemon=True).start()
                 if backup_days is not None and make is None:
-                    hsm.start_backups(backup_days)
+                    hsm.start_backups(backup_days, backing_up.COMMAND)
                 if ready is not None:
                     ready()
                 server.serve()
@@ -127,6 +130,7 @@ class Server:
             remote: Listeners for TLS, which the caller closes.
             faults: The faults of the HSM, ``None`` for new ones.
         """
+        self._mtls = hsm.mtls
         self._dispatcher = Dispatcher(hsm, facts, faults)
         self._workers = Workers(self._work)
         self._turns = turns()
@@ -146,6 +150,7 @@ class Server:
         self._epoll = select.epoll()
         for own in (*self._listeners, self._wake_reader.fileno()):
             self._epoll.register(own, select.EPOLLIN)
+        hsm.mtls.on_change(self._expel)
 
     def serve(self) -> None:
         """Serve until ``stop``, then end every connection after the answer in progress and remove the socket."""
@@ -235,13 +240,16 @@ class Server:
         """Serve a connection from now on, or refuse it if there are too many."""
         full = self._count(remote=stream.remote) >= MAX_CONNECTIONS and not self._make_room(remote=stream.remote)
         limit = OperationLimit(f"the daemon has {MAX_CONNECTIONS} connections; close some") if full else None
-        peer = Peer(stream, self._dispatcher.connect(remote=stream.remote), limit)
+        responder = self._dispatcher.connect(remote=stream.remote, mutual=bool(stream.certificate))
+        peer = Peer(stream, responder, limit)
         if limit is not None and not self._reserve(peer):
             _log.warning("refused a connection: there are %d", MAX_CONNECTIONS)
             peer.send_error(limit)
             peer.close()
             return
         self._peers[peer.descriptor] = peer
+        if isinstance(stream, TlsStream) and stream.rules != self._mtls.generation:
+            self._expel()
         if not stream.remote:
             self._watch(peer)
         elif (work := peer.answer_now()) is None:
@@ -249,6 +257,12 @@ class Server:
             return
         else:
             self._hand_over(peer, *work)
+
+    def _expel(self) -> None:
+        """End the connections that the trust anchors of clients no longer allow. Any thread may call it."""
+        for peer in list(self._peers.values()):
+            if peer.remote and not self._mtls.admits(peer.certificate):
+                peer.expel()
 
     def _count(self, *, remote: bool) -> int:
         # A list, because workers end connections meanwhile.

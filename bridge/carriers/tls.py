@@ -6,12 +6,14 @@ connection whose client has vanished within two minutes.
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 import os
 import socket
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
 
 from bridge.carriers import peer
 from bridge.carriers.streams import CHUNK, NOW, limit_waits
@@ -25,8 +27,10 @@ MAX_HANDSHAKES = 64
 """Maximum number of handshakes at a time."""
 _KEEP_ALIVE = {socket.TCP_KEEPIDLE: 60, socket.TCP_KEEPINTVL: 15, socket.TCP_KEEPCNT: 4}
 """Seconds of silence before the first probe, seconds between probes, and lost probes that end a connection (tcp(7))."""
-_SOON = 30 * 24 * 3600
-"""Time before the end of a certificate's validity from which the log warns, in seconds."""
+_PEM_END = "-----END CERTIFICATE-----"
+_EVERY = ("0.0.0.0", "::")  # noqa: S104  # compared, not listened at
+REMINDER_SECONDS = 24 * 3600.0
+"""Time between warnings about the end of the certificate, in seconds."""
 
 _log = logging.getLogger("hsmbridge.tls")
 
@@ -42,10 +46,19 @@ class TlsListener:
             StateError: The address cannot be used.
         """
         self._hsm = hsm
-        self._generation = hsm.tls.generation
+        self._generation = self._newest()
+        self._rules = hsm.mtls.generation
+        """The generation of the trust anchors in the context."""
         self._context = server_context(hsm)
         self.socket = _listen(address)
         self.address = Address(address.host, self.socket.getsockname()[1])
+
+    def reachable(self) -> str:
+        """Return the address for clients: that of the listener or, if it listens at every address, a certified name."""
+        if self.address.host not in _EVERY:
+            return str(self.address)
+        facts = self._hsm.tls.certificate()
+        return str(Address(facts.names[0], self.address.port)) if facts is not None and facts.names else ""
 
     def accept(self) -> TlsStream:
         """Accept one connection, whose handshake is still to be made.
@@ -54,24 +67,49 @@ class TlsListener:
             OSError: The kernel has no connection, or the process no descriptor for it.
         """
         connected, _ = self.socket.accept()
-        if self._generation != self._hsm.tls.generation:
+        if self._generation != self._newest():
             self._renew()
-        return TlsStream(connected, self._context)
+        return TlsStream(connected, self._context, self._rules)
+
+    def _newest(self) -> tuple[int, int]:
+        return self._hsm.tls.generation, self._hsm.mtls.generation
 
     def _renew(self) -> None:
-        self._generation = self._hsm.tls.generation
+        self._generation = self._newest()
+        rules = self._hsm.mtls.generation
         try:
-            self._context = server_context(self._hsm)
+            self._context, self._rules = server_context(self._hsm), rules
         except (HsmError, OSError) as error:
-            _log.error("the new certificate cannot be used, and the earlier one goes on: %s", error)
+            _log.error("the new certificates cannot be used, and the earlier ones go on: %s", error)
 
     def close(self) -> None:
         """Stop listening."""
         self.socket.close()
 
 
+@contextmanager
+def reminding(hsm: Hsm) -> Iterator[None]:
+    """Warn in the log, now and every day until the end of the block, if the HSM's certificate ends soon."""
+    ended = Event()
+
+    def remind() -> None:
+        while True:
+            if ending := hsm.tls.ending():
+                _log.warning("%s", ending)
+            if ended.wait(REMINDER_SECONDS):
+                return
+
+    thread = Thread(target=remind, name="certificate", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 def server_context(hsm: Hsm) -> ssl.SSLContext:
-    """Return the TLS settings of a server with the HSM's certificate.
+    """Return the TLS settings of a server with the HSM's certificate and its trust anchors of clients.
 
     Raises:
         CertificateMissing: The HSM has no certificate.
@@ -89,9 +127,20 @@ def server_context(hsm: Hsm) -> ssl.SSLContext:
         context.load_cert_chain(f"/proc/self/fd/{descriptor}", password=password)
     finally:
         os.close(descriptor)
-    if (facts := hsm.tls.certificate()) is not None and facts.not_after < time.time() + _SOON:
-        _log.warning("the TLS certificate is valid until %s", dt.datetime.fromtimestamp(facts.not_after, dt.UTC))
+    _ask_clients(context, hsm)
     return context
+
+
+def _ask_clients(context: ssl.SSLContext, hsm: Hsm) -> None:
+    """Ask clients for a certificate, if there are trust anchors."""
+    anchors = hsm.mtls.anchors().values()
+    if hsm.mtls.enforced or anchors:
+        # Without enforcement a client may have no certificate; one that it has must be good.
+        context.verify_mode = ssl.CERT_REQUIRED if hsm.mtls.enforced else ssl.CERT_OPTIONAL
+        # An anchor need not be self-signed. The certificates of its issuers prove it, and are trusted for nothing else.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        for chain in anchors:
+            context.load_verify_locations(cadata=chain[: chain.index(_PEM_END) + len(_PEM_END)])
 
 
 def _listen(address: Address) -> socket.socket:
@@ -109,13 +158,14 @@ def _listen(address: Address) -> socket.socket:
 class TlsStream:
     """An encrypted stream. ``handshake`` never waits; the rest is as ``bridge.carriers.streams.Stream`` has it."""
 
-    __slots__ = ("_incoming", "_outgoing", "_socket", "_tls", "_unread", "client", "deadline", "fileno")
+    __slots__ = ("_incoming", "_outgoing", "_socket", "_tls", "_unread", "client", "deadline", "fileno", "rules")
 
     remote = True
 
-    def __init__(self, connected: socket.socket, context: ssl.SSLContext) -> None:
-        """Take an accepted TCP connection."""
+    def __init__(self, connected: socket.socket, context: ssl.SSLContext, rules: int) -> None:
+        """Take an accepted TCP connection; ``rules`` is the generation of the trust anchors in the context."""
         self._socket = connected
+        self.rules = rules
         self.fileno = connected.fileno
         limit_waits(connected, peer.FRAME_SECONDS)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -154,6 +204,11 @@ class TlsStream:
             if self._outgoing.pending:
                 self._socket.send(self._outgoing.read(), NOW)
         return True
+
+    @property
+    def certificate(self) -> bytes:
+        """The client's certificate in DER, which a trust anchor has signed; empty if it has shown none."""
+        return self._tls.getpeercert(binary_form=True) or b""
 
     def recv(self, length: int, flags: int = 0, /) -> bytes:
         """Return decrypted bytes, all of the whole records that have arrived; empty at the client's end.

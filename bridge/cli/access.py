@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from bridge.carriers.client import Client, DaemonUnreachable, connected
+from bridge.process.configuration import named
 from bridge.process.environment import secret_of
 from bridge.process.logins import WAYS, Login, from_environment
 
@@ -56,6 +57,8 @@ def require_hsm(home: Path) -> None:
         StateMissing: There is none.
         HsmError: It cannot be used.
     """
+    if named() is not None:
+        return
     try:
         Client.connect(home).close()
     except DaemonUnreachable:

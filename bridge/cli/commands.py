@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,9 @@ def hsm(context: click.Context, home: Path) -> None:
     start the daemon (hsm start) and add the provider's jar (hsm jar) to the JVM.
     """
     context.obj = home.absolute()
+    if context.get_parameter_source("home") is click.core.ParameterSource.COMMANDLINE:
+        # As HSM_HOME, the option has precedence over HSM_CONFIG.
+        os.environ["HSM_HOME"] = str(context.obj)
 
 
 @hsm.command("help")

@@ -18,9 +18,10 @@ from tempfile import TemporaryFile
 
 import click
 
-from bridge.carriers.client import Client, DaemonSilent, DaemonUnreachable
+from bridge.carriers.client import Client, DaemonSilent, DaemonUnreachable, connected
 from bridge.cli import settings, tables
 from bridge.cli.ephemeral import Ephemeral, announce, new_home, socket_directory
+from bridge.process.configuration import named
 from bridge.process.environment import passphrase
 from bridge.process.logins import SECRETS
 from bridge.process.paths import log_path, socket_path
@@ -207,10 +208,15 @@ def status(home: Path, as_json: bool) -> None:
     Example:
       hsm status --json
     """
-    running = _status(home)
+    place = str(named() or socket_path(home))
+    if named() is not None:
+        with connected(home) as client:
+            running: dict[str, Value] | None = _map(*client.call("STATUS"))
+    else:
+        running = _status(home)
     if running is None:
-        raise DaemonUnreachable(f"no daemon answers at {socket_path(home)}; `hsm start` starts one")
-    shown = {"pid": running["pid"], "socket": str(socket_path(home))}
+        raise DaemonUnreachable(f"no daemon answers at {place}; `hsm start` starts one")
+    shown = {"pid": running["pid"], "configuration" if named() else "socket": place}
     shown |= {name: value for name, value in running.items() if name != "pid"}
     if as_json:
         click.echo(json.dumps(shown))
@@ -286,6 +292,10 @@ def _status(home: Path) -> dict[str, Value] | None:
         raise
     except DaemonUnreachable:
         return None
+    return _map(answer)
+
+
+def _map(answer: Value) -> dict[str, Value]:
     if not isinstance(answer, dict):
         raise StateError("the daemon sent an unknown answer; is it of another version?")
     return answer

@@ -27,6 +27,10 @@ def fault() -> None:
 @click.option("--operation", metavar="NAMES", help="Operations of the protocol, such as SIGN,VERIFY.")
 @click.option("--milliseconds", metavar="N[-N]", help="The delay of latency: fixed, or random between two numbers.")
 @click.option("--error", metavar="NAME", help="The error of kind error, such as StoreFull.")
+@click.option("--member", type=click.IntRange(1), help="Number of the HSM of the cluster of hsm-down; default: 2.")
+@click.option("--field", metavar="NAMES", help="Fields of inconsistent, such as locked; default: cluster-coverage.")
+@click.option("--name", metavar="USER", help="The only user of inconsistent; default: all users and keys.")
+@click.option("--ahead", type=click.FloatRange(0), help="Seconds by which the clock of clock-skew is ahead.")
 @click.option("--rate", type=click.FloatRange(0, 1), help="Share of the requests that it applies to.")
 @click.option("--count", type=click.IntRange(1), help="Number of requests that it applies to.")
 @click.option("--after", type=click.IntRange(0), help="Number of requests that it leaves alone before.")
@@ -36,7 +40,8 @@ def fault() -> None:
 def add(home: Path, /, kind: str | None, file: Path | None, **options: str | float | None) -> None:
     """Add a fault of a KIND, and print its number.
 
-    Kinds: latency, error, throttling, session-pool, key-availability, disconnect-before, disconnect-after.
+    Kinds: latency, error, throttling, session-pool, key-availability, disconnect-before, disconnect-after, hsm-down,
+    inconsistent, clock-skew.
 
     \b
     Example:
@@ -49,7 +54,7 @@ def add(home: Path, /, kind: str | None, file: Path | None, **options: str | flo
         raise click.UsageError("give a KIND with its options, or --file")
     wanted: list[dict[str, Value]] = [{"kind": kind, **given}] if kind else []
     if file is not None:
-        from bridge.server.faults import read
+        from bridge.server.fault_kinds import read
 
         wanted = [{"kind": name, **{key: _text(value) for key, value in chosen.items()}} for name, chosen in read(file)]
     with Client.connect(home) as client:

@@ -222,7 +222,7 @@ def _start_jvm() -> None:
     if not jvm.started():
         # A crash of the JVM must not write keys to a file.
         no_core_dump()
-        jvm.start(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xmx512m"])
+        jvm.start([*jvm.QUICK, "-XX:+UseSerialGC", "-Xmx512m"])
 
 
 @contextmanager

@@ -64,8 +64,9 @@ def install(home: Path, prefix: Path) -> None:
     """Install what programs written for CloudHSM expect in /opt/cloudhsm.
 
     That is the jar in java, configuration files for this HSM's daemon and the certificate of its authority in etc,
-    cloudhsm-cli, configure-jce and configure-cli in bin, and the PKCS #11 library in lib. Configuration files that are
-    there stay as they are; the jar of an earlier hsmbridge is replaced. You can repeat it at any time.
+    cloudhsm-cli and the configure programs in bin, the PKCS #11 library and the OpenSSL engine in lib, and the header
+    of the vendor's mechanisms in include. Configuration files that are there stay as they are; the jar of an earlier
+    hsmbridge is replaced. You can repeat it at any time.
 
     \b
     Example:
@@ -79,13 +80,13 @@ def _install(home: Path, folder: Path) -> None:
     # Imported here: no other command needs it.
     from bridge.launcher.installation import Parts
     from bridge.launcher.installation import install as put
-    from bridge.launcher.library import library_path
+    from bridge.launcher.library import native_files
 
     try:
-        library: Path | None = library_path()
+        native = native_files()
     except StateError:
-        library = None
-    parts = Parts(provider_jar(), socket_path(home), home / "customerCA.crt", library)
+        native = {}
+    parts = Parts(provider_jar(), socket_path(home), home / "customerCA.crt", native)
     for path in put(folder.absolute(), parts):
         click.echo(path)
 

@@ -29,6 +29,8 @@ CURVES = {oid: name for name, oid in CURVE_OIDS.items()} | {ED25519: "ed25519"}
 CURVE_CHOICES = ("prime256v1", *CURVES.values())
 """``prime256v1`` is another name of secp256r1."""
 
+INCONSISTENT = "inconsistent"
+"""Shown for what differs between the HSMs of a cluster."""
 _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 
@@ -237,6 +239,7 @@ def short_object(key: Fields) -> dict[str, object]:
 def key_object(key: Fields) -> dict[str, object]:
     """Return the key object of a key description."""
     shared = key.get("SHARED_USERS")
+    differs = "inconsistent" in key
     attributes = {
         attribute.name: attribute.show(key.get(attribute.core, False))
         for attribute in ATTRIBUTES
@@ -245,17 +248,17 @@ def key_object(key: Fields) -> dict[str, object]:
     return {
         "key-reference": reference(key["HANDLE"]),
         "key-info": {
-            "key-owners": [_coverage(key.get("OWNER"))],
-            "shared-users": [_coverage(name) for name in shared] if isinstance(shared, list) else [],
+            "key-owners": [_coverage(key.get("OWNER"), differs=differs)],
+            "shared-users": [_coverage(name, differs=differs) for name in shared] if isinstance(shared, list) else [],
             "key-quorum-values": {
                 "manage-key-quorum-value": key.get("MANAGE_QUORUM", 0),
                 "use-key-quorum-value": key.get("USE_QUORUM", 0),
             },
-            "cluster-coverage": "full" if key.get("TOKEN") else "session",
+            "cluster-coverage": INCONSISTENT if differs else "full" if key.get("TOKEN") else "session",
         },
         "attributes": attributes,
     }
 
 
-def _coverage(username: Value) -> dict[str, object]:
-    return {"username": username, "key-coverage": "full"}
+def _coverage(username: Value, *, differs: bool) -> dict[str, object]:
+    return {"username": username, "key-coverage": INCONSISTENT if differs else "full"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bridge.cloudhsm_cli import cluster, keys, quorum, replication, signing, users, wrapping
+from bridge.cloudhsm_cli import cluster, keys, mtls, quorum, replication, signing, users, wrapping
 from bridge.cloudhsm_cli.attributes import CURVE_CHOICES, NAMES
 from bridge.cloudhsm_cli.parser import Parser
 from bridge.cloudhsm_cli.table import ADMIN, COMMON, CRYPTO_USER, Command, Handler, Kind, Option
@@ -15,7 +15,6 @@ _ADMIN = (ADMIN,)
 _CRYPTO = (CRYPTO_USER,)
 _KEY_USERS = (CRYPTO_USER, ADMIN)
 
-_NO_MUTUAL_TLS = "this HSM does not ask clients for certificates"
 _NO_PREHASHED = "this HSM signs with ed25519, but not with the prehashed ed25519ph"
 
 _USERNAME = Option("username", "Name of the user: at most 31 letters, digits and underscores").needed()
@@ -28,9 +27,13 @@ _REPLICATE = (
     Option("destination-cluster-id", "Cluster to copy to").needed(),
 )
 _CLONES = (
-    "an id is a name in HSM_CLUSTERS (ID=/path/of/hsm.sock,...) or the path of a state directory; the login to the "
-    "destination is in DESTINATION_CLOUDHSM_ROLE and DESTINATION_CLOUDHSM_PIN; the clusters are clones: restored from "
-    "one backup, or one from a backup of the other"
+    "an id is a name in HSM_CLUSTERS (ID=/path/of/hsm.sock,...), the path of a state directory, or a cluster of the "
+    "configuration file; the login to the destination is in DESTINATION_CLOUDHSM_ROLE and DESTINATION_CLOUDHSM_PIN; "
+    "the clusters are clones: restored from one backup, or one from a backup of the other"
+)
+_ENFORCEMENT = (
+    "only the admin named admin sets it, the level cluster over mutual TLS; connections over the Unix socket need no "
+    "certificate at any level"
 )
 _FILTER = Option(
     "filter", "The key: key-reference=0x…, or attr.NAME=VALUE … (all must match)", Kind.LIST
@@ -64,14 +67,21 @@ def _cluster() -> Iterator[Command]:
     anchor = Option("certificate-reference", "References of trust anchors, 0x01 or 1", Kind.LIST).needed()
     level = Option("level", "Level of enforcement", choices=("none", "cluster")).needed()
     path = Option("path", "File with the certificate (PEM)", Kind.FILE).needed()
-    for name, words, roles, options in (
-        ("register-trust-anchor", "Register a trust anchor", _ADMIN, (path, _APPROVAL)),
-        ("deregister-trust-anchor", "Deregister trust anchors", _ADMIN, (anchor, _APPROVAL)),
-        ("list-trust-anchors", "List the trust anchors", _ALL, ()),
-        ("get-enforcement", "Show whether mutual TLS is enforced", _BOTH, ()),
-        ("set-enforcement", "Enforce mutual TLS or not", _ADMIN, (level, _APPROVAL)),
-    ):
-        yield _row(f"cluster mtls {name}", words, roles, None, *options, missing=_NO_MUTUAL_TLS)
+    words = "cluster mtls"
+    yield _row(
+        f"{words} register-trust-anchor", "Register an authority that signs clients' certificates", _ADMIN,
+        mtls.register, path, _APPROVAL,
+    )  # fmt: skip
+    yield _row(
+        f"{words} deregister-trust-anchor", "Deregister trust anchors, and end the connections that use them", _ADMIN,
+        mtls.deregister, anchor, _APPROVAL,
+    )  # fmt: skip
+    yield _row(f"{words} list-trust-anchors", "List the trust anchors", _ALL, mtls.list_anchors)
+    yield _row(f"{words} get-enforcement", "Show whether mutual TLS is enforced", _BOTH, mtls.get_enforcement)
+    yield _row(
+        f"{words} set-enforcement", "Refuse clients over TLS without a certificate of a trust anchor, or not", _ADMIN,
+        mtls.set_enforcement, level, _APPROVAL, note=_ENFORCEMENT,
+    )  # fmt: skip
 
 
 def _users() -> Iterator[Command]:

@@ -21,34 +21,41 @@ class Context:
     """One run of the program. The HSM is opened when a command first needs it."""
 
     def __init__(
-        self, connect: Callable[[Path | None], AbstractContextManager[Client]], configuration: Path | None = None
+        self,
+        connect: Callable[[Path | None, str], AbstractContextManager[Client]],
+        configuration: Path | None = None,
+        cluster_id: str = "",
     ) -> None:
         """Make a context.
 
         Args:
-            connect: Opens the HSM; the argument is a configuration file, or ``None``.
+            connect: Opens the HSM; the arguments are a configuration file, or ``None``, and the id of a cluster in it.
             configuration: The configuration file.
+            cluster_id: The id of a cluster; empty for the first one.
         """
         self._connect = connect
-        self._configuration = configuration
+        self.configuration = configuration
+        self._cluster_id = cluster_id
         self.username = ""
         self.role = ""
         self._client: Client | None = None
         self._open = ExitStack()
 
     @classmethod
-    def at(cls, home: Path, configuration: Path | None = None) -> Self:
+    def at(cls, home: Path, configuration: Path | None = None, cluster_id: str = "") -> Self:
         """Return a context for the HSM in a state directory, through its daemon or opened in this process.
 
         Args:
             home: The state directory.
             configuration: A configuration file, whose servers are used instead.
+            cluster_id: The id of a cluster in that file; empty for the first one.
         """
-        return cls(lambda file: connected(home, configuration=file), configuration)
+        return cls(lambda file, chosen: connected(home, None, file, chosen), configuration, cluster_id)
 
-    def configure(self, file: Path) -> None:
-        """Use the servers of a configuration file from the next connection on."""
-        self._configuration = file
+    def configure(self, file: str | None, cluster_id: str | None) -> None:
+        """Use another configuration file, or another cluster in it, from the next connection on."""
+        self.configuration = self.configuration if file is None else Path(file)
+        self._cluster_id = cluster_id or self._cluster_id
 
     def call(self, operation: str, *fields: Value) -> tuple[Value, ...]:
         """Call one operation of the protocol and return its results.
@@ -58,7 +65,7 @@ class Context:
             DaemonUnreachable: The connection broke; the login is gone with it.
         """
         if self._client is None:
-            self._client = self._open.enter_context(self._connect(self._configuration))
+            self._client = self._open.enter_context(self._connect(self.configuration, self._cluster_id))
         try:
             return self._client.call(operation, *fields)
         except DaemonUnreachable:

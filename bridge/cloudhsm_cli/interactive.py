@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
@@ -33,8 +32,8 @@ def interact(words: Sequence[str], context: Context) -> int:
     if words and (len(words) != 2 or words[0] not in {"--cluster-id", "--config"}):
         show(Answer(1, f"unexpected argument '{words[0][:80]}' found; interactive takes [--cluster-id <ID>]").text())
         return 1
-    if words and words[0] == "--config":
-        context.configure(Path(words[1]))
+    if words:
+        context.configure(words[1] if words[0] == "--config" else None, words[1] if words[0] != "--config" else None)
     at_terminal = sys.stdin.isatty()
     next_line = _prompting() if at_terminal else sys.stdin.readline
     failed = False

@@ -1,7 +1,8 @@
 """``key replicate`` and ``user replicate``: copies from one HSM to its clone.
 
-A cluster's id is a name in ``HSM_CLUSTERS`` (``ID=/path/of/hsm.sock,...``, as for the Java provider) or the path of a
-state directory. At the prompt the source is the HSM that the user is logged in to.
+A cluster's id is a name in ``HSM_CLUSTERS`` (``ID=/path/of/hsm.sock,...``, as for the Java provider), the path of a
+state directory, or the id of a cluster in the configuration file. At the prompt the source is the HSM that the user is
+logged in to.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from bridge.cloudhsm_cli.context import Context
 from bridge.cloudhsm_cli.errors import Failure
 from bridge.cloudhsm_cli.selecting import described, one_key
 from bridge.cloudhsm_cli.table import ADMIN, CRYPTO_USER, Data, Values
+from bridge.process.configuration import has_cluster
 from bridge.process.logins import WAYS, Login, for_destination, from_environment
 from hsmcore.errors import ReplicaDiffers
 
@@ -60,8 +62,8 @@ def _both(context: Context, values: Values, roles: Sequence[str]) -> Iterator[tu
     Raises:
         Failure: There is no such cluster, or no login for it.
     """
-    destination = Context.at(_home(values.text("destination-cluster-id")))
-    source = context if context.role else Context.at(_home(values.text("source-cluster-id")))
+    destination = _cluster(context, values.text("destination-cluster-id"))
+    source = context if context.role else _cluster(context, values.text("source-cluster-id"))
     with closing(destination):
         if source is context:
             _log_in(destination, for_destination(roles), "DESTINATION_")
@@ -81,8 +83,8 @@ def _log_in(context: Context, login: Login | None, prefix: str) -> None:
     context.logged_in(login.username, login.role)
 
 
-def _home(cluster: str) -> Path:
-    """Return the state directory of a cluster.
+def _cluster(context: Context, cluster: str) -> Context:
+    """Return a context for a cluster.
 
     Raises:
         Failure: There is no such cluster.
@@ -90,7 +92,12 @@ def _home(cluster: str) -> Path:
     for pair in os.environ.get(CLUSTERS, "").split(","):
         name, _, socket = pair.partition("=")
         if name.strip().lower() == cluster.lower() and socket.strip():
-            return Path(socket.strip()).parent
+            return Context.at(Path(socket.strip()).parent)
     if cluster.startswith("/"):
-        return Path(cluster)
-    raise Failure(f"there is no cluster {cluster[:64]!r}; {CLUSTERS} names them: ID=/path/of/hsm.sock,...")
+        return Context.at(Path(cluster))
+    if context.configuration is not None and has_cluster(context.configuration, cluster):
+        return Context.at(Path(), context.configuration, cluster)
+    raise Failure(
+        f"there is no cluster {cluster[:64]!r}; {CLUSTERS} names them: ID=/path/of/hsm.sock,..., or --config a file "
+        "that has them"
+    )

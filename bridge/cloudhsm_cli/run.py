@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from bridge.cloudhsm_cli.commands import PARSER
 from bridge.cloudhsm_cli.context import Context
@@ -37,8 +36,7 @@ def run(context: Context, words: Sequence[str], *, single: bool) -> Answer:
 def _data(context: Context, call: Call, *, single: bool) -> Data:
     if call.command.missing:
         raise Failure(call.command.missing)
-    if (configuration := call.values.optional("config")) is not None:
-        context.configure(Path(configuration))
+    context.configure(call.values.optional("config"), call.values.optional("cluster-id"))
     if not context.role and call.command.roles and not call.command.own_login:
         _log_in(context, call, single=single)
     if call.command.handler is None:

@@ -64,7 +64,7 @@ class Option:
 
 
 COMMON = (
-    Option("cluster-id", "Id of the cluster; accepted and ignored"),
+    Option("cluster-id", "Id of the cluster, if the configuration file has several"),
     Option("config", "Configuration file with the servers; without it the HSM of HSM_HOME is used", Kind.FILE),
 )
 """Options of every command."""

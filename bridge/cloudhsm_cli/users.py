@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bridge.cloudhsm_cli import files
+from bridge.cloudhsm_cli.attributes import INCONSISTENT
 from bridge.cloudhsm_cli.context import Context, ask, new_password, password
 from bridge.cloudhsm_cli.errors import Failure
 from bridge.cloudhsm_cli.quorum import approve
@@ -77,7 +78,7 @@ def list_users(context: Context, values: Values) -> Data:
 
 
 def _user(user: dict[str, Value]) -> dict[str, object]:
-    return {
+    shown: dict[str, object] = {
         "username": user["username"],
         "role": user["role"],
         "locked": "true" if user["locked"] else "false",
@@ -85,6 +86,10 @@ def _user(user: dict[str, Value]) -> dict[str, object]:
         "quorum": _strategies(user["quorum"]),
         "cluster-coverage": "full",
     }
+    differing = user.get("inconsistent")
+    for name in map(str, differing if isinstance(differing, list) else ()):
+        shown[name] = [{"strategy": "token-sign", "status": INCONSISTENT}] if name == "mfa" else INCONSISTENT
+    return shown
 
 
 def _strategies(enabled: Value) -> list[dict[str, str]]:

@@ -32,6 +32,7 @@ _CODES: dict[type[HsmError], Rv] = {
     errors.KeyMaterialInvalid: Rv.ATTRIBUTE_VALUE_INVALID,
     errors.KeyUnextractable: Rv.KEY_UNEXTRACTABLE,
     errors.KeyNotWrappable: Rv.KEY_NOT_WRAPPABLE,
+    errors.KeyLimit: Rv.DEVICE_MEMORY,
     errors.MechanismInvalid: Rv.MECHANISM_INVALID,
     errors.MechanismParameterInvalid: Rv.MECHANISM_PARAM_INVALID,
     errors.DataLengthInvalid: Rv.DATA_LEN_RANGE,

@@ -132,6 +132,7 @@ def _ciphers() -> tuple[Row, ...]:
         Row(0x80002109, "CKM_CLOUDHSM_AES_KEY_WRAP_NO_PAD", WRAPS, "AES_KEY_WRAP_NO_PAD", _AES, Form.IV),
         Row(0x8000210A, "CKM_CLOUDHSM_AES_KEY_WRAP_PKCS5_PAD", WRAPS, "AES_KEY_WRAP_PKCS5_PAD", _AES, Form.IV),
         Row(0x8000216F, "CKM_CLOUDHSM_AES_KEY_WRAP_ZERO_PAD", WRAPS, "AES_KEY_WRAP_ZERO_PAD", _AES, Form.IV),
+        Row(0x80008000, "CKM_CLOUDHSM_DES3_NIST_WRAP", WRAPS, "DESEDE_KEY_WRAP", _DES),
         Row(0x1054, "CKM_RSA_AES_KEY_WRAP", WRAPS, "RSA_AES_KEY_WRAP_", _RSA, Form.RSA_AES),
         Row(0x0009, "CKM_RSA_PKCS_OAEP", CRYPT | WRAPS, "RSA_OAEP_", _RSA, Form.OAEP, parts=False),
     )
@@ -144,6 +145,7 @@ def _signatures() -> tuple[Row, ...]:
     rows = [
         Row(0x0001, "CKM_RSA_PKCS", CRYPT | WRAPS | SIGNS, "RSA_PKCS1", _RSA, core_signs="RSA_PKCS1_NONE",
             parts=False),
+        Row(0x0003, "CKM_RSA_X_509", CRYPT | SIGNS, "RSA_X_509", _RSA, parts=False),
         Row(0x000D, "CKM_RSA_PKCS_PSS", SIGNS, "RSA_PSS", _RSA, Form.PSS, parts=False),
         Row(0x1041, "CKM_ECDSA", SIGNS, "ECDSA_P1363_NONE", _EC, parts=False),
     ]  # fmt: skip

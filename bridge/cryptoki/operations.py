@@ -103,7 +103,7 @@ def ticket(app: Application, operation: Operation) -> list[object]:
 
     Returns:
         The session token and the number of a REPEAT (0 where there is none), the length of the result (fixed, and per
-        byte of data), and the fields that decide.
+        byte of data), the fields that decide, and whether parts of the data may come together, as a whole.
     """
     user, number = app.login, 0
     fixed = parameters.fixed_fields(operation.row, operation.use)
@@ -117,7 +117,8 @@ def ticket(app: Application, operation: Operation) -> list[object]:
             lambda run: _repeated(operation, fixed, run), (operation.row.number, deciding),
         )  # fmt: skip
     result = mechanisms.result_bytes(operation.row, operation.use, operation.bits)
-    return [user.token if user else 0, number, *result, fixed]
+    gathers = operation.row.parts and operation.use in {Use.SIGN, Use.VERIFY, Use.DIGEST}
+    return [user.token if user else 0, number, *result, fixed, gathers]
 
 
 def _repeated(operation: Operation, fixed: int, run: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,10 +1,11 @@
-"""Installs what programs expect of CloudHSM's client: ``bin``, ``etc``, ``java`` and ``lib`` below a prefix."""
+"""Installs what programs expect of CloudHSM's client, below a prefix: programs, configuration files, jar, libraries."""
 
 from __future__ import annotations
 
 import json
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
@@ -21,6 +22,11 @@ _PROGRAMS = {
     "configure-cli": ("cli", "from bridge.cli.configure import cli; cli(prog_name='configure-cli')"),
     "configure-jce": ("jce", "from bridge.cli.configure import jce; jce(prog_name='configure-jce')"),
 }
+_NATIVE_PROGRAMS = {
+    "configure-pkcs11": ("pkcs11", "from bridge.cli.configure import pkcs11; pkcs11(prog_name='configure-pkcs11')"),
+    "configure-dyn": ("dyn", "from bridge.cli.configure import dyn; dyn(prog_name='configure-dyn')"),
+}
+"""The same for the PKCS #11 library and the OpenSSL engine."""
 """Program to the component whose configuration file it uses, and its code."""
 _AUTHORITY = "customerCA.crt"
 
@@ -30,13 +36,14 @@ class Parts:
     """The files to install.
 
     ``socket`` is that of the HSM's daemon, ``authority`` the certificate of the authority that has signed the HSM's
-    certificate, which may not exist, and ``library`` the PKCS #11 library, ``None`` where it was not built.
+    certificate, which may not exist, and ``native`` the files of the PKCS #11 library and the OpenSSL engine by their
+    place below the prefix, none where they were not built.
     """
 
     jar: Path
     socket: Path
     authority: Path
-    library: Path | None
+    native: Mapping[str, Path]
 
 
 def install(folder: Path, parts: Parts) -> list[Path]:
@@ -52,7 +59,8 @@ def install(folder: Path, parts: Parts) -> list[Path]:
     for name in ("java", "etc", "bin"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     installed = [_jar(folder / "java", parts.jar)]
-    for component in ("jce", "cli"):
+    programs = _PROGRAMS | (_NATIVE_PROGRAMS if parts.native else {})
+    for component in dict.fromkeys(component for component, _ in programs.values()):
         configuration = folder / "etc" / f"cloudhsm-{component}.cfg"
         if not configuration.exists():
             _put(configuration, json.dumps(_configuration(parts.socket), indent=2).encode() + b"\n")
@@ -60,11 +68,11 @@ def install(folder: Path, parts: Parts) -> list[Path]:
     if parts.authority.exists():
         _put(folder / "etc" / _AUTHORITY, parts.authority.read_bytes())
         installed.append(folder / "etc" / _AUTHORITY)
-    installed += [_program(folder, name, component, code) for name, (component, code) in _PROGRAMS.items()]
-    if parts.library is not None:
-        (folder / "lib").mkdir(exist_ok=True)
-        _put(folder / "lib" / parts.library.name, parts.library.read_bytes(), mode=0o755)
-        installed.append(folder / "lib" / parts.library.name)
+    installed += [_program(folder, name, component, code) for name, (component, code) in programs.items()]
+    for place, source in parts.native.items():
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        _put(folder / place, source.read_bytes(), mode=0o755 if place.endswith(".so") else 0o644)
+        installed.append(folder / place)
     return installed
 
 

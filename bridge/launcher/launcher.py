@@ -48,7 +48,8 @@ def _run(tool: str, line: CommandLine, home: Path, passphrase: bytes | None) -> 
     from bridge.carriers import jvm
 
     with ExitStack() as stack:
-        options = list(line.options)
+        # The given options come last, so that they win.
+        options = [*(jvm.QUICK if tool == "keytool" else ()), *line.options]
         _name_user()
         try:
             hsm = stack.enter_context(Hsm.open(home, passphrase=passphrase, start=False))

@@ -24,29 +24,36 @@ def library_path() -> Path:
     return library
 
 
-def install(folder: Path, socket: Path) -> list[Path]:
-    """Install the library where programs for AWS CloudHSM look for it, and return the installed files.
+def native_files() -> dict[str, Path]:
+    """Return the library, the header of the vendor's mechanisms and, if it was built, the OpenSSL engine.
 
-    They are ``lib/libcloudhsm_pkcs11.so``, ``lib/libcloudhsm_openssl_engine.so`` if the engine was built,
-    ``include/pkcs11/cloudhsm_pkcs11_vendor_defs.h`` and, if it is missing, ``etc/cloudhsm-pkcs11.cfg`` for the daemon
-    at ``socket``. Each file is complete at every moment.
+    Returns:
+        The files by their place below ``/opt/cloudhsm``, or below another prefix.
+
+    Raises:
+        StateError: The library was not built.
+    """
+    header = Path(__file__).parent.parent / "native" / "include" / "cloudhsm_pkcs11_vendor_defs.h"
+    library = library_path()
+    engine = library.with_name("libcloudhsm_openssl_engine.so")
+    files = {f"lib/{library.name}": library, f"include/pkcs11/{header.name}": header}
+    return files | ({f"lib/{engine.name}": engine} if engine.is_file() else {})
+
+
+def install(folder: Path, socket: Path) -> list[Path]:
+    """Install these files, and return the installed ones. Each file is complete at every moment.
+
+    ``etc/cloudhsm-pkcs11.cfg``, for the daemon at ``socket``, is written if it is missing.
 
     Raises:
         StateError: The library was not built.
         OSError: A file cannot be written.
     """
-    header = Path(__file__).parent.parent / "native" / "include" / "cloudhsm_pkcs11_vendor_defs.h"
     server = {"hostname": str(socket), "port": 2223, "enable": True}
     options = {"disable_key_availability_check": True, "default_retry_mode": "standard"}
     cluster = {"type": "hsm2m", "cluster": {"servers": [server], "options": options}}
-    files = {
-        folder / "lib" / "libcloudhsm_pkcs11.so": library_path().read_bytes(),
-        folder / "include" / "pkcs11" / header.name: header.read_bytes(),
-        folder / "etc" / "cloudhsm-pkcs11.cfg": json.dumps({"clusters": [cluster]}, indent=2).encode() + b"\n",
-    }
-    engine = library_path().with_name("libcloudhsm_openssl_engine.so")
-    if engine.is_file():
-        files[folder / "lib" / engine.name] = engine.read_bytes()
+    files = {folder / place: source.read_bytes() for place, source in native_files().items()}
+    files[folder / "etc" / "cloudhsm-pkcs11.cfg"] = json.dumps({"clusters": [cluster]}, indent=2).encode() + b"\n"
     for path, content in files.items():
         if path.suffix == ".cfg" and path.exists():
             continue

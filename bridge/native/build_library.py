@@ -32,6 +32,9 @@ _FLAGS = (
     "-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack", "-Wl,-z,defs",
 )  # fmt: skip
 
+_LIBRARIES = ("-Wl,--as-needed", "-ldl")
+"""Before glibc 2.34 ``dlopen`` is in a library of its own."""
+
 
 class BuildError(Exception):
     """The library cannot be built; the message quotes the compiler."""
@@ -70,7 +73,7 @@ def build_engine(root: Path, target: Path | None = None) -> Path | None:
     if not _has_openssl():
         return None
     engine = root / ENGINE if target is None else target
-    return _compile(root, engine, "engine/engine.map", ("engine",), ("-lcrypto",))
+    return _compile(root, engine, "engine/engine.map", ("engine",), ("-DHSMBRIDGE_ENGINE", "-lcrypto"))
 
 
 def _has_openssl() -> bool:
@@ -86,7 +89,7 @@ def _compile(root: Path, target: Path, exports: str, folders: tuple[str, ...], e
     with tempfile.TemporaryDirectory(prefix="hsmbridge-native-") as folder:
         (Path(folder) / "tables.h").write_text(_run([sys.executable, "-m", "bridge.cryptoki.header"], root))
         options = (f"-Wl,--version-script={native / exports}", "-I", folder, "-I", str(native), "-o", str(unfinished))
-        _run([*find_compiler(), *_FLAGS, *_WARNINGS, *options, *sources, *extra], root)
+        _run([*find_compiler(), *_FLAGS, *_WARNINGS, *options, *sources, *extra, *_LIBRARIES], root)
     unfinished.replace(target)
     return target
 

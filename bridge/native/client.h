@@ -1,26 +1,35 @@
-/* A client of the protocol: connections to one HSM, shared by all threads of the program. */
+/* A client of the protocol: connections to the servers of one cluster, shared by all threads of the program. */
 
 #ifndef HSMBRIDGE_CLIENT_H
 #define HSMBRIDGE_CLIENT_H
 
 #include <pthread.h>
 
+#include "connection.h"
 #include "wire.h"
 
 enum {
-    CLIENT_IDLE = 16,      /* connections that are kept for the next request */
-    CLIENT_SECONDS = 120,  /* longest wait for one answer */
-    CLIENT_PATH = 108,     /* bytes of a socket's path, with the final zero byte */
+    CLIENT_IDLE = 16, /* connections that are kept for the next request */
+    MAX_SERVERS = 16,
 };
 
 enum operation { OP_HELLO = 1, OP_REPEAT = 34, OP_CRYPTOKI_OPEN = 90, OP_CRYPTOKI = 91 };
 enum status { STATUS_OK = 0, STATUS_NOT_REPEATED = 5, STATUS_UNKNOWN = 45 };
 
+/* The servers of a cluster, in the order of the configuration. */
+struct cluster {
+    struct server servers[MAX_SERVERS];
+    int server_count;
+    struct tls_files files;
+    bool retries; /* a request whose answer was lost may be sent again */
+};
+
+/* All connections are to one server, because the program's sessions are there. */
 struct client {
-    char path[CLIENT_PATH];
-    bool retries;
+    struct cluster cluster;
     pthread_mutex_t lock;
-    int idle[CLIENT_IDLE];
+    int current; /* the server that answered last */
+    struct connection *idle[CLIENT_IDLE];
     int idle_count;
 };
 
@@ -32,13 +41,14 @@ struct response {
     struct wire_in values;
 };
 
-bool client_init(struct client *client, const char *path);
-/* Close all connections. In a child after fork this leaves the parent's connections alone. */
-void client_close(struct client *client);
+bool client_init(struct client *client, const struct cluster *cluster);
+/* Close all connections. In a child after fork, `child`, this leaves the parent's connections alone. */
+void client_close(struct client *client, bool child);
 
 /* Send a request and receive its response, which the caller frees.
  *
  * `again` says that the request may be sent twice: where the connection broke before the answer, it is sent once more.
+ * Where the server does not answer, the others are tried; one that answers has no session of this program.
  * Returns false where no answer came.
  */
 bool client_exchange(struct client *client, struct wire_out *request, bool again, struct response *response);

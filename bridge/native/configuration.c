@@ -1,14 +1,25 @@
 #include "configuration.h"
 
-#include <ctype.h>
+#include <dlfcn.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-static const char INSTALLED[] = "/opt/cloudhsm/etc/cloudhsm-pkcs11.cfg";
+#include "json.h"
+#include "log.h"
 
-enum { LONGEST_FILE = 256 * 1024, LONGEST_TEXT = 256, MAX_DEPTH = 32, MAX_OPTIONS = 32 };
+/* The engine's file is the first, and where it does not exist, the second. */
+#ifdef HSMBRIDGE_ENGINE
+static const char *const INSTALLED[] = {"cloudhsm-dyn.cfg", "cloudhsm-pkcs11.cfg"};
+#else
+static const char *const INSTALLED[] = {"cloudhsm-pkcs11.cfg"};
+#endif
+static const char AUTHORITY[] = "/opt/cloudhsm/etc/customerCA.crt";
+
+enum { LONGEST_FILE = 256 * 1024, LONGEST_TEXT = JSON_NAME, MAX_OPTIONS = 32, PORT = 2223, LARGEST_PORT = 65535 };
 
 struct options {
     struct {
@@ -21,148 +32,13 @@ struct options {
 struct slot_options {
     struct configured *slot;
     struct options options;
-    bool has_server;
 };
 
-/* JSON (RFC 8259). `at` is NULL after bytes that are not JSON. */
-struct json {
-    const char *at, *end;
+/* What is read of a file. */
+struct reading {
     struct slot_options *slots;
     int count, room;
 };
-
-static void fail(struct json *json) {
-    json->at = NULL;
-}
-
-static void space(struct json *json) {
-    while (json->at != NULL && json->at < json->end && strchr(" \t\r\n", *json->at)) {
-        json->at++;
-    }
-}
-
-static bool next_is(struct json *json, char wanted) {
-    space(json);
-    return json->at != NULL && json->at < json->end && *json->at == wanted;
-}
-
-static bool take(struct json *json, char wanted) {
-    if (!next_is(json, wanted)) {
-        return false;
-    }
-    json->at++;
-    return true;
-}
-
-static void expect(struct json *json, char wanted) {
-    if (!take(json, wanted)) {
-        fail(json);
-    }
-}
-
-/* A text, cut at LONGEST_TEXT - 1 bytes. Of escapes only those of one character are understood. */
-static void text(struct json *json, char *value) {
-    size_t length = 0;
-    expect(json, '"');
-    while (json->at != NULL && json->at < json->end && *json->at != '"') {
-        if ((unsigned char)*json->at < 0x20) {
-            fail(json);
-            return;
-        }
-        if (*json->at == '\\') {
-            json->at++;
-            if (json->at >= json->end || *json->at == 'u') {
-                fail(json);
-                return;
-            }
-        }
-        if (length < LONGEST_TEXT - 1) {
-            value[length++] = *json->at;
-        }
-        json->at++;
-    }
-    value[length] = 0;
-    expect(json, '"');
-}
-
-static void skip(struct json *json, int depth);
-
-typedef void (*member)(struct json *json, const char *name, void *context, int depth);
-
-static void object(struct json *json, member each, void *context, int depth) {
-    expect(json, '{');
-    if (depth > MAX_DEPTH) {
-        fail(json);
-    }
-    if (json->at == NULL || take(json, '}')) {
-        return;
-    }
-    do {
-        char name[LONGEST_TEXT] = "";
-        space(json);
-        text(json, name);
-        expect(json, ':');
-        if (json->at != NULL) {
-            each(json, name, context, depth + 1);
-        }
-    } while (json->at != NULL && take(json, ','));
-    expect(json, '}');
-}
-
-static void array(struct json *json, void (*each)(struct json *json, void *context, int depth), void *context,
-                  int depth) {
-    expect(json, '[');
-    if (depth > MAX_DEPTH) {
-        fail(json);
-    }
-    if (json->at == NULL || take(json, ']')) {
-        return;
-    }
-    do {
-        each(json, context, depth + 1);
-    } while (json->at != NULL && take(json, ','));
-    expect(json, ']');
-}
-
-static void skip_member(struct json *json, const char *name, void *context, int depth) {
-    (void)name;
-    (void)context;
-    skip(json, depth);
-}
-
-static void skip_element(struct json *json, void *context, int depth) {
-    (void)context;
-    skip(json, depth);
-}
-
-static void skip(struct json *json, int depth) {
-    char ignored[LONGEST_TEXT];
-    if (next_is(json, '{')) {
-        object(json, skip_member, NULL, depth);
-    } else if (next_is(json, '[')) {
-        array(json, skip_element, NULL, depth);
-    } else if (next_is(json, '"')) {
-        text(json, ignored);
-    } else {
-        const char *start = json->at;
-        while (json->at != NULL && json->at < json->end && (isalnum((unsigned char)*json->at) || strchr("+-.", *json->at))) {
-            json->at++;
-        }
-        if (json->at == start) {
-            fail(json);
-        }
-    }
-}
-
-static bool literal(struct json *json, const char *word) {
-    size_t length = strlen(word);
-    space(json);
-    if (json->at == NULL || (size_t)(json->end - json->at) < length || memcmp(json->at, word, length) != 0) {
-        return false;
-    }
-    json->at += length;
-    return true;
-}
 
 static void set_option(struct options *options, const char *name, bool value) {
     for (uint32_t i = 0; i < options->count; i++) {
@@ -180,92 +56,134 @@ static void set_option(struct options *options, const char *name, bool value) {
 static void option(struct json *json, const char *name, void *context, int depth) {
     struct slot_options *slot = context;
     char value[LONGEST_TEXT] = "";
-    if (strcmp(name, "default_retry_mode") == 0 && next_is(json, '"')) {
-        text(json, value);
-        slot->slot->retries = strcasecmp(value, "off") != 0;
-    } else if (literal(json, "true")) {
-        set_option(&slot->options, name, true);
-    } else if (literal(json, "false")) {
-        set_option(&slot->options, name, false);
+    bool on;
+    if (strcmp(name, "default_retry_mode") == 0 && json_next_is(json, '"')) {
+        json_text(json, value, sizeof value);
+        slot->slot->cluster.retries = strcasecmp(value, "off") != 0;
+    } else if (json_bool(json, &on)) {
+        set_option(&slot->options, name, on);
     } else {
-        skip(json, depth);
+        json_skip(json, depth);
     }
 }
 
-struct server {
-    char hostname[LONGEST_TEXT];
+struct read_server {
+    struct server server;
     bool enabled;
 };
 
 static void server_member(struct json *json, const char *name, void *context, int depth) {
-    struct server *server = context;
+    struct read_server *read = context;
     if (strcmp(name, "hostname") == 0) {
-        text(json, server->hostname);
-    } else if (strcmp(name, "enable") == 0 && literal(json, "false")) {
-        server->enabled = false;
-    } else {
-        skip(json, depth);
+        json_text(json, read->server.host, sizeof read->server.host);
+    } else if (strcmp(name, "port") == 0) {
+        long port = json_number(json);
+        read->server.port = (unsigned)port;
+        if (port == 0 || port > LARGEST_PORT) {
+            json_fail(json);
+        }
+    } else if (strcmp(name, "enable") != 0 || !json_bool(json, &read->enabled)) {
+        json_skip(json, depth);
     }
 }
 
-/* The first server that is enabled and whose name is the path of a socket. */
 static void one_server(struct json *json, void *context, int depth) {
-    struct slot_options *slot = context;
-    struct server server = {"", true};
-    object(json, server_member, &server, depth);
-    if (json->at != NULL && server.enabled && !slot->has_server && server.hostname[0] == '/') {
-        if (strlen(server.hostname) >= sizeof slot->slot->path) {
-            fail(json);
+    struct cluster *cluster = context;
+    struct read_server read = {{"", PORT}, true};
+    json_object(json, server_member, &read, depth);
+    if (json->at != NULL && read.enabled && cluster->server_count < MAX_SERVERS) {
+        if (!server_usable(&read.server)) {
+            json_fail(json);
             return;
         }
-        strcpy(slot->slot->path, server.hostname);
-        slot->has_server = true;
+        cluster->servers[cluster->server_count++] = read.server;
     }
+}
+
+/* The files of TLS. Two of them have an older name too. */
+static char *file_named(struct tls_files *files, const char *name) {
+    if (strcmp(name, "hsm_ca_file") == 0) {
+        return files->authority;
+    }
+    if (strcmp(name, "client_cert_hsm_tls_file") == 0 || strcmp(name, "client_cert_path") == 0) {
+        return files->certificate;
+    }
+    return strcmp(name, "client_key_hsm_tls_file") == 0 || strcmp(name, "client_key_path") == 0 ? files->key : NULL;
 }
 
 static void cluster_member(struct json *json, const char *name, void *context, int depth) {
+    struct slot_options *slot = context;
+    struct cluster *cluster = &slot->slot->cluster;
+    char *file = file_named(&cluster->files, name);
     if (strcmp(name, "servers") == 0) {
-        array(json, one_server, context, depth);
+        json_array(json, one_server, cluster, depth);
     } else if (strcmp(name, "options") == 0) {
-        object(json, option, context, depth);
+        json_object(json, option, slot, depth);
+    } else if (file != NULL && !json_next_is(json, 'n')) { /* `null` is no file */
+        json_text(json, file, LONGEST_PATH);
     } else {
-        skip(json, depth);
+        json_skip(json, depth);
     }
 }
 
 static void entry_member(struct json *json, const char *name, void *context, int depth) {
     if (strcmp(name, "cluster") == 0) {
-        object(json, cluster_member, context, depth);
+        json_object(json, cluster_member, context, depth);
     } else {
-        skip(json, depth);
+        json_skip(json, depth);
     }
 }
 
 static void one_cluster(struct json *json, void *context, int depth) {
-    (void)context;
-    if (json->count >= json->room) {
-        skip(json, depth);
+    struct reading *reading = context;
+    if (reading->count >= reading->room) {
+        json_skip(json, depth);
         return;
     }
-    struct slot_options *slot = &json->slots[json->count];
-    object(json, entry_member, slot, depth);
-    if (json->at != NULL && slot->has_server) {
-        json->count++;
-    } else if (json->at != NULL) {
-        fail(json);
+    struct slot_options *slot = &reading->slots[reading->count];
+    const struct cluster *cluster = &slot->slot->cluster;
+    json_object(json, entry_member, slot, depth);
+    bool both = !cluster->files.certificate[0] == !cluster->files.key[0];
+    if (json->at != NULL && cluster->server_count > 0 && both) {
+        reading->count++;
+    } else {
+        json_fail(json);
+    }
+}
+
+struct logging {
+    char type[LONGEST_TEXT], level[LONGEST_TEXT], file[LONGEST_PATH];
+};
+
+static void logging_member(struct json *json, const char *name, void *context, int depth) {
+    struct logging *logging = context;
+    if (!json_next_is(json, '"')) {
+        json_skip(json, depth);
+    } else if (strcmp(name, "log_type") == 0) {
+        json_text(json, logging->type, sizeof logging->type);
+    } else if (strcmp(name, "log_level") == 0) {
+        json_text(json, logging->level, sizeof logging->level);
+    } else if (strcmp(name, "log_file") == 0) {
+        json_text(json, logging->file, sizeof logging->file);
+    } else {
+        json_skip(json, depth);
     }
 }
 
 static void root_member(struct json *json, const char *name, void *context, int depth) {
     if (strcmp(name, "clusters") == 0) {
-        array(json, one_cluster, context, depth);
+        json_array(json, one_cluster, context, depth);
+    } else if (strcmp(name, "logging") == 0 && json_next_is(json, '{')) {
+        struct logging logging = {"", "", ""};
+        json_object(json, logging_member, &logging, depth);
+        log_to(strcmp(logging.type, "file") == 0 ? logging.file : "", logging.level);
     } else {
-        skip(json, depth);
+        json_skip(json, depth);
     }
 }
 
 static char *read_file(const char *path, size_t *length) {
-    FILE *file = fopen(path, "rb");
+    FILE *file = fopen(path, "rbe");
     char *content = file != NULL ? malloc(LONGEST_FILE) : NULL;
     if (content != NULL) {
         *length = fread(content, 1, LONGEST_FILE, file);
@@ -286,20 +204,46 @@ static int read_clusters(const char *path, struct slot_options *slots, int room)
     if (content == NULL) {
         return -1;
     }
-    struct json json = {content, content + length, slots, 0, room};
-    object(&json, root_member, NULL, 0);
-    space(&json);
-    bool read = json.at == json.end && json.count > 0;
+    struct json json = {content, content + length};
+    struct reading reading = {slots, 0, room};
+    json_object(&json, root_member, &reading, 0);
+    bool read = json_done(&json) && reading.count > 0;
     free(content);
-    return read ? json.count : -1;
+    return read ? reading.count : -1;
 }
 
 static bool exists(const char *path) {
-    FILE *file = fopen(path, "rb");
+    FILE *file = fopen(path, "rbe");
     if (file != NULL) {
         fclose(file);
     }
     return file != NULL || errno != ENOENT;
+}
+
+/* Write the path of the installed file: in `etc` beside the `lib` of this library, else in /opt/cloudhsm/etc. */
+static bool find_installed(char *path, size_t room) {
+    char own[PATH_MAX] = "";
+    Dl_info found;
+    const char *folders[] = {own, "/opt/cloudhsm"};
+    char *end = dladdr(AUTHORITY, &found) != 0 && realpath(found.dli_fname, own) != NULL ? strrchr(own, '/') : NULL;
+    if (end != NULL) {
+        *end = 0;
+        end = strrchr(own, '/');
+    }
+    if (end == NULL || strcmp(end, "/lib") != 0) {
+        folders[0] = folders[1];
+    } else {
+        *end = 0;
+    }
+    for (size_t folder = 0; folder < 2; folder++) {
+        for (size_t name = 0; name < sizeof INSTALLED / sizeof *INSTALLED; name++) {
+            int length = snprintf(path, room, "%s/etc/%s", folders[folder], INSTALLED[name]);
+            if (length > 0 && (size_t)length < room && exists(path)) {
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 static const char *variable(const char *name) {
@@ -308,17 +252,22 @@ static const char *variable(const char *name) {
 }
 
 /* $HSM_HOME, else hsmbridge in the XDG data directory, as the other clients have it. */
-static int default_slot(struct configured *slot) {
+static int default_slot(struct cluster *cluster) {
     const char *home = variable("HSM_HOME"), *data = variable("XDG_DATA_HOME"), *user = variable("HOME");
-    int length = -1;
-    if (home != NULL) {
-        length = snprintf(slot->path, sizeof slot->path, "%s/hsm.sock", home);
-    } else if (data != NULL) {
-        length = snprintf(slot->path, sizeof slot->path, "%s/hsmbridge/hsm.sock", data);
-    } else if (user != NULL) {
-        length = snprintf(slot->path, sizeof slot->path, "%s/.local/share/hsmbridge/hsm.sock", user);
+    const char *folder = home ? home : data ? data : user;
+    const char *below = home ? "" : data ? "/hsmbridge" : "/.local/share/hsmbridge";
+    char working[LONGEST_PATH] = "", path[2 * LONGEST_PATH];
+    struct server *server = &cluster->servers[0];
+    if (folder == NULL || (folder[0] != '/' && getcwd(working, sizeof working) == NULL)) {
+        return -1;
     }
-    return length > 0 && (size_t)length < sizeof slot->path ? 1 : -1;
+    int length = snprintf(path, sizeof path, "%s%s%s%s/hsm.sock", working, *working ? "/" : "", folder, below);
+    if (length < 0 || (size_t)length >= sizeof server->host) {
+        return -1;
+    }
+    strcpy(server->host, path);
+    cluster->server_count = 1;
+    return server_usable(server) ? 1 : -1;
 }
 
 static void listed_options(struct options *options) {
@@ -353,17 +302,20 @@ int configuration_read(struct configured *slots, int room) {
     if (read == NULL) {
         return -1;
     }
+    memset(slots, 0, (size_t)room * sizeof *slots);
     for (int i = 0; i < room; i++) {
-        slots[i] = (struct configured){.retries = true};
+        slots[i].cluster.retries = true;
+        strcpy(slots[i].cluster.files.authority, AUTHORITY);
         read[i].slot = &slots[i];
     }
+    char installed[PATH_MAX];
     int count;
     if (named != NULL) {
         count = read_clusters(named, read, room);
-    } else if (variable("HSM_HOME") == NULL && exists(INSTALLED)) {
-        count = read_clusters(INSTALLED, read, room);
+    } else if (variable("HSM_HOME") == NULL && find_installed(installed, sizeof installed)) {
+        count = read_clusters(installed, read, room);
     } else {
-        count = default_slot(&slots[0]);
+        count = default_slot(&slots[0].cluster);
     }
     for (int i = 0; i < count; i++) {
         listed_options(&read[i].options);

@@ -93,7 +93,7 @@ CK_RV C_GetSlotInfo(CK_SLOT_ID slotID, CK_SLOT_INFO *pInfo) {
     CHECK(slot != NULL, CKR_SLOT_ID_INVALID);
     CHECK(pInfo != NULL, CKR_ARGUMENTS_BAD);
     memset(pInfo, 0, sizeof *pInfo);
-    padded_text(pInfo->slotDescription, sizeof pInfo->slotDescription, slot->client.path);
+    padded_text(pInfo->slotDescription, sizeof pInfo->slotDescription, slot->client.cluster.servers[0].host);
     padded_text(pInfo->manufacturerID, sizeof pInfo->manufacturerID, "hsmbridge");
     pInfo->flags = client_reaches(&slot->client) ? CKF_TOKEN_PRESENT : 0;
     return CKR_OK;

@@ -36,10 +36,9 @@ static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
 static bool add_slot(struct configured *configured) {
     struct slot *slot = &module.slots[module.slot_count];
     memset(slot, 0, sizeof *slot);
-    if (!client_init(&slot->client, configured->path)) {
+    if (!client_init(&slot->client, &configured->cluster)) {
         return false;
     }
-    slot->client.retries = configured->retries;
     slot->options = configured->options;
     configured->options = (struct wire_out){0};
     pthread_mutex_init(&slot->lock, NULL);
@@ -54,27 +53,32 @@ static void forget_all(void) {
     sessions_free(NULL);
     tickets_free(NULL);
     for (CK_ULONG i = 0; i < module.slot_count; i++) {
-        client_close(&module.slots[i].client);
+        client_close(&module.slots[i].client, module.process != getpid());
         wire_free(&module.slots[i].options);
     }
     memset(&module, 0, sizeof module);
 }
 
+static bool add_slots(void) {
+    struct configured *configured = calloc(MAX_SLOTS, sizeof *configured);
+    int count = configured != NULL ? configuration_read(configured, MAX_SLOTS) : 0;
+    bool added = count > 0;
+    for (int i = 0; i < count; i++) {
+        added = added && add_slot(&configured[i]);
+        wire_free(&configured[i].options);
+    }
+    free(configured);
+    return added;
+}
+
 static CK_RV start(void) {
-    struct configured configured[MAX_SLOTS];
     if (module.process == getpid()) {
         return CKR_CRYPTOKI_ALREADY_INITIALIZED;
     }
     /* In a child the state is the parent's: its sockets are closed here and stay open there. */
     forget_all();
     pthread_mutex_init(&module.lock, NULL);
-    int count = configuration_read(configured, MAX_SLOTS);
-    bool added = count > 0;
-    for (int i = 0; i < count; i++) {
-        added = added && add_slot(&configured[i]);
-        wire_free(&configured[i].options);
-    }
-    if (!added) {
+    if (!add_slots()) {
         forget_all();
         return CKR_GENERAL_ERROR;
     }
@@ -232,8 +236,35 @@ struct active *active_new(enum kind kind, const unsigned char *init, size_t leng
     return active;
 }
 
+bool active_hold(struct active *active, const unsigned char *data, size_t length) {
+    if (length > MAX_HELD - active->held_length) {
+        return false;
+    }
+    active->held = active->held != NULL ? active->held : malloc(MAX_HELD);
+    if (active->held == NULL) {
+        return false;
+    }
+    if (length > 0) {
+        memcpy(active->held + active->held_length, data, length);
+    }
+    active->held_length += length;
+    active->in_parts = true;
+    return true;
+}
+
+void active_forget_parts(struct active *active) {
+    if (active->held != NULL) {
+        explicit_bzero(active->held, active->held_length);
+        free(active->held);
+    }
+    active->held = NULL;
+    active->held_length = 0;
+    active->in_parts = false;
+}
+
 void active_free(struct active *active) {
     if (active != NULL) {
+        active_forget_parts(active);
         explicit_bzero(active->init, active->init_length);
         free(active->init);
         free(active);

@@ -23,12 +23,19 @@ struct ticket {
     uint64_t token, number;
     CK_ULONG fixed, scale; /* length of the result: fixed, and per byte of data */
     uint64_t deciding;     /* bit i: field i of the parameter must be the same */
+    bool gathers;          /* the parts of the data may be sent together, as a whole */
 };
 
-/* An operation: the values of its Init call, and whether the HSM has to hear of them yet. */
+enum { MAX_HELD = 8 * 1024 };
+
+/* An operation: the values of its Init call, and whether the HSM has to hear of them yet. `held` are parts of the data of
+ * which it has to hear.
+ */
 struct active {
     enum kind kind;
-    bool pending;
+    bool pending, in_parts;
+    unsigned char *held;
+    size_t held_length;
     unsigned char *init;
     size_t init_length;
     struct ticket ticket;
@@ -56,6 +63,9 @@ struct active *active_take(CK_SESSION_HANDLE session, enum kind kind);
 void active_put(CK_SESSION_HANDLE session, struct active *active);
 struct active *active_new(enum kind kind, const unsigned char *init, size_t length);
 void active_free(struct active *active);
+/* Keep a part of the data; false where it does not fit. */
+bool active_hold(struct active *active, const unsigned char *data, size_t length);
+void active_forget_parts(struct active *active);
 
 bool session_known(CK_SESSION_HANDLE session);
 /* Find a ticket for the values of an Init call. */

@@ -2,17 +2,18 @@
  *
  * An Init call that is like an earlier one is answered from the ticket of that one. The next call of the operation then
  * carries the values of the Init call, so that a repeated operation in one call takes one request: a REPEAT where the
- * ticket has a number for it.
+ * ticket has a number for it. Parts of the data that have no output are held and sent as one with the last call.
  */
 
 #include <string.h>
 
 #include "call.h"
+#include "repeat.h"
 #include "tables.h"
 
 static const char *const NAMES[KINDS] = {"Encrypt", "Decrypt", "Sign", "Verify", "Digest"};
 
-enum { NAME_BYTES = 32, LONGEST_DATA = WIRE_MAX_FRAME - 4096 };
+enum { NAME_BYTES = 32, LONGEST_DATA = WIRE_MAX_FRAME - 4096, LONGEST_SIGNATURE = 64 * 1024 };
 
 /* C_<kind><step>. */
 static void name_function(char *name, enum kind kind, const char *step) {
@@ -35,7 +36,7 @@ static void call_pending(struct call *call, const struct active *active) {
 }
 
 static bool get_ticket(struct wire_in *in, struct ticket *ticket) {
-    if (wire_get_list(in) != 5) {
+    if (wire_get_list(in) != 6) {
         in->failed = true;
         return false;
     }
@@ -44,6 +45,7 @@ static bool get_ticket(struct wire_in *in, struct ticket *ticket) {
     ticket->fixed = wire_get_int(in);
     ticket->scale = wire_get_int(in);
     ticket->deciding = wire_get_int(in);
+    ticket->gathers = wire_get_bool(in);
     return !in->failed;
 }
 
@@ -142,98 +144,9 @@ static CK_RV begin(CK_SESSION_HANDLE session, enum kind kind, const CK_MECHANISM
     return rv;
 }
 
-/* REPEAT: the fields of the parameter that do not decide, then the data. */
-
-static void put_varying(struct wire_out *out, const struct active *active) {
-    struct wire_in in = {active->init, active->init + active->init_length, false};
-    wire_get_list(&in);
-    wire_get_int(&in);
-    uint32_t fields = wire_get_list(&in);
-    for (uint32_t i = 0; i < fields && !in.failed; i++) {
-        size_t length;
-        if (wire_peek(&in) != WIRE_BYTES || (i < 64 && active->ticket.deciding >> i & 1)) {
-            wire_skip(&in);
-            continue;
-        }
-        const unsigned char *value = wire_get_bytes(&in, &length);
-        if (value != NULL) {
-            wire_put_raw(out, value, length);
-        }
-    }
-}
-
-enum { FIRST_AT = WIRE_HEADER + 8 };
-
-static void begin_repeat(struct wire_out *out, const struct active *active) {
-    unsigned char number[8];
-    wire_begin(out, OP_REPEAT, active->ticket.token, 0);
-    wire_set_u64(number, active->ticket.number);
-    wire_put_raw(out, number, sizeof number);
-    wire_put_u32(out, 0);
-}
-
-static void end_first(struct wire_out *out) {
-    if (!out->failed) {
-        uint32_t length = (uint32_t)(out->length - FIRST_AT - 4);
-        for (int i = 0; i < 4; i++) {
-            out->data[FIRST_AT + i] = (unsigned char)(length >> (24 - 8 * i));
-        }
-    }
-}
-
-/* Send a REPEAT. Returns false where it has no answer; then the whole call is sent, which says why. */
-static bool repeat(struct slot *slot, struct wire_out *request, struct response *response) {
-    wire_end(request);
-    bool answered = client_exchange(&slot->client, request, true, response) && response->status == STATUS_OK &&
-                    response->values.at < response->values.end;
-    wire_free(request);
-    if (!answered) {
-        response_free(response);
-    }
-    return answered;
-}
-
-static bool can_repeat(const struct active *active) {
-    return active != NULL && active->pending && active->ticket.number != 0;
-}
-
-/* The answer to a REPEAT: length of the IV that the HSM chose, the IV, the result. */
-static bool split(const struct response *response, const unsigned char **iv, size_t *iv_length,
-                  const unsigned char **result, size_t *length) {
-    size_t size = (size_t)(response->values.end - response->values.at);
-    *iv_length = response->values.at[0];
-    if (*iv_length + 1 > size) {
-        return false;
-    }
-    *iv = response->values.at + 1;
-    *result = *iv + *iv_length;
-    *length = size - 1 - *iv_length;
-    return true;
-}
-
-static CK_RV take_repeated(struct active *active, const struct response *response, CK_BYTE *result, CK_ULONG *length) {
-    const unsigned char *iv, *bytes;
-    size_t iv_length, size;
-    if (!split(response, &iv, &iv_length, &bytes, &size)) {
-        return CKR_DEVICE_ERROR;
-    }
-    CK_ULONG room = *length;
-    *length = size;
-    if (size > room) {
-        return CKR_BUFFER_TOO_SMALL;
-    }
-    if (size > 0) {
-        memcpy(result, bytes, size);
-    }
-    if (active->iv != NULL && iv_length > 0 && iv_length <= active->iv_length) {
-        memcpy(active->iv, iv, iv_length);
-    }
-    return CKR_OK;
-}
-
-/* The operation goes on after a question for the length, and after a buffer that was too small. */
+/* The operation goes on after a question for the length, a buffer that was too small, and a call in the wrong order. */
 static CK_RV keep_or_free(CK_SESSION_HANDLE session, struct active *active, CK_RV rv, bool asked) {
-    if (rv == CKR_BUFFER_TOO_SMALL || (rv == CKR_OK && asked)) {
+    if (rv == CKR_BUFFER_TOO_SMALL || rv == CKR_OPERATION_ACTIVE || (rv == CKR_OK && asked)) {
         active_put(session, active);
     } else {
         active_free(active);
@@ -281,59 +194,6 @@ static CK_RV run(struct slot *slot, CK_SESSION_HANDLE session, struct active *ac
     return call_end(&call, rv);
 }
 
-static CK_RV once(CK_SESSION_HANDLE session, enum kind kind, const CK_BYTE *data, CK_ULONG data_length, CK_BYTE *result,
-                  CK_ULONG *length) {
-    struct slot *slot;
-    CK_RV rv = check(session, data, data_length, &slot);
-    if (rv != CKR_OK || length == NULL) {
-        return rv != CKR_OK ? rv : CKR_ARGUMENTS_BAD;
-    }
-    struct active *active = active_take(session, kind);
-    if (active != NULL && active->pending && result == NULL) {
-        *length = active->ticket.fixed + active->ticket.scale * data_length;
-        active_put(session, active);
-        return CKR_OK;
-    }
-    if (can_repeat(active)) {
-        struct wire_out request = {0};
-        struct response response;
-        begin_repeat(&request, active);
-        put_varying(&request, active);
-        end_first(&request);
-        wire_put_raw(&request, data, data_length);
-        if (repeat(slot, &request, &response)) {
-            rv = take_repeated(active, &response, result, length);
-            response_free(&response);
-            return keep_or_free(session, active, rv, false);
-        }
-    }
-    rv = run(slot, session, active, kind, "", data, data_length, result, length);
-    return keep_or_free(session, active, rv, result == NULL);
-}
-
-static CK_RV update(CK_SESSION_HANDLE session, enum kind kind, const CK_BYTE *data, CK_ULONG data_length,
-                    CK_BYTE *result, CK_ULONG *length) {
-    struct slot *slot;
-    CK_RV rv = check(session, data, data_length, &slot);
-    if (rv != CKR_OK || length == NULL) {
-        return rv != CKR_OK ? rv : CKR_ARGUMENTS_BAD;
-    }
-    struct active *active = active_take(session, kind);
-    rv = run(slot, session, active, kind, "Update", data, data_length, result, length);
-    return keep_or_free(session, active, rv, true);
-}
-
-static CK_RV final(CK_SESSION_HANDLE session, enum kind kind, CK_BYTE *result, CK_ULONG *length) {
-    struct slot *slot;
-    CK_RV rv = check(session, NULL, 0, &slot);
-    if (rv != CKR_OK || length == NULL) {
-        return rv != CKR_OK ? rv : CKR_ARGUMENTS_BAD;
-    }
-    struct active *active = active_take(session, kind);
-    rv = run(slot, session, active, kind, "Final", NULL, 0, result, length);
-    return keep_or_free(session, active, rv, result == NULL);
-}
-
 /* A call without a result: the data or the signature or both, the pending Init. */
 static CK_RV run_plain(struct slot *slot, CK_SESSION_HANDLE session, struct active *active, enum kind kind,
                        const char *step, const CK_BYTE *data, CK_ULONG data_length, const CK_BYTE *signature,
@@ -355,6 +215,74 @@ static CK_RV run_plain(struct slot *slot, CK_SESSION_HANDLE session, struct acti
     return call_end(&call, rv);
 }
 
+/* Let the HSM hear of the parts that are held: something else than a part or the end follows. */
+static CK_RV send_held(struct slot *slot, CK_SESSION_HANDLE session, struct active *active) {
+    if (active == NULL || !active->in_parts) {
+        return CKR_OK;
+    }
+    CK_RV rv = run_plain(slot, session, active, active->kind, "Update", active->held, active->held_length, NULL, NULL);
+    active_forget_parts(active);
+    return rv;
+}
+
+/* The result of an operation on all its data, in one request. */
+static CK_RV whole(struct slot *slot, CK_SESSION_HANDLE session, struct active *active, enum kind kind,
+                   const CK_BYTE *data, CK_ULONG data_length, CK_BYTE *result, CK_ULONG *length) {
+    if (active != NULL && (active->pending || active->in_parts) && result == NULL) {
+        *length = active->ticket.fixed + active->ticket.scale * data_length;
+        active_put(session, active);
+        return CKR_OK;
+    }
+    CK_RV rv;
+    if (can_repeat(active) && run_repeated(slot, active, data, data_length, result, length, &rv)) {
+        return keep_or_free(session, active, rv, false);
+    }
+    rv = run(slot, session, active, kind, "", data, data_length, result, length);
+    return keep_or_free(session, active, rv, result == NULL);
+}
+
+static CK_RV once(CK_SESSION_HANDLE session, enum kind kind, const CK_BYTE *data, CK_ULONG data_length, CK_BYTE *result,
+                  CK_ULONG *length) {
+    struct slot *slot;
+    CK_RV rv = check(session, data, data_length, &slot);
+    if (rv != CKR_OK || length == NULL) {
+        return rv != CKR_OK ? rv : CKR_ARGUMENTS_BAD;
+    }
+    struct active *active = active_take(session, kind);
+    rv = send_held(slot, session, active);
+    if (rv != CKR_OK) {
+        active_free(active);
+        return rv;
+    }
+    return whole(slot, session, active, kind, data, data_length, result, length);
+}
+
+static CK_RV update(CK_SESSION_HANDLE session, enum kind kind, const CK_BYTE *data, CK_ULONG data_length,
+                    CK_BYTE *result, CK_ULONG *length) {
+    struct slot *slot;
+    CK_RV rv = check(session, data, data_length, &slot);
+    if (rv != CKR_OK || length == NULL) {
+        return rv != CKR_OK ? rv : CKR_ARGUMENTS_BAD;
+    }
+    struct active *active = active_take(session, kind);
+    rv = run(slot, session, active, kind, "Update", data, data_length, result, length);
+    return keep_or_free(session, active, rv, true);
+}
+
+static CK_RV final(CK_SESSION_HANDLE session, enum kind kind, CK_BYTE *result, CK_ULONG *length) {
+    struct slot *slot;
+    CK_RV rv = check(session, NULL, 0, &slot);
+    if (rv != CKR_OK || length == NULL) {
+        return rv != CKR_OK ? rv : CKR_ARGUMENTS_BAD;
+    }
+    struct active *active = active_take(session, kind);
+    if (active != NULL && active->in_parts) {
+        return whole(slot, session, active, kind, active->held, active->held_length, result, length);
+    }
+    rv = run(slot, session, active, kind, "Final", NULL, 0, result, length);
+    return keep_or_free(session, active, rv, result == NULL);
+}
+
 static CK_RV absorb(CK_SESSION_HANDLE session, enum kind kind, const CK_BYTE *data, CK_ULONG data_length) {
     struct slot *slot;
     CK_RV rv = check(session, data, data_length, &slot);
@@ -362,53 +290,57 @@ static CK_RV absorb(CK_SESSION_HANDLE session, enum kind kind, const CK_BYTE *da
         return rv;
     }
     struct active *active = active_take(session, kind);
-    rv = run_plain(slot, session, active, kind, "Update", data, data_length, NULL, NULL);
+    if (active != NULL && active->ticket.gathers && active_hold(active, data, data_length)) {
+        active_put(session, active);
+        return CKR_OK;
+    }
+    rv = send_held(slot, session, active);
+    if (rv == CKR_OK) {
+        rv = run_plain(slot, session, active, kind, "Update", data, data_length, NULL, NULL);
+    }
+    /* From now on the HSM has parts of the data. */
+    if (active != NULL) {
+        active->ticket.gathers = false;
+    }
     return keep_or_free(session, active, rv, true);
 }
 
-/* Verify by REPEAT; false where the whole call has to say. */
-static bool verify_repeated(struct slot *slot, const struct active *active, const CK_BYTE *data, CK_ULONG data_length,
-                            const CK_BYTE *signature, CK_ULONG signature_length, CK_RV *rv) {
-    struct wire_out request = {0};
-    struct response response;
-    const unsigned char *iv, *result;
-    size_t iv_length, length;
-    begin_repeat(&request, active);
-    wire_put_raw(&request, data, data_length);
-    end_first(&request);
-    wire_put_raw(&request, signature, signature_length);
-    if (!repeat(slot, &request, &response)) {
-        return false;
+static CK_RV verify_whole(struct slot *slot, CK_SESSION_HANDLE session, struct active *active, const CK_BYTE *data,
+                          CK_ULONG data_length, const CK_BYTE *signature, CK_ULONG signature_length) {
+    CK_RV rv;
+    if (!can_repeat(active) || active->ticket.fixed != signature_length ||
+        !verify_repeated(slot, active, data, data_length, signature, signature_length, &rv)) {
+        rv = run_plain(slot, session, active, KIND_VERIFY, "", data, data_length, signature, &signature_length);
     }
-    bool understood = split(&response, &iv, &iv_length, &result, &length) && length == 1;
-    *rv = !understood ? CKR_DEVICE_ERROR : result[0] == 1 ? CKR_OK : CKR_SIGNATURE_INVALID;
-    response_free(&response);
-    return true;
+    return keep_or_free(session, active, rv, false);
 }
 
 CK_RV C_Verify(CK_SESSION_HANDLE hSession, CK_BYTE *pData, CK_ULONG ulDataLen, CK_BYTE *pSignature,
                CK_ULONG ulSignatureLen) {
     struct slot *slot;
     CK_RV rv = check(hSession, pData, ulDataLen, &slot);
-    if (rv != CKR_OK || (pSignature == NULL && ulSignatureLen > 0) || ulSignatureLen > 65536) {
+    if (rv != CKR_OK || (pSignature == NULL && ulSignatureLen > 0) || ulSignatureLen > LONGEST_SIGNATURE) {
         return rv != CKR_OK ? rv : CKR_ARGUMENTS_BAD;
     }
     struct active *active = active_take(hSession, KIND_VERIFY);
-    if (!can_repeat(active) || active->ticket.fixed != ulSignatureLen ||
-        !verify_repeated(slot, active, pData, ulDataLen, pSignature, ulSignatureLen, &rv)) {
-        rv = run_plain(slot, hSession, active, KIND_VERIFY, "", pData, ulDataLen, pSignature, &ulSignatureLen);
+    rv = send_held(slot, hSession, active);
+    if (rv != CKR_OK) {
+        active_free(active);
+        return rv;
     }
-    active_free(active);
-    return rv;
+    return verify_whole(slot, hSession, active, pData, ulDataLen, pSignature, ulSignatureLen);
 }
 
 CK_RV C_VerifyFinal(CK_SESSION_HANDLE hSession, CK_BYTE *pSignature, CK_ULONG ulSignatureLen) {
     struct slot *slot;
     CK_RV rv = check(hSession, pSignature, ulSignatureLen, &slot);
-    if (rv != CKR_OK) {
-        return rv;
+    if (rv != CKR_OK || ulSignatureLen > LONGEST_SIGNATURE) {
+        return rv != CKR_OK ? rv : CKR_ARGUMENTS_BAD;
     }
     struct active *active = active_take(hSession, KIND_VERIFY);
+    if (active != NULL && active->in_parts) {
+        return verify_whole(slot, hSession, active, active->held, active->held_length, pSignature, ulSignatureLen);
+    }
     rv = run_plain(slot, hSession, active, KIND_VERIFY, "Final", NULL, 0, pSignature, &ulSignatureLen);
     active_free(active);
     return rv;

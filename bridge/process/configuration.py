@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,28 +34,33 @@ class Servers:
     certificates: Certificates
 
 
+def named() -> Path | None:
+    """Return the configuration file of ``HSM_CONFIG``; ``None`` without it, or if ``HSM_HOME`` is set."""
+    file = os.environ.get("HSM_CONFIG")
+    return Path(file) if file and not os.environ.get("HSM_HOME") else None
+
+
 def chosen() -> Path | None:
-    """Return a client's configuration file: ``HSM_CONFIG``, or the installed one; ``None`` if ``HSM_HOME`` is set."""
-    if os.environ.get("HSM_HOME"):
-        return None
-    named = os.environ.get("HSM_CONFIG")
-    if named:
-        return Path(named)
-    return _INSTALLED if _INSTALLED.exists() else None
+    """Return the configuration file of ``HSM_CONFIG``, or the installed one; ``None`` if ``HSM_HOME`` is set."""
+    if os.environ.get("HSM_HOME") or not _INSTALLED.exists():
+        return named()
+    return named() or _INSTALLED
 
 
-def servers(file: Path) -> Servers:
+def servers(file: Path, cluster_id: str = "") -> Servers:
     """Read a configuration file.
 
+    Args:
+        file: The file.
+        cluster_id: The id of a cluster in it; empty for the first one. A file without ids has one cluster.
+
     Raises:
-        StateError: The file is no JSON, has no enabled server, or has values of another type.
+        StateError: The file is no JSON, has no such cluster, no enabled server, or values of another type.
         OSError: The file cannot be read.
     """
-    # Imported here: a client of the HSM in its own state directory reads no configuration.
-    import json
-
     try:
-        cluster = json.loads(read_whole(file, _LARGEST))["clusters"][0]["cluster"]
+        clusters = json.loads(read_whole(file, _LARGEST))["clusters"]
+        cluster = clusters[_index(file, clusters, cluster_id)]["cluster"]
         places = tuple(_place(server) for server in cluster["servers"] if server.get("enable", True) is True)
         certificates = _certificates(cluster)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
@@ -62,6 +68,25 @@ def servers(file: Path) -> Servers:
     if not places:
         raise StateError(f"{file} has no server that is enabled")
     return Servers(places, certificates)
+
+
+def has_cluster(file: Path, cluster_id: str) -> bool:
+    """Tell whether a configuration file has a cluster with that id."""
+    try:
+        clusters = json.loads(read_whole(file, _LARGEST))["clusters"]
+        return cluster_id.lower() in [str(cluster.get("cluster_id", "")).lower() for cluster in clusters]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _index(file: Path, clusters: Any, cluster_id: str) -> int:
+    ids = [str(cluster.get("cluster_id", "")) for cluster in clusters]
+    if not cluster_id or not any(ids):
+        return 0
+    for index, known in enumerate(ids):
+        if known.lower() == cluster_id.lower():
+            return index
+    raise StateError(f"{file} has no cluster {cluster_id[:64]!r}; there are {', '.join(filter(None, ids))}")
 
 
 def _place(server: Any) -> Path | Address:

@@ -20,9 +20,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import make_wsgi_app
 from prometheus_client.registry import Collector
 
-from hsmcore.api.statistics import Statistics
+from hsmcore.api.statistics import ClusterNumbers, Statistics
 from hsmcore.errors import StateError
 from hsmcore.sessions.usage_counts import BUCKETS
+from hsmcore.storage.timings import BOUNDS
 from hsmcore.users.accounts import MAX_USERS
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ class HsmCollector(Collector):
         yield from _of_cloudhsm(statistics)
         yield from _gauges(statistics)
         yield from _of_uses(statistics)
+        yield from _of_backups(statistics)
+        if statistics.cluster is not None:
+            yield from _of_cluster(statistics.cluster)
         struck = CounterMetricFamily("hsmbridge_faults", "faults on demand that struck", labels=("kind", "operation"))
         for labels, count in sorted(self._faults().items()):
             struck.add_metric(labels, count)
@@ -88,6 +92,11 @@ def _gauges(numbers: Statistics) -> Iterator[Metric]:
     yield from (keys, sessions, users, cached)
     yield GaugeMetricFamily("hsmbridge_multipart_operations", "multi-part operations", value=numbers.multipart)
     yield GaugeMetricFamily("hsmbridge_audit_entries", "entries of the audit log", value=numbers.audit_entries)
+    if numbers.certificate_end is not None:
+        yield GaugeMetricFamily(
+            "hsmbridge_tls_certificate_end_seconds", "end of the TLS certificate's validity, in seconds since 1970",
+            value=numbers.certificate_end,
+        )  # fmt: skip
 
 
 def _of_uses(numbers: Statistics) -> Iterator[Metric]:
@@ -103,6 +112,38 @@ def _of_uses(numbers: Statistics) -> Iterator[Metric]:
     for (operation, error), count in sorted(numbers.failures.items()):
         failures.add_metric((operation.lower(), error), count)
     yield from (uses, times, failures)
+
+
+def _of_backups(numbers: Statistics) -> Iterator[Metric]:
+    backups = CounterMetricFamily("hsmbridge_backups", "backups of this process", labels=("outcome",))
+    for outcome in ("made", "failed"):
+        backups.add_metric((outcome,), numbers.backups.get(outcome, 0))
+    yield backups
+    yield GaugeMetricFamily("hsmbridge_backup_newest", "time of the newest backup", value=numbers.newest_backup)
+
+
+def _of_cluster(numbers: ClusterNumbers) -> Iterator[Metric]:
+    members = GaugeMetricFamily("hsmbridge_cluster_members", "HSMs of the cluster", labels=("alive",))
+    for alive in (True, False):
+        members.add_metric((str(alive).lower(),), numbers.members.get(alive, 0))
+    yield members
+    for name, meaning, value in (
+        ("hsmbridge_cluster_caught_up", "1 while the lease runs", int(numbers.caught_up)),
+        ("hsmbridge_cluster_lease_age_seconds", "time since the last renewal of the lease", numbers.lease_age),
+    ):
+        yield GaugeMetricFamily(name, meaning, value=value)
+    for name, meaning, count in (
+        ("hsmbridge_cluster_lapses", "ends of the lease before its renewal", numbers.counts.lapses),
+        ("hsmbridge_database_outages", "losses of the database, also by failover", numbers.counts.outages),
+    ):
+        yield CounterMetricFamily(name, meaning, value=count)
+    bounds = [*map(str, BOUNDS), "+Inf"]
+    for name, meaning, times in (
+        ("hsmbridge_database_seconds", "time of a renewal of the lease", numbers.counts.database),
+        ("hsmbridge_acknowledgement_seconds", "wait of a change for other HSMs", numbers.counts.acknowledgements),
+    ):
+        classes = list(zip(bounds, accumulate(times.counts), strict=True))
+        yield HistogramMetricFamily(name, meaning, buckets=classes, sum_value=times.seconds)
 
 
 @contextmanager
@@ -149,7 +190,8 @@ def _application(hsm: Hsm, faults: Faults) -> WSGIApplication:
             return metrics(environ, start)
         if environ["PATH_INFO"] == "/healthz":
             troubles = hsm.troubles()
-            status, body = "503 Service Unavailable" if troubles else "200 OK", "\n".join([*(troubles or ["ok"]), ""])
+            status = "503 Service Unavailable" if troubles else "200 OK"
+            body = "\n".join([*(troubles or ["ok"]), *hsm.warnings(), ""])
         else:
             status, body = "404 Not Found", "/metrics or /healthz\n"
         start(status, [("Content-Type", "text/plain; charset=utf-8")])

@@ -200,6 +200,11 @@ def encode_frame(status: int, session: int, request: int, body: bytes) -> bytes:
     return _pack_header(length - 4, VERSION, 0, status, session, request) + body
 
 
+def with_request(response: bytes, request: int) -> bytes:
+    """Return a response with another request id."""
+    return encode_frame(*decode_header(response)[:2], request, response[HEADER_LENGTH:])
+
+
 def encode_error(session: int, request: int, code: int, message: str) -> bytes:
     """Return the frame of an error response."""
     return encode_frame(code, session, request, encode_values((message,)))

@@ -66,12 +66,22 @@ def new_key(attributes: Fields) -> tuple[dict[str, AttributeValue], Sharing]:
     """
     attributes = dict(attributes)
     users = attributes.pop("SHARED_USERS", None) or []
-    if not isinstance(users, list):
-        raise MalformedRequest("SHARED_USERS is a list of texts")
-    names = [name for name in users if isinstance(name, str)]
-    if len(names) < len(users):
-        raise MalformedRequest("SHARED_USERS is a list of texts")
-    return template(attributes), Sharing(tuple(names))
+    return template(attributes), Sharing(tuple(texts(users, "SHARED_USERS")))
+
+
+def texts(value: Value, name: str) -> list[str]:
+    """Return a list of texts.
+
+    Args:
+        value: The field.
+        name: Its name for the message.
+
+    Raises:
+        MalformedRequest: It is no list, or has something else.
+    """
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return [str(one) for one in value]
+    raise MalformedRequest(f"{name} is a list of texts")
 
 
 def key_description(key: KeyDescription) -> Fields:
@@ -118,6 +128,11 @@ def verification(result: Verification) -> Fields:
     findings: list[Value] = [{"sequence": found.sequence, "text": found.text} for found in result.findings]
     head = result.head
     return {"entries": head.count, "reboot": head.reboot, "anchor": head.anchor(), "findings": findings}
+
+
+def anchor(reference: str, certificate: str) -> Fields:
+    """Return the fields of a trust anchor."""
+    return {"certificate-reference": reference, "certificate": certificate}
 
 
 def certificate(facts: CertificateFacts) -> Fields:

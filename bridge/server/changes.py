@@ -1,14 +1,28 @@
-"""Answers to changes, for a client that has lost the answer and sends the same request again."""
+"""Answers to changes, for a client that has lost the answer and sends the same request again.
+
+A session has its last answers in memory. What another HSM of the cluster has answered, or this one in an earlier
+session, is not known; the database then has the rows that the request changed, and ``rebuilt`` makes an answer of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from threading import Event, Lock
+from typing import TYPE_CHECKING
 
-from hsmcore.errors import OperationLimit
+from bridge.protocol.operations import Operation, Result
+from hsmcore.errors import ChangeMade, KeyNotFound, OperationLimit, RepetitionUnknown
+from hsmcore.storage.rows import Change, read_changes
+
+if TYPE_CHECKING:
+    from hsmcore.hsm import Hsm
+    from hsmcore.sessions.session import Session
 
 UNIQUE = 1 << 62
-"""A request id with this bit belongs to one request of its session only."""
+"""A request id with this bit belongs to one request of its user only."""
+REPEATED = 1 << 61
+"""Another HSM, or this one in an earlier session, may have got the request, with this bit clear."""
 _KEPT = 32
 """Answers that are kept for a session; one more drops the oldest. Requests that run are kept besides."""
 _LARGEST = 16 * 1024
@@ -85,3 +99,75 @@ class Changes:
                 del kept[request]
             if not kept:
                 self._sessions.pop(token, None)
+
+
+def identified(
+    hsm: Hsm, session: Session, operation: Operation, number: int, *, repeated: bool
+) -> AbstractContextManager[None]:
+    """Return a block in which a request is run as ``hsm.requests.once`` does.
+
+    A key store's operation can have several transactions, of which the loss of an HSM may leave some. So none is known
+    to another HSM.
+
+    Raises:
+        RepetitionUnknown: A key store's operation is repeated.
+    """
+    if not operation.name.startswith("STORE_"):
+        return hsm.requests.once(session, number, repeated=repeated)
+    if repeated:
+        raise RepetitionUnknown(f"an HSM does not know what another one has done of {operation.name}")
+    return nullcontext()
+
+
+def rebuilt(hsm: Hsm, session: Session, operation: Operation, made: ChangeMade) -> object:
+    """Return what the handler of an operation returned, from the rows that it changed.
+
+    Args:
+        hsm: The HSM.
+        session: The session of the user who repeats the request.
+        operation: The operation.
+        made: The error that names the rows.
+
+    Raises:
+        ChangeMade: The answer cannot be made again.
+    """
+    changes = read_changes(made.changes)
+    if operation.result is Result.NOTHING:
+        return None
+    rebuild = _REBUILT.get(operation.name)
+    if rebuild is None:
+        raise made
+    try:
+        return rebuild(hsm, session, changes)
+    except KeyNotFound as error:
+        raise made from error
+
+
+def _record(hsm: Hsm, session: Session, changes: list[Change]) -> object:
+    (change,) = changes
+    return hsm.keys.get(session, _handle(change)).fields()
+
+
+def _records(hsm: Hsm, session: Session, changes: list[Change]) -> object:
+    records = [hsm.keys.get(session, _handle(change)).fields() for change in changes]
+    # The public key first.
+    return tuple(sorted(records, key=lambda record: str(record["OBJECT_CLASS"]), reverse=True))
+
+
+def _destroyed(_hsm: Hsm, _session: Session, changes: list[Change]) -> object:
+    return sum(change.subject.startswith("key/") and not change.live for change in changes)
+
+
+def _handle(change: Change) -> int:
+    return int(change.subject.removeprefix("key/"))
+
+
+_REBUILT: dict[str, Callable[[Hsm, Session, list[Change]], object]] = {
+    "GENERATE_KEY": _record,
+    "GENERATE_KEY_PAIR": _records,
+    "IMPORT_KEY": _record,
+    "UNWRAP_KEY": _record,
+    "DERIVE_KEY": _record,
+    "SET_ATTRIBUTES": _record,
+    "USER_DELETE": _destroyed,
+}

@@ -25,13 +25,15 @@ class Connection:
     """One client's connection: the sessions that it has used, by session token.
 
     ``reconnects`` is set if the client connects again after a connection has broken, ``remote`` if the client may be
-    on another machine. ``closing`` is called when the connection closes.
+    on another machine, ``mutual`` if it has shown a certificate of a trust anchor. ``closing`` is called when the
+    connection closes.
     """
 
-    __slots__ = ("closed", "closing", "reconnects", "remote", "sessions")
+    __slots__ = ("closed", "closing", "mutual", "reconnects", "remote", "sessions")
 
-    def __init__(self, *, remote: bool = False) -> None:
+    def __init__(self, *, remote: bool = False, mutual: bool = False) -> None:
         self.remote = remote
+        self.mutual = mutual
         self.sessions: dict[int, Session] = {}
         self.closed = False
         self.closing: Callable[[], None] | None = None
@@ -70,6 +72,11 @@ class Connections:
             self._deserted.pop(token, None)
             connection.sessions[token] = session
             return session
+
+    def mutual(self, token: int) -> bool:
+        """Tell whether every connection that uses a session has shown a certificate of a trust anchor."""
+        with self._lock:
+            return all(connection.mutual for connection in self._users.get(token, ()))
 
     def end_session(self, token: int) -> None:
         """Log a session out for every connection. Has no effect on a session that has already ended."""

@@ -18,15 +18,24 @@ from bridge.protocol.codec import (
     encode_error,
     encode_frame,
     encode_values,
+    with_request,
 )
 from bridge.protocol.operations import OPERATIONS, Operation, Result
-from bridge.server.changes import UNIQUE
+from bridge.server.changes import REPEATED, UNIQUE, identified, rebuilt
 from bridge.server.connections import Connection, Connections
 from bridge.server.cryptoki import Cryptoki
 from bridge.server.faults import ConnectionCut, CutAfterwards, Faults
 from bridge.server.handlers import Handlers
 from bridge.server.keystores import Stores
-from hsmcore.errors import HsmError, MalformedRequest, PermissionDenied, RequestError, Unauthenticated, UnknownOperation
+from hsmcore.errors import (
+    ChangeMade,
+    HsmError,
+    MalformedRequest,
+    PermissionDenied,
+    RequestError,
+    Unauthenticated,
+    UnknownOperation,
+)
 
 if TYPE_CHECKING:
     from hsmcore.hsm import Hsm
@@ -61,7 +70,7 @@ class Dispatcher:
             facts: Fields to add to the answer to STATUS.
             faults: The faults of the HSM, ``None`` for new ones.
         """
-        self._hsm = hsm
+        self.hsm = hsm
         self._stores = Stores(hsm)
         self.connections = Connections(hsm)
         self._cryptoki = Cryptoki(hsm, self.connections)
@@ -80,24 +89,25 @@ class Dispatcher:
             if method.startswith(prefix):
                 owner = own
         if service:
-            owner = getattr(self._hsm, service, None)
+            owner = getattr(self.hsm, service, None)
         handler: Callable[..., object] | None = getattr(owner, method, None)
         if handler is None:
             raise LookupError(f"operation {row.name} names the handler {row.handler!r}, which does not exist")
         return handler
 
-    def connect(self, *, remote: bool = False) -> Responder:
+    def connect(self, *, remote: bool = False, mutual: bool = False) -> Responder:
         """Open a connection, which the caller closes, and return its responder.
 
         Args:
             remote: The client may be on another machine, and gets no local operations.
+            mutual: The client has shown a certificate of a trust anchor.
         """
-        return Responder(self, remote=remote)
+        return Responder(self, remote=remote, mutual=mutual)
 
     def has_session(self, token: int) -> bool:
         """Tell whether a session with this token is alive."""
         try:
-            return self._hsm.users.session(token).alive
+            return self.hsm.users.session(token).alive
         except Unauthenticated:
             return False
 
@@ -105,7 +115,7 @@ class Dispatcher:
         """Return the number that repeats a request with other data, 0 if it cannot be repeated."""
         if self.faults.active:
             return 0
-        return repeat.keep(self._hsm, session, operation, fields)
+        return repeat.keep(self.hsm, session, operation, fields)
 
 
 class Responder:
@@ -115,10 +125,10 @@ class Responder:
     stream sends the answer and closes the connection.
     """
 
-    def __init__(self, dispatcher: Dispatcher, *, remote: bool = False) -> None:
+    def __init__(self, dispatcher: Dispatcher, *, remote: bool = False, mutual: bool = False) -> None:
         self._dispatcher = dispatcher
         self._routes = dispatcher.routes
-        self._connection = Connection(remote=remote)
+        self._connection = Connection(remote=remote, mutual=mutual)
         self.sessions = self._connection.sessions
         self.broken = False
         self.cut = b""
@@ -196,19 +206,23 @@ class Responder:
             ConnectionCut: The connection closes after the work. The answer is kept.
         """
         cut: list[ConnectionCut] = []
+        number, repeated = request & ~REPEATED, bool(request & REPEATED)
 
         def run() -> bytes:
             try:
-                result = route.call(session, *fields)
+                with identified(self._dispatcher.hsm, session, route.operation, number, repeated=repeated):
+                    result = route.call(session, *fields)
             except CutAfterwards as error:
                 cut.append(error)
                 result = error.result
-            return route.answer(session.token, request, result)
+            except ChangeMade as error:
+                result = rebuilt(self._dispatcher.hsm, session, route.operation, error)
+            return route.answer(session.token, number, result)
 
-        response = self._dispatcher.connections.changes.once(session.token, request, run)
+        response = self._dispatcher.connections.changes.once(session.token, number, run)
         if cut:
             raise cut[0]
-        return response
+        return with_request(response, request) if repeated else response
 
 
 def _log_defect(operation: int, error: Exception) -> None:

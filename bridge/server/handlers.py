@@ -12,7 +12,7 @@ from bridge.protocol.codec import MAX_FRAME, VERSION, Value
 from bridge.protocol.values import Fields
 from bridge.server import pages
 from hsmcore import __version__
-from hsmcore.errors import MalformedRequest, Unauthenticated, UnsupportedVersion
+from hsmcore.errors import MalformedRequest, StoreUnreachable, Unauthenticated, UnsupportedVersion
 
 if TYPE_CHECKING:
     from bridge.server.connections import Connection, Connections
@@ -81,7 +81,8 @@ class Handlers:
 
     def status(self, connection: Connection) -> Fields:
         """Return the state of the HSM and of the process that serves it."""
-        return {**self._hsm.status(), **self._facts}
+        warnings = self._hsm.warnings()
+        return {**self._hsm.status(), **self._facts, **({"warnings": list(warnings)} if warnings else {})}
 
     def login(self, connection: Connection, user: str, password: bytes, role: str) -> int:
         """Log in, and return the session token. The session ends with the last connection that used it."""
@@ -248,16 +249,41 @@ class Handlers:
         Raises:
             MalformedRequest: A name is not text.
         """
-        texts = [name for name in names if isinstance(name, str)]
-        if len(texts) != len(names):
-            raise MalformedRequest("the names of a certificate are texts")
-        return self._hsm.tls.request(texts, new_key)
+        return self._hsm.tls.request(values.texts(names, "names"), new_key)
 
     def initialize_cluster(self, connection: Connection, signed: bytes, anchor: bytes) -> Fields:
         """Store the HSM's signed certificate, and return what it says."""
         return values.certificate(self._hsm.tls.initialize(signed, anchor))
 
+    def register_anchor(self, session: Session, certificate: bytes) -> Fields:
+        """Register a trust anchor, and return it."""
+        return values.anchor(*self._hsm.mtls.register(session, certificate))
+
+    def deregister_anchors(self, session: Session, references: list[Value]) -> list[Value]:
+        """Deregister trust anchors, all or none, and return their references.
+
+        Raises:
+            MalformedRequest: A reference is not text.
+        """
+        return list(self._hsm.mtls.deregister(session, values.texts(references, "references")))
+
+    def list_anchors(self, connection: Connection) -> list[Fields]:
+        """Return the trust anchors."""
+        return [values.anchor(*anchor) for anchor in self._hsm.mtls.anchors().items()]
+
+    def set_enforcement(self, session: Session, level: str) -> None:
+        """Set whether clients over TLS need a certificate of a trust anchor."""
+        self._hsm.mtls.set_enforcement(session, level, mutual=self._connections.mutual(session.token))
+
     def cluster_members(self, connection: Connection) -> list[Fields]:
-        """Return the HSMs of the cluster that clients reach over TLS: this one, at its addresses."""
-        listen = str(self._facts.get("listen", ""))
-        return [{"address": address} for address in listen.split(", ") if address]
+        """Return this HSM, and the running others of the cluster that clients reach over TLS, each address apart."""
+        try:
+            members = self._hsm.members()
+        except StoreUnreachable:
+            # The client goes on with those that it knows.
+            return []
+        return [
+            {"address": address, "process": member.process, "own": member.own}
+            for member in members if member.alive
+            for address in member.address.split(", ") if address or member.own
+        ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hsmcore.api.core import Core
-from hsmcore.storage.rows import QUORUM, Change, read_changes
+from hsmcore.storage.rows import QUORUM, QUORUM_TOKENS, Change, read_changes
 
 
 def apply(core: Core, subjects: Sequence[str] | None, lapsed: bool) -> None:
@@ -41,7 +41,9 @@ def _apply(core: Core, change: Change) -> None:
             _end_sessions(core, username, role)
             core.ring.forget_user(username)
     elif change.subject == QUORUM:
-        core.approvals.refresh()
+        core.rules.refresh()
+    elif change.subject == QUORUM_TOKENS:
+        core.approvals.refresh_tokens()
 
 
 def _apply_key(core: Core, handle: int, *, live: bool) -> None:
@@ -65,7 +67,8 @@ def _forget_all(core: Core) -> None:
     """Read users and quorum values again, and forget keys, prepared operations and multi-part operations."""
     core.ring.forget_all()
     core.accounts.refresh_all()
-    core.approvals.refresh()
+    core.rules.refresh()
+    core.approvals.refresh_tokens()
     for session in core.sessions.all():
         session.forget()
         core.streams.drop_session(session)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from threading import RLock
 from typing import Self
 
+from hsmcore.api.clock import SkewedClock
 from hsmcore.audit.log import AuditLog
 from hsmcore.audit.upgrade import bind_rows
 from hsmcore.backup.making import Backups
@@ -17,12 +18,14 @@ from hsmcore.crypto.wrapping import Wrapping
 from hsmcore.keys.keyring import KeyRing
 from hsmcore.quorum.approvals import Approvals
 from hsmcore.quorum.registration import RegistrationTokens
+from hsmcore.quorum.rules import StoredRules
 from hsmcore.sessions.session import Sessions
 from hsmcore.settings import Settings
-from hsmcore.storage.cluster import Cluster, Turn
+from hsmcore.storage.cluster import Cluster
 from hsmcore.storage.database import Store
 from hsmcore.storage.sealing import Vault
 from hsmcore.storage.state_directory import State
+from hsmcore.storage.turn import Turn
 from hsmcore.users.accounts import Accounts
 from hsmcore.users.mfa import Challenges
 
@@ -48,6 +51,7 @@ class Core:
     accounts: Accounts
     challenges: Challenges
     ring: KeyRing
+    rules: StoredRules
     approvals: Approvals
     registrations: RegistrationTokens
     operations: PreparedOperations
@@ -59,6 +63,7 @@ class Core:
     def of(cls, state: State, store: Store, vault: Vault, clock: Callable[[], float], *, start: bool) -> Self:
         """Return the parts of the HSM in a locked state directory; ``start`` counts a reboot."""
         settings = Settings.decode(vault.open_settings(store.settings()))
+        clock = SkewedClock(clock) if settings.allow_faults else clock
         lock, sessions = RLock(), Sessions()
         shared = state.shared_store()
         cluster = None if shared is None else store.enter_cluster(shared.url, vault, lock)
@@ -67,7 +72,8 @@ class Core:
         bind_rows(store, vault, log)
         accounts = Accounts(store, vault, turn, log)
         ring = KeyRing(store, vault, sessions, lock, turn, log)
-        approvals = Approvals(store, vault, accounts, ring, lock, turn, clock, log)
+        rules = StoredRules(store, vault)
+        approvals = Approvals(rules, store, vault, accounts, ring, lock, turn, clock, log)
         lease = None if cluster is None else cluster.lease
         operations = PreparedOperations(ring, approvals, lock, settings, lease)
         return cls(
@@ -84,10 +90,11 @@ class Core:
             accounts=accounts,
             challenges=Challenges(clock),
             ring=ring,
+            rules=rules,
             approvals=approvals,
             registrations=RegistrationTokens(vault, clock),
             operations=operations,
             streams=MultiPartOperations(clock),
             wrapping=Wrapping(ring, operations, approvals, settings),
-            backups=Backups(state.backups, store, vault, log, lock),
+            backups=Backups(state, store, vault, log, lock),
         )

@@ -52,7 +52,7 @@ def change(core: Core, secret: bytes, sealed: bytes) -> None:
     with core.log.command(MASTER_KEY_CHANGED, {}):
         core.log.record()
     head, vault = core.log.head, Vault(secret, core.store.number)
-    with core.store.snapshot() as snapshot:
+    with core.store.transactions.snapshot() as snapshot:
         copying = _Copying(snapshot, core.vault, vault)
         # Into the other slot of the anchor: whichever key the transaction leaves, one slot is sealed under it.
         core.state.write_anchor(anchored(head, vault))

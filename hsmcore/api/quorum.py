@@ -25,6 +25,7 @@ class QuorumService:
         self._accounts = core.accounts
         self._registrations = core.registrations
         self._approvals = core.approvals
+        self._rules = core.rules
 
     @guarded
     def request(self, session: Session, service: str, key: int | None = None) -> bytes:
@@ -114,15 +115,11 @@ class QuorumService:
         """
         if scope not in ("user", "all"):
             raise MalformedRequest(f"the scope is user or all, not {scope[:32]!r}")
-        self._log.record()
-        if scope == "all":
-            self._approvals.quorum_tokens.end_all()
-        else:
-            self._approvals.quorum_tokens.end_of_user(session.username, session.role)
+        self._approvals.delete_tokens(None if scope == "all" else (session.username, session.role))
 
     def values(self) -> Mapping[str, int]:
         """Return the number of approvals that each admin service takes. Needs no login."""
-        values = self._approvals.rules.values
+        values = self._rules.now.values
         self._log.require_current()
         return values
 
@@ -143,7 +140,7 @@ class QuorumService:
 
     def timeouts(self) -> Mapping[str, int]:
         """Return the seconds in which a quorum token may be approved, and then used. Needs no login."""
-        timeouts = self._approvals.rules.timeouts
+        timeouts = self._rules.now.timeouts
         self._log.require_current()
         return timeouts
 

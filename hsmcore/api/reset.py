@@ -20,7 +20,7 @@ class ResetService:
 
     @audited
     def run(self) -> None:
-        """Destroy all keys, restore the first users and the quorum values, and end all sessions. Needs no login.
+        """Destroy all keys, restore the first users and rules, and end all sessions. Needs no login.
 
         Settings, serial number, master key and the audit log, in which the reset has an entry, stay.
 
@@ -42,10 +42,10 @@ class ResetService:
                 first_row(place, user, core.accounts.next_version(user.username, user.role), core.vault)
                 for place, user in enumerate(core.settings.first_users)
             ]
-            rules, version = core.approvals.first_rules()
+            rules, version = core.rules.first()
             core.store.reset(users, rules, version)
             core.accounts.restore(users)
-            core.approvals.restore(version)
+            core.rules.restore(version)
             core.ring.forget_token_keys()
             for session in sessions:
                 core.sessions.end(session)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ from hsmcore.primitives.tls_certificates import CertificateFacts
 
 _REQUEST, _IDENTITY, _ANCHOR = "tls.request", "tls.identity", "customerCA.crt"
 _MOST_NAMES = 64
+_SOON = 30 * 24 * 3600
+"""Time before the end of a certificate's validity from which it is announced, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,27 @@ class TlsService:
         content = self._identity()
         return None if content is None else tls_certificates.facts(content["chain"])
 
+    def end(self) -> int | None:
+        """Return the end of the certificate's validity in seconds since 1970; ``None`` without a readable one."""
+        try:
+            facts = self.certificate()
+        except StoreDamaged:
+            return None
+        return None if facts is None else facts.not_after
+
+    def ending(self) -> str:
+        """Return a sentence about the certificate's end, from 30 days before; empty earlier or without one."""
+        end = self.end()
+        if end is None or end > time.time() + _SOON:
+            return ""
+        shown = f"{dt.datetime.fromtimestamp(end, dt.UTC):%Y-%m-%d %H:%M} UTC"
+        says = f"is valid until {shown}" if end > time.time() else f"has expired at {shown}, and clients refuse it"
+        return f"the TLS certificate {says}; `hsm cluster csr` and `hsm cluster initialize` replace it"
+
     def _identity(self) -> dict[str, bytes] | None:
+        if (opened := self._opened) is not None:
+            # Without the lock, which a health check does not wait for.
+            return opened
         with self._core.lock:
             if self._opened is None:
                 self._opened = self._read(_IDENTITY)

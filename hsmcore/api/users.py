@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from hsmcore.api.core import Core
 from hsmcore.api.guard import audited, guarded
+from hsmcore.backup.making import ACTIVATION
 from hsmcore.errors import NotCaughtUp, PermissionDenied, UserBusy, UserOwnsKeys
 from hsmcore.keys.keyring import stored_rows
 from hsmcore.sessions import permissions
@@ -155,7 +156,7 @@ class UserService:
                 self._sessions.end(other)
                 self._log.record_end("users.close_session", other)
         with self._log.separately():
-            self._backups.make_at_activation()
+            self._backups.make_at(ACTIVATION)
 
     @guarded
     def create(self, session: Session, username: str, role: str, password: bytes) -> None:
@@ -204,7 +205,8 @@ class UserService:
             if owned and not with_keys:
                 raise UserOwnsKeys(f"{row.username!r} owns keys; delete them first")
             unshared = self._ring.unshared_with(row.username) if role == CRYPTO_USER else []
-            self._accounts.delete(row, stored_rows(unshared), owned)
+            with self._approvals.without_user(row.username, role):
+                self._accounts.delete(row, stored_rows(unshared), owned)
             self._ring.replace(unshared)
             for handle in owned:
                 self._ring.forget(handle)

@@ -51,11 +51,15 @@ OPCODES: Mapping[str, int | None] = {
     "CN_FIPS_RAND": None,
     "HSM_REGISTER_APPROVER": None,
     "HSM_REQUEST_CERTIFICATE": None,
+    "HSM_REGISTER_TRUST_ANCHOR": None,
+    "HSM_DEREGISTER_TRUST_ANCHOR": None,
+    "HSM_SET_ENFORCEMENT": None,
     "HSM_LOG_BEGINS": None,
     "HSM_LOG_BROKEN": None,
     "HSM_ROWS_BOUND": None,
     "HSM_JOINED": None,
     "HSM_LEFT": None,
+    "HSM_QUORUM_TOKEN_USED": None,
     "HSM_RESET": None,
     "HSM_BACKUP_DELETE": None,
     "HSM_MASTER_KEY_RESEALED": None,
@@ -161,6 +165,9 @@ EVENTS: Mapping[str, Event] = {
     "clones.insert_user": Event("CN_INSERT_MASKED_OBJECT_USER", LogType.USER),
     "tls.request": Event("HSM_REQUEST_CERTIFICATE", LogType.GENERIC),
     "tls.initialize": Event("CN_CERT_AUTH_STORE_CERT", LogType.GENERIC),
+    "mtls.register": Event("HSM_REGISTER_TRUST_ANCHOR", LogType.USER),
+    "mtls.deregister": Event("HSM_DEREGISTER_TRUST_ANCHOR", LogType.USER),
+    "mtls.set_enforcement": Event("HSM_SET_ENFORCEMENT", LogType.USER),
     "backups.create": Event("CN_BACKUP_END", LogType.GENERIC),
     "backups.delete": Event("HSM_BACKUP_DELETE", LogType.GENERIC),
 }
@@ -195,6 +202,8 @@ RESTORE_BEGIN = Event("CN_RESTORE_BEGIN", LogType.GENERIC)
 """The first entry of an HSM that was restored from a backup."""
 RESTORE_END = Event("CN_RESTORE_END", LogType.GENERIC)
 """The entry after the last restored row."""
+QUORUM_TOKEN_USED = Event("HSM_QUORUM_TOKEN_USED", LogType.USER)
+"""The entry before an operation that takes an approval in a cluster, and that is no command or has no turn."""
 LOG_BROKEN = Event("HSM_LOG_BROKEN", LogType.GENERIC)
 """An entry about a log that was changed while the HSM was closed. ``verify`` reports it from then on."""
 

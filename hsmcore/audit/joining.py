@@ -36,7 +36,7 @@ def joined(state: StateDirectory, url: str, passphrase: bytes | None, key_file: 
     try:
         vault = Vault(secret, member.number)
         entries, head = linked(joining(member.name), FIRST_HEAD, vault)
-        own.append_audit(Record(entries, stored(head, vault)))
+        own.transactions.append_audit(Record(entries, stored(head, vault)))
         state.write_anchor(anchored(head, vault))
     finally:
         own.close()

@@ -23,6 +23,7 @@ from hsmcore.audit.commands import Command, event_of
 from hsmcore.audit.events import LOG_BROKEN, Event, LogType, response_of
 from hsmcore.audit.verification import PAGE, LogCheck, Verification
 from hsmcore.errors import (
+    ChangeMade,
     HsmError,
     NotCaughtUp,
     RequestError,
@@ -33,15 +34,15 @@ from hsmcore.errors import (
 )
 from hsmcore.sessions.session import Session, Sessions
 from hsmcore.storage.audit import Record
-from hsmcore.storage.cluster import Lease
 from hsmcore.storage.database import Store
+from hsmcore.storage.lease import Lease
 from hsmcore.storage.rows import AuditRow, Change
 from hsmcore.storage.sealing import Vault
 from hsmcore.storage.state_directory import State
 from hsmcore.tables.attributes import PUBLIC
 
-_NO_COMMAND = (RequestError, Unauthenticated, StoreFull, StateLocked, StoreUnreachable, NotCaughtUp)
-"""Errors without an entry: requests without a session, and entries that cannot be written."""
+_NO_COMMAND = (RequestError, Unauthenticated, StoreFull, StateLocked, StoreUnreachable, NotCaughtUp, ChangeMade)
+"""Errors without an entry: requests without a session, entries that cannot be written, changes that have an entry."""
 
 _log = logging.getLogger("hsmcore.audit.log")
 
@@ -78,7 +79,7 @@ class AuditLog:
         """Tells whether a user with a name and role exists; ``Accounts`` sets it."""
         self._head = self._opened(start)
         sessions.number_after(self._head.count)
-        store.journal = self
+        store.transactions.journal = self
 
     def _opened(self, start: bool) -> Head:
         """Return the head to continue after. Writes an entry about any damage, and counts a reboot at a start.
@@ -96,7 +97,7 @@ class AuditLog:
             owed = [Command(LOG_BROKEN, 0, detail=broken)]
         rows, after = linked([command.row(head.reboot) for command in owed], head, self._vault)
         try:
-            self._store.append_audit(Record(rows, stored(after, self._vault)))
+            self._store.transactions.append_audit(Record(rows, stored(after, self._vault)))
         except StoreFull:
             _log.warning("the audit log cannot be written; every command is refused until it can be")
             self._in_doubt = True
@@ -249,7 +250,7 @@ class AuditLog:
                 with self._lock:
                     # Another thread may have written it in the transaction of its own entry.
                     if command.written is None:
-                        self._store.record()
+                        self._store.transactions.record()
             finally:
                 self._waiting.remove(command)
             self.require_current()
@@ -269,7 +270,7 @@ class AuditLog:
         try:
             with self.separately(), self._lock:
                 self._owed.extend(Command(event, ended.number, ended.username, ended.role) for ended in sessions)
-                self._store.record()
+                self._store.transactions.record()
         except HsmError as error:
             numbers = ", ".join(f"{ended.number:#x}" for ended in sessions)
             _log.error("the end of session %s is not in the audit log yet: %s", numbers, error)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 
 from hsmcore.errors import StoreDamaged
 from hsmcore.storage.database import Store
-from hsmcore.storage.rows import QUORUM, UNKNOWN, Change, KeyRow, decode_attributes, index_columns
+from hsmcore.storage.rows import QUORUM, QUORUM_TOKENS, UNKNOWN, Change, KeyRow, decode_attributes, index_columns
 from hsmcore.storage.sealing import Vault
 
 _PAGE = 500
@@ -50,6 +50,9 @@ class StoredRows:
             index.version if index else UNKNOWN,
             _opens(self._vault.open_quorum, sealed, version),
         )
+        sealed, version, newest = self._store.quorum_tokens()
+        if version or newest:
+            yield Change(QUORUM_TOKENS, version), newest, _opens(self._vault.open_quorum_tokens, sealed, version)
         for user in self._store.users():
             yield user.change(), user.newest, _opens(self._vault.open_user, user)
         last = 0
@@ -91,4 +94,6 @@ def _named(subject: str) -> str:
     if kind == "key":
         return f"key {name}"
     role, _, username = name.partition("/")
-    return f"user {username!r} ({role})" if kind == "user" else "the quorum values"
+    if kind == "user":
+        return f"user {username!r} ({role})"
+    return "the quorum values" if subject == QUORUM else "the quorum tokens"

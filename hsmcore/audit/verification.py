@@ -96,7 +96,7 @@ class LogCheck:
         suspects = rows.faults(self._newest())
         if not suspects:
             return []
-        with self._lock, self._store.frozen():
+        with self._lock, self._store.transactions.frozen():
             # Rows may have changed since the heads were read. No row changes under this lock, or in the snapshot.
             for hsm, verifier in self._chains.items():
                 for row in self._rows_from(hsm, verifier.expected):

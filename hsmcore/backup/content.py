@@ -12,10 +12,11 @@ from typing import Any
 
 from hsmcore.audit.anchor import opened_head
 from hsmcore.backup.format import FULL_PART, PartWriter, Record
+from hsmcore.backup.identity import Identity
 from hsmcore.backup.records import key_record, read_key, read_user, user_record
 from hsmcore.errors import BackupDamaged, StoreDamaged
 from hsmcore.primitives.secrecy import KEY_BYTES, hash_password, random_bytes
-from hsmcore.quorum.tokens import QuorumRules
+from hsmcore.quorum.rules import Rules
 from hsmcore.settings import Settings
 from hsmcore.storage.rows import QUORUM, UNKNOWN, KeyRow, UserRow
 from hsmcore.storage.sealing import Domain, Vault
@@ -45,19 +46,31 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """The part of a backup about the HSM itself. ``anchor`` is that of the HSM's log at the time."""
+    """The part of a backup about the HSM itself. ``anchor`` is that of the HSM's log at the time.
+
+    ``identity`` is the TLS certificate with its key; older backups have none.
+    """
 
     settings: Settings
-    rules: QuorumRules
+    rules: Rules
     domain: Domain
     anchor: str
+    identity: Identity
 
 
 class ContentWriter:
     """Writes the content of one backup."""
 
-    def __init__(self, parts: PartWriter, vault: Vault, step: Callable[[], None]) -> None:
-        """Write to these parts; ``step`` is called after each row."""
+    def __init__(self, parts: PartWriter, vault: Vault, step: Callable[[], None], identity: Identity) -> None:
+        """Write to these parts.
+
+        Args:
+            parts: Writes the parts.
+            vault: The HSM's vault.
+            step: Called after each row.
+            identity: The HSM's TLS certificate with its key.
+        """
+        self._identity = identity
         self._parts = parts
         self._vault = vault
         self._step = step
@@ -93,6 +106,7 @@ class ContentWriter:
             "quorum": json.loads(self._vault.open_quorum(row.quorum, row.quorum_version)),
             "domain_key": self._vault.domain.key.hex(),
             "anchor": self.anchor,
+            "tls": self._identity,
         }
 
     def _user(self, row: UserRow) -> str | None:
@@ -203,9 +217,10 @@ def _whole(record: Mapping[str, Any]) -> Whole:
     try:
         return Whole(
             Settings.decode(json.dumps(record["settings"]).encode()),
-            QuorumRules.decode(json.dumps(record["quorum"]).encode()),
+            Rules.decode(json.dumps(record["quorum"]).encode()),
             Domain(_domain_key(record["domain_key"])),
             str(record["anchor"]),
+            {name: str(text) for name, text in dict(record.get("tls", {})).items()},
         )
     except (StoreDamaged, KeyError, TypeError, ValueError) as error:
         raise BackupDamaged("the backup has settings that this version does not know") from error

@@ -13,7 +13,7 @@ import re
 import secrets
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,8 @@ from hsmcore.storage.state_directory import require_private
 
 RESERVE = 16 * 1024 * 1024
 """Bytes of the file system that a backup leaves free, because a full disk stops the HSM."""
+_ROWS = 256
+"""Rows between checks of the room."""
 _SUFFIX = ".hsmbackup"
 _UNFINISHED = ".unfinished-"
 _DIGITS = "234567abcdefghijklmnopqrstuvwxyz"
@@ -133,6 +135,18 @@ class BackupDirectory:
             raise StoreFull(
                 f"the disk of {self.path} has {free} bytes free; the backup was not made, so that the HSM can go on"
             )
+
+    def room(self) -> Callable[[], None]:
+        """Return a function to call after each row, which checks the room now and then as ``require_room`` does."""
+        rows = 0
+
+        def step() -> None:
+            nonlocal rows
+            rows += 1
+            if rows % _ROWS == 1:
+                self.require_room()
+
+        return step
 
     def _clean(self) -> None:
         """Remove the unfinished files of processes that have ended."""

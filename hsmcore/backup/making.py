@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import logging
 import os
-import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from threading import Event, Lock, RLock
 from typing import BinaryIO
 
 from hsmcore.audit.commands import event_of
 from hsmcore.audit.events import BACKUP_BEGIN
 from hsmcore.audit.log import AuditLog
-from hsmcore.backup.content import ContentReader, ContentWriter, Totals
+from hsmcore.backup import identity
+from hsmcore.backup.content import ContentReader, Totals
 from hsmcore.backup.directory import BackupDirectory, Unfinished, new_name
-from hsmcore.backup.format import Header, PartWriter, is_whole, read_digest, read_header, read_parts
-from hsmcore.backup.opening import open_in_domain, wrapped
+from hsmcore.backup.format import Header, is_whole, read_header, read_parts
+from hsmcore.backup.opening import open_in_domain
 from hsmcore.backup.pace import Pace
+from hsmcore.backup.production import Order, Product, produce
+from hsmcore.backup.worker import produce_apart
 from hsmcore.errors import (
     BackupDamaged,
     BackupError,
@@ -39,13 +41,17 @@ from hsmcore.keys import policy
 from hsmcore.primitives.secrecy import KEY_BYTES, random_bytes
 from hsmcore.sessions.session import Session
 from hsmcore.storage.database import Store
+from hsmcore.storage.keys import KeyQuery
 from hsmcore.storage.sealing import Vault
+from hsmcore.storage.state_directory import State
 
 _log = logging.getLogger("hsmcore.backup.making")
 
+_LARGE = 2000
+"""Token keys from which on a backup is worth the start of a process."""
 DAY_MS = 24 * 60 * 60 * 1000
 
-MANUAL, AUTOMATIC, ACTIVATION = "manual", "automatic", "activation"
+MANUAL, AUTOMATIC, ACTIVATION, JOINING, LEAVING = "manual", "automatic", "activation", "joining", "leaving"
 """Reasons for a backup."""
 
 
@@ -79,14 +85,21 @@ class Verified:
 class Backups:
     """The backups of one HSM. All methods may be called from any thread; one backup is made at a time."""
 
-    def __init__(self, directory: Path | None, store: Store, vault: Vault, log: AuditLog, lock: RLock) -> None:
-        self._files = BackupDirectory(directory) if directory else None
+    def __init__(self, state: State, store: Store, vault: Vault, log: AuditLog, lock: RLock) -> None:
+        self._files = BackupDirectory(state.backups) if state.backups else None
+        self._state = state
         self._lock = lock
         self._store = store
         self._vault = vault
         self._log = log
         self._making = Lock()
         self._closed = Event()
+        self.worker: Sequence[str] = ()
+        """The command line of a process for large backups; empty where this process makes all."""
+        self.outcomes = Counter[str]()
+        """The number of backups that this process made or failed to make, by ``made`` and ``failed``."""
+        self.newest_made = 0.0
+        """The time of the newest of them, in seconds since 1970; 0 without one."""
 
     @property
     def _directory(self) -> BackupDirectory:
@@ -128,16 +141,23 @@ class Backups:
             with self._log.separately(), self._log.command(BACKUP_BEGIN, arguments):
                 self._log.record()
             with self._log.command(event_of("backups.create"), arguments):
-                return self._made(self._proceeding(session), reason, passphrase)
+                made = self._made(self._proceeding(session), reason, passphrase)
+        except BaseException:
+            self.outcomes["failed"] += 1
+            raise
+        else:
+            self.outcomes["made"] += 1
+            self.newest_made = made.info.created / 1000
+            return made
         finally:
             self._making.release()
 
-    def make_at_activation(self) -> None:
-        """Make the first backup. A failure is logged."""
+    def make_at(self, occasion: str) -> None:
+        """Make a backup at the activation, or when the HSM joins or leaves a cluster. A failure is logged."""
         try:
-            self.make(None, ACTIVATION)
+            self.make(None, occasion)
         except HsmError as error:
-            _log.error("the backup at the activation failed: %s", error)
+            _log.error("the backup at %s failed: %s", occasion, error)
 
     def _proceeding(self, session: Session | None) -> Callable[[], None]:
         def proceed() -> None:
@@ -150,56 +170,31 @@ class Backups:
 
     def _made(self, proceed: Callable[[], None], reason: str, passphrase: bytes | None) -> Verified:
         proceed()
-        pace = Pace(proceed)
         with self._directory.writing() as unfinished:
-            name, key = new_name(), random_bytes(KEY_BYTES)
-            with self._store.snapshot() as snapshot:
-                opening = wrapped(key, name, self._vault.domain, snapshot.hsm().master, passphrase)
-                header = Header.of({
-                    "name": name, "created": time.time_ns() // 1_000_000, "reason": reason,
-                    "serial": self._store.serial(), **opening,
-                })  # fmt: skip
-                unfinished.file.write(header.encoded)
-                parts = PartWriter(unfinished.file, header, key)
-                writer = ContentWriter(parts, self._vault, self._step(pace))
-                totals = writer.write(snapshot)
-            _sync(unfinished.file)
-            info = self._read_back(unfinished, parts.digest, pace)
-            verified = Verified(info, totals, writer.anchor)
+            own = identity.read(self._state, self._vault)
+            order = Order(new_name(), reason, self._store.serial(), random_bytes(KEY_BYTES), passphrase, own)
+            product = self._product(unfinished, order, proceed)
+            unfinished.file.seek(0)
+            info = self._info(order.name, unfinished.file, "ready", read_header(unfinished.file))
+            verified = Verified(info, product.totals, product.anchor)
             # Under the lock no session ends between the check and the entry.
             with self._lock:
                 proceed()
-                self._log.describe(_described(name, verified))
+                self._log.describe(_described(order.name, verified))
                 self._log.record()
-                self._directory.publish(unfinished, name)
+                self._directory.publish(unfinished, order.name)
         return verified
 
-    def _step(self, pace: Pace) -> Callable[[], None]:
-        rows = 0
+    def _product(self, unfinished: Unfinished, order: Order, proceed: Callable[[], None]) -> Product:
+        if self.worker and self._store.count_keys(KeyQuery(None)) >= _LARGE:
+            return produce_apart(self.worker, unfinished, self._store, self._vault, order, proceed)
+        pace, room = Pace(proceed), self._directory.room()
 
         def step() -> None:
-            nonlocal rows
-            rows += 1
-            if rows % 256 == 1:
-                self._directory.require_room()
+            room()
             pace.step()
 
-        return step
-
-    def _read_back(self, unfinished: Unfinished, digest: bytes, pace: Pace) -> BackupInfo:
-        """Read what the disk has, with the key that a restore gets from the header, and compare it.
-
-        Raises:
-            BackupDamaged: It is not what was written.
-        """
-        file = unfinished.file
-        # The pages in memory would prove nothing about the disk.
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        file.seek(0)
-        header = read_header(file)
-        if read_digest(file, header, open_in_domain(header, self._vault.domain), pace.step) != digest:
-            raise BackupDamaged("the backup that was read back is not the one that was written")
-        return self._info(header.text("name"), file, "ready", header)
+        return produce(unfinished.file, self._store, self._vault, order, step)
 
     def infos(self) -> list[BackupInfo]:
         """Return all backups in the directory, the oldest first."""
@@ -299,11 +294,6 @@ def _verified(info: BackupInfo, file: BinaryIO, header: Header, key: bytes, step
     for _ in content.pages():
         step()
     return Verified(info, content.totals, content.hsm.anchor)
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _described(name: str, verified: Verified) -> str:

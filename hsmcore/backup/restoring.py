@@ -66,7 +66,7 @@ class Opened:
 
 
 def restore(
-    backup: Opened, store: Store, seal: Callable[[bytes], bytes], write_anchor: Callable[[Head, Vault], None]
+    backup: Opened, store: Store, seal: Callable[[bytes], bytes], write_files: Callable[[Head, Vault], None]
 ) -> Restored:
     """Restore a backup into a database without an HSM, in one transaction.
 
@@ -74,7 +74,7 @@ def restore(
         backup: The backup.
         store: The database.
         seal: Seals the new HSM's secret.
-        write_anchor: Writes the anchor of the new log.
+        write_files: Writes the anchor of the new log, and the other files of the new HSM.
 
     Raises:
         BackupDamaged: The file has changed since it was read.
@@ -84,7 +84,7 @@ def restore(
     vault = Vault(secret)
     rules = vault.seal_quorum(backup.hsm.rules.encode(), 1)
     row = HsmRow(seal(secret), vault.seal_settings(backup.hsm.settings.encode()), rules, 1)
-    loading = _Loading(backup, vault, write_anchor)
+    loading = _Loading(backup, vault, write_files)
     store.initialize(row, loading.parts())
     header = backup.header
     return Restored(
@@ -96,10 +96,10 @@ def restore(
 class _Loading:
     """The rows and the log of the new HSM."""
 
-    def __init__(self, backup: Opened, vault: Vault, write_anchor: Callable[[Head, Vault], None]) -> None:
+    def __init__(self, backup: Opened, vault: Vault, write_files: Callable[[Head, Vault], None]) -> None:
         self._backup = backup
         self._vault = vault
-        self._write_anchor = write_anchor
+        self._write_files = write_files
         self.head = FIRST_HEAD
 
     def parts(self) -> Iterator[Part]:
@@ -112,8 +112,8 @@ class _Loading:
             changes = [*(row.change() for row in user_rows), *(row.change() for row in key_rows)]
             yield Part(self._record(Command(ROWS_BOUND, 0), changes), user_rows, key_rows)
         yield Part(self._record(Command(RESTORE_END, 0, detail=header.text("name")), ()))
-        # Before the commit, as at initialisation: an anchor of a log that was never written does no harm.
-        self._write_anchor(self.head, self._vault)
+        # Before the commit, as at initialisation: files of an HSM that was never written do no harm.
+        self._write_files(self.head, self._vault)
 
     def _record(self, command: Command, changes: tuple[Change, ...] | list[Change]) -> Record:
         command.changed = " ".join(map(str, changes))

@@ -26,7 +26,7 @@ from hsmcore.sessions import permissions
 from hsmcore.sessions.session import Session
 from hsmcore.sessions.usage_counts import Counts
 from hsmcore.settings import Settings
-from hsmcore.storage.cluster import Lease
+from hsmcore.storage.lease import Lease
 from hsmcore.tables.attributes import PUBLIC, SECRET, TYPES, Value
 from hsmcore.tables.mechanisms import MECHANISMS, Operation
 

@@ -53,12 +53,14 @@ class KeyRing(KeyLookup):
 
         Raises:
             Unauthenticated: The session has ended.
+            KeyLimit: The user has the maximum number of session keys.
             StoreFull: The disk is full.
         """
         with self._lock:
             policy.require_alive(session)
             entries = [self._entry(session, one, sharing) for one in new]
             rows = stored_rows(entries)
+            self._session_keys.require_room(session.username, len(entries) - len(rows))
             self._concerns(entries)
             if rows:
                 self._store.add_keys(rows)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
+from hsmcore.errors import KeyLimit
 from hsmcore.keys.records import KeyEntry
 from hsmcore.keys.search import SearchTemplate
+
+MAX_SESSION_KEYS = 65_536
+"""Maximum number of session keys of one user."""
 
 
 class SessionKeys:
@@ -15,6 +20,7 @@ class SessionKeys:
         self._entries: dict[int, KeyEntry] = {}
         self._labels: dict[str, dict[int, None]] = {}
         self._sessions: dict[int, dict[int, None]] = {}
+        self._owned: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -23,10 +29,21 @@ class SessionKeys:
         """Return a key; ``None`` where it does not exist."""
         return self._entries.get(handle)
 
+    def require_room(self, owner: str, count: int) -> None:
+        """Require that a user can have so many more keys.
+
+        Raises:
+            KeyLimit: The user cannot.
+        """
+        if self._owned[owner] + count > MAX_SESSION_KEYS:
+            raise KeyLimit(f"user {owner!r} has {self._owned[owner]} session keys, and the limit is {MAX_SESSION_KEYS}")
+
     def put(self, entry: KeyEntry) -> None:
         """Add a key, or replace the entry of its handle, which keeps its place."""
         old = self._entries.get(entry.handle)
-        if old is not None:
+        if old is None:
+            self._owned[entry.owner] += 1
+        else:
             self._forget_label(old)
         self._entries[entry.handle] = entry
         self._labels.setdefault(str(entry.record.attributes["LABEL"]), {})[entry.handle] = None
@@ -36,6 +53,9 @@ class SessionKeys:
     def remove(self, handle: int) -> KeyEntry:
         """Remove a key and return it."""
         entry = self._entries.pop(handle)
+        self._owned[entry.owner] -= 1
+        if not self._owned[entry.owner]:
+            del self._owned[entry.owner]
         self._forget_label(entry)
         self._forget_session(entry)
         return entry

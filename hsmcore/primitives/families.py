@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from hsmcore.errors import MechanismInvalid
-from hsmcore.primitives import derivation, ecdsa, eddsa, macs, ml_dsa, rsa, symmetric, wrapping
+from hsmcore.primitives import derivation, ecdsa, eddsa, macs, ml_dsa, raw_rsa, rsa, symmetric, wrapping
 from hsmcore.primitives.keyforms import OpenedKey
 from hsmcore.primitives.parameters import Parameters
 from hsmcore.tables.mechanisms import Mechanism, Operation
@@ -44,13 +44,18 @@ _OPERATIONS: dict[tuple[str, Operation], Callable[[Mechanism, Any], Run]] = {
     ("gcm", _U): symmetric.gcm_decryptor,
     ("aes_key_wrap", _W): wrapping.aes_wrapper,
     ("aes_key_wrap", _U): wrapping.aes_unwrapper,
+    ("tdea_key_wrap", _W): wrapping.tdea_wrapper,
+    ("tdea_key_wrap", _U): wrapping.tdea_unwrapper,
     ("mac", _S): macs.signer,
     ("mac", _V): macs.verifier,
     ("rsa_pkcs1", _E): rsa.pkcs1_encryptor,
     ("rsa_pkcs1", _D): rsa.pkcs1_decryptor,
     ("rsa_pkcs1", _W): rsa.pkcs1_encryptor,
     ("rsa_pkcs1", _U): rsa.pkcs1_decryptor,
-    ("rsa_raw", _E): rsa.raw_encryptor,
+    ("rsa_raw", _E): raw_rsa.encryptor,
+    ("rsa_raw", _D): raw_rsa.decryptor,
+    ("rsa_raw", _S): raw_rsa.decryptor,
+    ("rsa_raw", _V): raw_rsa.verifier,
     ("rsa_oaep", _E): rsa.oaep_encryptor,
     ("rsa_oaep", _D): rsa.oaep_decryptor,
     ("rsa_oaep", _W): rsa.oaep_encryptor,

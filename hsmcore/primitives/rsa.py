@@ -29,7 +29,7 @@ def pkcs1_encryptor(row: Mechanism, key: rsa.RSAPublicKey) -> Encrypt:
     scheme, longest = padding.PKCS1v15(), key.key_size // 8 - PKCS1_OVERHEAD
 
     def run(parameters: Parameters, data: bytes) -> tuple[bytes, None]:
-        _check_longest(row, data, longest)
+        check_longest(row, data, longest)
         return key.encrypt(data, scheme), None
 
     return run
@@ -41,29 +41,12 @@ def pkcs1_decryptor(row: Mechanism, key: rsa.RSAPrivateKey) -> Decrypt:
     return lambda _parameters, data: _rsa_decrypt(row, key, data, scheme)
 
 
-def raw_encryptor(row: Mechanism, key: rsa.RSAPublicKey) -> Encrypt:
-    """Encrypt with RSAEP (RFC 8017 5.1.1) the data as a big-endian number; the result has the length of the modulus.
-
-    The library has no operation without padding. The time of this one depends on the data and the public numbers.
-    """
-    numbers, length = key.public_numbers(), key.key_size // 8
-
-    def run(parameters: Parameters, data: bytes) -> tuple[bytes, None]:
-        _check_longest(row, data, length)
-        message = int.from_bytes(data, "big")
-        if message >= numbers.n:
-            raise DataLengthInvalid(f"{row.name} takes a number below the modulus; these {len(data)} bytes are not one")
-        return pow(message, numbers.e, numbers.n).to_bytes(length, "big"), None
-
-    return run
-
-
 def oaep_encryptor(row: Mechanism, key: rsa.RSAPublicKey) -> Encrypt:
     """Encrypt with RSAES-OAEP (RFC 8017 7.1), MGF1 with the mechanism's hash."""
 
     def run(parameters: Parameters, data: bytes) -> tuple[bytes, None]:
         algorithm = chosen_hash(parameters, row.hash)
-        _check_longest(row, data, key.key_size // 8 - 2 * algorithm.digest_size - 2)
+        check_longest(row, data, key.key_size // 8 - 2 * algorithm.digest_size - 2)
         return key.encrypt(data, _oaep(algorithm, parameters)), None
 
     return run
@@ -89,7 +72,12 @@ def _rsa_decrypt(row: Mechanism, key: rsa.RSAPrivateKey, data: bytes, scheme: pa
         raise PaddingInvalid("the ciphertext does not decrypt with this key and these parameters") from None
 
 
-def _check_longest(row: Mechanism, data: bytes, longest: int) -> None:
+def check_longest(row: Mechanism, data: bytes, longest: int) -> None:
+    """Check the length of data in bytes.
+
+    Raises:
+        DataLengthInvalid: It is too long.
+    """
     if len(data) > longest:
         raise DataLengthInvalid(f"{row.name} takes at most {longest} bytes with this key, not {len(data)}")
 
@@ -101,7 +89,7 @@ def pkcs1_signer(row: Mechanism, key: rsa.RSAPrivateKey) -> Sign:
         longest, raw = key.key_size // 8 - PKCS1_OVERHEAD, NoDigestInfo()
 
         def run_raw(parameters: Parameters, data: bytes) -> bytes:
-            _check_longest(row, data, longest)
+            check_longest(row, data, longest)
             return sign(data, scheme, raw)
 
         return run_raw
@@ -123,7 +111,7 @@ def pkcs1_verifier(row: Mechanism, key: rsa.RSAPublicKey) -> Verify:
         longest = key.key_size // 8 - PKCS1_OVERHEAD
 
         def run_raw(parameters: Parameters, data: bytes, signature: bytes) -> bool:
-            _check_longest(row, data, longest)
+            check_longest(row, data, longest)
             return _recovered(key, signature) == data
 
         return run_raw

@@ -6,10 +6,11 @@ import datetime as dt
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -27,6 +28,9 @@ from hsmcore.errors import CertificateInvalid
 _MOST_CERTIFICATES = 8
 _LARGEST = 64 * 1024
 """Maximum bytes of a PEM file with certificates."""
+MAX_ANCHOR = 6980
+"""Maximum bytes of a trust anchor in PEM, with the certificates of its issuers (CloudHSM's quota)."""
+_ANCHOR_CURVES, _ANCHOR_BITS = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1), (2048, 3072, 4096)
 _DAYS = 3652
 """Validity of the certificates that this module signs, as in CloudHSM's guide."""
 
@@ -93,6 +97,7 @@ def check_signed(signed: bytes, anchor: bytes, keys: Sequence[bytes], now: dt.da
         raise CertificateInvalid(f"the trust anchor is one certificate, and the file has {len(authorities)}")
     authority = authorities[0]
     _require_authority(authority)
+    _require_issued(authority, authority)
     key = next((key for key in keys if _public(key) == _spki(chain[0])), None)
     if key is None:
         raise CertificateInvalid("the signed certificate has another public key than this HSM's request; sign that one")
@@ -101,6 +106,59 @@ def check_signed(signed: bytes, anchor: bytes, keys: Sequence[bytes], now: dt.da
     for certificate in (*chain, authority):
         _require_current(certificate, now)
     return key, b"".join(map(_pem, chain)), _pem(authority)
+
+
+def trust_anchor(pem: bytes, now: dt.datetime) -> bytes:
+    """Check a trust anchor of clients' certificates, and return it in PEM without other text.
+
+    Args:
+        pem: The certificate of an authority, and after it any certificates of its issuers, in PEM.
+        now: The time at which the certificates must be valid.
+
+    Raises:
+        CertificateInvalid: The certificate is not such a one; the message begins with CloudHSM's text.
+    """
+    try:
+        if len(pem) > MAX_ANCHOR:
+            raise CertificateInvalid(f"the file has {len(pem)} bytes, and at most {MAX_ANCHOR} fit")
+        chain = _read(pem, "the file")
+        for certificate in chain:
+            _require_authority(certificate)
+            _require_current(certificate, now)
+            _require_anchor_key(certificate)
+        for certificate, issuer in pairwise(chain):
+            _require_issued(certificate, issuer)
+    except CertificateInvalid as error:
+        raise CertificateInvalid(f"Invalid Certificate: {error}") from error
+    return b"".join(map(_pem, chain))
+
+
+def _require_anchor_key(certificate: x509.Certificate) -> None:
+    key = certificate.public_key()
+    elliptic = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, _ANCHOR_CURVES)
+    if not elliptic and not (isinstance(key, rsa.RSAPublicKey) and key.key_size in _ANCHOR_BITS):
+        raise CertificateInvalid(
+            f"the key of {certificate.subject.rfc4514_string()} is neither of P-256, P-384 or P-521 nor of RSA with "
+            "2048, 3072 or 4096 bits"
+        )
+
+
+def first(pem: bytes) -> bytes:
+    """Return the first certificate of a chain, in PEM.
+
+    Raises:
+        CertificateInvalid: The bytes are not certificates.
+    """
+    return _pem(_read(pem, "the chain")[0])
+
+
+def issued(certificate: bytes, chain: bytes) -> bool:
+    """Tell whether the first certificate of a chain in PEM has issued a certificate in DER."""
+    try:
+        _require_issued(x509.load_der_x509_certificate(certificate), _read(chain, "the chain")[0])
+    except (CertificateInvalid, ValueError):
+        return False
+    return True
 
 
 def facts(pem: bytes) -> CertificateFacts:
@@ -142,8 +200,14 @@ def new_authority(common_name: str) -> tuple[bytes, bytes]:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), _pem(certificate)
 
 
-def sign_request(request_pem: bytes, authority_key: bytes, authority: bytes) -> bytes:
+def sign_request(request_pem: bytes, authority_key: bytes, authority: bytes, seconds: int | None = None) -> bytes:
     """Sign a request with an authority of ``new_authority``, and return the certificate in PEM.
+
+    Args:
+        request_pem: The request.
+        authority_key: The authority's private key, in PEM.
+        authority: The authority's certificate, in PEM.
+        seconds: Time from now to the certificate's end; ``None`` for ten years.
 
     Raises:
         CertificateInvalid: The request, the key or the certificate does not decode, or the key is of another kind.
@@ -157,7 +221,7 @@ def sign_request(request_pem: bytes, authority_key: bytes, authority: bytes) -> 
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(public, ec.EllipticCurvePublicKey):
         raise CertificateInvalid("the request and the authority have elliptic-curve keys")
     issuer = _read(authority, "the authority")[0]
-    builder = _builder(asked.subject, issuer.subject, public).add_extension(
+    builder = _builder(asked.subject, issuer.subject, public, seconds).add_extension(
         x509.BasicConstraints(ca=False, path_length=None), critical=True
     )
     for extension in asked.extensions:
@@ -165,8 +229,11 @@ def sign_request(request_pem: bytes, authority_key: bytes, authority: bytes) -> 
     return _pem(builder.sign(key, SHA256()))
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, seconds: int | None = None
+) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
+    lifetime = dt.timedelta(days=_DAYS) if seconds is None else dt.timedelta(seconds=seconds)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -175,7 +242,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
         .serial_number(x509.random_serial_number())
         # Clocks of clients may be a little late.
         .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(days=_DAYS))
+        .not_valid_after(now + lifetime)
     )
 
 
@@ -235,7 +302,6 @@ def _require_authority(authority: x509.Certificate) -> None:
         raise CertificateInvalid(
             f"{authority.subject.rfc4514_string()} is no authority: Basic Constraints lack CA:TRUE"
         )
-    _require_issued(authority, authority)
 
 
 def _require_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> None:

@@ -1,10 +1,10 @@
-"""Approvals: the stored quorum rules, token files, and the check of signatures."""
+"""Approvals: token files, the check of signatures, and changes of the quorum values."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from threading import RLock
 
@@ -16,7 +16,6 @@ from hsmcore.errors import (
     QuorumAdmins,
     QuorumTokenRefused,
     QuorumValueInvalid,
-    StoreDamaged,
     TokenFileInvalid,
     TokenSignatureInvalid,
     UserNotFound,
@@ -25,10 +24,12 @@ from hsmcore.keys import policy
 from hsmcore.keys.keyring import KeyRing
 from hsmcore.keys.records import KeyEntry
 from hsmcore.primitives.proofs import proves
-from hsmcore.quorum.tokens import MAX_TIMEOUT, NO_QUORUM, QuorumRules, QuorumToken, QuorumTokens
+from hsmcore.quorum.rules import NO_QUORUM, StoredRules
+from hsmcore.quorum.shared import SharedTokens
+from hsmcore.quorum.tokens import MAX_TIMEOUT, QuorumToken, QuorumTokens
 from hsmcore.sessions.session import Session
 from hsmcore.storage.database import Store
-from hsmcore.storage.rows import QUORUM, Change, UserRow
+from hsmcore.storage.rows import UserRow
 from hsmcore.storage.sealing import Vault
 from hsmcore.tables.quorum_services import MAX_APPROVALS, SERVICES
 from hsmcore.tables.roles import ADMIN
@@ -54,10 +55,11 @@ class TokenInfo:
 
 
 class Approvals:
-    """The quorum of an HSM: its rules, and the approvals of its operations."""
+    """The approvals of an HSM's operations."""
 
     def __init__(
         self,
+        rules: StoredRules,
         store: Store,
         vault: Vault,
         users: Accounts,
@@ -67,7 +69,7 @@ class Approvals:
         clock: Callable[[], float],
         log: AuditLog,
     ) -> None:
-        self._store = store
+        self._rules = rules
         self._vault = vault
         self._accounts = users
         self._ring = ring
@@ -75,20 +77,19 @@ class Approvals:
         self._turn = turn
         self._clock = clock
         self._audit = log
-        self.quorum_tokens = QuorumTokens(lock, clock)
-        self._version, self.rules = 0, QuorumRules()
-        self.refresh()
+        in_cluster = store.cluster is not None
+        self.quorum_tokens = QuorumTokens(lock, clock, shared=in_cluster)
+        self._shared = SharedTokens(self.quorum_tokens, store, vault, log, turn, clock) if in_cluster else None
+        self.refresh_tokens()
 
-    def refresh(self) -> None:
-        """Read the quorum values, at the beginning and when another HSM has changed them.
+    def refresh_tokens(self) -> None:
+        """Read the quorum tokens of a cluster, at the beginning and when another HSM has changed them.
 
         Raises:
             StoreDamaged: The row does not open, or is not the newest one.
         """
-        sealed, version = self._store.quorum()
-        if Change(QUORUM, version) != self._store.newest(QUORUM):
-            raise StoreDamaged("the stored quorum values are not the newest ones; restore the state directory")
-        self.rules, self._version = QuorumRules.decode(self._vault.open_quorum(sealed, version)), version
+        if self._shared is not None:
+            self._shared.refresh()
 
     def request(self, session: Session, service: str, key: int | None) -> bytes:
         """Return the token file of a new quorum token.
@@ -109,15 +110,16 @@ class Approvals:
         if (key is None) == bool(row.attribute):
             raise MalformedRequest(f"a token of the service {service} is for {'a' if key is None else 'no'} key")
         if key is None:
-            needed = self.rules.values[service] != NO_QUORUM
+            needed = self._rules.now.values[service] != NO_QUORUM
         else:
             needed = policy.approvals_needed(self._ring.entry(session, key), service) > 0
         if not needed:
             raise QuorumTokenRefused(f"the service {service} takes no approval here: its quorum value is not above 1")
-        with self._lock:
+        with self._turn:
             self.quorum_tokens.require_room(session, service, key)
-            self._audit.record()
-            token = self.quorum_tokens.add(session, service, key, self.rules.timeouts["generated"])
+            self._record_alone()
+            token = self.quorum_tokens.add(session, service, key, self._rules.now.timeouts["generated"])
+            self._record_shared()
         return token_files.encode_approval(row.label, key, token.data, token.digest)
 
     def approve(self, session: Session, file: bytes) -> tuple[int, int]:
@@ -138,14 +140,49 @@ class Approvals:
             raise TokenFileInvalid("'token' is not the SHA-256 hash of 'approval_data'; the file was changed")
         token = self.quorum_tokens.find(session, read.token)
         signed = [self._signed(token, approval) for approval in read.approvals]
-        with self._lock:
+        with self._turn:
             token = self.quorum_tokens.find(session, read.token)
-            self._audit.record()
+            self._record_alone()
             token.approvals.update(signed)
             required, count = self._progress(token)
             if count >= required:
-                self.quorum_tokens.approve(token, self.rules.timeouts["approved"])
+                self.quorum_tokens.approve(token, self._rules.now.timeouts["approved"])
+            self._record_shared()
             return required, count
+
+    def delete_tokens(self, user: tuple[str, str] | None) -> None:
+        """Delete the quorum tokens of a user, given by name and role; ``None`` for those of every user.
+
+        Raises:
+            StoreFull: The audit log cannot be written.
+        """
+        with self._turn:
+            self._record_alone()
+            if user is None:
+                self.quorum_tokens.end_all()
+            else:
+                self.quorum_tokens.end_of_user(*user)
+            self._record_shared()
+
+    def without_user(self, username: str, role: str) -> AbstractContextManager[None]:
+        """Delete the quorum tokens of a user with the block's change, which deletes the user.
+
+        The tokens of an HSM alone have ended with the user's sessions.
+        """
+        if self._shared is None:
+            return nullcontext()
+        self.quorum_tokens.end_of_user(username, role)
+        return self._shared.changing()
+
+    def _record_alone(self) -> None:
+        """Write the command's entry before its effect on the memory, in an HSM alone."""
+        if self._shared is None:
+            self._audit.record()
+
+    def _record_shared(self) -> None:
+        """Write the quorum tokens and the command's entry, in a cluster."""
+        if self._shared is not None:
+            self._shared.write()
 
     def _signed(self, token: QuorumToken, approval: Approval) -> tuple[str, bytes]:
         """Return the approver's name and the key that signed the token.
@@ -182,7 +219,7 @@ class Approvals:
         """
         names, role = set(token.approvals), SERVICES[token.service].role
         if token.key is None:
-            required = self.rules.values[token.service]
+            required = self._rules.now.values[token.service]
         else:
             entry = self._ring.present(token.key)
             required = policy.approvals_needed(entry, token.service) if entry else 1
@@ -202,10 +239,10 @@ class Approvals:
         Raises:
             ApprovalRequired: The session has no approved quorum token.
         """
-        if self.rules.values[service] == NO_QUORUM:
+        if self._rules.now.values[service] == NO_QUORUM:
             yield
             return
-        with self.quorum_tokens.using(session, service, None, self._enough):
+        with self._using(session, service, None):
             yield
 
     @contextmanager
@@ -220,8 +257,12 @@ class Approvals:
         if policy.approvals_needed(entry, service) == 0:
             yield
             return
-        with self.quorum_tokens.using(session, service, entry.handle, self._enough):
+        with self._using(session, service, entry.handle):
             yield
+
+    def _using(self, session: Session, service: str, key: int | None) -> AbstractContextManager[None]:
+        tokens = self.quorum_tokens if self._shared is None else self._shared
+        return tokens.using(session, service, key, self._enough)
 
     def infos(self) -> list[TokenInfo]:
         """Return the quorum tokens of all users."""
@@ -229,7 +270,7 @@ class Approvals:
             now = self._clock()
             return [
                 TokenInfo(
-                    token.session.username, token.service, token.key, *self._progress(token),
+                    token.username, token.service, token.key, *self._progress(token),
                     max(0, int(token.remaining(now))),
                 )
                 for token in self.quorum_tokens.alive()
@@ -243,12 +284,13 @@ class Approvals:
             QuorumValueInvalid: The value is out of range.
             StoreFull: The disk is full.
         """
-        if service not in self.rules.values:
-            raise MalformedRequest(f"a quorum value is of one of {', '.join(self.rules.values)}, not {service[:32]!r}")
+        if service not in (known := self._rules.now.values):
+            raise MalformedRequest(f"a quorum value is of one of {', '.join(known)}, not {service[:32]!r}")
         with self._turn:
             if not NO_QUORUM <= value <= MAX_APPROVALS:
                 raise QuorumValueInvalid(f"a quorum value is {NO_QUORUM} to {MAX_APPROVALS}, not {value}")
-            self._change(replace(self.rules, values={**self.rules.values, service: value}))
+            rules = self._rules.now
+            self._rules.change(replace(rules, values={**rules.values, service: value}))
 
     def set_timeout(self, timeout: str, seconds: int) -> None:
         """Set a timeout of future quorum tokens.
@@ -258,26 +300,13 @@ class Approvals:
             QuorumValueInvalid: The time is out of range.
             StoreFull: The disk is full.
         """
-        if timeout not in self.rules.timeouts:
-            raise MalformedRequest(f"a timeout is one of {', '.join(self.rules.timeouts)}, not {timeout[:32]!r}")
+        if timeout not in self._rules.now.timeouts:
+            raise MalformedRequest(f"a timeout is one of {', '.join(self._rules.now.timeouts)}, not {timeout[:32]!r}")
         if not 1 <= seconds <= MAX_TIMEOUT:
             raise QuorumValueInvalid(f"a timeout is 1 to {MAX_TIMEOUT} seconds, not {seconds}")
         with self._turn:
-            self._change(replace(self.rules, timeouts={**self.rules.timeouts, timeout: seconds}))
-
-    def first_rules(self) -> tuple[bytes, int]:
-        """Return the sealed quorum values and timeouts of a new HSM, and their next version here."""
-        version = self._version + 1
-        return self._vault.seal_quorum(QuorumRules().encode(), version), version
-
-    def restore(self, version: int) -> None:
-        """Take the rules of a new HSM, which are on disk in this version."""
-        self.rules, self._version = QuorumRules(), version
-
-    def _change(self, rules: QuorumRules) -> None:
-        version = self._version + 1
-        self._store.change_quorum(self._vault.seal_quorum(rules.encode(), version), version)
-        self.rules, self._version = rules, version
+            rules = self._rules.now
+            self._rules.change(replace(rules, timeouts={**rules.timeouts, timeout: seconds}))
 
     def put_keys(self, row: UserRow, keys: RegisteredKeys, verifier: str | None = None) -> None:
         """Replace the registered keys of a user whose row is ``changing``, and the password if there is a new one.
@@ -297,7 +326,7 @@ class Approvals:
         """
         if row.role != ADMIN or row.quorum_key is None or keys.quorum is not None:
             return
-        needed, left = max(self.rules.values.values()), self._accounts.approvers(ADMIN) - 1
+        needed, left = max(self._rules.now.values.values()), self._accounts.approvers(ADMIN) - 1
         if needed > max(left, NO_QUORUM):
             raise QuorumAdmins(
                 f"{row.username!r} is one of {left + 1} registered admins, and a quorum value is {needed}; lower that "

@@ -1,20 +1,19 @@
-"""Quorum (M of N): the rules, and the quorum tokens that collect approvals.
+"""Quorum (M of N): the quorum tokens that collect approvals.
 
 A session requests a quorum token, approvers sign it outside the HSM, the session presents the signatures, and one
-successful operation uses the token up. A token is in memory and ends with its session. ``TRANSITIONS`` has every change
-of its state; any other is refused.
+successful operation uses the token up. A token is in memory and ends with its session; in a cluster it is the user's
+(see ``hsmcore.quorum.shared``). ``TRANSITIONS`` has every change of its state; any other is refused.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from threading import RLock
 
@@ -23,59 +22,21 @@ from hsmcore.errors import (
     KeyQuorumFailed,
     QuorumTokenLimit,
     QuorumTokenRefused,
-    StoreDamaged,
     TokenUnknown,
 )
 from hsmcore.sessions.session import Session
 from hsmcore.tables.quorum_services import SERVICES
 
-NO_QUORUM = 1
-"""The quorum value of an admin service that takes no approval."""
 MAX_TOKENS = 1024
 """Maximum number of quorum tokens (CloudHSM's quota)."""
 MAX_TOKENS_OF_USER = 64
 """Maximum number of quorum tokens of one user."""
-DEFAULT_TIMEOUT = 600
-"""Default of both timeouts, in seconds."""
 MAX_TIMEOUT = 24 * 60 * 60
 
 _UNKNOWN = "this session has no such token: it was used or deleted, has expired, or is of another session"
 BLOCK = struct.Struct(">HHIQ16s36sI8x")
 """A token's raw data, whose hash approvers sign, 80 bytes: kind (1 admin service, 2 key service), service, token id,
 key handle or 0, random bytes, requester padded with zeros, time of creation in seconds since 1970."""
-
-
-@dataclass(frozen=True, slots=True)
-class QuorumRules:
-    """Number of approvals by admin service, and the tokens' timeouts in seconds; stored sealed."""
-
-    values: Mapping[str, int] = field(
-        default_factory=lambda: {name: NO_QUORUM for name, service in SERVICES.items() if not service.attribute}
-    )
-    timeouts: Mapping[str, int] = field(
-        default_factory=lambda: dict.fromkeys(("generated", "approved"), DEFAULT_TIMEOUT)
-    )
-
-    def encode(self) -> bytes:
-        """Return the rules as JSON."""
-        return json.dumps(asdict(self)).encode()
-
-    @classmethod
-    def decode(cls, encoded: bytes) -> QuorumRules:
-        """Read the rules from JSON.
-
-        Raises:
-            StoreDamaged: The JSON is not that of this version.
-        """
-        plain = cls()
-        try:
-            read = json.loads(encoded)
-            rules = cls(values=dict(read["values"]), timeouts=dict(read["timeouts"]))
-        except (ValueError, TypeError, KeyError) as error:
-            raise StoreDamaged("the quorum values of this HSM are not readable; restore the state directory") from error
-        if rules.values.keys() == plain.values.keys() and rules.timeouts.keys() == plain.timeouts.keys():
-            return rules
-        raise StoreDamaged("the quorum values of this HSM are not those of this version; restore the state directory")
 
 
 class State(Enum):
@@ -114,13 +75,16 @@ _TIMEOUT = {State.GENERATED: "generated", State.APPROVED: "approved"}
 class QuorumToken:
     """A quorum token. ``key`` is the handle of the key that a token of a key service concerns.
 
-    ``approvals`` has the public key (SubjectPublicKeyInfo) of each signature by approver's name.
+    ``session`` is the only session that has the token; ``None`` where every session of the user has it. ``approvals``
+    has the public key (SubjectPublicKeyInfo) of each signature by approver's name.
     """
 
     data: bytes
     service: str
     key: int | None
-    session: Session
+    username: str
+    role: str
+    session: Session | None
     since: float
     timeout: float
     state: State = State.GENERATED
@@ -130,6 +94,12 @@ class QuorumToken:
     def digest(self) -> bytes:
         """The 32 bytes that approvers sign."""
         return hashlib.sha256(self.data).digest()
+
+    def is_of(self, session: Session) -> bool:
+        """Tell whether a session has the token."""
+        if self.session is None:
+            return (self.username, self.role) == (session.username, session.role)
+        return self.session is session
 
     def remaining(self, now: float) -> float:
         """Return the seconds until the token expires; a negative number if it has, or if the clock went back."""
@@ -171,7 +141,15 @@ def requester(data: bytes) -> str:
 class QuorumTokens:
     """The quorum tokens of all sessions, under the HSM's lock."""
 
-    def __init__(self, lock: RLock, clock: Callable[[], float]) -> None:
+    def __init__(self, lock: RLock, clock: Callable[[], float], *, shared: bool = False) -> None:
+        """Begin without tokens.
+
+        Args:
+            lock: The HSM's lock.
+            clock: Gives seconds, by which tokens expire.
+            shared: Whether a token belongs to its user rather than to a session.
+        """
+        self._shared = shared
         self._lock = lock
         self._clock = clock
         self._tokens: dict[bytes, QuorumToken] = {}
@@ -185,15 +163,13 @@ class QuorumTokens:
         """
         with self._lock:
             alive = self.alive()
-            own = sum(token.session.username == session.username for token in alive)
+            own = sum(token.username == session.username for token in alive)
             if own >= MAX_TOKENS_OF_USER:
                 raise QuorumTokenLimit(
                     f"{session.username!r} has {MAX_TOKENS_OF_USER} quorum tokens, which is the limit for a user; use "
                     "them or delete them"
                 )
-            if key is None and any(
-                (token.service, token.session.username) == (service, session.username) for token in alive
-            ):
+            if key is None and any((token.service, token.username) == (service, session.username) for token in alive):
                 raise QuorumTokenRefused(
                     f"{session.username!r} has an active token for the service {service}; use it or delete it first"
                 )
@@ -203,9 +179,8 @@ class QuorumTokens:
     def add(self, session: Session, service: str, key: int | None, timeout: float) -> QuorumToken:
         """Add a new token, after ``require_room``."""
         with self._lock:
-            token = QuorumToken(
-                approval_data(session.username, service, key), service, key, session, self._clock(), timeout
-            )
+            data, own = approval_data(session.username, service, key), None if self._shared else session
+            token = QuorumToken(data, service, key, session.username, session.role, own, self._clock(), timeout)
             self._tokens[token.digest] = token
             return token
 
@@ -218,7 +193,7 @@ class QuorumTokens:
         with self._lock:
             self.alive()
             token = self._tokens.get(digest)
-            if token is None or token.session is not session or token.state not in _TIMEOUT:
+            if token is None or not token.is_of(session) or token.state not in _TIMEOUT:
                 raise TokenUnknown(_UNKNOWN)
             return token
 
@@ -253,11 +228,28 @@ class QuorumTokens:
             ApprovalRequired: The session has no approved token for the admin service.
             KeyQuorumFailed: The session has no approved token for the key.
         """
+        token = self.take(session, service, key, enough)
+        try:
+            yield
+        except BaseException:
+            self.put_back(token)
+            raise
+        self.finish(token)
+
+    def take(
+        self, session: Session, service: str, key: int | None, enough: Callable[[QuorumToken], bool]
+    ) -> QuorumToken:  # fmt: skip
+        """Take out an approved token, to use it; the arguments are those of ``using``.
+
+        Raises:
+            ApprovalRequired: The user has no approved token for the admin service.
+            KeyQuorumFailed: The user has no approved token for the key.
+        """
         with self._lock:
             found = (
                 token for token in self.alive()
-                if (token.session, token.service, token.key, token.state) == (session, service, key, State.APPROVED)
-                and enough(token)
+                if (token.service, token.key, token.state) == (service, key, State.APPROVED)
+                and token.is_of(session) and enough(token)
             )  # fmt: skip
             token = next(found, None)
             if token is None and key is None:
@@ -269,15 +261,18 @@ class QuorumTokens:
                     f"Quorum Failed: key {key:#018x} takes an approved token of the service {service}"
                 )
             token.happens(Event.USE)
-        try:
-            yield
-        except BaseException:
-            with self._lock:
-                token.happens(Event.FAIL)
-            raise
+            return token
+
+    def finish(self, token: QuorumToken) -> None:
+        """Note that an operation has used up a token that was taken out."""
         with self._lock:
             token.happens(Event.SUCCEED)
             self._tokens.pop(token.digest, None)
+
+    def put_back(self, token: QuorumToken) -> None:
+        """Make a token that was taken out usable again, unless it has ended meanwhile."""
+        with self._lock:
+            token.happens(Event.FAIL)
 
     def alive(self) -> list[QuorumToken]:
         """Drop the tokens that have expired, and return the others."""
@@ -289,7 +284,7 @@ class QuorumTokens:
     def end_of_user(self, username: str, role: str) -> None:
         """Delete the tokens of a user."""
         with self._lock:
-            self._end(lambda token: (token.session.username, token.session.role) == (username, role))
+            self._end(lambda token: (token.username, token.role) == (username, role))
 
     def end_all(self) -> None:
         """Delete every token."""
@@ -302,9 +297,15 @@ class QuorumTokens:
             self._end(lambda token: token.key == key)
 
     def drop_session(self, session: Session) -> None:
-        """Delete the tokens of a session that has ended."""
+        """Delete the tokens of a session that has ended, unless they are the user's."""
         with self._lock:
             self._end(lambda token: token.session is session)
+
+    def replace(self, tokens: Sequence[QuorumToken]) -> None:
+        """Replace all tokens that are not in use by those that the HSMs of a cluster share."""
+        with self._lock:
+            used = {digest: token for digest, token in self._tokens.items() if token.state is State.IN_USE}
+            self._tokens = {token.digest: token for token in tokens} | used
 
     def _end(self, which: Callable[[QuorumToken], bool]) -> None:
         for digest, token in list(self._tokens.items()):

@@ -23,82 +23,40 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
-from threading import Condition, Lock, RLock, Thread, get_ident, local
-from types import TracebackType
+from threading import Condition, RLock, Thread, get_ident, local
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from hsmcore.errors import HsmError, NotCaughtUp, StateError, StateLocked, StoreDamaged, StoreUnreachable
+from hsmcore.errors import HsmError, StateError, StateLocked, StoreDamaged, StoreUnreachable
 from hsmcore.storage import members, postgresql
 from hsmcore.storage.engine import StoreConflict, close, store_errors
+from hsmcore.storage.lease import Lease, clock
 from hsmcore.storage.members import APPLIED, CHANGED, CLOSED, LEFT, OPEN, Codes, Member
+from hsmcore.storage.requests import Requests
 from hsmcore.storage.rows import Change
+from hsmcore.storage.timings import ClusterCounts
 
 LEASE = 10.0
 """Seconds from before a renewal of the lease until its end."""
 RENEWAL = 2.0
 """Seconds between renewals."""
-_MARGIN = postgresql.IDLE_SECONDS + 5.0
+MARGIN = postgresql.IDLE_SECONDS + 5.0
 """Seconds beyond a lease until a command stops waiting for the other HSMs."""
 _TRIES = 5
 """Attempts to take the turn where the database ends a transaction in favour of another."""
 _RETRY = 0.25
 """Seconds between attempts to reach the database again."""
 
+_PRUNED = 64
+"""Renewals between removals of old requests."""
+
 Apply = Callable[[Sequence[str] | None, bool], None]
 """Applies changes of other HSMs, each as ``Change`` prints it, to the memory; ``None`` stands for any change.
 
 The second argument tells whether the lease had ended."""
 
-# Counts on while the machine is suspended, as the other HSMs' clocks do.
-clock = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
-
 _log = logging.getLogger("hsmcore.storage.cluster")
-
-
-class Lease:
-    """The time until which an HSM may use what is in its memory. ``reason`` tells why it was not renewed."""
-
-    __slots__ = ("period", "reason", "until")
-
-    def __init__(self) -> None:
-        self.until = 0.0
-        self.reason = ""
-        self.period = 0
-        """Number of the times in which the lease was renewed before its end. A use that began in an earlier one may
-        have a key that is gone."""
-
-    def require(self, period: int) -> None:
-        """Check the lease, after the use of memory and before its result leaves the HSM.
-
-        Args:
-            period: The period in which the use began.
-
-        Raises:
-            NotCaughtUp: The lease has ended, or had ended since the use began.
-        """
-        if clock() >= self.until or period != self.period:
-            raise NotCaughtUp(
-                "this HSM has no contact with its cluster and may not know the last changes; another HSM answers"
-                + (f" ({self.reason})" if self.reason else "")
-            )
-
-    def guarded(self, run: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        """Return a function of two arguments that withholds its result after the end of the lease.
-
-        After that it withholds every result: it may have a key that is gone.
-        """
-        now, boot, period = time.clock_gettime, time.CLOCK_BOOTTIME, self.period
-
-        def checked(first: Any, second: Any) -> Any:
-            result = run(first, second)
-            if now(boot) >= self.until or period != self.period:
-                self.require(period)
-            return result
-
-        return checked
 
 
 @dataclass(slots=True)
@@ -123,12 +81,14 @@ class Cluster:
             lock: The HSM's lock, which orders changes of its memory.
         """
         self.lease = Lease()
+        self.counts = ClusterCounts()
         self.number = number
         self._engine = engine
         self._url = url
         # Not waiting for the disk: a renewal that a crash of the database loses only makes others wait for longer.
         self._own = postgresql.connect(url, "-c synchronous_commit=off")
         self._codes = codes
+        self.requests = Requests(self._own, codes)
         self._lock = lock
         self._apply: Apply = lambda _subjects, _lapsed: None
         self._applied = 0
@@ -215,6 +175,12 @@ class Cluster:
         seen = self._seen.get(member.number)
         return member.state == OPEN and seen is not None and clock() < seen.since + LEASE
 
+    def known(self) -> list[tuple[Member, bool]]:
+        """Return the other HSMs that have not left, as this HSM saw them last, each with ``alive``."""
+        with self._news:
+            seen = [one.member for one in self._seen.values() if one.member.state != LEFT]
+        return [(member, self.alive(member)) for member in seen]
+
     def take_turn(self) -> None:
         """Wait until no other HSM changes anything, and apply what the others have changed.
 
@@ -261,19 +227,22 @@ class Cluster:
 
         Raises:
             NotCaughtUp: The lease has ended. Nothing was changed.
+            ChangeMade: This thread's request was fulfilled before. Nothing was changed.
             RuntimeError: A method changes something that others may change too, and does not take the turn.
         """
-        told = " ".join(str(change) for change in changes if not _new_key(change))
+        told = " ".join(str(change) for change in changes if not change.adds_key)
         connection, period = self.turn, self.lease.period
         if connection is None:
             if told:
                 raise RuntimeError("a change outside the turn: the method has to take it")
             with store_errors(), self._engine.begin() as connection:
+                self.requests.note(connection, changes)
                 yield connection
                 self.lease.require(period)
             return
         try:
             with store_errors():
+                self.requests.note(connection, changes)
                 if told:
                     sequence = self._applied + 1
                     members.announce(connection, self._codes, self._channel, sequence, self.number, told)
@@ -296,11 +265,17 @@ class Cluster:
         if not sequence:
             return
         self._pending.sequence = 0
-        deadline = clock() + LEASE + _MARGIN
+        began = clock()
+        try:
+            self._await(sequence, began + LEASE + MARGIN)
+        finally:
+            self.counts.acknowledgements.add(clock() - began)
+
+    def _await(self, sequence: int, deadline: float) -> None:
         self._look(deadline)
         while True:
             with self._news:
-                ends = [seen.since + LEASE for seen in self._seen.values() if _waited_for(seen.member, sequence)]
+                ends = [seen.since + LEASE for seen in self._seen.values() if seen.member.lacks(sequence)]
                 now = clock()
                 last = max(ends, default=0.0)
                 if now >= last:
@@ -311,6 +286,18 @@ class Cluster:
             if not told:
                 with suppress(StateError):
                     self.members()
+
+    def confirm(self, changes: Sequence[Change]) -> None:
+        """Wait until this HSM and every other has applied changes that another HSM has made, as ``settle`` does.
+
+        Raises:
+            StoreUnreachable: The database does not answer.
+            StoreDamaged: An HSM renews its lease without the changes.
+        """
+        if not all(change.adds_key for change in changes):
+            self._renew()
+            self._pending.sequence = self._applied
+            self.settle()
 
     def _look(self, deadline: float) -> None:
         """Read the rows of the other HSMs under a lock.
@@ -351,6 +338,7 @@ class Cluster:
             if subjects is None:
                 _log.warning("changes of the cluster are missing; the memory is read again")
             lapsed = clock() >= self.lease.until
+            self.counts.lapses += lapsed and self.lease.until > 0
             if subjects != [] or lapsed:
                 self._apply(subjects, lapsed)
             self.lease.period += lapsed
@@ -378,7 +366,8 @@ class Cluster:
             # It ended in the meantime.
             self._renew()
             return
-        self.lease.until, self.lease.reason = began + LEASE, ""
+        self.counts.database.add(clock() - began)
+        self.lease.since, self.lease.until, self.lease.reason = began, began + LEASE, ""
 
     def _follow(self) -> None:
         """Renew the lease, at once when another HSM has changed something, until ``close``."""
@@ -390,66 +379,21 @@ class Cluster:
             except Exception as error:
                 # The lease ends after any error, and the HSM refuses until a renewal succeeds.
                 if not self.lease.reason and not self._stopped:
+                    self.counts.outages += 1
                     _log.warning("the lease of this HSM cannot be renewed: %s", error)
                 self.lease.reason = str(error)
                 select.select([self._wake_reader], [], [], _RETRY)
 
     def _listen(self, listener: Any) -> None:
-        due = clock() + RENEWAL
+        due, renewals = clock() + RENEWAL, 0
         while not self._stopped:
             select.select([listener.fileno(), self._wake_reader], [], [], max(0.0, due - clock()))
             notes = [note.payload.split() for note in listener.notifies(timeout=0)]
             told = {kind for kind, *number in notes if number != [str(self.number)]}
             if CHANGED in told or clock() >= due:
                 self._renew()
-                due = clock() + RENEWAL
+                due, renewals = clock() + RENEWAL, renewals + 1
+                if renewals % _PRUNED == 0:
+                    self.requests.prune()
             if APPLIED in told and not self._stopped:
                 self.members()
-
-
-class Turn:
-    """The turn of a cluster and the HSM's lock in one, to be taken where the result depends on what others change.
-
-    A thread takes it before the lock, and may take it again inside.
-    """
-
-    def __init__(self, lock: RLock, cluster: Cluster) -> None:
-        self._lock = lock
-        self._cluster = cluster
-        self._mine = Lock()
-        self._owner = 0
-        self._depth = 0
-
-    def __enter__(self) -> None:
-        if self._owner != get_ident():
-            if not self._mine.acquire(timeout=LEASE + _MARGIN):
-                raise StoreUnreachable("too many commands of this HSM wait for the database")
-            try:
-                self._cluster.take_turn()
-            except BaseException:
-                self._mine.release()
-                raise
-            self._owner = get_ident()
-        self._depth += 1
-        self._lock.acquire()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:  # fmt: skip
-        self._lock.release()
-        self._depth -= 1
-        if self._depth == 0:
-            self._owner = 0
-            try:
-                self._cluster.give_turn()
-            finally:
-                self._mine.release()
-
-
-def _waited_for(member: Member, sequence: int) -> bool:
-    return member.state == OPEN and member.applied < sequence
-
-
-def _new_key(change: Change) -> bool:
-    """Tell whether a change adds a key, which takes nothing away and no other HSM has in memory."""
-    return change.subject.startswith("key/") and change.version == 1 and change.live

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import RLock, local
-from typing import Protocol, Self
+from threading import RLock
+from typing import Self
 
 from sqlalchemy import Connection, Engine, delete, insert, select, text, update
 
@@ -20,10 +19,15 @@ from hsmcore.storage.engine import close, connect_file, connect_memory, store_er
 from hsmcore.storage.keys import KeyQuery, Position
 from hsmcore.storage.members import Codes, Member, added
 from hsmcore.storage.revisions import migrate, revision_of
-from hsmcore.storage.rows import QUORUM, Change, KeyRow, UserRow, key_subject
+from hsmcore.storage.rows import QUORUM, QUORUM_TOKENS, Change, KeyRow, UserRow, key_subject
 from hsmcore.storage.schema import HEAD, HSM, LOGGED, USERS
-from hsmcore.storage.snapshot import HsmRow, Snapshot, blob, quorum
+from hsmcore.storage.snapshot import HsmRow, blob, quorum
+from hsmcore.storage.transactions import Transactions, is_shared
 
+_QUORUM_TOKENS = text(
+    "SELECT quorum_tokens, quorum_tokens_version,"
+    " coalesce((SELECT version FROM versions WHERE subject = :subject), 0) FROM hsm"
+)
 FIRST_HSM = 1
 """The number of the HSM that was initialised in a database."""
 
@@ -46,43 +50,29 @@ class Resealed:
     seals: Sequence[tuple[int, bytes]] = ()
 
 
-class Journal(Protocol):
-    """The source of the audit log's entries for each transaction."""
-
-    def changing(self, changes: Sequence[Change] = ()) -> AbstractContextManager[Record | None]:
-        """Yield the entries to write. They count as written when the block ends without an error.
-
-        Args:
-            changes: The changes of rows in the transaction, which the entry of the command in progress names.
-        """
-
-
 class Store:
     """The database of one HSM. Every method raises the errors under ``StateError``, and changes nothing then.
 
-    Each change writes the entries of the ``journal``, if there is one, in its transaction.
+    ``transactions`` makes each change, with the entries of the audit log, in one transaction.
     """
 
-    def __init__(self, engine: Engine, number: int = FIRST_HSM) -> None:
+    def __init__(self, engine: Engine, number: int = FIRST_HSM, place: str = "") -> None:
         """Use a database.
 
         Args:
             engine: Its engine.
             number: The number of the HSM among those that share the database.
+            place: The URL or the path of the database, for ``found`` in another process; empty in memory.
         """
+        self.place = place
         self._engine = engine
-        self._reader = engine.execution_options(isolation_level="AUTOCOMMIT") if _shared(engine) else engine
-        self._undurable = engine.execution_options(durable=False)
-        self._log = audit.Appender(engine.dialect, number)
         self.number = number
-        self.journal: Journal | None = None
-        self.cluster: Cluster | None = None
-        self._frozen = local()
+        self.transactions = Transactions(engine, number)
 
     @classmethod
     def in_file(cls, path: Path) -> Self:
         """Return the store in an SQLite file."""
-        return cls(connect_file(path))
+        return cls(connect_file(path), place=str(path))
 
     @classmethod
     def in_memory(cls) -> Self:
@@ -96,7 +86,12 @@ class Store:
         Raises:
             StateError: The URL cannot be read, or the driver is not installed.
         """
-        return cls(postgresql.connect(url), number)
+        return cls(postgresql.connect(url), number, url)
+
+    @classmethod
+    def found(cls, place: str, number: int) -> Self:
+        """Return the store of an HSM at the place of another ``Store``."""
+        return cls.at(place, number) if place.startswith(postgresql.SCHEMES) else cls.in_file(Path(place))
 
     def enter_cluster(self, url: str, codes: Codes, lock: RLock) -> Cluster:
         """Enter the cluster of the database, before anything is read into memory.
@@ -109,9 +104,14 @@ class Store:
         Raises:
             StateError: The HSM has left the cluster.
         """
-        self.cluster = Cluster(self._engine, url, codes, self.number, lock)
-        self.cluster.enter()
-        return self.cluster
+        self.transactions.cluster = cluster = Cluster(self._engine, url, codes, self.number, lock)
+        cluster.enter()
+        return cluster
+
+    @property
+    def cluster(self) -> Cluster | None:
+        """The HSM's cluster; ``None`` for an HSM alone."""
+        return self.transactions.cluster
 
     def add_member(self, codes: Codes) -> Member:
         """Add an HSM to the cluster of the database."""
@@ -123,16 +123,6 @@ class Store:
         if self.cluster is not None:
             self.cluster.settle()
 
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        frozen: Connection | None = getattr(self._frozen, "connection", None)
-        with store_errors():
-            if frozen is not None:
-                yield frozen
-                return
-            with self._reader.connect() as connection:
-                yield connection
-
     def close(self) -> None:
         """Close the connection. Every later call raises ``StateError``."""
         if self.cluster is not None:
@@ -140,30 +130,13 @@ class Store:
         with store_errors():
             close(self._engine)
 
-    @contextmanager
-    def snapshot(self) -> Iterator[Snapshot]:
-        """Yield the rows of one moment, on a connection of its own: changes meanwhile are neither seen nor delayed."""
-        if _shared(self._engine):
-            lasting = self._engine.execution_options(isolation_level="REPEATABLE READ")
-            with store_errors(), lasting.begin() as connection:
-                # It holds no lock, and may be idle for longer while its rows are written elsewhere.
-                connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-                yield Snapshot(connection, self.number)
-            return
-        engine = connect_file(Path(str(self._engine.url.database)))
-        try:
-            with store_errors(), engine.begin() as connection:
-                yield Snapshot(connection, self.number)
-        finally:
-            close(engine)
-
     def exists(self) -> bool:
         """Tell whether the database has an HSM.
 
         Raises:
             StateVersion: A newer version made it.
         """
-        with self._reading() as connection:
+        with self.transactions.reading() as connection:
             revision = revision_of(connection)
             if revision is None:
                 return False
@@ -177,7 +150,7 @@ class Store:
             values |= {"quorum": hsm.quorum, "quorum_version": hsm.quorum_version}
             connection.execute(insert(HSM).values(values | {"serial": secrets.token_hex(8)}))
             for part in parts:
-                self._log.append(connection, part.record)
+                self.transactions.append(connection, part.record)
                 if part.users:
                     connection.execute(insert(USERS), [users.values(user) for user in part.users])
                 if part.keys:
@@ -185,7 +158,7 @@ class Store:
 
     def has_log(self) -> bool:
         """Tell whether the schema has an audit log."""
-        with self._reading() as connection:
+        with self.transactions.reading() as connection:
             return revision_of(connection) in LOGGED
 
     def migrate(self, quorum: bytes, settings: bytes | None = None, record: Record | None = None) -> None:
@@ -196,7 +169,7 @@ class Store:
             settings: New sealed settings; ``None`` keeps the old ones.
             record: The first entries of the log; ``None`` writes none.
         """
-        with self._reading() as connection:
+        with self.transactions.reading() as connection:
             current = revision_of(connection) == HEAD
         if current and settings is None:
             return
@@ -206,17 +179,17 @@ class Store:
             if settings is not None:
                 connection.execute(update(HSM).values(settings=settings))
             if record is not None:
-                self._log.append(connection, record)
+                self.transactions.append(connection, record)
 
     def master(self) -> bytes:
         """Return the sealed master key, which every schema has."""
-        with self._reading() as connection:
+        with self.transactions.reading() as connection:
             return bytes(connection.execute(select(HSM.c.master)).scalar_one())
 
     @property
     def shared(self) -> bool:
         """True for a database that several HSMs can use."""
-        return _shared(self._engine)
+        return is_shared(self._engine)
 
     def change_master(self, master: bytes) -> None:
         """Replace the sealed master key."""
@@ -235,50 +208,56 @@ class Store:
 
     def settings(self) -> bytes:
         """Return the sealed settings, which every schema has."""
-        with self._reading() as connection:
+        with self.transactions.reading() as connection:
             return blob(connection.execute(text("SELECT settings FROM hsm")).scalar_one())
 
     def quorum(self) -> tuple[bytes, int]:
         """Return the sealed quorum values and timeouts, and their version."""
-        with self._reading() as connection:
+        with self.transactions.reading() as connection:
             return quorum(connection)
 
     def change_quorum(self, quorum: bytes, version: int) -> None:
         """Replace the sealed quorum values and timeouts."""
-        with self._changing(Change(QUORUM, version)) as connection:
+        with self.transactions.changing(Change(QUORUM, version)) as connection:
             connection.execute(update(HSM).values(quorum=quorum, quorum_version=version))
+
+    def quorum_tokens(self) -> tuple[bytes, int, int]:
+        """Return the sealed quorum tokens of a cluster, their version, and the newest one by the index of versions."""
+        with self.transactions.reading() as connection:
+            sealed, version, newest = connection.execute(_QUORUM_TOKENS, {"subject": QUORUM_TOKENS}).one()
+            return blob(sealed), int(version), int(newest)
 
     def newest(self, subject: str) -> Change | None:
         """Return the newest change of a row; ``None`` where there was none."""
-        with self._reading() as connection:
+        with self.transactions.reading() as connection:
             return audit.newest(connection, subject)
 
     def bind_rows(self, keys_: Sequence[KeyRow], users_: Sequence[UserRow]) -> None:
         """Replace rows of an older schema by rows with versions."""
         changes = [*(row.change() for row in keys_), *(row.change() for row in users_)]
-        with self._changing(*changes) as connection:
+        with self.transactions.changing(*changes) as connection:
             keys.change(connection, keys_)
             for user in users_:
                 connection.execute(users.update_of(user).values(users.values(user)))
 
     def bind_settings(self, settings: bytes, quorum: bytes, version: int) -> None:
         """Replace settings and quorum values of an older schema when all other rows have versions."""
-        with self._changing(Change(QUORUM, version)) as connection:
+        with self.transactions.changing(Change(QUORUM, version)) as connection:
             connection.execute(update(HSM).values(settings=settings, quorum=quorum, quorum_version=version))
 
     def serial(self) -> str:
         """Return the HSM's serial number, 16 random hexadecimal digits."""
-        with self._reading() as connection:
+        with self.transactions.reading() as connection:
             return str(connection.execute(select(HSM.c.serial)).scalar_one())
 
     def users(self) -> list[UserRow]:
         """Return all users."""
-        with self._reading() as connection:
+        with self.transactions.reading() as connection:
             return users.every(connection)
 
     def user(self, username: str, role: str) -> UserRow | None:
         """Return a user; ``None`` where there is none."""
-        with self._reading() as connection:
+        with self.transactions.reading() as connection:
             return users.one(connection, username, role)
 
     def hold_user(self, username: str, role: str) -> None:
@@ -289,12 +268,12 @@ class Store:
 
     def key(self, handle: int) -> KeyRow | None:
         """Return a token key; ``None`` where it does not exist."""
-        with self._reading() as connection:
+        with self.transactions.reading() as connection:
             return keys.one(connection, handle)
 
     def keys_after(self, handle: int, limit: int) -> list[KeyRow]:
         """Return the token keys with the next greater handles."""
-        with self._reading() as connection:
+        with self.transactions.reading() as connection:
             return keys.after(connection, handle, limit)
 
     def find_keys(self, query: KeyQuery, offset: int, limit: int, last: Position | None = None) -> list[KeyRow]:
@@ -306,61 +285,61 @@ class Store:
             limit: The size of the page.
             last: The position after which to begin; ``None`` for the oldest.
         """
-        with self._reading() as connection:
+        with self.transactions.reading() as connection:
             return keys.page(connection, query, offset, limit, last)
 
     def labels(self, user: str | None) -> list[tuple[str, str, int]]:
         """Return each label that a user sees with an object class and the number of token keys that have both."""
-        with self._reading() as connection:
+        with self.transactions.reading() as connection:
             return keys.labels(connection, user)
 
     def shared_with(self, username: str) -> list[KeyRow]:
         """Return the token keys that are shared with a user."""
-        with self._reading() as connection:
+        with self.transactions.reading() as connection:
             return keys.shared_with(connection, username)
 
     def count_keys(self, query: KeyQuery) -> int:
         """Return the number of token keys that the query finds."""
-        with self._reading() as connection:
+        with self.transactions.reading() as connection:
             return keys.count(connection, query)
 
     def key_kinds(self) -> dict[tuple[str, str], int]:
         """Return the number of token keys by object class and key type."""
-        with self._reading() as connection:
+        with self.transactions.reading() as connection:
             return keys.kinds(connection)
 
     def newest_key(self) -> int:
         """Return the time of creation of the newest token key, in ms since 1970."""
-        with self._reading() as connection:
+        with self.transactions.reading() as connection:
             return keys.newest(connection)
 
     def owned_by(self, owner: str) -> list[int]:
         """Return the handles of the token keys that a user owns."""
-        with self._reading() as connection:
+        with self.transactions.reading() as connection:
             return keys.owned_by(connection, owner)
 
     def add_user(self, user: UserRow) -> None:
         """Add a user."""
-        with self._changing(user.change()) as connection:
+        with self.transactions.changing(user.change()) as connection:
             connection.execute(insert(USERS), [users.values(user)])
 
     def change_user(self, old: UserRow, new: UserRow) -> None:
         """Replace a user's row."""
         moved = [self._gone(old.change().subject)] if old.role != new.role else []
-        with self._changing(*moved, new.change()) as connection:
+        with self.transactions.changing(*moved, new.change()) as connection:
             connection.execute(users.update_of(old).values(users.values(new)))
 
     def delete_user(self, user: UserRow, unshared: Sequence[KeyRow], owned: Sequence[int]) -> None:
         """Delete a user and the keys ``owned``, and replace the rows of the keys that are no longer shared."""
         gone = [self._gone(user.change().subject), *(self._gone(key_subject(handle)) for handle in owned)]
-        with self._changing(*gone, *(row.change() for row in unshared)) as connection:
+        with self.transactions.changing(*gone, *(row.change() for row in unshared)) as connection:
             keys.change(connection, unshared)
             keys.remove(connection, owned)
             connection.execute(delete(USERS).where(USERS.c.username == user.username, USERS.c.role == user.role))
 
     def add_keys(self, rows: Sequence[KeyRow]) -> None:
         """Add keys, all or none."""
-        with self._changing(*(row.change() for row in rows)) as connection:
+        with self.transactions.changing(*(row.change() for row in rows)) as connection:
             if self.cluster is not None:
                 self._require_owners(connection, {row.owner for row in rows})
             keys.add(connection, rows)
@@ -375,61 +354,36 @@ class Store:
             if not users.share(connection, owner):
                 raise Unauthenticated(f"the crypto user {owner!r} was deleted")
 
-    def record(self) -> None:
-        """Write the journal's entries and change nothing else."""
-        with self._recording() as record:
-            if record is not None:
-                self.append_audit(record)
-
-    def append_audit(self, record: Record) -> None:
-        """Write entries of the audit log and nothing else."""
-        engine = self._engine if record.durable else self._undurable
-        with store_errors(), engine.begin() as connection:
-            self._log.append(connection, record)
-
     def audit_rows(self, first: int, limit: int, hsm: int) -> list[tuple[object, ...]]:
         """Return the stored rows of an HSM's log from a sequence number on, also edited ones."""
-        with self._reading() as connection:
+        with self.transactions.reading() as connection:
             return audit.rows(connection, hsm, first, limit)
 
     def audit_state(self, hsm: int) -> tuple[StoredHead | None, tuple[object, ...] | None]:
         """Return the stored head and the last stored row of an HSM's log."""
-        with self._reading() as connection:
+        with self.transactions.reading() as connection:
             return audit.head(connection, hsm), audit.last(connection, hsm)
 
     def chains(self) -> list[int]:
         """Return the numbers of the HSMs that have a log."""
-        with self._reading() as connection:
+        with self.transactions.reading() as connection:
             return audit.chains(connection)
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Let this thread read one state of a database that several HSMs change, until the block ends."""
-        if self.cluster is None:
-            yield
-            return
-        with store_errors(), self._engine.execution_options(isolation_level="REPEATABLE READ").connect() as connection:
-            self._frozen.connection = connection
-            try:
-                yield
-            finally:
-                self._frozen.connection = None
 
     def change_key(self, row: KeyRow) -> None:
         """Replace a key's row."""
-        with self._changing(row.change()) as connection:
+        with self.transactions.changing(row.change()) as connection:
             keys.change(connection, [row])
 
     def delete_keys(self, handles: Iterable[int]) -> None:
         """Delete keys, all or none."""
         handles = list(handles)
-        with self._changing(*(self._gone(key_subject(handle)) for handle in handles)) as connection:
+        with self.transactions.changing(*(self._gone(key_subject(handle)) for handle in handles)) as connection:
             keys.remove(connection, handles)
 
     def reset(self, first: Sequence[UserRow], quorum: bytes, version: int) -> None:
         """Delete every key and every user, add these users, and replace the sealed quorum values and timeouts."""
         kept = [user.change() for user in first] + [Change(QUORUM, version)]
-        with self._changing(*kept) as connection:
+        with self.transactions.changing(*kept) as connection:
             audit.end_others(connection, [change.subject for change in kept])
             keys.remove_all(connection)
             connection.execute(delete(USERS))
@@ -439,27 +393,3 @@ class Store:
     def _gone(self, subject: str) -> Change:
         newest = self.newest(subject)
         return Change(subject, newest.version + 1 if newest else 1, live=False)
-
-    @contextmanager
-    def _changing(self, *changes: Change) -> Iterator[Connection]:
-        """Begin a transaction with the journal's entries, and translate its errors, also those of the commit."""
-        with self._recording(changes) as record, self._transaction(changes) as connection:
-            if record is not None:
-                self._log.append(connection, record)
-            yield connection
-
-    def _transaction(self, changes: Sequence[Change]) -> AbstractContextManager[Connection]:
-        return self._alone() if self.cluster is None else self.cluster.transaction(changes)
-
-    @contextmanager
-    def _alone(self) -> Iterator[Connection]:
-        with store_errors(), self._engine.begin() as connection:
-            yield connection
-
-    def _recording(self, changes: Sequence[Change] = ()) -> AbstractContextManager[Record | None]:
-        return nullcontext() if self.journal is None else self.journal.changing(changes)
-
-
-def _shared(engine: Engine) -> bool:
-    """Tell whether several HSMs can use the database."""
-    return engine.dialect.name != "sqlite"

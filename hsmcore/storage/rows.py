@@ -15,7 +15,9 @@ GENESIS = bytes(32)
 """``previous`` of the first entry."""
 
 QUORUM = "quorum"
-"""The subject of the quorum values."""
+"""The subject of the rules: quorum values, timeouts of tokens, and trust anchors."""
+QUORUM_TOKENS = "quorum-tokens"
+"""The subject of the quorum tokens that the HSMs of a cluster share."""
 UNKNOWN = -1
 """The newest version of a row that the log does not know, or that was deleted."""
 
@@ -27,13 +29,18 @@ INDEXED = {"LABEL": "label", "OBJECT_CLASS": "object_class", "KEY_TYPE": "key_ty
 class Change:
     """A change of a stored row, as the entry of its command names it.
 
-    ``subject`` is ``key/HANDLE``, ``user/ROLE/NAME`` or ``quorum``. ``version`` is the row's version after the change;
-    each change of a subject has a greater one. ``live`` is false where the row was deleted.
+    ``subject`` is ``key/HANDLE``, ``user/ROLE/NAME``, ``quorum`` or ``quorum-tokens``. ``version`` is the row's version
+    after the change; each change of a subject has a greater one. ``live`` is false where the row was deleted.
     """
 
     subject: str
     version: int
     live: bool = True
+
+    @property
+    def adds_key(self) -> bool:
+        """True for a new key, which takes nothing away and no other HSM has in memory."""
+        return self.live and self.version == 1 and self.subject.startswith("key/")
 
     def __str__(self) -> str:
         return f"{'' if self.live else '-'}{self.subject}/{self.version}"

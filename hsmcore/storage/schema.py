@@ -16,9 +16,9 @@ from sqlalchemy import (
     Text,
 )
 
-HEAD = "0008"
+HEAD = "0009"
 """The newest migration."""
-KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", HEAD)
+KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", HEAD)
 """Every migration that this version knows."""
 
 LOGGED = KNOWN[3:]
@@ -36,6 +36,8 @@ HSM = Table(
     Column("serial", String(16), nullable=False, server_default="", comment="serial number, 16 hexadecimal digits"),
     Column("quorum_version", BigInteger, nullable=False, server_default="0", comment="bound to quorum"),
     Column("changes", BigInteger, nullable=False, server_default="0", comment="sequence number of the last change"),
+    Column("quorum_tokens", LargeBinary, nullable=True, comment="sealed quorum tokens of a cluster"),
+    Column("quorum_tokens_version", BigInteger, nullable=False, server_default="0", comment="bound to quorum_tokens"),
 )
 
 USERS = Table(
@@ -144,3 +146,15 @@ CHANGES = Table(
     Column("code", LargeBinary, nullable=False, comment="authenticates the row"),
 )
 """The last changes of a cluster, which every HSM applies to its memory."""
+
+REQUESTS = Table(
+    "requests",
+    METADATA,
+    Column("owner", String(64), primary_key=True, comment="role and name of the user who sent it"),
+    Column("number", BigInteger, primary_key=True, autoincrement=False, comment="request id"),
+    Column("made", BigInteger, nullable=False, comment="ms since 1970, by the clock of the database"),
+    Column("changes", Text, nullable=False, comment="as in audit.changed"),
+    Column("code", LargeBinary, nullable=False, comment="authenticates the row"),
+    Index("requests_by_time", "made"),
+)
+"""The last requests whose changes a cluster has made, so that none is made twice."""

@@ -12,7 +12,7 @@ kind                  fields
                       quorum key (SubjectPublicKeyInfo, empty where there is none)
 ``hsmbridge settings 1``  ``audit``: there is a log; ``rows``: all rows have versions. Each is absent before the first
                       opening by a version of hsmbridge that has it
-``hsmbridge quorum row 1``  version (8 bytes)
+``hsmbridge quorum row 1``, ``hsmbridge quorum tokens row 1``  version (8 bytes)
 ``hsmbridge key 1``   as ``key row``, without version, and with sharing only for a shared key: rows of an older schema
 ``hsmbridge user 1``  user name, role; where a public key is registered, also both keys: rows of an older schema
 ``hsmbridge quorum 1``  none: the row of an older schema
@@ -83,6 +83,7 @@ class Vault:
     def __init__(self, secret: bytes, hsm: int = 1) -> None:
         master, domain = secret[: secrecy.KEY_BYTES], secret[secrecy.KEY_BYTES :]
         self.domain = Domain(domain or secrecy.derived_key(master, b"hsmbridge domain", b""))
+        self.secret = secret
         self._sealer = Sealer(master)
         self._registrations = Authenticator(master, context("registration"))
         self._hsm = hsm
@@ -148,6 +149,18 @@ class Vault:
             StoreDamaged: They do not open.
         """
         return self._open(sealed, _quorum_context(version), "the quorum values")
+
+    def seal_quorum_tokens(self, tokens: bytes, version: int) -> bytes:
+        """Seal the quorum tokens of a cluster, which are in the row with this version."""
+        return self._sealer.seal(tokens, context("quorum tokens row", version.to_bytes(8, "big")))
+
+    def open_quorum_tokens(self, sealed: bytes, version: int) -> bytes:
+        """Return the quorum tokens of a cluster.
+
+        Raises:
+            StoreDamaged: They do not open.
+        """
+        return self._open(sealed, context("quorum tokens row", version.to_bytes(8, "big")), "the quorum tokens")
 
     def seal_tls(self, kind: str, content: bytes) -> bytes:
         """Seal a file with a key for TLS: ``request`` or ``identity``."""

@@ -136,7 +136,6 @@ class Mechanism:
 _CRYPT = frozenset({Operation.ENCRYPT, Operation.DECRYPT})
 _WRAPS = frozenset({Operation.WRAP, Operation.UNWRAP})
 _SIGNS = frozenset({Operation.SIGN, Operation.VERIFY})
-_ENCRYPTS = frozenset({Operation.ENCRYPT})
 _GENERATES = frozenset({Operation.GENERATE})
 
 _CBC_LIMITS = {KeyType.AES: 16_272, KeyType.DESEDE: 16_280}
@@ -247,15 +246,15 @@ def _key_wraps() -> Iterator[Mechanism]:
             f"AES_KEY_WRAP_{mode}", _one(KeyType.AES), _WRAPS, "aes_key_wrap", mode=mode, block=8, iv=iv,
             services=(service,),
         )  # fmt: skip
+    yield Mechanism("DESEDE_KEY_WRAP", _one(KeyType.DESEDE), _WRAPS, "tdea_key_wrap", block=4)
 
 
 def _rsa_ciphers() -> Iterator[Mechanism]:
     rsa = _one(KeyType.RSA)
     pkcs1 = Service("Cipher", "RSA/ECB/PKCS1Padding", ("RSA",), {"form": "rsa"})
     yield Mechanism("RSA_PKCS1", rsa, _CRYPT | _WRAPS, "rsa_pkcs1", services=(pkcs1,))
-    # The library has no private operation without padding, and an implementation here would endanger private keys.
     raw = Service("Cipher", "RSA/ECB/NoPadding", properties={"form": "rsa"})
-    yield Mechanism("RSA_X_509", rsa, _ENCRYPTS, "rsa_raw", services=(raw,))
+    yield Mechanism("RSA_X_509", rsa, _CRYPT | _SIGNS, "rsa_raw", services=(raw,))
     for name, digest in HASHES.items():
         for mechanism, transformation, family, operations in (
             ("RSA_OAEP", "RSA", "rsa_oaep", _CRYPT | _WRAPS),

@@ -121,7 +121,7 @@ def test_the_readmes_pytest_passes(tmp_path: Path) -> None:
     (code,) = _blocks(ROOT / "README.md", "python")
     (tmp_path / "test_example.py").write_text(code)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:faulthandler", "-p", "no:cacheprovider", str(tmp_path)],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(tmp_path)],
         cwd=tmp_path, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout

@@ -14,12 +14,12 @@ from hsmcore.storage.sealing import Vault, open_secret, seal_secret
 
 FIRST = "0001"
 _ADDED = {
-    "hsm": ("quorum", "serial", "quorum_version", "changes"),
+    "hsm": ("quorum", "serial", "quorum_version", "changes", "quorum_tokens", "quorum_tokens_version"),
     "users": ("number", "mfa_key", "quorum_key", "version"),
     "keys": ("label", "object_class", "key_type", "sharing", "key_id", "version"),
 }
 """Columns by table."""
-_TABLES = ("audit", "audit_head", "shares", "versions", "hsms", "changes")
+_TABLES = ("audit", "audit_head", "shares", "versions", "hsms", "changes", "requests")
 _INDEXES = ("keys_by_time", "keys_by_label", "keys_by_owner", "keys_by_public_key", "keys_by_id")
 
 

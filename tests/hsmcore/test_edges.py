@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from hsmcore.errors import (
     AuthenticationFailed,
     HsmError,
     KeyFunctionNotPermitted,
+    KeyLimit,
     KeyNotFound,
     KeyQuorumFailed,
     KeyTypeInconsistent,
@@ -35,12 +37,14 @@ from hsmcore.errors import (
     UserNotFound,
     UserOwnsKeys,
 )
+from hsmcore.keys import session_keys
 from hsmcore.keys.keyring import KeyRing
 from hsmcore.keys.records import KeyEntry
 from hsmcore.primitives import Stream
 from hsmcore.quorum.tokens import MAX_TOKENS_OF_USER
 from hsmcore.sessions import session as session_module
 from hsmcore.sessions.session import Session
+from hsmcore.tables.mechanisms import CURVES
 from hsmcore.users import accounts
 from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS, Site, make_site
 
@@ -246,6 +250,26 @@ def test_one_users_sessions_have_a_limit(own: Site, monkeypatch: pytest.MonkeyPa
     own.hsm.users.logout(own.hsm.users.login("cu2", PASSWORDS["cu2"]))
     own.hsm.users.logout(more[0])
     assert own.hsm.users.login("cu1", PASSWORDS["cu1"]).alive
+    assert own.hsm.audit.verify(own.admin).findings == []
+
+
+def test_one_users_session_keys_have_a_limit(own: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_keys, "MAX_SESSION_KEYS", 4)
+    more = own.hsm.users.login("cu1", PASSWORDS["cu1"])
+    for _ in range(3):
+        own.hsm.keys.generate(more, "AES_KEY_GEN", {})
+    pair = partial(own.hsm.keys.generate_pair, own.user, "EC_KEY_PAIR_GEN", {"EC_PARAMS": CURVES["secp256r1"]}, {})
+    with pytest.raises(KeyLimit, match="'cu1' has 3 session keys, and the limit is 4"):
+        pair()
+    fourth = own.hsm.keys.generate(own.user, "AES_KEY_GEN", {}).handle
+    with pytest.raises(KeyLimit):
+        own.hsm.keys.generate(own.user, "AES_KEY_GEN", {})
+    assert own.hsm.keys.generate(own.user, "AES_KEY_GEN", AES)
+    assert own.hsm.keys.generate(own.other, "AES_KEY_GEN", {})
+    own.hsm.keys.destroy(own.user, fourth)
+    assert own.hsm.keys.generate(own.user, "AES_KEY_GEN", {})
+    own.hsm.users.logout(more)
+    assert pair()
     assert own.hsm.audit.verify(own.admin).findings == []
 
 

@@ -133,9 +133,9 @@ def test_a_row_from_before_the_reset_does_not_open(tmp_path: Path) -> None:
         row = store.key(key)
         assert row is not None
         hsm.reset()
-        store.journal = None
+        store.transactions.journal = None
         store.add_keys([row])
-        store.journal = hsm._core.log
+        store.transactions.journal = hsm._core.log
         session = hsm.users.login("cu1", USER)
         with pytest.raises(HsmError, match="damaged or was edited"):
             hsm.keys.get(session, key)

@@ -296,17 +296,14 @@ def test_rsa_asks_for_room_for_a_modulus_and_loses_nothing(hsm: object, name: st
     pair = jca.key_pair("RSA", 2048)
     cipher = jca.cipher(name, "encrypt", pair.getPublic())
     text, long = JArray(JByte)(b"text"), JArray(JByte)(256)
-    modes = [(cipher, text)]
-    if "NoPadding" not in name:
-        modes.append((jca.cipher(name, "decrypt", pair.getPrivate()), JArray(JByte)(cipher.doFinal(text))))
+    modes = [(cipher, text), (jca.cipher(name, "decrypt", pair.getPrivate()), JArray(JByte)(cipher.doFinal(text)))]
     for engine, data in modes:
         engine.update(data, 0, 2)
         with _raises(_SHORT):
             engine.doFinal(data, 2, len(data) - 2, JArray(JByte)(255), 0)
         length = engine.doFinal(data, 2, len(data) - 2, long, 0)
-        assert length == (256 if engine is cipher else 4)
-    if len(modes) > 1:
-        assert bytes(long)[:4] == b"text"
+        assert length == (256 if engine is cipher or "NoPadding" in name else 4)
+    assert bytes(long)[:length].lstrip(b"\0") == b"text"
 
 
 def test_the_name_of_a_padding_is_whole(hsm: object) -> None:

@@ -139,8 +139,13 @@ def test_rsa_without_padding_is_read_by_the_jdk(hsm: object) -> None:
     for data, refused in ((bytes(257), "IllegalBlockSizeException"), (b"\xff" * 256, "BadPaddingException")):
         with pytest.raises(jca.java(f"javax.crypto.{refused}")):
             jca.cipher(name, "encrypt", ours).doFinal(data)
-    with pytest.raises(jca.java("java.lang.UnsupportedOperationException")):
-        jca.cipher(name, "decrypt", factory.translateKey(pair.getPrivate()))
+    private = factory.translateKey(pair.getPrivate())
+    for data in (sealed, b"\0" + os.urandom(255), b"short"):
+        expected = jca.cipher(name, "decrypt", pair.getPrivate(), provider="SunJCE").doFinal(data)
+        assert bytes(jca.cipher(name, "decrypt", private).doFinal(data)) == bytes(expected)
+    for data, refused in ((bytes(257), "IllegalBlockSizeException"), (b"\xff" * 256, "BadPaddingException")):
+        with pytest.raises(jca.java(f"javax.crypto.{refused}")):
+            jca.cipher(name, "decrypt", private).doFinal(data)
 
 
 def test_oaep_mgf_hash_follows_the_digest(hsm: object) -> None:

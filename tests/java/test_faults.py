@@ -10,7 +10,7 @@ import pytest
 
 from bridge.carriers import jvm
 from bridge.pytest_plugin import HsmUnderTest
-from bridge.server.faults import KINDS
+from bridge.server.fault_kinds import KINDS
 from hsmcore import Hsm, Settings
 from hsmcore.errors import MalformedRequest, SettingRequired
 from tests import jca
@@ -51,6 +51,8 @@ def thrown(call: Callable[[], object]) -> tuple[str, str]:
         ("session-pool", {}, f"{JNI}.InternalException",
          "Reached max number of sessions in session pool: 1000"),
         ("key-availability", {}, f"{JNI}.InternalException",
+         "Cannot perform the requested key operation as the key must be available on at least 2 HSMs"),
+        ("hsm-down", {}, f"{JNI}.InternalException",
          "Cannot perform the requested key operation as the key must be available on at least 2 HSMs"),
         ("disconnect-before", {}, f"{JNI}.ProviderException",
          "The underlying Provider connection was lost: Communication with the device was lost"),
@@ -148,6 +150,25 @@ def test_a_fault_ends_by_itself(hsm: HsmUnderTest, sign: Sign, monkeypatch: pyte
     assert sign()
 
 
+def test_a_clock_that_is_ahead_ends_unfinished_operations(hsm: HsmUnderTest) -> None:
+    cipher = jca.java("javax.crypto.Cipher").getInstance("AES/CTR/NoPadding", jca.PROVIDER)
+    key, iv = jca.secret_key(), jca.java("javax.crypto.spec.IvParameterSpec")(bytes(16))
+    data = bytes(1 << 17)
+
+    def begin() -> None:
+        cipher.init(1, key, iv)
+        cipher.update(data)
+
+    begin()
+    assert len(cipher.update(data)) == 1 << 17
+    hsm.faults.add("clock-skew", ahead=86400)
+    name, message = thrown(lambda: cipher.update(data))
+    assert name == "java.security.ProviderException"
+    assert "has expired" in message
+    begin()
+    assert len(cipher.update(data)) == 1 << 17
+
+
 def test_a_reset_ends_the_faults(hsm: HsmUnderTest) -> None:
     hsm.faults.add("throttling")
     thrown(jca.secret_key)
@@ -191,6 +212,9 @@ seed = 7
         ("throttling", {"rate": 2}, "from 0 to 1"),
         ("throttling", {"operation": "STATUS"}, "there is no operation 'STATUS' with faults"),
         ("throttling", {"error": "StoreFull"}, "has no option 'error'"),
+        ("inconsistent", {"field": "username"}, "there is no field 'username' that can be inconsistent"),
+        ("clock-skew", {}, "needs the option ahead"),
+        ("clock-skew", {"ahead": 5, "rate": 0.5}, "has no option 'rate'"),
     ],
 )
 def test_wrong_options_are_refused(hsm: HsmUnderTest, kind: str, options: dict[str, Any], words: str) -> None:

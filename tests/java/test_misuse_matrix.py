@@ -212,7 +212,8 @@ def _ciphers(on: Subject) -> None:
     if "decrypt" in modes:
         sealed = ciphers.begin(on, "encrypt", right.public, parameters).doFinal(bytes(48))
         reading = ciphers.parameters_of(on.name, bytes(on.engine.getIV()) if "GCM" in on.name else None)
-        assert bytes(ciphers.begin(on, "decrypt", right.private, reading).doFinal(sealed)) == bytes(48)
+        opened = bytes(ciphers.begin(on, "decrypt", right.private, reading).doFinal(sealed))
+        assert opened == bytes(256 if on.name == "RSA/ECB/NoPadding" else 48)
     elif "unwrap" in modes:
         key = jca.secret_key()
         wrapped = ciphers.begin(on, "wrap", right.public, parameters).wrap(key)

@@ -31,8 +31,7 @@ _MODES = {
     "DESede/ECB/NoPadding": "ED",
     "DESede/ECB/PKCS5Padding": "ED",
     "RSA/ECB/PKCS1Padding": "EDWU",
-    # The reference has decryption too, which the library behind the HSM does not offer; docs/differences.md says so.
-    "RSA/ECB/NoPadding": "E",
+    "RSA/ECB/NoPadding": "ED",
     **{f"RSA/ECB/{padding}": "EDWU" for padding in _OAEP},
     **{f"RSAAESWrap/ECB/{padding}": "WU" for padding in _OAEP},
 }

@@ -61,7 +61,7 @@ def test_the_library_is_installed_where_programs_look_for_it(tmp_path: Path) -> 
     if (_ROOT / "bridge" / "libcloudhsm_openssl_engine.so").exists():
         names += (engine,)
     for _ in range(2):
-        assert hsm("--install", str(folder)).split() == [str(folder / name) for name in names]
+        assert set(hsm("--install", str(folder)).split()) == {str(folder / name) for name in names}
         assert all((folder / name).stat().st_size for name in names)
     assert json.loads((folder / names[2]).read_text())["clusters"][0]["cluster"]["servers"][0]["hostname"] == (
         "/srv/hsm/hsm.sock"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from ctypes import byref, c_ubyte, c_ulong
 
 import pytest
@@ -75,6 +76,69 @@ def test_the_length_is_told_without_a_request_and_a_short_buffer_leaves_the_oper
         assert cryptoki.call("C_Sign", session, b"data", 4, short, byref(length)) == BUFFER_TOO_SMALL
         assert length.value == 64
         assert len(cryptoki.once("Sign", session, b"data", room=64)) == 64
+
+
+def test_parts_of_the_data_are_one_request_with_the_end(cryptoki: Cryptoki, session: int, proxy: Proxy) -> None:
+    public, private = _pair(cryptoki, session, b"parts")
+
+    def begin(kind: str, *parts: bytes, key: int | None) -> None:
+        mechanism = 0x250 if key is None else ECDSA_SHA256
+        assert cryptoki.begin(kind, session, mechanism, key) == ck.OK
+        for part in parts:
+            cryptoki.must(f"C_{kind}Update", session, part, len(part))
+
+    for count in (2, 1, 1):
+        proxy.count()
+        begin("Sign", b"some ", b"", b"data", key=private)
+        signature = cryptoki.output("C_SignFinal", session)
+        assert proxy.count() == count
+        begin("Verify", b"some data", key=public)
+        cryptoki.must("C_VerifyFinal", session, signature, len(signature))
+        assert proxy.count() == count
+        begin("Digest", b"some ", b"data", key=None)
+        assert cryptoki.output("C_DigestFinal", session) == hashlib.sha256(b"some data").digest()
+        assert proxy.count() == count
+    begin("Verify", b"other data", key=public)
+    assert cryptoki.call("C_VerifyFinal", session, signature, len(signature)) == 0xC0
+    # The length, a short buffer, and then the signature of all the same.
+    begin("Sign", b"more", b" data", key=private)
+    length, short = c_ulong(0), (c_ubyte * 63)()
+    cryptoki.must("C_SignFinal", session, None, byref(length))
+    assert length.value == 64
+    length.value = 63
+    assert cryptoki.call("C_SignFinal", session, short, byref(length)) == BUFFER_TOO_SMALL
+    signature = cryptoki.output("C_SignFinal", session)
+    assert cryptoki.verify(session, ECDSA_SHA256, public, b"more data", signature) == ck.OK
+    # One call after a part, and a second beginning.
+    begin("Sign", b"part", key=private)
+    length.value = 64
+    assert cryptoki.call("C_Sign", session, b"x", 1, (c_ubyte * 64)(), byref(length)) == 0x90
+    assert cryptoki.begin("Sign", session, ECDSA_SHA256, private) == 0x90
+    signature = cryptoki.output("C_SignFinal", session)
+    assert cryptoki.verify(session, ECDSA_SHA256, public, b"part", signature) == ck.OK
+    # A key that ends between the parts.
+    begin("Sign", b"part", key=private)
+    cryptoki.must("C_DestroyObject", session, private)
+    assert cryptoki.call("C_SignFinal", session, (c_ubyte * 64)(), byref(length)) == 0x60
+
+
+@pytest.mark.parametrize("size", [8192, 8193, 20_000])
+def test_more_data_than_is_kept(cryptoki: Cryptoki, session: int, size: int) -> None:
+    public, private = _pair(cryptoki, session, b"long")
+    data = bytes(range(256)) * (size // 256 + 1)
+    data = data[:size]
+    for _ in range(2):
+        for step in (1000, size):
+            assert cryptoki.begin("Sign", session, ECDSA_SHA256, private) == ck.OK
+            for start in range(0, size, step):
+                part = data[start : start + step]
+                cryptoki.must("C_SignUpdate", session, part, len(part))
+            signature = cryptoki.output("C_SignFinal", session)
+            assert cryptoki.verify(session, ECDSA_SHA256, public, data, signature) == ck.OK
+            assert cryptoki.begin("Verify", session, ECDSA_SHA256, public) == ck.OK
+            cryptoki.must("C_VerifyUpdate", session, data[:1], 1)
+            cryptoki.must("C_VerifyUpdate", session, data[1:], size - 1)
+            cryptoki.must("C_VerifyFinal", session, signature, len(signature))
 
 
 def test_nothing_works_before_initialisation_and_after_the_end(cryptoki: Cryptoki, session: int) -> None:

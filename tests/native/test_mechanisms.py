@@ -216,6 +216,43 @@ def test_rsa_signatures(cryptoki: Cryptoki, session: int, pair: RsaPair) -> None
         pair.key.public_key().verify(signature, DATA, scheme, kind())
 
 
+def test_rsa_without_padding(cryptoki: Cryptoki, session: int, pair: RsaPair, proxy: Proxy) -> None:
+    block = b"\0\1" + b"\xff" * 240 + b"\0" + b"a short text!"
+    expected = pair.key.sign(b"a short text!", padding.PKCS1v15(), utils.NoDigestInfo())
+    for number in range(3):
+        proxy.count()
+        assert cryptoki.run("Sign", session, 0x3, pair.private, block) == expected
+        assert proxy.count() == (1 if number else 2)
+        assert cryptoki.verify(session, 0x3, pair.public, block, expected) == ck.OK
+        assert cryptoki.verify(session, 0x3, pair.public, block[:-1] + b"?", expected) == 0xC0
+        sealed = cryptoki.run("Encrypt", session, 0x3, pair.public, b"number")
+        assert cryptoki.run("Decrypt", session, 0x3, pair.private, sealed) == b"number".rjust(256, b"\0")
+        for kind, key in (("Encrypt", pair.public), ("Decrypt", pair.private), ("Sign", pair.private)):
+            for wrong in (b"\xff" * 256, bytes(257)):
+                with pytest.raises(CryptokiError) as refused:
+                    cryptoki.run(kind, session, 0x3, key, wrong)
+                assert refused.value.rv in {0x21, 0x41}
+
+
+def test_triple_des_key_wrap(cryptoki: Cryptoki, session: int) -> None:
+    key = _secret(cryptoki, session, DES_TYPE, bytes.fromhex("12b84c663120c196f8fc17428bbaf10eebeb2ad9c5e37a7a"))
+    target = _secret(cryptoki, session, GENERIC, bytes(20))
+    wrapped = cryptoki.output("C_WrapKey", session, ck.byref(Mechanism(0x80008000)), key, target)
+    assert len(wrapped) == 24
+    attributes: list[ck.Pair] = [(0, SECRET), (0x100, GENERIC), *_SIGNS]
+    back = cryptoki.made(
+        "C_UnwrapKey", session, ck.byref(Mechanism(0x80008000)), key, wrapped, len(wrapped), attributes=attributes
+    )
+    mac = hmac.digest(bytes(20), DATA, "sha256")
+    assert cryptoki.run("Sign", session, 0x251, back, DATA) == mac
+    handle = ck.c_ulong()
+    template = ck.template(attributes)
+    assert cryptoki.call(
+        "C_UnwrapKey", session, ck.byref(Mechanism(0x80008000)), key, wrapped[:-1] + b"?", len(wrapped), template,
+        len(attributes), ck.byref(handle),
+    ) == 0x110  # fmt: skip
+
+
 def test_two_lengths_of_salt_are_two_operations(cryptoki: Cryptoki, session: int, pair: RsaPair) -> None:
     for _ in range(3):
         for salt in (20, 32):

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from bridge.carriers.jvm import provider_jar
+from tests.postgresql import Server
 from tests.site import Site, fresh_site
 
 from .test_tls import free_port
@@ -24,14 +25,17 @@ _HOSTS = ("127.0.0.2", "127.0.0.3")
 
 @dataclass(frozen=True)
 class Members:
-    """Two daemons on copies of one state directory, and a running Java program that uses both."""
+    """Two daemons, and how to run a Java program that uses both. They are copies of one HSM, or a cluster."""
 
     sites: tuple[Site, Site]
     ports: tuple[int, int]
     folder: Path
+    further: str = ""
+    """A second address of the first one, as host:port."""
 
     def start(self, member: int) -> None:
-        self.sites[member].must("start", "--listen", f"{_HOSTS[member]}:{self.ports[member]}")
+        further = ["--listen", self.further] if self.further and member == 0 else []
+        self.sites[member].must("start", "--listen", f"{_HOSTS[member]}:{self.ports[member]}", *further)
 
     def kill(self, member: int) -> None:
         """End a daemon without a warning."""
@@ -40,9 +44,14 @@ class Members:
     def status(self, member: int) -> dict[str, int]:
         return dict(json.loads(self.sites[member].must("status", "--json")))
 
-    def program(self, *members: int, **options: bool) -> subprocess.Popen[str]:
-        """Run the program, with some members in its configuration."""
-        servers = [{"hostname": _HOSTS[member], "port": self.ports[member]} for member in members]
+    def program(self, *members: int, more: str = "", **options: bool) -> subprocess.Popen[str]:
+        """Run the program, with some members and perhaps another address in its configuration."""
+        servers: list[dict[str, object]] = [
+            {"hostname": _HOSTS[member], "port": self.ports[member]} for member in members
+        ]
+        if more:
+            host, _, port = more.partition(":")
+            servers.append({"hostname": host, "port": int(port)})
         cluster = {"hsm_ca_file": str(self.sites[0].home / "customerCA.crt"), "servers": servers, "options": options}
         path = self.folder / "members.cfg"
         path.write_text(json.dumps({"clusters": [{"type": "hsm2m", "cluster": cluster}]}))
@@ -78,6 +87,34 @@ def members(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Members]:
             yield made
         finally:
             other.hsm("stop")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, members: Members) -> Iterator[Members]:
+    """Two HSMs of a cluster on PostgreSQL; the first one has two addresses."""
+    server = Server("fsync = off")
+    try:
+        url, one, two = server.new(), tmp_path / "one", tmp_path / "two"
+        environment = members.sites[0].environment
+        sites = tuple(Site(home, environment | {"HSM_HOME": str(home)}) for home in (one, two))
+        sites[0].must("init", "--store", url)
+        sites[1].must("join", "--store", url, "--master-key-file", str(one / "master.key"))
+        for site in sites:
+            names = [word for host in (*_HOSTS, "127.0.0.4") for word in ("--name", host)]
+            site.must("cluster", "initialize", "--new-ca", str(tmp_path / "ca"), *names)
+        words = "--curve secp256r1 --public-label shared --private-label shared --private-attributes sign=true"
+        sites[0].must("key", "generate-asymmetric-pair", "ec", *words.split())
+        further = f"127.0.0.4:{free_port('127.0.0.4')}"
+        made = Members((sites[0], sites[1]), (free_port(_HOSTS[0]), free_port(_HOSTS[1])), members.folder, further)
+        try:
+            for member in (0, 1):
+                made.start(member)
+            yield made
+        finally:
+            for site in sites:
+                site.hsm("stop")
+    finally:
+        server.close()
 
 
 @pytest.fixture
@@ -152,3 +189,20 @@ def test_one_configured_server_leads_to_no_more_than_the_cluster_names(members: 
     assert "at least 2 HSMs" in tell(program, "use 1")
     unchecked = ended(running, members.program(0, disable_key_availability_check=True))
     assert tell(unchecked, "use 10") == "ok"
+
+
+def test_one_configured_server_leads_to_the_others_of_its_cluster(cluster: Members) -> None:
+    addresses = [f"{_HOSTS[0]}:{cluster.ports[0]}, {cluster.further}", f"{_HOSTS[1]}:{cluster.ports[1]}"]
+    for site in cluster.sites:
+        hsms = json.loads(site.must("cluster", "hsm-info"))["data"]["hsms"]
+        assert [hsm["address"] for hsm in hsms] == addresses
+    with ExitStack() as stack:
+        program = ended(stack, cluster.program(0))
+        assert tell(program, "use 40") == "ok", "two HSMs answer, and the configuration names one"
+        assert [cluster.status(member)["sessions"] for member in (0, 1)] == [1, 1]
+        cluster.kill(1)
+        text = "at least 2 HSMs"
+        assert text in [tell(program, "use 8") for _ in range(3)][-1]
+        # One HSM that is configured under two addresses is one.
+        again = ended(stack, cluster.program(0, more=cluster.further))
+        assert text in tell(again, "use 1")

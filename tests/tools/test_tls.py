@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,19 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
         yield Remote(site, folder, port, other)
 
 
+@pytest.mark.long  # test_refusals_name_the_reason has an expired certificate
+def test_a_certificate_that_ends_soon(remote: Remote) -> None:
+    initialize = ("cluster", "initialize", "--new-ca", str(remote.folder / "ca"), "--name", HOST)
+    remote.site.must(*initialize, "--valid-seconds", "15")
+    end = time.time() + 15
+    program = "-Dhsmbridge.config=" + str(remote.configuration())
+    assert remote.java("file", options=(program,)).stdout == "used\n"
+    time.sleep(max(0.0, end - time.time()))
+    assert "its certificate has expired (NotAfter: " in remote.refused(remote.configuration())
+    remote.site.must(*initialize)
+    assert remote.java("file", options=(program,)).stdout == "used\n"
+
+
 def test_a_configuration_in_code_and_one_in_a_file(remote: Remote) -> None:
     done = remote.java("config", HOST, str(remote.port), str(remote.authority))
     assert done.stdout == "used\n", done.stderr
@@ -141,6 +155,23 @@ def test_files_that_are_missing_or_damaged(remote: Remote) -> None:
         assert said in done.stderr
 
 
+def _of_hsm(environment: dict[str, str]) -> None:
+    """Run commands of ``hsm`` over TLS, and one that only the owner of the state directory may."""
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "bridge", *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+    status = run("status", "--json")
+    assert status.returncode == 0, status.stderr
+    assert json.loads(status.stdout)["configuration"] == environment["HSM_CONFIG"]
+    for words in (["key", "list", "--json"], ["user", "list"], ["audit", "verify"]):
+        assert run(*words).returncode == 0, words
+    refused = run("cluster", "csr")
+    assert refused.returncode == 1
+    assert "is for the owner of the state directory, not over the network" in refused.stderr
+
+
 def test_the_command_lines_reach_the_hsm_over_tls(remote: Remote) -> None:
     environment = {name: value for name, value in remote.site.environment.items() if name != "HSM_HOME"}
 
@@ -152,6 +183,15 @@ def test_the_command_lines_reach_the_hsm_over_tls(remote: Remote) -> None:
         return dict(json.loads(done.stdout))
 
     configuration = str(remote.configuration())
+    both = json.loads(Path(configuration).read_text())
+    nobody = {"servers": [{"hostname": HOST, "port": free_port()}], "hsm_ca_file": str(remote.authority)}
+    both["clusters"] = [{"cluster_id": "a", "cluster": nobody}, {"cluster_id": "B", **both["clusters"][0]}]
+    several = remote.folder / "several.cfg"
+    several.write_text(json.dumps(both))
+    assert "no HSM answers at" in str(answer("user", "list", "--config", str(several))["data"])
+    assert answer("user", "list", "--config", str(several), "--cluster-id", "b")["error_code"] == 0
+    assert "there are a, B" in str(answer("user", "list", "--config", str(several), "--cluster-id", "c")["data"])
+    _of_hsm(environment | {"HSM_CONFIG": configuration})
     assert answer("key", "list", "--config", configuration)["error_code"] == 0
     assert answer("user", "list", HSM_CONFIG=configuration)["error_code"] == 0
     other = remote.folder / "other-cli.crt"

@@ -20,7 +20,7 @@ _SECRET = 3
 @pytest.fixture(scope="module", autouse=True)
 def _variants_that_the_reference_has_not(left_out: Counter[str]) -> None:
     left_out["key wrap with the inverse cipher function"] += nist.cases(f"{_FOLDER}/KW*_inv.txt")
-    left_out["key wrap with triple DES"] += nist.cases(f"{_FOLDER}/TKW*.txt")
+    left_out["key wrap with triple DES"] += nist.cases(f"{_FOLDER}/TKW*_inv.txt")
 
 
 def _unwrap(transformation: str, kek: Any, wrapped: str) -> bytes:

@@ -24,12 +24,21 @@ static const char ID[] = "cloudhsm", NAME[] = "CloudHSM OpenSSL Engine";
 
 enum { CKA_CLASS = 0x0, CKA_MODULUS = 0x120, CKA_EC_POINT = 0x181, CKO_PRIVATE_KEY = 3, CKU_USER = 1 };
 enum { CKM_RSA_PKCS = 0x1, CKM_RSA_PKCS_PSS = 0xD, CKM_ECDSA = 0x1041, CKF_RW = 0x2 | 0x4 };
-enum { LONGEST_NUMBER = 1024, REFERENCE_BITS = 63 };
+enum { LONGEST_NUMBER = 1024, REFERENCE_BITS = 63, KNOWN = 32 };
+
+/* The key that has a public value. */
+struct known {
+    CK_ATTRIBUTE_TYPE type;
+    CK_ULONG length;
+    unsigned char value[LONGEST_NUMBER];
+    CK_OBJECT_HANDLE key;
+};
 
 static struct {
     pthread_mutex_t lock;
     pid_t process;
     CK_SESSION_HANDLE session;
+    struct known known[KNOWN]; /* keys that this process found, each in the place of its value */
 } hsm = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static RSA_METHOD *rsa_method;
@@ -41,9 +50,14 @@ static int (*rsa_pkey_sign)(EVP_PKEY_CTX *, unsigned char *, size_t *, const uns
 static int log_in(void) {
     const char *pin = getenv("CLOUDHSM_PIN");
     CK_SESSION_INFO info;
-    if (hsm.process == getpid() && C_GetSessionInfo(hsm.session, &info) == CKR_OK && info.state == 3) {
-        return 1;
+    if (hsm.process == getpid()) {
+        if (C_GetSessionInfo(hsm.session, &info) == CKR_OK && info.state == 3) {
+            return 1;
+        }
+        C_CloseSession(hsm.session);
     }
+    hsm.process = 0;
+    memset(hsm.known, 0, sizeof hsm.known);
     pin = pin != NULL ? pin : getenv("n3fips_password");
     if (pin == NULL) {
         return 0;
@@ -60,9 +74,10 @@ static int log_in(void) {
     return rv == CKR_OK || rv == 0x100; /* CKR_USER_ALREADY_LOGGED_IN */
 }
 
-static int find_key(CK_ATTRIBUTE_TYPE type, void *value, CK_ULONG length, CK_OBJECT_HANDLE *key) {
+static int find_key(const struct known *wanted, CK_OBJECT_HANDLE *key) {
     CK_ULONG class = CKO_PRIVATE_KEY, found = 0;
-    CK_ATTRIBUTE template[] = {{CKA_CLASS, &class, sizeof class}, {type, value, length}};
+    void *value = (void *)(uintptr_t)wanted->value;
+    CK_ATTRIBUTE template[] = {{CKA_CLASS, &class, sizeof class}, {wanted->type, value, wanted->length}};
     if (C_FindObjectsInit(hsm.session, template, 2) != CKR_OK) {
         return 0;
     }
@@ -71,20 +86,43 @@ static int find_key(CK_ATTRIBUTE_TYPE type, void *value, CK_ULONG length, CK_OBJ
     return rv == CKR_OK && found == 1;
 }
 
-/* Sign or decrypt with the key that has this public value. Returns the length of the result, -1 for a failure. */
-static int use_key(CK_ATTRIBUTE_TYPE type, void *value, CK_ULONG value_length, CK_MECHANISM *mechanism, int decrypt,
-                   const unsigned char *data, size_t length, unsigned char *result, size_t room) {
-    CK_OBJECT_HANDLE key;
-    CK_ULONG size = room;
-    CK_BYTE *input = (CK_BYTE *)(uintptr_t)data;
-    pthread_mutex_lock(&hsm.lock);
-    CK_RV rv = log_in() && find_key(type, value, value_length, &key) ? CKR_OK : CKR_GENERAL_ERROR;
-    if (rv == CKR_OK) {
-        rv = decrypt ? C_DecryptInit(hsm.session, mechanism, key) : C_SignInit(hsm.session, mechanism, key);
+struct use {
+    CK_MECHANISM *mechanism;
+    int decrypt;
+    const unsigned char *data;
+    size_t length;
+    unsigned char *result;
+    size_t room;
+};
+
+static CK_RV use_handle(const struct use *use, CK_OBJECT_HANDLE key, CK_ULONG *size) {
+    CK_BYTE *data = (CK_BYTE *)(uintptr_t)use->data;
+    *size = use->room;
+    if (use->decrypt) {
+        CK_RV rv = C_DecryptInit(hsm.session, use->mechanism, key);
+        return rv == CKR_OK ? C_Decrypt(hsm.session, data, use->length, use->result, size) : rv;
     }
-    if (rv == CKR_OK) {
-        rv = decrypt ? C_Decrypt(hsm.session, input, length, result, &size)
-                     : C_Sign(hsm.session, input, length, result, &size);
+    CK_RV rv = C_SignInit(hsm.session, use->mechanism, key);
+    return rv == CKR_OK ? C_Sign(hsm.session, data, use->length, use->result, size) : rv;
+}
+
+/* Sign or decrypt with the key that has this public value. Returns the length of the result, -1 for a failure.
+ *
+ * Session and handle may be of an earlier run of the HSM, so after a failure both are looked up, and it is tried once more.
+ */
+static int use_key(const struct known *wanted, const struct use *use) {
+    struct known *place = &hsm.known[wanted->value[wanted->length - 1] / 2 % KNOWN];
+    CK_ULONG size = 0;
+    CK_RV rv = CKR_GENERAL_ERROR;
+    pthread_mutex_lock(&hsm.lock);
+    if (hsm.process == getpid() && place->type == wanted->type && place->length == wanted->length &&
+        memcmp(place->value, wanted->value, wanted->length) == 0) {
+        rv = use_handle(use, place->key, &size);
+    }
+    if (rv != CKR_OK && log_in()) {
+        *place = *wanted;
+        rv = find_key(wanted, &place->key) ? use_handle(use, place->key, &size) : CKR_GENERAL_ERROR;
+        place->length = rv == CKR_OK ? place->length : 0;
     }
     pthread_mutex_unlock(&hsm.lock);
     return rv == CKR_OK ? (int)size : -1;
@@ -99,15 +137,16 @@ static int is_reference(const RSA *rsa) {
 }
 
 static int rsa_use(const RSA *rsa, CK_MECHANISM *mechanism, int decrypt, const unsigned char *data, size_t length,
-                   unsigned char *result, size_t room) {
-    unsigned char modulus[LONGEST_NUMBER];
+                   unsigned char *result) {
+    struct known wanted = {.type = CKA_MODULUS};
+    const struct use use = {mechanism, decrypt, data, length, result, (size_t)RSA_size(rsa)};
     const BIGNUM *n = NULL;
     RSA_get0_key(rsa, &n, NULL, NULL);
-    if (n == NULL || BN_num_bytes(n) > LONGEST_NUMBER) {
+    if (n == NULL || BN_is_zero(n) || BN_num_bytes(n) > LONGEST_NUMBER) {
         return -1;
     }
-    int size = BN_bn2bin(n, modulus);
-    return use_key(CKA_MODULUS, modulus, (CK_ULONG)size, mechanism, decrypt, data, length, result, room);
+    wanted.length = (CK_ULONG)BN_bn2bin(n, wanted.value);
+    return use_key(&wanted, &use);
 }
 
 static int rsa_private(int length, const unsigned char *from, unsigned char *to, RSA *rsa, int padding, int decrypt) {
@@ -120,7 +159,7 @@ static int rsa_private(int length, const unsigned char *from, unsigned char *to,
     if (padding != RSA_PKCS1_PADDING || length < 0) {
         return -1;
     }
-    return rsa_use(rsa, &mechanism, decrypt, from, (size_t)length, to, (size_t)RSA_size(rsa));
+    return rsa_use(rsa, &mechanism, decrypt, from, (size_t)length, to);
 }
 
 static int rsa_sign(int length, const unsigned char *from, unsigned char *to, RSA *rsa, int padding) {
@@ -173,7 +212,7 @@ static int rsa_pkey_sign_here(EVP_PKEY_CTX *context, unsigned char *signature, s
     if (!pss_parameters(context, rsa, &pss)) {
         return -1;
     }
-    int size = rsa_use(rsa, &mechanism, 0, digest, digest_length, signature, (size_t)RSA_size(rsa));
+    int size = rsa_use(rsa, &mechanism, 0, digest, digest_length, signature);
     if (size < 0) {
         return -1;
     }
@@ -201,16 +240,18 @@ static int octet_string(const EC_KEY *key, unsigned char *value, size_t room) {
 static ECDSA_SIG *ec_sign(const unsigned char *digest, int length, const BIGNUM *inverse, const BIGNUM *r, EC_KEY *key) {
     ECDSA_SIG *(*own)(const unsigned char *, int, const BIGNUM *, const BIGNUM *, EC_KEY *) = NULL;
     const BIGNUM *number = EC_KEY_get0_private_key(key);
-    unsigned char point[300], signature[200];
+    unsigned char signature[200];
     if (number == NULL || BN_num_bits(number) > REFERENCE_BITS) {
         EC_KEY_METHOD_get_sign(EC_KEY_OpenSSL(), NULL, NULL, &own);
         return own(digest, length, inverse, r, key);
     }
     CK_MECHANISM mechanism = {CKM_ECDSA, NULL, 0};
-    int size = octet_string(key, point, sizeof point);
+    struct known wanted = {.type = CKA_EC_POINT};
+    int size = octet_string(key, wanted.value, sizeof wanted.value);
     if (size > 0 && length >= 0) {
-        size = use_key(CKA_EC_POINT, point, (CK_ULONG)size, &mechanism, 0, digest, (size_t)length, signature,
-                       sizeof signature);
+        const struct use use = {&mechanism, 0, digest, (size_t)length, signature, sizeof signature};
+        wanted.length = (CK_ULONG)size;
+        size = use_key(&wanted, &use);
     }
     ECDSA_SIG *made = size > 0 && size % 2 == 0 ? ECDSA_SIG_new() : NULL;
     if (made != NULL &&

@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -15,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from bridge.carriers import remote as remote_carrier
 from bridge.carriers import tls
-from bridge.carriers.client import Client, DaemonUnreachable
+from bridge.carriers.client import Client, DaemonSilent, DaemonUnreachable
 from bridge.process.addresses import Address
 from bridge.process.configuration import Certificates, Servers
 from bridge.protocol import codec
@@ -25,6 +27,7 @@ from hsmcore import Hsm, errors
 from hsmcore.primitives import tls_certificates as certificates
 from tests.bridge.conftest import HOST, PASSWORD, listening, new_authority
 from tests.certificates import Authority
+from tests.relay import relaying
 from tests.requirements import tool
 
 _SIGN = "x509 -req -days 3652 -in ClusterCsr.csr -CA customerCA.crt -CAkey customerCA.key -CAcreateserial"
@@ -179,13 +182,25 @@ def test_a_certificate_that_expires_while_it_is_used(core: Hsm) -> None:
     with listening(core, signer=_signed_for(3)) as (address, authority), client(address, authority) as early:
         facts = core.tls.certificate()
         assert facts is not None
+        core.set_address(str(address))
         wait_until(lambda: time.time() > facts.not_after + 1)
+        assert core.warnings()[0].startswith("the TLS certificate has expired at ")
         with pytest.raises(DaemonUnreachable, match="certificate has expired"):
             client(address, authority)
         assert early.call("STATUS")
         core.tls.initialize(*new_authority(core.tls.request([HOST])))
         with client(address, authority) as late:
             assert late.call("STATUS")
+        assert core.warnings() == []
+
+
+def test_the_log_warns_again_and_again_before_the_end(
+    core: Hsm, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tls, "REMINDER_SECONDS", 0.01)
+    with listening(core, signer=_signed_for(29 * 86400)), tls.reminding(core):
+        wait_until(lambda: len(caplog.messages) > 1)
+    assert all(message.startswith("the TLS certificate is valid until ") for message in caplog.messages)
 
 
 def test_unsuitable_certificates_are_refused_and_change_nothing(core: Hsm) -> None:
@@ -277,3 +292,42 @@ def test_connections_over_tls_leave_room_for_those_of_this_machine(
         for _ in range(12):
             request.addfinalizer(client(address, authority).close)
         assert local.call("STATUS")
+
+
+def test_a_slow_network_and_a_server_that_has_vanished(
+    place: tuple[Address, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, authority = place
+    with relaying(HOST, (address.host, address.port)) as relay:
+        relay.delay = 0.1
+        servers = Servers((Address(HOST, relay.port),), Certificates(authority))
+        with Client.connect_to(servers, 3.0) as remote:
+            remote.call("LOGIN", "cu1", PASSWORD.encode(), "crypto-user")
+            (key,) = remote.call("GENERATE_KEY", "AES_KEY_GEN", {"SIZE": 256})
+            assert isinstance(key, dict)
+            data = os.urandom(300_000)
+            ciphertext, parameters = remote.call("ENCRYPT", key["HANDLE"], "AES_GCM", None, data)
+            assert remote.call("DECRYPT", key["HANDLE"], "AES_GCM", parameters, ciphertext) == (data,)
+            relay.hole = True
+            with pytest.raises(DaemonSilent, match="has not answered for 3 s"):
+                remote.call("STATUS")
+        monkeypatch.setattr(remote_carrier, "CONNECT_SECONDS", 1.0)
+        with pytest.raises(DaemonUnreachable, match="has not answered the handshake for 1 s"):
+            Client.connect_to(servers)
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="the kernel shows no timers of connections")
+def test_the_kernel_probes_clients_that_are_silent(place: tuple[Address, Path]) -> None:
+    """A client that vanished without a word would otherwise stay for ever."""
+    ours = f"{int.from_bytes(socket.inet_aton(place[0].host), sys.byteorder):08X}:{place[0].port:04X}"
+
+    def timers() -> list[list[str]]:
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        # Columns: address here, state (1 is established), timer (2 is keep-alive), and its time in 1/100 s.
+        return [row[5].split(":") for row in rows if row[1] == ours and row[3] == "01"]
+
+    with client(*place) as remote:
+        assert remote.call("STATUS")
+        # First there is the timer of a segment whose acknowledgement is on its way.
+        wait_until(lambda: [kind for kind, _ in timers()] == ["02"])
+        assert int(timers()[0][1], 16) <= 6000

@@ -118,7 +118,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         watcher = hsm.users.login("cu1", PASSWORD)
         for label in ("a", "b"):
             hsm.keys.generate(watcher, "AES_KEY_GEN", {"TOKEN": True, "LABEL": label, "DESTROYABLE": False})
-        made = Target(hsm, Context(lambda _: nullcontext(Client.local(hsm))), watcher)
+        made = Target(hsm, Context(lambda *_: nullcontext(Client.local(hsm))), watcher)
         made.tidy()
         yield made
 

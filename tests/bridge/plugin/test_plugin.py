@@ -60,25 +60,17 @@ def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def _project(folder: Path, addopts: str) -> None:
+def _project(folder: Path) -> None:
     (folder / "test_it.py").write_text(TESTS)
     (folder / "Answer.java").write_text(ANSWER)
     subprocess.run(["javac", "-d", "classes", "Answer.java"], cwd=folder, check=True)
     (folder / "pytest.ini").write_text(
-        f"[pytest]\naddopts = {addopts}\nhsmbridge_classpath = classes\nhsmbridge_jvm_args =\n    -Dset.by.test=yes\n"
+        "[pytest]\nhsmbridge_classpath = classes\nhsmbridge_jvm_args =\n    -Dset.by.test=yes\n"
     )
 
 
-def test_a_project_with_the_advised_options(tmp_path: Path) -> None:
-    _project(tmp_path, "-p no:faulthandler")
-    done = _run(tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 passed" in done.stdout
-
-
-@pytest.mark.long
-def test_a_project_that_forgot_them(tmp_path: Path) -> None:
-    _project(tmp_path, "")
+def test_a_project(tmp_path: Path) -> None:
+    _project(tmp_path)
     done = _run(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 passed" in done.stdout
@@ -86,7 +78,7 @@ def test_a_project_that_forgot_them(tmp_path: Path) -> None:
 
 def test_a_failing_test_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text("def test_fails(hsm):\n    assert hsm.user == 'nobody'\n")
-    done = _run(tmp_path, "-p", "no:faulthandler")
+    done = _run(tmp_path)
     assert done.returncode == 1
     assert "1 failed" in done.stdout
     assert "AssertionError: assert 'cu1' == 'nobody'" in done.stdout
@@ -133,14 +125,14 @@ def test_fixtures_of_a_module_and_of_the_run(tmp_path: Path) -> None:
     (tmp_path / "test_first.py").write_text(NESTED)
     after = "def test_the_run_has_its_own_again(hsm_session):\n    assert label() == ['run']\n"
     (tmp_path / "test_second.py").write_text("from test_first import label\n\n\n" + after)
-    done = _run(tmp_path, "-p", "no:faulthandler")
+    done = _run(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "5 passed" in done.stdout
 
 
 @pytest.mark.parametrize("class_path", alike([(), ("jar",)]))
 def test_a_jvm_that_runs_already_is_used(tmp_path: Path, class_path: tuple[str, ...]) -> None:
-    _project(tmp_path, "-p no:faulthandler")
+    _project(tmp_path)
     entries = [str(provider_jar()) for _ in class_path]
     start = f"import jpype\njpype.startJVM('-Dset.by.test=yes', classpath={entries!r})\n"
     (tmp_path / "conftest.py").write_text(start)
@@ -153,6 +145,6 @@ def test_a_jvm_that_runs_already_is_used(tmp_path: Path, class_path: tuple[str, 
 def test_a_wrong_entry_of_the_class_path_is_named(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text("def test_it(hsm):\n    pass\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\nhsmbridge_classpath = lib/missing.jar\n")
-    done = _run(tmp_path, "-p", "no:faulthandler")
+    done = _run(tmp_path)
     assert done.returncode == 1
     assert f"hsmbridge_classpath names {tmp_path / 'lib' / 'missing.jar'}, which does not exist" in done.stdout

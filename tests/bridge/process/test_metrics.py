@@ -35,6 +35,7 @@ from hsmcore.errors import (
 )
 from hsmcore.sessions.usage_counts import TURNS
 from tests.bridge.conftest import PASSWORD
+from tests.certificates import Authority
 
 
 @pytest.fixture
@@ -210,3 +211,23 @@ def test_the_log_is_json_of_mode_0600_and_rotates(tmp_path: Path, monkeypatch: p
     assert {line["level"] for line in lines} == {"warning"}
     assert {line["logger"] for line in lines} == {"hsmbridge.test"}
     assert "number 99" in json.loads(path.read_text().splitlines()[-1])["message"]
+
+
+def test_the_end_of_the_certificate_is_announced(hsm: Hsm) -> None:
+    authority = Authority()
+    with metrics.served(hsm, 0) as port:
+        assert ("hsmbridge_tls_certificate_end_seconds",) not in _samples(port)
+        hsm.tls.initialize(authority.sign(hsm.tls.request(["127.0.0.2"]), 86400), authority.certificate)
+        facts = hsm.tls.certificate()
+        assert facts is not None
+        assert _samples(port)["hsmbridge_tls_certificate_end_seconds",] == facts.not_after
+        # Nothing to say where nobody connects over TLS.
+        assert _get(port, "/healthz") == (200, "ok\n")
+        hsm.set_address("127.0.0.2:2223")
+        status, said = _get(port, "/healthz")
+        assert status == 200
+        assert said.startswith("ok\nthe TLS certificate is valid until ")
+    with Client.local(hsm) as client:
+        (state,) = client.call("STATUS")
+        assert isinstance(state, dict)
+        assert state["warnings"] == hsm.warnings()

@@ -97,6 +97,11 @@ ALLOWED = {
     "CLUSTER_CSR": "nuac",
     "CLUSTER_INITIALIZE": "nuac",
     "CLUSTER_MEMBERS": "nuac",
+    "MTLS_REGISTER": "a",
+    "MTLS_DEREGISTER": "a",
+    "MTLS_LIST": "nuac",
+    "MTLS_GET_ENFORCEMENT": "ac",
+    "MTLS_SET_ENFORCEMENT": "a",
 }
 """Roles that may call an operation, by their letters: not logged in, unactivated admin, admin, crypto user."""
 
@@ -109,6 +114,8 @@ _FIELDS: dict[str, tuple[Value, ...]] = {
     "QUORUM_SET_VALUE": ("user", 0),
     "QUORUM_SET_TIMEOUT": ("generated", 0),
     "AUDIT_VERIFY": (None,),
+    "MTLS_DEREGISTER": (["9"],),
+    "MTLS_SET_ENFORCEMENT": ("cluster",),
 }
 """Fields of the operations for which samples of the right types would say nothing about permission."""
 _OWN: dict[str, tuple[Value, ...]] = {

@@ -15,7 +15,7 @@ from hsmcore import Hsm
 from hsmcore.audit.chain import Finding
 from hsmcore.errors import StoreFull
 from hsmcore.sessions.session import Session
-from hsmcore.storage.database import Store
+from hsmcore.storage.transactions import Transactions
 from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS, Site, make_site
 from tests.hsmcore.disk import full_disk
 
@@ -152,7 +152,7 @@ def test_damage_found_while_the_disk_is_full_is_entered_later(home: Path, monkey
 
     (home / "audit.anchor").unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "append_audit", full)
+        patch.setattr(Transactions, "append_audit", full)
         hsm = Hsm.open(home)
     with hsm:
         admin = hsm.users.login("admin", ADMIN_PASSWORD, "admin")

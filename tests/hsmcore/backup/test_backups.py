@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import stat
+import sys
 import threading
 import time
 from contextlib import closing
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from hsmcore import Hsm
+from hsmcore.backup import making
 from hsmcore.backup.opening import Credentials
 from hsmcore.errors import (
     BackupKept,
@@ -312,6 +314,30 @@ def test_damaged_rows_do_not_stop_a_backup_and_are_named(tmp_path: Path) -> None
         assert [info.locked for info in new.users.all() if info.username == "cu2"] == [True]
         new.users.change_password(_admin(new), "cu2", "crypto-user", PASSWORDS["cu2"])
         assert new.users.login("cu2", PASSWORDS["cu2"]).alive
+
+
+def test_a_large_backup_is_made_by_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the same content, ends with the session that asked for it, and leaves nothing after a failure."""
+    monkeypatch.setattr(making, "_LARGE", 1)
+    site = _small(tmp_path)
+    worker = (sys.executable, "-m", "bridge.process.backing_up")
+    with site.hsm as hsm:
+        key = hsm.keys.generate(site.user, "AES_KEY_GEN", {"TOKEN": True, "LABEL": "kept"}).handle
+        hsm.start_backups(worker=worker)
+        made = hsm.backups.create(site.admin)
+        assert hsm.backups.verify(site.admin, made.info.name) == made
+        assert (made.totals.keys, made.info.reason) == (1, "manual")
+        with restored(Path(made.info.path), tmp_path / "new", site) as new:
+            assert [one.handle for one in new.keys.find(new.users.login("cu1", PASSWORDS["cu1"]), {})] == [key]
+        hsm._core.backups.worker = ("false",)
+        with pytest.raises(StateError, match="status 1"):
+            hsm.backups.create(site.admin)
+        hsm._core.backups.worker = ("sleep", "100")
+        ended = threading.Timer(0.5, hsm.users.logout, (site.admin,))
+        ended.start()
+        with pytest.raises(Unauthenticated):
+            hsm.backups.create(site.admin)
+        assert not _unfinished(site.home)
 
 
 def test_old_backups_go_and_the_last_one_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -52,6 +53,14 @@ def _run(hsm: Hsm, sessions: list[Any], name: str, arguments: tuple[Any, ...]) -
         return len(sessions) - 1
     if name == "until":
         return _until(hsm, sessions, *arguments)
+    if name == "work":
+        return _work(hsm, sessions[arguments[0]], *arguments[1:])
+    if name == "jump":
+        return _jump(*arguments)
+    if name == "once":
+        session, number, repeated, *rest = arguments
+        with hsm.requests.once(sessions[session.number], number, repeated=repeated):
+            return _run(hsm, sessions, rest[0], (session, *rest[1:]))
     service, _, method = name.rpartition(".")
     call = getattr(getattr(hsm, service) if service else hsm, method)
     if arguments and isinstance(arguments[0], Session):
@@ -72,6 +81,49 @@ def _until(hsm: Hsm, sessions: list[Any], session: int, key: int, seconds: float
         if not seen or seen[-1][1] != outcome:
             seen.append((time.monotonic(), outcome))
     return seen
+
+
+def _work(
+    hsm: Hsm, session: Any, prefix: str, seconds: float
+) -> tuple[dict[int, str], dict[int, str], set[int], Counter[str]]:
+    """Make, rename and destroy keys; return what was acknowledged: labels, new labels, destroyed keys, and counts."""
+    made: dict[int, str] = {}
+    named: dict[int, str] = {}
+    destroyed: set[int] = set()
+    unsure: set[int] = set()
+    counts: Counter[str] = Counter()
+    end = time.monotonic() + seconds
+    number = 0
+    while time.monotonic() < end:
+        number += 1
+        label = f"{prefix}-{number}"
+        try:
+            handle = hsm.keys.generate(session, "AES_KEY_GEN", {"TOKEN": True, "LABEL": label}).handle
+            made[handle] = label
+            counts["made"] += 1
+            if number % 3:
+                unsure.add(handle)
+                if number % 3 == 1:
+                    hsm.keys.destroy(session, handle)
+                    destroyed.add(handle)
+                    counts["destroyed"] += 1
+                else:
+                    hsm.keys.set_attributes(session, handle, {"LABEL": f"{label}-new"})
+                    named[handle] = f"{label}-new"
+                    counts["renamed"] += 1
+                unsure.remove(handle)
+        except HsmError:
+            counts["refused"] += 1
+            time.sleep(0.05)
+    # The last change of these failed, and may have been made.
+    return {handle: label for handle, label in made.items() if handle not in unsure}, named, destroyed, counts
+
+
+def _jump(seconds: float) -> None:
+    """Set the clock of the day of this process."""
+    now, now_ns = time.time, time.time_ns
+    time.time = lambda: now() + seconds  # type: ignore[assignment]
+    time.time_ns = lambda: now_ns() + int(seconds * 1e9)  # type: ignore[assignment]
 
 
 class Session:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from hsmcore import Hsm
+from hsmcore.backup import directory
+from hsmcore.backup.making import BackupInfo
 from hsmcore.errors import (
     AuthenticationFailed,
     HsmError,
@@ -19,9 +21,12 @@ from hsmcore.errors import (
     StateError,
     StateMissing,
     StoreDamaged,
+    StoreFull,
     Unauthenticated,
     UserNotFound,
 )
+from hsmcore.primitives.tls_certificates import new_authority
+from hsmcore.storage import cluster
 from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS
 from tests.hsmcore.databases import database
 
@@ -56,6 +61,8 @@ def test_every_hsm_sees_what_the_others_did(pair: Pair) -> None:
         two.login("cu3", NEW)
     one("quorum.set_timeout", pair.admins[0], "approved", 77)
     assert two("quorum.timeouts")["approved"] == 77
+    one("mtls.register", pair.admins[0], new_authority("clients")[1])
+    assert list(two("mtls.anchors")) == ["0x01"]
     for hsm, admin in zip(pair.hsms, pair.admins, strict=True):
         assert hsm("audit.verify", admin).findings == []
     assert [member.number for member in two("members") if member.alive] == [1, 2]
@@ -193,6 +200,7 @@ def test_joining_and_leaving(tmp_path: Path, url: str) -> None:
         Hsm.join(tmp_path / "three", url, key_file=bytes(32))
     with pytest.raises(StateError, match="already"):
         Hsm.join(homes[0], url, key_file=key_file)
+    assert [info.reason for info in _backups(homes[1])] == ["joining"]
     with Hsm.open(homes[0]) as one, Hsm.open(homes[1]) as two:
         two.set_address("192.0.2.2:2223")
         assert [(member.address, member.own) for member in one.members()] == [("", True), ("192.0.2.2:2223", False)]
@@ -201,10 +209,46 @@ def test_joining_and_leaving(tmp_path: Path, url: str) -> None:
         with pytest.raises(StateError, match="last"):
             one.leave()
         assert one.audit.verify(one.users.login("admin", ADMIN_PASSWORD, "admin")).findings == []
+    assert len(list((homes[1] / "backups").glob("*.hsmbackup"))) == 2, "one at joining, one at leaving"
     with pytest.raises(StateMissing):
         Hsm.open(homes[1])
     with Hsm.join(homes[1], url, key_file=key_file) as again:
         assert [member.number for member in again.members()] == [1, 3]
+
+
+def _backups(home: Path) -> list[BackupInfo]:
+    with Hsm.open(home) as hsm:
+        return hsm.backups.all(hsm.users.login("admin", ADMIN_PASSWORD, "admin"))
+
+
+def test_statistics_of_a_member(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They tell an HSM that has not caught up from one that is well, and count waits and backups."""
+    homes = (tmp_path / "one", tmp_path / "two")
+    make_cluster(homes, url)
+    with Hsm.open(homes[0]) as one, Hsm.open(homes[1]) as two:
+        user = one.users.login("cu1", PASSWORDS["cu1"])
+        one.keys.destroy(user, one.keys.generate(user, "AES_KEY_GEN", {"TOKEN": True}).handle)
+        numbers = one.statistics()
+        assert numbers.cluster is not None
+        assert (numbers.cluster.caught_up, numbers.troubles) == (True, [])
+        assert dict(numbers.cluster.members) == {True: 2}
+        assert 0 <= numbers.cluster.lease_age < cluster.LEASE
+        assert sum(numbers.cluster.counts.database.counts) >= 1
+        assert sum(numbers.cluster.counts.acknowledgements.counts) >= 1
+        admin = two.users.login("admin", ADMIN_PASSWORD, "admin")
+        two.backups.create(admin)
+        with monkeypatch.context() as patch:
+            patch.setattr(directory, "RESERVE", 2**62)
+            with pytest.raises(StoreFull):
+                two.backups.create(admin)
+        assert dict(two.statistics().backups) == {"made": 1, "failed": 1}
+        with database(homes[1]) as connection:
+            connection.execute("UPDATE hsms SET process = 'another' WHERE number = 2")
+        _eventually_refused(two)
+        assert [text.split(":")[0] for text in two.troubles()] == ["not caught up"]
+        numbers = two.statistics()
+        assert numbers.cluster is not None
+        assert (numbers.cluster.caught_up, numbers.cluster.counts.outages) == (False, 1)
 
 
 @pytest.mark.long

@@ -30,7 +30,7 @@ PASSWORD = b"racing-password-1"
 Race = Callable[[Pair, int, int], Any]
 
 
-def _at_once(calls: list[Callable[[], Any]]) -> list[Any]:
+def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
     """Run calls at the same time; return their results or errors."""
 
     def outcome(call: Callable[[], Any]) -> Any:
@@ -55,9 +55,9 @@ def test_one_user_name(pair: Pair, tally: Tally) -> None:
     """Both create a user of one name, then both delete it."""
     counts = tally("races between two HSMs")
     for number in range(ROUNDS):
-        made = _at_once([lambda at=at, number=number: _new_user(pair, at, number) for at in (0, 1)])  # type: ignore[misc]
+        made = at_once([lambda at=at, number=number: _new_user(pair, at, number) for at in (0, 1)])  # type: ignore[misc]
         assert sorted(type(one).__name__ for one in made) == ["NoneType", UserExists.__name__]
-        gone = _at_once([lambda at=at, number=number: _delete_user(pair, at, number) for at in (0, 1)])  # type: ignore[misc]
+        gone = at_once([lambda at=at, number=number: _delete_user(pair, at, number) for at in (0, 1)])  # type: ignore[misc]
         assert sorted(type(one).__name__ for one in gone) == ["UserNotFound", "int"]
         counts["user names"] += 2
     assert pair.hsms[0]("audit.verify", pair.admins[0]).findings == []
@@ -72,7 +72,7 @@ def test_one_key(pair: Pair, tally: Tally) -> None:
         one("keys.share", pair.users[0], key, "cu2")
         for method, errors in (("keys.unshare", SharingInvalid), ("keys.destroy", KeyNotFound)):
             more = ("cu2",) if method == "keys.unshare" else ()
-            done = _at_once([
+            done = at_once([
                 lambda: one(method, pair.users[0], key, *more), lambda: two(method, pair.users[1], key, *more)  # noqa: B023
             ])  # fmt: skip
             assert sorted(type(outcome).__name__ for outcome in done) == sorted(["NoneType", errors.__name__])
@@ -91,7 +91,7 @@ def test_the_last_admin(pair: Pair, tally: Tally) -> None:
         hsm("users.logout", admin)
     pair.hsms[0]("users.delete", sessions[0], "admin", "admin")
     for number in range(ROUNDS):
-        done = _at_once(
+        done = at_once(
             [
                 lambda: pair.hsms[0]("users.delete", sessions[0], "right", "admin"),
                 lambda: pair.hsms[1]("users.delete", sessions[1], "left", "admin"),
@@ -117,7 +117,7 @@ def test_a_lock_out(pair: Pair, tally: Tally) -> None:
             lambda at=at, name=name: pair.hsms[at].login(name, b"wrong-password")  # type: ignore[misc]
             for at in (0, 1) * (MAX_FAILURES + 1)
         ]
-        outcomes = [type(one) for one in _at_once(guesses)]
+        outcomes = [type(one) for one in at_once(guesses)]
         assert outcomes.count(AuthenticationFailed) == MAX_FAILURES + 1
         assert outcomes.count(AccountLocked) == MAX_FAILURES + 1
         for hsm in pair.hsms:
@@ -135,7 +135,7 @@ def test_a_user_who_is_deleted_while_another_hsm_makes_a_key(pair: Pair, tally: 
         name = f"owner{number}"
         one("users.create", pair.admins[0], name, "crypto-user", PASSWORD)
         session = two.login(name, PASSWORD)
-        _at_once(
+        at_once(
             [
                 lambda name=name: one("users.delete", pair.admins[0], name, "crypto-user", True),  # type: ignore[misc]
                 lambda session=session: two("keys.generate", session, "AES_KEY_GEN", {"TOKEN": True}),  # type: ignore[misc]

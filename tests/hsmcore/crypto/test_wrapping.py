@@ -33,6 +33,7 @@ from hsmcore.tables.mechanisms import HASHES, KEY_WRAP_IV, MECHANISMS, Mechanism
 from tests.hsmcore.conftest import PASSWORDS, Site
 from tests.hsmcore.judge import KeyFiles
 from tests.hsmcore.making import ec_key, one_of_each, pkcs8, rsa_key, take_pair, take_secret
+from tests.vectors import nist
 
 _WRAPS = [row for row in MECHANISMS.values() if Operation.WRAP in row.operations]
 _SECRETS = {"AES": (16, 24, 32), "DESEDE": (24,), "GENERIC_SECRET": (1, 8, 16, 20, 24, 800)}
@@ -49,7 +50,8 @@ def keys(open_site: Site) -> dict[str, tuple[int, int]]:
     """Wrapping and unwrapping key by key type."""
     public, private = take_pair(open_site.hsm, open_site.user, rsa_key())
     aes = open_site.hsm.keys.generate(open_site.user, "AES_KEY_GEN", {}).handle
-    return {"AES": (aes, aes), "RSA": (public.handle, private.handle)}
+    des = open_site.hsm.keys.generate(open_site.user, "DESEDE_KEY_GEN", {}).handle
+    return {"AES": (aes, aes), "DESEDE": (des, des), "RSA": (public.handle, private.handle)}
 
 
 def _targets(site: Site) -> Iterator[tuple[KeyRecord, bytes]]:
@@ -64,6 +66,8 @@ def _targets(site: Site) -> Iterator[tuple[KeyRecord, bytes]]:
 def _fits(row: Mechanism, length: int) -> bool:
     if row.name in _LONGEST:
         return length <= _LONGEST[row.name]
+    if row.name == "DESEDE_KEY_WRAP":
+        return length >= 8 and length % 4 == 0
     if row.mode == "NO_PAD":
         return length >= 16 and length % 8 == 0
     return row.mode != "PKCS5_PAD" or length >= 8
@@ -90,7 +94,26 @@ def test_every_key_comes_back(open_site: Site, keys: dict[str, tuple[int, int]],
         assert back.public_key_info == target.public_key_info
         assert back.attributes == {**target.attributes, "LOCAL": False}
         again, _ = hsm.keys.wrap(user, wrapping, row.name, None, target.handle)
-        assert (again == wrapped) == row.name.startswith("AES_KEY_WRAP"), "only AES key wrap is deterministic"
+        deterministic = row.family in {"aes_key_wrap", "tdea_key_wrap"}
+        assert (again == wrapped) == deterministic, "only key wrap under AES or triple DES is deterministic"
+
+
+def test_triple_des_key_wrap_is_nists(open_site: Site) -> None:
+    hsm, user, name = open_site.hsm, open_site.user, "DESEDE_KEY_WRAP"
+    for case in nist.records("keywrap/kwtestvectors/TKW_AE.txt", "c"):
+        wrapping = take_secret(hsm, user, "DESEDE", bytes.fromhex(case["k"])).handle
+        target = take_secret(hsm, user, "GENERIC_SECRET", bytes.fromhex(case["p"])).handle
+        assert hsm.keys.wrap(user, wrapping, name, None, target)[0].hex() == case["c"]
+    refused = 0
+    for case in nist.decryptions("keywrap/kwtestvectors/TKW_AD.txt", "P"):
+        unwrapping = take_secret(hsm, user, "DESEDE", bytes.fromhex(case["k"])).handle
+        unwrap = partial(hsm.keys.unwrap, user, unwrapping, name, None, bytes.fromhex(case["c"]), _SECRET)
+        if "p" in case:
+            assert hsm.keys.clear_value(user, unwrap().handle) == bytes.fromhex(case["p"])
+        else:
+            refused += 1
+            _refused(open_site, WrappedKeyInvalid, unwrap)
+    assert refused
 
 
 @pytest.mark.parametrize("length", range(8, 34))

@@ -284,6 +284,7 @@ def test_an_approval_is_for_one_token(site: Site, admin: Session) -> None:
             site.hsm.quorum.approve(admin, json.dumps(second | change).encode())
 
 
+@pytest.mark.sqlite
 def test_a_token_belongs_to_its_session(site: Site, admin: Session) -> None:
     file = site.file(admin, "user", "admin", "ad2")
     again, other = site.login("admin"), site.login("ad2")
@@ -302,6 +303,7 @@ def test_a_token_belongs_to_its_session(site: Site, admin: Session) -> None:
         site.hsm.quorum.approve(again, file)
 
 
+@pytest.mark.sqlite
 def test_tokens_end_with_the_process(site: Site, admin: Session) -> None:
     file = site.file(admin, "user", "admin", "ad2")
     site.hsm.close()
@@ -655,7 +657,9 @@ def test_the_table_of_states_is_whole() -> None:
 @pytest.mark.parametrize("event", Event)
 @pytest.mark.parametrize("state", State)
 def test_what_the_table_does_not_have_is_refused(event: Event, state: State) -> None:
-    token = tokens.QuorumToken(b"data", "user", None, Session(1, 1, "admin", "admin"), 0.0, 1.0, state)
+    token = tokens.QuorumToken(
+        b"data", "user", None, "admin", "admin", Session(1, 1, "admin", "admin"), 0.0, 1.0, state
+    )
     after = TRANSITIONS[event].get(state)
     if after is None:
         with pytest.raises(HsmError):

@@ -53,7 +53,7 @@ final class TlsIdentity {
             TrustManagerFactory factory = TrustManagerFactory.getInstance("PKIX");
             factory.init(new CertPathTrustManagerParameters(trust));
             KeyManager[] own = files.certificate() == null ? new KeyManager[0] : new KeyManager[] {
-                new OwnKey(PemFiles.certificates(files.certificate()), PemFiles.privateKey(files.key()))};
+                OwnKey.of(files.certificate(), files.key())};
             SSLContext context = SSLContext.getInstance("TLSv1.3");
             context.init(own, factory.getTrustManagers(), new SecureRandom());
             return context;

@@ -10,11 +10,12 @@ import java.util.Map;
 final class TlsRefusal {
     /** Alerts with which a server ends a handshake (RFC 8446, 6.2), as JSSE's messages name them. */
     private static final Map<String, String> ALERTS = Map.of(
-            "unknown_ca", "it refuses this client's certificate, whose authority it does not know",
+            "unknown_ca", "no trust anchor of the HSM has signed the certificate of this client",
             "certificate_required", "it takes clients with a certificate of a registered trust anchor only",
-            "bad_certificate", "it refuses this client's certificate",
-            "certificate_expired", "it refuses this client's certificate, which has expired",
-            "certificate_unknown", "it refuses this client's certificate",
+            "certificate_expired", "the certificate of this client has expired, or is not valid yet",
+            "unsupported_certificate", "the certificate of this client is for another purpose",
+            "bad_certificate", "the certificate of this client is not accepted",
+            "certificate_unknown", "the certificate of this client is not accepted",
             "protocol_version", "it does not speak TLS 1.3");
 
     private TlsRefusal() {}

@@ -9,10 +9,12 @@ import io.hsmbridge.jce.wire.Values.Slice;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
@@ -24,14 +26,15 @@ import java.util.concurrent.atomic.AtomicInteger;
  */
 final class Cluster {
     private static final int NEEDED = 2;
-    private static final String ANY_HOST = "0.0.0.0:";
+    /** Time after which a client asks for the HSMs of the cluster again. */
+    private static final long AGAIN = TimeUnit.SECONDS.toNanos(60);
     private static final String UNAVAILABLE =
             "Cannot perform the requested key operation as the key must be available on at least 2 HSMs";
 
     /** Replaced by a longer list when the cluster has got an HSM. */
     private volatile List<HsmSession> sessions;
     /** Addresses of the HSMs, as {@code host:port}. */
-    private final Set<String> addresses;
+    private final Set<String> addresses = ConcurrentHashMap.newKeySet();
     private final Joining joining;
     private final boolean retries;
     private final boolean checksAvailability;
@@ -40,6 +43,8 @@ final class Cluster {
     /** The HSMs of session keys and of multi-part operations, by handle. */
     private final Map<Long, HsmSession> places = new ConcurrentHashMap<>();
     private volatile HsmSession home;
+    /** Time of the next question for the HSMs of the cluster, as {@link System#nanoTime} tells it. */
+    private volatile long due = System.nanoTime() + AGAIN;
 
     /** Makes the session at another HSM of the cluster, from its address. */
     interface Joining {
@@ -62,7 +67,7 @@ final class Cluster {
      */
     Cluster(Map<String, HsmSession> sessions, Joining joining, boolean retries, boolean checksAvailability, Log log) {
         this.sessions = List.copyOf(sessions.values());
-        addresses = new HashSet<>(sessions.keySet());
+        addresses.addAll(sessions.keySet());
         this.joining = joining;
         this.retries = retries;
         this.checksAvailability = checksAvailability;
@@ -72,6 +77,11 @@ final class Cluster {
 
     boolean hasSeveral() {
         return sessions.size() > 1;
+    }
+
+    /** Returns whether other HSMs may get requests, now or when the cluster has named them. */
+    boolean mayHaveSeveral() {
+        return joining != null || hasSeveral();
     }
 
     boolean loggedIn() {
@@ -87,23 +97,74 @@ final class Cluster {
     void login(Credentials credentials) throws HsmException, IOException {
         attempt(home, null, true, session -> {
             session.login(credentials);
-            learn(session);
             return null;
         });
+        due = System.nanoTime();
+        learnIfDue();
     }
 
-    /** Adds the HSMs that the cluster names and the configuration does not. */
+    /** Asks for the HSMs of the cluster if the last answer is old. A failure leaves those that are known. */
+    private void learnIfDue() {
+        if (joining == null || System.nanoTime() - due < 0) {
+            return;
+        }
+        due = System.nanoTime() + AGAIN;
+        try {
+            attempt(home, null, true, session -> {
+                learn(session);
+                return null;
+            });
+        } catch (IOException | HsmException e) {
+            log.write(Log.Level.WARN, "the HSMs of the cluster are not known: " + e.getMessage());
+        }
+    }
+
+    /** Notes which process an HSM is, and adds the HSMs that it names and the configuration does not. */
     private void learn(HsmSession session) throws HsmException, IOException {
         if (joining == null) {
             return;
         }
-        for (Object member : (List<?>) session.callWithoutLogin(Operation.CLUSTER_MEMBERS).get(0)) {
-            join(String.valueOf(((Map<?, ?>) member).get("address")));
+        Map<String, String> others = new LinkedHashMap<>();
+        for (Object one : (List<?>) session.callWithoutLogin(Operation.CLUSTER_MEMBERS).get(0)) {
+            Map<?, ?> member = (Map<?, ?>) one;
+            String process = String.valueOf(member.get("process"));
+            if (Boolean.TRUE.equals(member.get("own"))) {
+                session.process(process);
+            } else if (!addresses.contains(member.get("address"))) {
+                others.put(String.valueOf(member.get("address")), process);
+            }
+        }
+        for (Map.Entry<String, String> other : others.entrySet()) {
+            // The configuration may have that HSM under another name, at which it was not asked yet.
+            for (HsmSession known : sessions) {
+                if (known.process() == null && known != session && known.health().takesRequests()) {
+                    identify(known);
+                }
+            }
+            join(other.getKey(), other.getValue());
         }
     }
 
-    private synchronized void join(String address) throws IOException {
-        if (!address.startsWith(ANY_HOST) && addresses.add(address)) {
+    private void identify(HsmSession session) {
+        try {
+            for (Object one : (List<?>) session.callWithoutLogin(Operation.CLUSTER_MEMBERS).get(0)) {
+                if (Boolean.TRUE.equals(((Map<?, ?>) one).get("own"))) {
+                    session.process(String.valueOf(((Map<?, ?>) one).get("process")));
+                }
+            }
+        } catch (IOException | HsmException e) {
+            session.health().failed();
+        }
+    }
+
+    private synchronized void join(String address, String process) throws IOException {
+        for (HsmSession session : sessions) {
+            if (process.equals(session.process())) {
+                addresses.add(address);
+                return;
+            }
+        }
+        if (addresses.add(address)) {
             List<HsmSession> more = new ArrayList<>(sessions);
             more.add(joining.at(address));
             sessions = List.copyOf(more);
@@ -152,6 +213,7 @@ final class Cluster {
     }
 
     List<Object> call(int operation, Object[] fields) throws HsmException, IOException {
+        learnIfDue();
         if (!hasSeveral() && !checksAvailability) {
             return sessions.get(0).call(operation, fields);
         }
@@ -160,13 +222,19 @@ final class Cluster {
             requireAvailability(fields);
         }
         boolean spreads = Operation.usesKey(operation);
-        boolean repeatable = Operation.isSafeToRepeat(operation) || operation == Operation.BEGIN;
+        RequestId id = RequestId.of(operation, retries);
+        boolean repeatable = Operation.isSafeToRepeat(operation) || operation == Operation.BEGIN || id.identifies();
         try {
             return attempt(spreads ? null : home, place, repeatable, session -> {
-                List<Object> answer = session.call(operation, fields);
+                List<Object> answer = identified(session, id, operation, fields);
                 note(operation, answer, session);
                 return answer;
             });
+        } catch (HsmException e) {
+            if (e.code() == Errors.REPETITION_UNKNOWN && id.lost() != null) {
+                throw id.lost();
+            }
+            throw e;
         } finally {
             if (operation == Operation.DESTROY_KEY || operation == Operation.FINISH || operation == Operation.ABORT) {
                 places.remove(fields[0]);
@@ -174,7 +242,26 @@ final class Cluster {
         }
     }
 
+    private static List<Object> identified(HsmSession session, RequestId id, int operation, Object[] fields)
+            throws HsmException, IOException {
+        try {
+            return session.call(id, operation, fields);
+        } catch (IOException e) {
+            if (!isUnsent(e)) {
+                id.noteLoss(e);
+            }
+            throw e;
+        }
+    }
+
+    /** Returns whether an HSM has surely not executed a request that has failed so. */
+    private static boolean isUnsent(IOException failure) {
+        return failure instanceof NoHsmException
+                || failure instanceof HsmSession.UnreadyException && ((HsmSession.UnreadyException) failure).changedNothing();
+    }
+
     Carrier.Repeated run(PreparedOperation operation, byte[] first, Slice rest) throws HsmException, IOException {
+        learnIfDue();
         if (!hasSeveral() && !checksAvailability) {
             return sessions.get(0).run(operation, first, rest);
         }
@@ -204,9 +291,7 @@ final class Cluster {
                 return result;
             } catch (IOException e) {
                 failed(session, e);
-                boolean unsent = e instanceof NoHsmException
-                        || e instanceof HsmSession.UnreadyException && ((HsmSession.UnreadyException) e).changedNothing();
-                if (only != null || tried.size() == sessions.size() || !unsent && !(repeatable && retries)) {
+                if (only != null || tried.size() == sessions.size() || !isUnsent(e) && !(repeatable && retries)) {
                     throw e;
                 }
                 log.write(Log.Level.WARN, "another HSM gets the request: " + e.getMessage());
@@ -224,6 +309,7 @@ final class Cluster {
 
     private void failed(HsmSession session, IOException failure) {
         session.health().failed();
+        session.process(null);
         if (session == home && hasSeveral()) {
             for (HsmSession other : sessions) {
                 other.noteLoss();
@@ -311,10 +397,12 @@ final class Cluster {
      * @throws ProviderException if they do not
      */
     private void requireAvailability(Object... fields) {
-        List<HsmSession> up = new ArrayList<>();
-        for (HsmSession session : sessions) {
-            if (session.health().isKnown() && session.health().isUp() || asks(session)) {
-                up.add(session);
+        Set<String> up = new HashSet<>();
+        // The list grows when an HSM names another one.
+        for (int i = 0; i < sessions.size(); i++) {
+            HsmSession session = sessions.get(i);
+            if (session.process() != null && session.health().isUp() || asks(session)) {
+                up.add(session.process());
             }
         }
         if (up.size() >= NEEDED) {
@@ -333,7 +421,7 @@ final class Cluster {
         try {
             learn(session);
             answered(session);
-            return true;
+            return session.process() != null;
         } catch (IOException | HsmException e) {
             session.health().failed();
             return false;

@@ -33,6 +33,7 @@ public final class Errors {
     private static final int TAG_MISMATCH = 44;
     private static final int OPERATION_NOT_FOUND = 45;
     private static final int OPERATION_LIMIT = 46;
+    static final int REPETITION_UNKNOWN = 49;
     private static final int FIRST_OF_STATE = 60;
     private static final int STORE_UNREACHABLE = 66;
     static final int NOT_CAUGHT_UP = 67;

@@ -108,7 +108,7 @@ public final class HsmClient {
     public synchronized void login(Credentials credentials, boolean asImplicit) throws HsmException, IOException {
         cluster.login(credentials);
         explicit = !asImplicit;
-        kept = explicit && cluster.hasSeveral() ? credentials.copy() : null;
+        kept = explicit && cluster.mayHaveSeveral() ? credentials.copy() : null;
         log.write(Log.Level.INFO, "user " + credentials.user() + " has logged in"
                 + (asImplicit ? " with the credentials of the environment" : ""));
     }

@@ -14,7 +14,6 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Supplier;
@@ -26,8 +25,6 @@ final class HsmSession {
     private static final int[] RETRY_AFTER = {50, 250};
     /** Largest number of prepared operations to remember; one more clears them. */
     private static final int MOST_NUMBERS = 4096;
-    /** A bit of the request ids that no other request has; see {@code bridge/PROTOCOL.md}. */
-    private static final long UNIQUE = 1L << 62;
     private static final byte[] NONE = {};
 
     private final Carrier carrier;
@@ -38,6 +35,8 @@ final class HsmSession {
     private final Supplier<Credentials> renewal;
     private final AtomicInteger outstanding = new AtomicInteger();
     private final Health health = new Health();
+    /** The number of the process at the other end; null if it is not known. */
+    private volatile String process;
     private volatile Login login = new Login(0);
     /** Whether a new session has replaced a lost one, whose session keys and operations are lost too. */
     private volatile boolean replaced;
@@ -88,6 +87,15 @@ final class HsmSession {
         return outstanding;
     }
 
+    /** Returns the number of the process that has the HSM, which is the same for all its addresses; null if not known. */
+    String process() {
+        return process;
+    }
+
+    void process(String number) {
+        process = number;
+    }
+
     boolean loggedIn() {
         return login.token != 0;
     }
@@ -118,7 +126,7 @@ final class HsmSession {
     /** Returns whether the HSM still has the session, and forgets an ended one. */
     boolean check() throws IOException {
         long token = login.token;
-        if (token != 0 && send(Operation.RANDOM, token, new Object[] {1L}).status() == Errors.UNAUTHENTICATED) {
+        if (token != 0 && send(0, Operation.RANDOM, token, new Object[] {1L}).status() == Errors.UNAUTHENTICATED) {
             forget(token);
         }
         return loggedIn();
@@ -140,26 +148,31 @@ final class HsmSession {
 
     /** Sends a request and returns its results. */
     List<Object> call(int operation, Object... fields) throws HsmException, IOException {
-        return results(operation, request(operation, fields));
+        return call(RequestId.of(operation, retries), operation, fields);
+    }
+
+    /** Sends a request with an id, by which several HSMs of a cluster know a change, and returns its results. */
+    List<Object> call(RequestId id, int operation, Object... fields) throws HsmException, IOException {
+        return results(operation, request(id.number(), operation, fields));
     }
 
     /** Sends a request that needs no login and returns its results. */
     List<Object> callWithoutLogin(int operation, Object... fields) throws HsmException, IOException {
-        return results(operation, send(operation, 0, fields));
+        return results(operation, send(0, operation, 0, fields));
     }
 
-    private Carrier.Response request(int operation, Object[] fields) throws IOException {
+    private Carrier.Response request(long id, int operation, Object[] fields) throws IOException {
         long token = login.token;
         if (token == 0) {
             token = begin(0);
         }
-        Carrier.Response response = send(operation, token, fields);
+        Carrier.Response response = send(id, operation, token, fields);
         if (response.status() != Errors.UNAUTHENTICATED) {
             return response;
         }
         try (Credentials again = renewal.get()) {
             if (again != null) {
-                return send(operation, begin(token), fields);
+                return send(id, operation, begin(token), fields);
             }
         }
         forget(token);
@@ -189,7 +202,7 @@ final class HsmSession {
 
     private Carrier.Repeated runInFull(PreparedOperation operation, byte[] first, Slice rest)
             throws HsmException, IOException {
-        Carrier.Response response = request(operation.operation(), operation.fields(first, rest));
+        Carrier.Response response = request(0, operation.operation(), operation.fields(first, rest));
         List<Object> results = results(operation.operation(), response);
         Login current = login;
         if (response.number() != 0 && operation.hasHandle() && response.session() == current.token) {
@@ -207,9 +220,9 @@ final class HsmSession {
         return new byte[] {(byte) (value ? 1 : 0)};
     }
 
-    private Carrier.Response send(int operation, long token, Object[] fields) throws IOException {
+    private Carrier.Response send(long id, int operation, long token, Object[] fields) throws IOException {
         if (Operation.isChange(operation)) {
-            return change(operation, token, fields);
+            return change(id, operation, token, fields);
         }
         int repeatable = retries && Operation.isSafeToRepeat(operation) ? RETRY_AFTER.length : 0;
         for (int repeated = 0; ; repeated++) {
@@ -230,14 +243,13 @@ final class HsmSession {
 
     /**
      * Sends a change. If its answer is lost, the same request asks for it once more: the session remembers the id, so that
-     * the change is not made twice. After the end of the session the fate of the change stays unknown.
+     * the change is not made twice. After the end of the session another HSM of the cluster may know the change's fate.
      */
-    private Carrier.Response change(int operation, long token, Object[] fields) throws IOException {
-        long id = retries ? ThreadLocalRandom.current().nextLong() & Long.MAX_VALUE | UNIQUE : 0;
+    private Carrier.Response change(long id, int operation, long token, Object[] fields) throws IOException {
         try {
             return carrier.change(operation, id, token, fields);
         } catch (IOException e) {
-            if (!retries || e instanceof NoHsmException || e instanceof SocketTimeoutException) {
+            if (id == 0 || e instanceof NoHsmException || e instanceof SocketTimeoutException) {
                 throw e;
             }
             log.write(Log.Level.WARN, "the answer to operation " + operation + " is lost, and asked for again: "

@@ -8,16 +8,29 @@ import java.util.Map;
 /** The servers of a cluster, with the options of the provider that connects to it. */
 public final class CloudHsmCluster {
     private final String uniqueIdentifier;
-    private final String authority;
+    private final Files files;
     private final Map<OptionalParameters, Boolean> options;
     private final List<CloudHsmServer> servers;
 
-    CloudHsmCluster(String uniqueIdentifier, String authority, Map<OptionalParameters, Boolean> options,
+    CloudHsmCluster(String uniqueIdentifier, Files files, Map<OptionalParameters, Boolean> options,
             List<CloudHsmServer> servers) {
         this.uniqueIdentifier = uniqueIdentifier;
-        this.authority = authority;
+        this.files = files;
         this.options = Map.copyOf(options);
         this.servers = List.copyOf(servers);
+    }
+
+    /** Paths of PEM files; each may be null. */
+    static final class Files {
+        private final String authority;
+        private final String certificate;
+        private final String key;
+
+        Files(String authority, String certificate, String key) {
+            this.authority = authority;
+            this.certificate = certificate;
+            this.key = key;
+        }
     }
 
     /** Returns a builder. It needs a server. */
@@ -31,7 +44,7 @@ public final class CloudHsmCluster {
     }
 
     Settings.Tls tls() throws IOException {
-        return Settings.Tls.of(authority, null, null);
+        return Settings.Tls.of(files.authority, files.certificate, files.key);
     }
 
     boolean option(OptionalParameters option) {

@@ -12,6 +12,8 @@ public final class CloudHsmClusterBuilder {
     private final List<CloudHsmServer> servers = new ArrayList<>();
     private String uniqueIdentifier;
     private String authority;
+    private String certificate;
+    private String key;
 
     CloudHsmClusterBuilder() {}
 
@@ -28,6 +30,21 @@ public final class CloudHsmClusterBuilder {
      */
     public CloudHsmClusterBuilder withHsmCAFilePath(String path) {
         authority = path;
+        return this;
+    }
+
+    /**
+     * Sets the path of the client's own certificate, in PEM, for HSMs that ask clients for one. An extension of
+     * hsmbridge; {@link #withClientKeyFilePath} must be called too.
+     */
+    public CloudHsmClusterBuilder withClientCertFilePath(String path) {
+        certificate = path;
+        return this;
+    }
+
+    /** Sets the path of the private key of the client's certificate, PKCS #8 in PEM without a passphrase. */
+    public CloudHsmClusterBuilder withClientKeyFilePath(String path) {
+        key = path;
         return this;
     }
 
@@ -63,6 +80,7 @@ public final class CloudHsmClusterBuilder {
         if (uniqueIdentifier != null && uniqueIdentifier.isBlank()) {
             throw new IllegalArgumentException("The cluster's unique identifier is blank");
         }
-        return new CloudHsmCluster(uniqueIdentifier, authority, options, servers);
+        return new CloudHsmCluster(uniqueIdentifier, new CloudHsmCluster.Files(authority, certificate, key), options,
+                servers);
     }
 }

@@ -1,0 +1,58 @@
+"""The lease of an HSM of a cluster: the time until which it may use what is in its memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from hsmcore.errors import NotCaughtUp
+
+# Counts on while the machine is suspended, as the other HSMs' clocks do.
+clock = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+
+
+class Lease:
+    """The time until which an HSM may use what is in its memory. ``reason`` tells why it was not renewed."""
+
+    __slots__ = ("period", "reason", "since", "until")
+
+    def __init__(self) -> None:
+        self.until = 0.0
+        self.since = clock()
+        """The time before the last renewal was sent."""
+        self.reason = ""
+        self.period = 0
+        """Number of the times in which the lease was renewed before its end. A use that began in an earlier one may
+        have a key that is gone."""
+
+    def require(self, period: int) -> None:
+        """Check the lease, after the use of memory and before its result leaves the HSM.
+
+        Args:
+            period: The period in which the use began.
+
+        Raises:
+            NotCaughtUp: The lease has ended, or had ended since the use began.
+        """
+        if clock() >= self.until or period != self.period:
+            raise NotCaughtUp(
+                "this HSM has no contact with its cluster and may not know the last changes; another HSM answers"
+                + (f" ({self.reason})" if self.reason else "")
+            )
+
+    def guarded(self, run: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        """Return a function of two arguments that withholds its result after the end of the lease.
+
+        After that it withholds every result: it may have a key that is gone.
+        """
+        now, boot, period = time.clock_gettime, time.CLOCK_BOOTTIME, self.period
+
+        def checked(first: Any, second: Any) -> Any:
+            result = run(first, second)
+            if now(boot) >= self.until or period != self.period:
+                self.require(period)
+            return result
+
+        return checked

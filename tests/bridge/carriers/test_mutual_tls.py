@@ -1,0 +1,135 @@
+"""Trust anchors at the listener: which connections end when the anchors change, and which go on."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bridge.carriers.client import Client, DaemonUnreachable
+from bridge.process.addresses import Address
+from bridge.process.configuration import Certificates, Servers
+from bridge.protocol import codec
+from bridge.protocol.operations import NUMBERS
+from hsmcore import Hsm, errors
+from tests.bridge.conftest import ADMIN_PASSWORD, listening
+from tests.certificates import Authority
+
+_LIMIT = 30.0
+"""Seconds of any wait."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """An HSM that listens, a session of its admin, and clients of two authorities."""
+
+    hsm: Hsm
+    address: Address
+    authority: Path
+    clients: dict[str, tuple[Path, Path]]
+    anchors: dict[str, bytes]
+
+    def client(self, name: str = "") -> Client:
+        own = self.clients[name] if name else None
+        return Client.connect_to(Servers((self.address,), Certificates(self.authority, own)), _LIMIT)
+
+    def admin(self, name: str = "") -> Client:
+        client = self.client(name)
+        client.call("LOGIN", "admin", ADMIN_PASSWORD, "admin")
+        return client
+
+
+@pytest.fixture
+def desk(core: Hsm, tmp_path: Path) -> Iterator[Desk]:
+    """The HSM has the trust anchor of ``one``, and loses all anchors afterwards."""
+    clients, anchors = {}, {}
+    for name in ("one", "two"):
+        authority = Authority(f"clients {name}")
+        clients[name], anchors[name] = authority.issue(tmp_path, name), authority.certificate
+    with listening(core) as (address, authority_file):
+        session = core.users.login("admin", ADMIN_PASSWORD, "admin")
+        core.mtls.register(session, anchors["one"])
+        yield Desk(core, address, authority_file, clients, anchors)
+        core.mtls.set_enforcement(session, "none", mutual=False)
+        core.mtls.deregister(session, list(core.mtls.anchors()))
+        core.users.logout(session)
+
+
+def test_enforcement_ends_what_has_no_certificate(desk: Desk) -> None:
+    with desk.client() as stranger, desk.client("one") as known, desk.admin("one") as admin:
+        admin.call("MTLS_SET_ENFORCEMENT", "cluster")
+        with pytest.raises(DaemonUnreachable):
+            stranger.call("STATUS")
+        assert known.call("STATUS")
+        with pytest.raises(DaemonUnreachable, match="certificate of a registered trust anchor only"):
+            desk.client()
+        with Client.connect(Path(str(desk.hsm.status()["home"]))) as local:
+            local.call("LOGIN", "admin", ADMIN_PASSWORD, "admin")
+            local.call("MTLS_SET_ENFORCEMENT", "none")
+        with desk.client() as again:
+            assert again.call("STATUS")
+
+
+def test_a_client_that_never_stops_sending_is_ended_too(desk: Desk) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    ended = threading.Event()
+    connected = socket.create_connection((desk.address.host, desk.address.port), _LIMIT)
+    with desk.admin("one") as admin, context.wrap_socket(connected) as peer:
+        sender = threading.Thread(target=_flood, args=(peer, ended), daemon=True)
+        sender.start()
+        admin.call("MTLS_SET_ENFORCEMENT", "cluster")
+        assert ended.wait(_LIMIT)
+        sender.join(_LIMIT)
+
+
+def _flood(peer: ssl.SSLSocket, ended: threading.Event) -> None:
+    """Send requests until the connection ends, always some before the answers to those before are read."""
+    request, ahead = codec.encode_request(NUMBERS["STATUS"], 0, 1, ()), 50
+    received = b""
+    with suppress(OSError):
+        peer.sendall(request * ahead)
+        while True:
+            peer.sendall(request * ahead)
+            for _ in range(ahead):
+                while len(received) < 4 or len(received) < codec.frame_length(received):
+                    part = peer.recv(65536)
+                    if not part:
+                        raise ConnectionResetError
+                    received += part
+                received = received[codec.frame_length(received) :]
+    ended.set()
+
+
+def test_the_connections_of_an_anchor_end_with_it(desk: Desk) -> None:
+    with desk.client("one") as one, desk.client() as stranger, desk.admin("one") as admin:
+        with pytest.raises(DaemonUnreachable, match="no trust anchor of the HSM has signed"):
+            desk.client("two")
+        admin.call("MTLS_REGISTER", desk.anchors["two"])
+        with desk.client("two") as two:
+            # The connection over which the anchor goes gets its answer.
+            assert admin.call("MTLS_DEREGISTER", ["0x01"]) == (["0x01"],)
+            for gone in (one, admin):
+                with pytest.raises(DaemonUnreachable):
+                    gone.call("STATUS")
+            assert two.call("STATUS")
+            assert stranger.call("STATUS")
+        with pytest.raises(DaemonUnreachable, match="no trust anchor of the HSM has signed"):
+            desk.client("one")
+
+
+def test_enforcement_takes_a_session_with_certificates_only(desk: Desk) -> None:
+    with desk.admin("one") as admin, desk.client() as other:
+        # A connection without a certificate uses the session too.
+        other.session = admin.session
+        assert other.call("MTLS_GET_ENFORCEMENT") == ("none",)
+        with pytest.raises(errors.MutualTlsRequired):
+            admin.call("MTLS_SET_ENFORCEMENT", "cluster")
+        with pytest.raises(errors.MutualTlsRequired):
+            other.call("MTLS_SET_ENFORCEMENT", "cluster")
