@@ -72,10 +72,14 @@ def csr(home: Path, names: tuple[str, ...], new_key: bool, out: Path | None) -> 
     "--new-ca", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
     help=f"Sign with an authority of its own, for a laptop: DIR/{_KEY} and DIR/{_CERTIFICATE}, made if missing.",
 )  # fmt: skip
+@click.option(
+    "--valid-seconds", type=click.IntRange(1), metavar="N", help="The end of a certificate of --new-ca, for tests."
+)
 @_names
 @click.pass_obj
 def initialize(
-    home: Path, signed_cert: Path | None, trust_anchor: Path | None, new_ca: Path | None, names: tuple[str, ...]
+    home: Path, signed_cert: Path | None, trust_anchor: Path | None, new_ca: Path | None, valid_seconds: int | None,
+    names: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Store the HSM's signed certificate. A running daemon uses it from the next connection on.
 
@@ -84,7 +88,7 @@ def initialize(
       hsm cluster initialize --signed-cert CustomerHsmCertificate.crt --trust-anchor customerCA.crt
       hsm cluster initialize --new-ca my-ca --name 127.0.0.2
     """
-    signed, anchor = _certificates(home, signed_cert, trust_anchor, new_ca, names)
+    signed, anchor = _certificates(home, signed_cert, trust_anchor, new_ca, valid_seconds, names)
     with connected(home) as client:
         (certificate,) = client.call("CLUSTER_INITIALIZE", signed, anchor)
     for line in _summary(home, certificate):
@@ -92,16 +96,17 @@ def initialize(
 
 
 def _certificates(
-    home: Path, signed_cert: Path | None, trust_anchor: Path | None, new_ca: Path | None, names: tuple[str, ...]
-) -> tuple[bytes, bytes]:
+    home: Path, signed_cert: Path | None, trust_anchor: Path | None, new_ca: Path | None, valid_seconds: int | None,
+    names: tuple[str, ...],
+) -> tuple[bytes, bytes]:  # fmt: skip
     """Return the signed certificate and the trust anchor, PEM.
 
     Raises:
         UsageError: The options are not those of one of the two ways.
     """
     if new_ca is not None and signed_cert is None and trust_anchor is None:
-        return _signed_by(new_ca.absolute(), _request(home, names, new_key=False))
-    if new_ca is None and signed_cert is not None and trust_anchor is not None and not names:
+        return _signed_by(new_ca.absolute(), _request(home, names, new_key=False), valid_seconds)
+    if new_ca is None and signed_cert is not None and trust_anchor is not None and not (names or valid_seconds):
         return read_whole(signed_cert, _LARGEST), read_whole(trust_anchor, _LARGEST)
     raise click.UsageError("give --signed-cert and --trust-anchor, or --new-ca with any number of --name")
 
@@ -131,7 +136,7 @@ def _own_names() -> list[str]:
     )
 
 
-def _signed_by(folder: Path, request: bytes) -> tuple[bytes, bytes]:
+def _signed_by(folder: Path, request: bytes, seconds: int | None) -> tuple[bytes, bytes]:
     """Return the certificate for a request, and that of the authority, whose files are made if they are missing."""
     # Imported here: it loads the cryptography library, which no other command of this module needs.
     from hsmcore.primitives import tls_certificates
@@ -143,4 +148,4 @@ def _signed_by(folder: Path, request: bytes) -> tuple[bytes, bytes]:
         write_whole(key, made[0], mode=PRIVATE, replace=False)
         write_whole(certificate, made[1], mode=0o644, replace=False)
     anchor = read_whole(certificate, _LARGEST)
-    return tls_certificates.sign_request(request, read_whole(key, _LARGEST), anchor), anchor
+    return tls_certificates.sign_request(request, read_whole(key, _LARGEST), anchor, seconds), anchor

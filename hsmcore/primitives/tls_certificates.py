@@ -200,8 +200,14 @@ def new_authority(common_name: str) -> tuple[bytes, bytes]:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), _pem(certificate)
 
 
-def sign_request(request_pem: bytes, authority_key: bytes, authority: bytes) -> bytes:
+def sign_request(request_pem: bytes, authority_key: bytes, authority: bytes, seconds: int | None = None) -> bytes:
     """Sign a request with an authority of ``new_authority``, and return the certificate in PEM.
+
+    Args:
+        request_pem: The request.
+        authority_key: The authority's private key, in PEM.
+        authority: The authority's certificate, in PEM.
+        seconds: Time from now to the certificate's end; ``None`` for ten years.
 
     Raises:
         CertificateInvalid: The request, the key or the certificate does not decode, or the key is of another kind.
@@ -215,7 +221,7 @@ def sign_request(request_pem: bytes, authority_key: bytes, authority: bytes) -> 
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(public, ec.EllipticCurvePublicKey):
         raise CertificateInvalid("the request and the authority have elliptic-curve keys")
     issuer = _read(authority, "the authority")[0]
-    builder = _builder(asked.subject, issuer.subject, public).add_extension(
+    builder = _builder(asked.subject, issuer.subject, public, seconds).add_extension(
         x509.BasicConstraints(ca=False, path_length=None), critical=True
     )
     for extension in asked.extensions:
@@ -223,8 +229,11 @@ def sign_request(request_pem: bytes, authority_key: bytes, authority: bytes) -> 
     return _pem(builder.sign(key, SHA256()))
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, seconds: int | None = None
+) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
+    lifetime = dt.timedelta(days=_DAYS) if seconds is None else dt.timedelta(seconds=seconds)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -233,7 +242,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
         .serial_number(x509.random_serial_number())
         # Clocks of clients may be a little late.
         .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(days=_DAYS))
+        .not_valid_after(now + lifetime)
     )
 
 

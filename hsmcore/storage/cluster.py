@@ -230,7 +230,7 @@ class Cluster:
             ChangeMade: This thread's request was fulfilled before. Nothing was changed.
             RuntimeError: A method changes something that others may change too, and does not take the turn.
         """
-        told = " ".join(str(change) for change in changes if not adds_key(change))
+        told = " ".join(str(change) for change in changes if not change.adds_key)
         connection, period = self.turn, self.lease.period
         if connection is None:
             if told:
@@ -275,7 +275,7 @@ class Cluster:
         self._look(deadline)
         while True:
             with self._news:
-                ends = [seen.since + LEASE for seen in self._seen.values() if _waited_for(seen.member, sequence)]
+                ends = [seen.since + LEASE for seen in self._seen.values() if seen.member.lacks(sequence)]
                 now = clock()
                 last = max(ends, default=0.0)
                 if now >= last:
@@ -294,7 +294,7 @@ class Cluster:
             StoreUnreachable: The database does not answer.
             StoreDamaged: An HSM renews its lease without the changes.
         """
-        if not all(map(adds_key, changes)):
+        if not all(change.adds_key for change in changes):
             self._renew()
             self._pending.sequence = self._applied
             self.settle()
@@ -397,12 +397,3 @@ class Cluster:
                     self.requests.prune()
             if APPLIED in told and not self._stopped:
                 self.members()
-
-
-def _waited_for(member: Member, sequence: int) -> bool:
-    return member.state == OPEN and member.applied < sequence
-
-
-def adds_key(change: Change) -> bool:
-    """Tell whether a change adds a key, which takes nothing away and no other HSM has in memory."""
-    return change.subject.startswith("key/") and change.version == 1 and change.live

@@ -48,6 +48,10 @@ class Member:
     renewals: int = 0
     applied: int = 0
 
+    def lacks(self, sequence: int) -> bool:
+        """Tell whether the HSM is open and has not applied a change."""
+        return self.state == OPEN and self.applied < sequence
+
     def encoded(self) -> bytes:
         """Return the bytes that the code authenticates."""
         return context("cluster member", *(str(getattr(self, name)).encode() for name in _NAMES))

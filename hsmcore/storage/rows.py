@@ -37,6 +37,11 @@ class Change:
     version: int
     live: bool = True
 
+    @property
+    def adds_key(self) -> bool:
+        """True for a new key, which takes nothing away and no other HSM has in memory."""
+        return self.live and self.version == 1 and self.subject.startswith("key/")
+
     def __str__(self) -> str:
         return f"{'' if self.live else '-'}{self.subject}/{self.version}"
 

@@ -20,8 +20,14 @@ import sys
 from pathlib import Path
 sys.path.insert(0, "bridge/native")
 import build_library
-build_library.build(Path("."), Path(sys.argv[1]), ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"))
+build_library.build(Path("."), Path(sys.argv[1]), ("-g", *sys.argv[2:]))
 """
+
+
+def _built(target: Path, *flags: str) -> Path:
+    """Build the library with sanitizers."""
+    subprocess.run([sys.executable, "-c", _BUILD, str(target), *flags], cwd=_ROOT, check=True, timeout=120)
+    return target
 
 
 @pytest.mark.long
@@ -31,8 +37,8 @@ def test_sanitizers_find_nothing_in_the_other_tests(tmp_path: Path) -> None:
     if not Path(runtime.stdout.strip()).is_absolute():
         missing("gcc has no address sanitizer (libasan)")
     sanitized = tmp_path / "libcloudhsm_pkcs11.so"
-    subprocess.run([sys.executable, "-c", _BUILD, str(sanitized)], cwd=_ROOT, check=True, timeout=120)
-    tests = ("test_first_steps.py", "test_mechanisms.py", "test_faults.py")
+    _built(sanitized, "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+    tests = ("test_first_steps.py", "test_mechanisms.py", "test_faults.py", "test_tls.py")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", *(f"tests/native/{name}" for name in tests)],
         env=os.environ | {
@@ -42,6 +48,36 @@ def test_sanitizers_find_nothing_in_the_other_tests(tmp_path: Path) -> None:
         cwd=_ROOT, capture_output=True, text=True, timeout=500,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_many_operations_of_a_c_program_leak_nothing(site: Site, tmp_path: Path) -> None:
+    """The leak sanitizer looks when the program ends: every block must have been freed, or be reachable."""
+    sanitized = _built(tmp_path / "libcloudhsm_pkcs11.so", "-fsanitize=address")
+    program = tmp_path / "loop"
+    source, include = _ROOT / "tests" / "bench" / "cryptoki_loop.c", _ROOT / "bridge" / "native"
+    compiled = [tool("gcc"), "-g", "-fsanitize=address", "-pthread", f"-I{include}", str(source), "-o", str(program)]
+    subprocess.run(compiled, check=True, timeout=120)
+    wanted = repeated(20_000, 1_000_000, "HSMBRIDGE_LEAK_OPERATIONS")
+    with subprocess.Popen(
+        [str(program), str(sanitized), f"cu1:{PASSWORD}", "1"],
+        env=site.environment | {"ASAN_OPTIONS": "detect_leaks=1"}, cwd=_ROOT, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        names = [line.rstrip("\n") for line in iter(process.stdout.readline, "\n")]
+        done = 0
+        # Most operations are the quickest one; each of the others has a window too.
+        while done < wanted:
+            for name in names if done == 0 else names[-1:]:
+                print(name, 2, 1000, sep="\t", file=process.stdin, flush=True)
+                rate = int(process.stdout.readline())
+                assert rate, name
+                done += rate
+        said = process.communicate(timeout=60)[1]
+        assert process.returncode == 0, said[-4000:]
 
 
 _OPERATIONS = """

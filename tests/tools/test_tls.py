@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,19 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
         site.must("start", "--listen", f"{HOST}:{port}", "--listen", f"127.0.0.1:{other}")
         assert json.loads(site.must("status", "--json"))["listen"] == f"{HOST}:{port}, 127.0.0.1:{other}"
         yield Remote(site, folder, port, other)
+
+
+@pytest.mark.long  # test_refusals_name_the_reason has an expired certificate
+def test_a_certificate_that_ends_soon(remote: Remote) -> None:
+    initialize = ("cluster", "initialize", "--new-ca", str(remote.folder / "ca"), "--name", HOST)
+    remote.site.must(*initialize, "--valid-seconds", "15")
+    end = time.time() + 15
+    program = "-Dhsmbridge.config=" + str(remote.configuration())
+    assert remote.java("file", options=(program,)).stdout == "used\n"
+    time.sleep(max(0.0, end - time.time()))
+    assert "its certificate has expired (NotAfter: " in remote.refused(remote.configuration())
+    remote.site.must(*initialize)
+    assert remote.java("file", options=(program,)).stdout == "used\n"
 
 
 def test_a_configuration_in_code_and_one_in_a_file(remote: Remote) -> None:

@@ -36,7 +36,8 @@ def files(folder: Path) -> dict[str, tuple[bytes, int]]:
 def test_it_puts_one_jar_and_a_configuration(site: Site, tmp_path: Path) -> None:
     folder = tmp_path / "opt" / "cloudhsm"
     printed = site.must("jar", "--install", str(folder)).splitlines()
-    assert printed[:2] == [str(folder / JAR), str(folder / CONFIGURATION)]
+    assert printed[0] == str(folder / JAR)
+    assert str(folder / CONFIGURATION) in printed
     assert sorted(files(folder)) == sorted(str(Path(path).relative_to(folder)) for path in printed)
     assert (folder / JAR).read_bytes() == provider_jar().read_bytes()
     assert (folder / JAR).stat().st_mode & 0o777 == 0o644
