@@ -20,8 +20,10 @@ ON_PURPOSE = {
     # A Mac that was chosen before it saw its key hands a software key, which is in Java's memory, to the JDK.
     'Mac mac = Mac.getInstance(row.algorithm(), "SunJCE");',
     # The client's own key for TLS, from a file, which no HSM has.
-    'Signature signature = Signature.getInstance(key.getAlgorithm().equals("EC")'
-    ' ? "SHA256withECDSA" : "SHA256withRSA");',
+    (
+        'Signature signature = Signature.getInstance(key.getAlgorithm().equals("EC")'
+        ' ? "SHA256withECDSA" : "SHA256withRSA");'
+    ),
 }
 FORBIDDEN = (
     "SecretKeySpec(",
