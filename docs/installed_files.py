@@ -25,9 +25,18 @@ _OF_HSM = {
 
 
 def files() -> dict[str, str]:
-    """Return the files by their paths below ``share``."""
+    """Return the files by their paths below ``share``.
+
+    Raises:
+        ValueError: click has another script for zsh than expected.
+    """
     own = {path: kind(hsm, {}, "hsm", "_HSM_COMPLETE") for path, kind in _OF_HSM.items()}
     scripts = {path: complete.source_template % complete.source_vars() for path, complete in own.items()}
+    # click's script completes in the first call that zsh makes of a file, and registers itself in the second.
+    zsh = "zsh/site-functions/_hsm"
+    scripts[zsh], replaced = re.subn(r"\nif \[\[ \$zsh_eval.*", '\n_hsm_completion "$@"', scripts[zsh], flags=re.DOTALL)
+    if replaced != 1:
+        raise ValueError("click has another script for zsh; look at its end")
     example = Service(SYSTEM_HOME, user="hsmbridge", passphrase=SYSTEM_PASSPHRASE, program=("/usr/bin/hsm",))
     installed = {path.removeprefix("share/"): text for path, text in INSTALLED.items()}
     texts = scripts | installed | {f"hsmbridge/{NAME}": example.unit()}

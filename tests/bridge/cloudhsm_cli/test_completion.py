@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from pathlib import Path
 
 import pexpect
 import pytest
@@ -24,6 +25,14 @@ _LOAD = {
     "zsh": 'eval "$(cloudhsm-cli completion zsh)"',
     "fish": "cloudhsm-cli completion fish | source",
 }
+
+_SHARE = Path(__file__).parents[3] / "packaging" / "share"
+_INSTALLED = {
+    "bash": f"for file in {_SHARE}/bash-completion/completions/*; do source $file; done",
+    "zsh": f"fpath=({_SHARE}/zsh/site-functions $fpath); autoload -Uz compinit; compinit -u -D",
+    "fish": f"for file in {_SHARE}/fish/vendor_completions.d/*; source $file; end",
+}
+"""The same from the files that the wheel installs."""
 
 _LINES = [
     ("cloudhsm-cli clus", "", "cloudhsm-cli cluster"),
@@ -57,7 +66,8 @@ _PRINTED = re.compile(r"((?:<[^>\r\n]*>)+)\r*\n")
 
 
 @pytest.mark.parametrize("shell", _SHELLS)
-def test_completion(site: Site, shell: str) -> None:
+@pytest.mark.parametrize("load", [_LOAD, pytest.param(_INSTALLED, marks=pytest.mark.long)], ids=["asked", "installed"])
+def test_completion(site: Site, shell: str, load: dict[str, str]) -> None:
     options, first = _SHELLS[shell]
     (site.work / "only.pem").touch()
     environment = site.environment(None) | {"TERM": "xterm", "HISTFILE": "/dev/null", "HOME": str(site.work)}
@@ -65,7 +75,7 @@ def test_completion(site: Site, shell: str) -> None:
         tool(shell), [*options, "-i"], env=environment, cwd=str(site.work), encoding="utf-8", timeout=60,
         dimensions=(50, 250),
     )  # fmt: skip
-    child.send(f"{first}\r{_LOAD[shell]}\rprintf '<%s>' loaded; echo\r")
+    child.send(f"{first}\r{load[shell]}\rprintf '<%s>' loaded; echo\r")
     child.expect(_PRINTED)
     for typed, after, expected in _LINES:
         child.send(f"{typed}{TAB}{after}; echo{BEGIN}printf '<%s>' \r")

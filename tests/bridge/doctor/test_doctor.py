@@ -83,14 +83,14 @@ def test_a_daemon_of_another_version_and_one_with_a_fault(tmp_path: Path, monkey
     other = Site(tmp_path / "hsm", {name: value for name, value in os.environ.items() if "HSM_" not in name} | own)
     with Hsm.initialize(other.home, admin_password=ADMIN_PASSWORD.encode()) as hsm, served(hsm):
         assert state(other, "Daemon")[0] == "ok"
+        status = hsm.status
         with monkeypatch.context() as changed:
-            changed.setattr(hsmcore, "__version__", "0.0.9")
+            changed.setattr(hsm, "status", lambda: status() | {"version": "0.0.9"})
             failed, said = state(other, "Daemon")
         assert failed == "fail"
         assert f"version 0.0.9 runs, and {hsmcore.__version__} is installed" in said
         assert "`hsm stop`" in said
         with monkeypatch.context() as changed:
-            status = hsm.status
             changed.setattr(hsm, "status", lambda: status() | {"healthy": False})
             assert "not healthy" in state(other, "Daemon")[1]
 
