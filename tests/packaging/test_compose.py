@@ -55,10 +55,3 @@ def test_the_compose_file() -> None:
     assert "HSM_JOIN" in services["hsm2"]["environment"]
     named = {volume.partition(":")[0] for service in services.values() for volume in service["volumes"]}
     assert named == read["volumes"].keys()
-
-
-def test_the_drop_in_of_a_cluster_starts_the_same_program() -> None:
-    unit = (ROOT / "packaging" / "hsmbridge.service").read_text()
-    drop_in = (ROOT / "packaging" / "hsmbridge-cluster.conf").read_text()
-    (started,) = re.findall(r"^ExecStart=(.+)$", unit, re.MULTILINE)
-    assert f"ExecStart=\nExecStart={started} --listen 0.0.0.0:2223\n" in drop_in
