@@ -105,6 +105,17 @@ def test_another_process_has_the_hsm(site: Site) -> None:
     assert f"process {os.getpid()} has the HSM open" in said
 
 
+def test_errors_name_the_next_command(site: Site, tmp_path: Path) -> None:
+    with (site.home / "hsm.lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "`hsm doctor`" in site.hsm("key", "list").stderr
+    refused = site.hsm("keytool", "-list", "-storetype", "CloudHSM", JAVA_TOOL_OPTIONS="-XX:+NoSuchOption")
+    assert refused.returncode == 1
+    assert "`hsm init`" in site.hsm("key", "list", HSM_HOME=str(tmp_path / "hsm")).stderr
+    assert "`hsm start`" in site.hsm("status").stderr
+    assert "HSM_PASSWORD" in site.hsm("key", "list", HSM_PASSWORD="a-wrong-password").stderr
+
+
 def test_no_secret_is_printed(site: Site, tmp_path: Path) -> None:
     secrets = {
         "HSM_PASSPHRASE": "a-secret-passphrase", "HSM_FILE_PASSWORD": "a-secret-file", "CLOUDHSM_ROLE": "crypto-user",
