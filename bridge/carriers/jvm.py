@@ -68,7 +68,7 @@ def start(options: Sequence[str] = (), class_path: Sequence[str | Path] = (), *,
     try:
         jpype.startJVM(*_options(), *signals, *options, classpath=paths, interrupt=True)
     except (OSError, RuntimeError, ValueError, JException) as error:
-        raise StateError(f"the JVM did not start: {error}") from error
+        raise StateError(f"the JVM did not start: {error}; `hsm doctor` shows which JDK is found") from error
 
 
 def _options() -> tuple[str, ...]:

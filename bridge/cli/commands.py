@@ -19,11 +19,13 @@ from hsmcore.errors import (
     HsmError,
     KeyStorePassword,
     PermissionDenied,
+    StateLocked,
 )
 
 _HINTS: dict[type[HsmError], str] = {
     AuthenticationFailed: "check name and password in HSM_USER and HSM_PASSWORD, HSM_ADMIN_PASSWORD, or CLOUDHSM_PIN",
     AccountLocked: "`hsm user change-password`; for the last admin `hsm user recover`",
+    StateLocked: "wait until that command has ended; `hsm doctor` tells whether it is a daemon that lost its socket",
     PermissionDenied: "`hsm user` commands need an admin's login in HSM_ADMIN_PASSWORD or CLOUDHSM_PIN",
     ForeignStorePassword: "the password of FILE is in HSM_FILE_PASSWORD or --password-file",
     KeyStorePassword: "the password of the CloudHSM key store is in HSM_KEYSTORE_PASSWORD or --keystore-password-file",

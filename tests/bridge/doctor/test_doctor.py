@@ -83,15 +83,15 @@ def test_a_daemon_of_another_version_and_one_with_a_fault(tmp_path: Path, monkey
     other = Site(tmp_path / "hsm", {name: value for name, value in os.environ.items() if "HSM_" not in name} | own)
     with Hsm.initialize(other.home, admin_password=ADMIN_PASSWORD.encode()) as hsm, served(hsm):
         assert state(other, "Daemon")[0] == "ok"
-        status = hsm.status
+        told = hsm.status()
         with monkeypatch.context() as changed:
-            changed.setattr(hsm, "status", lambda: status() | {"version": "0.0.9"})
+            changed.setattr(hsm, "status", lambda: told | {"version": "0.0.9"})
             failed, said = state(other, "Daemon")
         assert failed == "fail"
         assert f"version 0.0.9 runs, and {hsmcore.__version__} is installed" in said
         assert "`hsm stop`" in said
         with monkeypatch.context() as changed:
-            changed.setattr(hsm, "status", lambda: status() | {"healthy": False})
+            changed.setattr(hsm, "status", lambda: told | {"healthy": False})
             assert "not healthy" in state(other, "Daemon")[1]
 
 
@@ -103,6 +103,17 @@ def test_another_process_has_the_hsm(site: Site) -> None:
         failed, said = state(site, "Daemon")
     assert failed == "fail"
     assert f"process {os.getpid()} has the HSM open" in said
+
+
+def test_errors_name_the_next_command(site: Site, tmp_path: Path) -> None:
+    with (site.home / "hsm.lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "`hsm doctor`" in site.hsm("key", "list").stderr
+    refused = site.hsm("keytool", "-list", "-storetype", "CloudHSM", JAVA_TOOL_OPTIONS="-XX:+NoSuchOption")
+    assert refused.returncode == 1
+    assert "`hsm init`" in site.hsm("key", "list", HSM_HOME=str(tmp_path / "hsm")).stderr
+    assert "`hsm start`" in site.hsm("status").stderr
+    assert "HSM_PASSWORD" in site.hsm("key", "list", HSM_PASSWORD="a-wrong-password").stderr
 
 
 def test_no_secret_is_printed(site: Site, tmp_path: Path) -> None:
@@ -156,7 +167,9 @@ def test_no_java(site: Site, tmp_path: Path) -> None:
     assert "apt install" in said
 
 
-@pytest.mark.parametrize(("version", "expected"), [("1.8", "fail"), ("11", "warn"), ("17", "ok"), ("25", "ok")])
+@pytest.mark.parametrize(
+    ("version", "expected"), [("1.8", "fail"), ("11", "warn"), pytest.param("25", "ok", marks=pytest.mark.long)]
+)
 def test_the_version_of_java(site: Site, tmp_path: Path, version: str, expected: str) -> None:
     security(tmp_path)
     java_home = fake_jdk(tmp_path, *properties(version, tmp_path))
@@ -178,8 +191,8 @@ _OURS = "com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider"
 @pytest.mark.parametrize(
     ("providers", "expected", "words"),
     [
-        ([(1, "SUN"), (2, "SunEC")], "ok", "not in"),
-        ([(1, "SUN"), (2, "CloudHSM")], "ok", "position 2 of 2"),
+        pytest.param([(1, "SUN"), (2, "SunEC")], "ok", "not in", marks=pytest.mark.long),
+        pytest.param([(1, "SUN"), (2, "CloudHSM")], "ok", "position 2 of 2", marks=pytest.mark.long),
         ([(1, "SUN"), (2, _OURS)], "ok", "position 2 of 2"),
         ([(1, "CloudHSM"), (2, "SUN")], "warn", "position 1"),
         ([(1, "SUN"), (2, "CloudHSM"), (3, "CloudHSM")], "warn", "positions 2, 3"),
@@ -205,6 +218,7 @@ def test_the_registration_by_an_option(site: Site, tmp_path: Path) -> None:
     assert "nothing is at 1" in state(site, "Provider", JAVA_HOME=java_home, JDK_JAVA_OPTIONS=option)[1]
 
 
+@pytest.mark.long  # the other tests of the registration have a JDK that is made up
 def test_the_registration_that_a_jvm_sees(site: Site, tmp_path: Path) -> None:
     file = tmp_path / "java.security"
     file.write_text("security.provider.50=CloudHSM\n")
