@@ -246,9 +246,9 @@ def test_triple_des_key_wrap(cryptoki: Cryptoki, session: int) -> None:
     mac = hmac.digest(bytes(20), DATA, "sha256")
     assert cryptoki.run("Sign", session, 0x251, back, DATA) == mac
     handle = ck.c_ulong()
-    template = ck.template(attributes)
+    template, changed = ck.template(attributes), wrapped[:-1] + bytes([wrapped[-1] ^ 1])
     assert cryptoki.call(
-        "C_UnwrapKey", session, ck.byref(Mechanism(0x80008000)), key, wrapped[:-1] + bytes([wrapped[-1] ^ 1]), len(wrapped), template,
+        "C_UnwrapKey", session, ck.byref(Mechanism(0x80008000)), key, changed, len(changed), template,
         len(attributes), ck.byref(handle),
     ) == 0x110  # fmt: skip
 
