@@ -25,7 +25,11 @@ _OF_HSM = {
 
 
 def files() -> dict[str, str]:
-    """Return the files by their paths below ``share``."""
+    """Return the files by their paths below ``share``.
+
+    Raises:
+        ValueError: click has another script for zsh than expected.
+    """
     own = {path: kind(hsm, {}, "hsm", "_HSM_COMPLETE") for path, kind in _OF_HSM.items()}
     scripts = {path: complete.source_template % complete.source_vars() for path, complete in own.items()}
     # click's script completes in the first call that zsh makes of a file, and registers itself in the second.

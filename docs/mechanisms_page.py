@@ -87,7 +87,7 @@ ABSENT: dict[str, str] = {
 _HEAD = """# Mechanisms
 
 `python docs/mechanisms_page.py` writes this page from the mechanism table; a test fails if it is out of date. Each row
-has a JCA name, in any letter case, and the HSM's mechanism for it.
+has a JCA name, in any letter case, the HSM's mechanism for it, and the PKCS #11 mechanisms of the same algorithm.
 
 The last table has the mechanisms of the [PKCS #11 library](pkcs11.md).
 
@@ -183,12 +183,14 @@ def page() -> str:
             "KeyPairGenerator": "Chosen from",
             "SecretKeyFactory": "Does",
         }
-        heads = ["Name", "Mechanism", "Keys", *([facts[engine]] if engine in facts else []), "Status"]
+        heads = ["Name", "Mechanism", "PKCS #11", "Keys", *([facts[engine]] if engine in facts else []), "Status"]
         text += [f"## {engine}", "", *_table(heads, (_cells(line, engine in facts) for line in of_engine)), ""]
     text += ["## PKCS #11", "", *_table(("Name", "Number", "Mechanism", "Does", "In parts"), _cryptoki()), ""]
     return "\n".join(text).rstrip() + "\n"
 
 
+_COMPLETED = {"ECDH", *(row.core for row in CRYPTOKI if row.core.endswith("_"))}
+"""Beginnings of mechanisms' names that a parameter completes."""
 _USES = {
     Use.GENERATE: "generate", Use.GENERATE_KEY_PAIR: "generate pair", Use.ENCRYPT: "encrypt", Use.DECRYPT: "decrypt",
     Use.SIGN: "sign", Use.VERIFY: "verify", Use.DIGEST: "digest", Use.WRAP: "wrap", Use.UNWRAP: "unwrap",
@@ -206,9 +208,22 @@ def _cryptoki() -> Iterator[tuple[str, ...]]:
         yield f"`{row.name}`", f"`{row.number:#x}`", names, uses, "yes" if in_parts else ""
 
 
+def _pkcs11_names(row: Mechanism) -> str:
+    """Return the PKCS #11 mechanisms of the same algorithm; a signature or derived key may have another form there."""
+    name = row.name.replace("ECDH_X963_", "ECDH_")
+    names = [
+        other.name
+        for other in CRYPTOKI
+        for core in (other.core.replace("_P1363", ""), other.core_signs.replace("_P1363", ""))
+        if core and (name.replace("_P1363", "") == core or (core in _COMPLETED and name.startswith(core)))
+    ]
+    return ", ".join(f"`{one}`" for one in dict.fromkeys(names))
+
+
 def _cells(line: Line, with_facts: bool) -> Iterator[str]:
     yield f"`{line.name}`"
     yield f"`{line.row.name}`" if line.row else ""
+    yield _pkcs11_names(line.row) if line.row else ""
     yield ", ".join(sorted(line.row.key_types)) if line.row else ""
     if with_facts:
         yield _facts(line)

@@ -49,6 +49,7 @@ class Peer:
     """A connection that one thread at a time serves. ``answer_now`` never waits, ``serve`` does."""
 
     __slots__ = (
+        "_expelled",
         "_large",
         "_leaving",
         "_limit",
@@ -71,7 +72,7 @@ class Peer:
         """
         self._stream = stream
         self._limit = limit
-        self._leaving = False
+        self._leaving = self._expelled = False
         self._large = False
         """True while the current frame takes a place of ``LARGE_BEFORE_LOGIN``."""
         self._responder = responder
@@ -93,6 +94,8 @@ class Peer:
         except BlockingIOError:
             return None
         except OSError:
+            return b"", b""
+        if self._expelled:
             return b"", b""
         answer = repeat.answer_short(received, self._sessions)
         if answer is None:
@@ -129,7 +132,7 @@ class Peer:
     def _serve(self, received: bytes, turns: Turns) -> bool:
         send, answer, sessions = self._stream.sendall, self._responder.answer, self._sessions
         short = 0
-        while received:
+        while received and not self._expelled:
             if self._large:
                 self._give_back()
             frame, received = self._frame(received)
@@ -242,15 +245,11 @@ class Peer:
             _log.debug("the client was gone already")
 
     def expel(self) -> None:
-        """Hang up, and answer no further request, although the client may have sent some already."""
-        self._receive = _nothing
+        """Hang up, and answer no request that has not begun, although the client may have sent some already."""
+        self._expelled = True
         self.hang_up()
 
     def close(self) -> None:
         """Close the connection, which ends each session that no other connection uses."""
         self._stream.close()
         self._responder.close()
-
-
-def _nothing(_length: int, _flags: int = 0, /) -> bytes:
-    return b""

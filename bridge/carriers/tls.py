@@ -223,6 +223,9 @@ class TlsStream:
             data = self._decrypted()
         deadline = 0.0
         while not data:
+            # So that a thread that waits has no large block (``FIRST`` of ``streams`` says why).
+            if not flags and not self._socket.recv(1, socket.MSG_PEEK):
+                return b""
             received = self._socket.recv(CHUNK, flags)
             if not received:
                 return b""

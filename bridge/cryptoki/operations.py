@@ -93,7 +93,8 @@ def begin(app: Application, use: Use, number: int, fields: Fields, key: int) -> 
     except KeyNotFound:
         raise Refused(Rv.KEY_HANDLE_INVALID) from None
     prepared = parameters.prepare(row, use, fields)
-    app.hsm.crypto.require(user, use.name or "", handle, prepared.mechanism)
+    if app.options.get("disable_validate_key_at_init") is not True:
+        app.hsm.crypto.require(user, use.name or "", handle, prepared.mechanism)
     size = record.attributes["SIZE"]
     return Operation(use, row, handle, fields, prepared, size if isinstance(size, int) else 0)
 

@@ -1,7 +1,8 @@
 """A backup in a process of its own, so that it takes the interpreter's lock from no use of a key.
 
 The process gets its job as JSON on standard input: where the database is, the HSM's secret, and the backup to make. It
-inherits the file to write, works with a lower priority, and prints the product as JSON.
+inherits the file to write, and prints the product as JSON. It has a lower priority and the pace of a backup in this
+process, because there may be no processor to spare.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 from hsmcore import errors
 from hsmcore.backup.content import Totals
 from hsmcore.backup.directory import BackupDirectory, Unfinished
+from hsmcore.backup.pace import Pace
 from hsmcore.backup.production import Order, Product, produce
 from hsmcore.errors import HsmError, StateError, StoreFull
 from hsmcore.storage.database import Store
@@ -106,7 +108,12 @@ def _done(job: dict[str, Any]) -> Product:
     passphrase = None if job["passphrase"] is None else bytes.fromhex(job["passphrase"])
     key, identity = bytes.fromhex(job["key"]), job["identity"]
     order = Order(job["name"], job["reason"], job["serial"], key, passphrase, identity)
-    step = BackupDirectory(Path(job["directory"])).room()
+    room, pace = BackupDirectory(Path(job["directory"])).room(), Pace(lambda: None)
+
+    def step() -> None:
+        room()
+        pace.step()
+
     store = Store.found(job["store"], number)
     try:
         with os.fdopen(int(job["file"]), "r+b") as file:

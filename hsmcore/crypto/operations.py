@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from threading import RLock
-from time import perf_counter
+from time import CLOCK_BOOTTIME, clock_gettime, perf_counter
 from typing import Any
 
 from hsmcore import primitives
@@ -89,7 +89,7 @@ class PreparedOperations:
         period = 0 if lease is None else lease.period
         try:
             result = self.operation(session, kind, key, mechanism)(*arguments)
-            if lease is not None:
+            if lease is not None and (clock_gettime(CLOCK_BOOTTIME) >= lease.until or period != lease.period):
                 lease.require(period)
         except HsmError as error:
             self.counts.add_failure(kind.value, type(error).__name__)

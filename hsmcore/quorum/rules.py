@@ -74,9 +74,9 @@ class StoredRules:
         self._store = store
         self._vault = vault
         self.changed: Callable[[], None] = lambda: None
-        """Called by any thread after the rules in memory have changed, before anything answers that they have."""
+        """Called by any thread after the rules of mutual TLS have changed, before anything answers that they have."""
         self.generation = 0
-        """Changes with the rules."""
+        """Changes with the rules of mutual TLS."""
         self._version, self.now = 0, Rules()
         self.refresh()
 
@@ -111,6 +111,7 @@ class StoredRules:
         self._take(Rules(), version)
 
     def _take(self, rules: Rules, version: int) -> None:
-        self.now, self._version = rules, version
-        self.generation += 1
-        self.changed()
+        before, self.now, self._version = self.now, rules, version
+        if (before.anchors, before.enforced) != (rules.anchors, rules.enforced):
+            self.generation += 1
+            self.changed()

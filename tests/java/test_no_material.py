@@ -19,6 +19,11 @@ ON_PURPOSE = {
     "return new SecretKeySpec(encoded, row.algorithm());",
     # A Mac that was chosen before it saw its key hands a software key, which is in Java's memory, to the JDK.
     'Mac mac = Mac.getInstance(row.algorithm(), "SunJCE");',
+    # The client's own key for TLS, from a file, which no HSM has.
+    (
+        'Signature signature = Signature.getInstance(key.getAlgorithm().equals("EC")'
+        ' ? "SHA256withECDSA" : "SHA256withRSA");'
+    ),
 }
 FORBIDDEN = (
     "SecretKeySpec(",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bridge.carriers.client import Client, DaemonUnreachable
 from bridge.process.addresses import Address
@@ -19,7 +20,7 @@ from bridge.protocol import codec
 from bridge.protocol.operations import NUMBERS
 from hsmcore import Hsm, errors
 from tests.bridge.conftest import ADMIN_PASSWORD, listening
-from tests.certificates import Authority
+from tests.certificates import Authority, made
 
 _LIMIT = 30.0
 """Seconds of any wait."""
@@ -133,3 +134,29 @@ def test_enforcement_takes_a_session_with_certificates_only(desk: Desk) -> None:
             admin.call("MTLS_SET_ENFORCEMENT", "cluster")
         with pytest.raises(errors.MutualTlsRequired):
             other.call("MTLS_SET_ENFORCEMENT", "cluster")
+
+
+def test_a_client_below_another_authority(desk: Desk, tmp_path: Path) -> None:
+    """Its file has the certificate in between. It goes on after other changes, and connects again after this one."""
+    root = made("root")
+    below = made("below", issuer=root)
+    leaf = made("leaf", issuer=below, ca=False)
+    desk.clients["below"] = tmp_path / "below.crt", tmp_path / "below.key"
+    desk.clients["alone"] = tmp_path / "alone.crt", tmp_path / "below.key"
+    for name, chain in (("below", leaf.pem + below.pem), ("alone", leaf.pem)):
+        desk.clients[name][0].write_bytes(chain)
+    desk.clients["below"][1].write_bytes(
+        leaf.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )  # fmt: skip
+    with desk.admin("one") as admin:
+        admin.call("MTLS_REGISTER", root.pem)
+        with pytest.raises(DaemonUnreachable, match="no trust anchor of the HSM has signed"):
+            desk.client("alone")
+        with desk.client("below") as client:
+            admin.call("QUORUM_SET_TIMEOUT", "approved", 601)
+            assert client.call("STATUS")
+            admin.call("MTLS_SET_ENFORCEMENT", "cluster")
+            with pytest.raises(DaemonUnreachable):
+                client.call("STATUS")
+        with desk.client("below") as client:
+            assert client.call("STATUS")

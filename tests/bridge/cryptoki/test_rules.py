@@ -109,6 +109,22 @@ def test_calls_in_a_wrong_order_get_the_codes_of_the_standard(call: Call, sessio
     assert call("C_FindObjectsInit", session, [])[0] == active
 
 
+@pytest.mark.parametrize("validates", [True, False])
+def test_the_key_is_checked_when_the_operation_begins_unless_that_is_off(core: Hsm, validates: bool) -> None:
+    refused = 0x68
+    with Client.local(core) as client:
+        (application,) = client.call("CRYPTOKI_OPEN", {"disable_validate_key_at_init": not validates})
+
+        def call(function: str, *arguments: object) -> Any:
+            return client.call("CRYPTOKI", application, function, list(arguments))
+
+        session = call("C_OpenSession", 6)[1][0]
+        call("C_Login", session, 1, f"cu1:{PASSWORD}".encode())
+        key = call("C_GenerateKey", session, AES_KEY_GEN, [], [[VALUE_LEN, 16]])[1][0]
+        assert call("C_EncryptInit", session, AES_ECB, [], key, None)[0] == (refused if validates else OK)
+        assert call("C_Encrypt", session, bytes(16), 99, None)[0] == (0x91 if validates else refused)
+
+
 def test_a_short_buffer_loses_no_output_of_a_part(call: Call, session: int) -> None:
     key = call("C_GenerateKey", session, AES_KEY_GEN, [], [[VALUE_LEN, 16], [ENCRYPT, True]])[1][0]
     call("C_EncryptInit", session, AES_ECB, [], key, None)

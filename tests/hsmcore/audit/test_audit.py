@@ -19,6 +19,7 @@ from hsmcore.api.clones import CloneService
 from hsmcore.api.crypto import CryptoService
 from hsmcore.api.guard import audited, guarded
 from hsmcore.api.keys import KeyService
+from hsmcore.api.mtls import MutualTlsService
 from hsmcore.api.quorum import QuorumService
 from hsmcore.api.reset import ResetService
 from hsmcore.api.tls import TlsService
@@ -51,6 +52,7 @@ ENGINES = ("sqlite",)
 SERVICES = {
     "users": UserService, "keys": KeyService, "crypto": CryptoService, "quorum": QuorumService, "audit": AuditService,
     "backups": BackupService, "clones": CloneService, "reset": ResetService, "tls": TlsService,
+    "mtls": MutualTlsService,
 }  # fmt: skip
 NOT_LOGGED = {
     "users.all", "users.session", "users.authorise", "users.login_token", "users.mfa_token", "keys.find",
@@ -59,7 +61,8 @@ NOT_LOGGED = {
     "crypto.require", "crypto.encrypt", "crypto.decrypt", "crypto.sign", "crypto.verify", "crypto.keep_shortcut",
     "crypto.begin", "crypto.update", "crypto.finish", "crypto.abort", "crypto.random", "audit.entries", "audit.verify",
     "quorum.registration_token", "quorum.tokens", "quorum.values", "quorum.timeouts", "backups.all",
-    "backups.verify", "tls.identity", "tls.certificate",
+    "backups.verify", "tls.identity", "tls.certificate", "tls.end", "tls.ending", "mtls.anchors", "mtls.enforcement",
+    "mtls.admits", "mtls.on_change",
 }  # fmt: skip
 """Methods that are not commands: they use keys, or read."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from hsmcore.errors import StateError, StoreFull
-from tests.conftest import ALL, Tally, repeated
+from tests.conftest import Tally, repeated
 from tests.hsmcore.conftest import PASSWORDS
 from tests.postgresql import Server, Standby
 from tests.requirements import missing
@@ -271,14 +271,12 @@ def test_a_clock_that_jumps(tmp_path: Path, server: Server, days: int) -> None:
     try:
         users = [hsm.login("cu1", PASSWORDS["cu1"]) for hsm in hsms]
         hsms[0]("jump", days * 86400.0)
-        began = time.monotonic()
         for at in (0, 1, 0, 1):
             key = hsms[at]("keys.generate", users[at], "AES_KEY_GEN", {"TOKEN": True}).handle
             assert hsms[1 - at]("crypto.encrypt", users[1 - at], key, "AES_GCM", None, b"text")
             hsms[at]("keys.destroy", users[at], key)
         for hsm in hsms:
             assert [member.alive for member in hsm("members")] == [True, True]
-        assert time.monotonic() - began < (LEASE * 4 if not ALL else 60), "a command waited for a lease to end"
     finally:
         for hsm in hsms:
             hsm.close()
