@@ -11,7 +11,7 @@ JAVA_SOURCES := $(shell find java/src/main -type f 2>/dev/null)
 JUNIT_SOURCES := $(shell find java/junit5/src -type f 2>/dev/null)
 PYTHON ?= python3
 # Test processes, each with a JVM of its own: one more than processors, since some tests wait; JOBS=0 for everything in
-# one process. In the order of the folders the short tests come last, so that the processes end together.
+# one process. A file is given to a process in the order of tests/conftest.py.
 JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 SIDE_BY_SIDE := -n $(JOBS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
