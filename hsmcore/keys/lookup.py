@@ -98,9 +98,10 @@ class KeyLookup:
             StoreDamaged: All that was found for a label is a damaged key of the user.
         """
         policy.require_may_find(session, template.choices)
+        own = [entry for entry in self._own(session, template) if after is None or _age(entry) > after]
         stored = self._token_keys.matching(_owner_filter(session), template, limit, after)
         found, damaged = self._seen(session, stored, limit)
-        found += [entry for entry in self._own(session, template) if after is None or _age(entry) > after]
+        found += _without(own, found)
         if not found and after is None:
             _require_whole(session, template, damaged)
         found.sort(key=_age)
@@ -110,11 +111,11 @@ class KeyLookup:
 
     def halves(self, session: Session, public_key_info: bytes) -> list[KeyRecord]:
         """Return the records of the keys of a pair that the session sees."""
-        found, _ = self._seen(session, self._token_keys.halves(_owner_filter(session), public_key_info), 0)
         with self._lock:
-            own = self._session_keys.visible(session.token, session.username)
-        found += [entry for entry in own if entry.record.public_key_info == public_key_info]
-        return [entry.record for entry in found]
+            visible = self._session_keys.visible(session.token, session.username)
+        own = [entry for entry in visible if entry.record.public_key_info == public_key_info]
+        found, _ = self._seen(session, self._token_keys.halves(_owner_filter(session), public_key_info), 0)
+        return [entry.record for entry in [*found, *_without(own, found)]]
 
     def certificates(self, session: Session) -> list[KeyRecord]:
         """Return the records of the certificates that the session sees, oldest first."""
@@ -201,9 +202,10 @@ class KeyLookup:
         Of the ``first`` keys before the page, all but the session keys are token keys: so many rows are skipped.
         """
         own = self._own(session, template)
-        count = self._token_keys.count(_owner_filter(session), template) + len(own)
         skipped = max(first - len(own), 0)
         rows = self._token_keys.rows(_owner_filter(session), template, skipped, limit + first - skipped if limit else 0)
+        own = _without(own, rows)
+        count = self._token_keys.count(_owner_filter(session), template) + len(own)
         before = [entry for entry in own if skipped and rows and _age(entry) < _age(rows[0])]
         merged: list[KeyRow | KeyEntry] = sorted([*rows, *own[len(before) :]], key=_age)
         start = first - skipped - len(before)
@@ -220,7 +222,11 @@ class KeyLookup:
         seen = self._seen_each(session, self._token_keys.matching(_owner_filter(session), stored))
         page: list[KeyEntry | DamagedKey] = []
         count = 0
+        last = 0
         for entry in merge(seen, self._own(session, stored), key=_age):
+            if entry.handle == last:
+                continue  # It was a session key before the rows were read.
+            last = entry.handle
             if not derived.choices or self._has(session, entry, derived):
                 if count >= first and (not limit or len(page) < limit):
                     page.append(entry)
@@ -310,6 +316,15 @@ def _brief(session: Session, entry: KeyEntry) -> KeyDescription:
 def _age(key: KeyEntry | KeyRow) -> Position:
     """Return the sort key of keys, which is also the database's order."""
     return key.created, key.handle
+
+
+def _without(own: Sequence[KeyEntry], stored: Iterable[KeyEntry | KeyRow]) -> list[KeyEntry]:
+    """Return the session keys that have not become token keys since they were read.
+
+    They are read first, so that a search misses no key that becomes a token key meanwhile.
+    """
+    handles = {key.handle for key in stored} if own else ()
+    return [entry for entry in own if entry.handle not in handles]
 
 
 def _require_whole(session: Session, template: SearchTemplate, damaged: Sequence[DamagedKey]) -> None:

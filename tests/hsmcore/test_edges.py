@@ -295,6 +295,38 @@ def test_a_listing_beside_changes_has_every_key_that_stays(own: Site) -> None:
             stopped.set()
 
 
+@pytest.mark.parametrize("search", ["find", "describe", "filter", "pair"])
+def test_a_session_key_that_becomes_a_token_key_is_found_once_at_any_time(own: Site, search: str) -> None:
+    curve = {"EC_PARAMS": CURVES["secp256r1"]}
+    begun, found = threading.Barrier(2, timeout=60), list[int]()
+
+    def look() -> int:
+        if search == "find":
+            return len(own.hsm.keys.find(own.user, {"LABEL": label}))
+        if search == "pair":
+            return len(own.hsm.keys.find_pair(own.user, point))
+        template: dict[str, str | bool] = {"LABEL": label} | ({"ENCRYPT": False} if search == "filter" else {})
+        return len(own.hsm.keys.describe(own.user, None, template, 0, 0)[0])
+
+    def store() -> None:
+        begun.wait()
+        own.hsm.keys.set_attributes(own.user, key.handle, {"TOKEN": True})
+
+    for number in range(40):
+        label = f"moving {number}"
+        _, key = own.hsm.keys.generate_pair(own.user, "EC_KEY_PAIR_GEN", curve, {"LABEL": label})
+        point = key.public_key_info
+        halves = 2 if search == "pair" else 1
+        thread = threading.Thread(target=store)
+        thread.start()
+        begun.wait()
+        while thread.is_alive():
+            found.append(look() - halves)
+        thread.join()
+        found.append(look() - halves)
+    assert set(found) == {0}
+
+
 def test_a_key_that_is_destroyed_during_a_listing_is_left_out(own: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     gone, stays = (own.hsm.keys.generate(own.user, "AES_KEY_GEN", AES).handle for _ in range(2))
     material = type(own.hsm._core.ring).material
