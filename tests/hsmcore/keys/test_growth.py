@@ -124,7 +124,7 @@ def test_a_page_of_keys_reads_the_page(home: Path, wanted: dict[str, object]) ->
         with counted() as statements:
             page, count = hsm.keys.describe(session, None, wanted, 0, 3)
     assert ([key.record for key in page], count) == (expected[:3], len(expected))
-    assert ["material" in statement for statement in statements] == [False, True]
+    assert ["material" in statement for statement in statements] == [True, False]
     rows = _repeated(home, statements)
     assert [len(found) for found in rows] == [1, len(page)]
 
