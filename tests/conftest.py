@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import settings
 
 from hsmcore.primitives import secrecy
 
@@ -28,6 +29,10 @@ _STRIDE = 7
 if not ALL:
     # Every hash says its cost, so that logins to an HSM made in this process take no time. A process has the full cost.
     secrecy.MEMORY_KIB, secrecy.ITERATIONS = 64, 1
+
+# No limit of time: the machine may be busy.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 # Containers and build servers set it. The processes that tests start would each compile hsmbridge again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
