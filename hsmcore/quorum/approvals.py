@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from threading import RLock
 
@@ -164,15 +164,18 @@ class Approvals:
                 self.quorum_tokens.end_of_user(*user)
             self._record_shared()
 
-    def without_user(self, username: str, role: str) -> AbstractContextManager[None]:
-        """Delete the quorum tokens of a user with the block's change, which deletes the user.
+    @contextmanager
+    def without_user(self, username: str, role: str) -> Iterator[None]:
+        """Delete the quorum tokens of a user with the block's change, which deletes the user. They stay after an error.
 
         The tokens of an HSM alone have ended with the user's sessions.
         """
         if self._shared is None:
-            return nullcontext()
-        self.quorum_tokens.end_of_user(username, role)
-        return self._shared.changing()
+            yield
+            return
+        with self._shared.changing():
+            self.quorum_tokens.end_of_user(username, role)
+            yield
 
     def _record_alone(self) -> None:
         """Write the command's entry before its effect on the memory, in an HSM alone."""

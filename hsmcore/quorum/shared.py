@@ -62,17 +62,22 @@ class SharedTokens:
         Raises:
             StoreFull: The disk is full.
         """
+        with self.changing():
+            pass
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Write the tokens that are in memory with the block's change. The caller has the turn.
+
+        After an error the tokens in memory are those of the database, if that answers.
+        """
         try:
-            with self.changing():
-                pass
+            with self._store.transactions.with_quorum_tokens(self._sealed):
+                yield
         except BaseException:
             with suppress(HsmError):
                 self.refresh()
             raise
-
-    def changing(self) -> AbstractContextManager[None]:
-        """Write the tokens that are in memory with the block's change. The caller has the turn."""
-        return self._store.transactions.with_quorum_tokens(self._sealed)
 
     @contextmanager
     def using(self, session: Session, service: str, key: int | None, enough: Enough) -> Iterator[None]:
@@ -89,8 +94,6 @@ class SharedTokens:
                     yield
             except BaseException:
                 self._tokens.put_back(token)
-                with suppress(HsmError):
-                    self.refresh()
                 raise
         else:
             with self._used(session), self._turn:

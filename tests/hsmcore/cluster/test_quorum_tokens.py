@@ -9,6 +9,7 @@ from hsmcore.errors import (
     HsmError,
     KeyQuorumFailed,
     QuorumTokenRefused,
+    StoreFull,
     TokenUnknown,
     UserExists,
 )
@@ -120,6 +121,24 @@ def test_a_token_belongs_to_its_user_and_ends_with_a_deletion(admins: Pair, sign
     two("quorum.delete_tokens", other, "all")
     with pytest.raises(ApprovalRequired):
         _create(pair, 1, "cu3")
+
+
+def test_tokens_stay_if_the_deletion_of_their_user_fails(pair: Pair, key: int) -> None:
+    one = pair.hsms[0]
+    one("quorum.request", pair.users[0], "key-usage", key)
+    for at in (0, 1):
+        pair.hsms[at]("users.logout", pair.users[at])
+    with database(pair.homes[0]) as connection:
+        connection.execute("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE disk_full; END'")
+        connection.execute("CREATE TRIGGER refuse BEFORE DELETE ON users FOR EACH ROW EXECUTE FUNCTION refuse()")
+    with pytest.raises(StoreFull):
+        one("users.delete", pair.admins[0], "cu1", "crypto-user", True)
+    assert [token.username for token in one("quorum.tokens", pair.admins[0])] == ["cu1"]
+    with database(pair.homes[0]) as connection:
+        connection.execute("DROP TRIGGER refuse ON users")
+    assert one("users.delete", pair.admins[0], "cu1", "crypto-user", True) == 1
+    for at in (0, 1):
+        assert pair.hsms[at]("quorum.tokens", pair.admins[at]) == []
 
 
 @pytest.mark.long
