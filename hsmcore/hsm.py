@@ -60,7 +60,7 @@ class Hsm:
     """An HSM in a state directory, which this process alone has until ``close``.
 
     The services ``users``, ``keys``, ``crypto``, ``quorum``, ``audit``, ``backups``, ``clones``, ``tls`` and ``mtls``
-    have its operations. All methods may be called from any thread.
+    have its operations; ``requests`` runs one of a client once. All methods may be called from any thread.
     """
 
     def __init__(self, core: Core) -> None:

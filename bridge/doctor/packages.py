@@ -34,7 +34,7 @@ _MODULES = (
     Path("/etc/pkcs11/modules"),
     Path("~/.config/pkcs11/modules"),
 )
-"""Where p11-kit looks for module files (pkcs11.conf(5))."""
+"""Folders of p11-kit's module files (pkcs11.conf(5))."""
 
 
 def checks() -> Iterator[Finding]:
