@@ -34,6 +34,7 @@ def server() -> Iterator[Server]:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_hsms_that_are_killed_under_java_clients(tmp_path: Path, server: Server, tally: Tally) -> None:
     chance, counts = random.Random(5), Counter[str]()
     classes = compiled(Path(__file__).parent / "java", tmp_path / "classes", [provider_jar()])

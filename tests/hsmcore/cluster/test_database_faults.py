@@ -109,6 +109,7 @@ def test_a_database_that_is_killed_in_the_middle_of_changes(tmp_path: Path, own:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_a_primary_that_is_killed_and_a_standby_that_is_promoted(tmp_path: Path, tally: Tally) -> None:
     """The standby is synchronous. The HSMs find it by the other host of their URL."""
     counts: Counter[str] = Counter()
