@@ -227,7 +227,7 @@ class Hsm:
         database = None
         try:
             if state.shared_store() is not None:
-                raise StateError(f"the HSM in {state.home} is in a cluster already; choose another HSM_HOME")
+                raise StateError(f"the HSM in {state.home} is in a cluster already; choose another directory")
             shared = joined(state, store, passphrase, key_file)
             if key_file is not None:
                 state.keep_key_file(key_file)
