@@ -37,6 +37,14 @@ void call_null(struct call *call) {
     call->arguments++;
 }
 
+void call_room(struct call *call, const CK_BYTE *buffer, CK_ULONG size) {
+    if (buffer == NULL) {
+        call_null(call);
+    } else {
+        call_int(call, size < WIRE_MAX_FRAME ? size : WIRE_MAX_FRAME);
+    }
+}
+
 void call_raw(struct call *call, const unsigned char *value, size_t length) {
     wire_put_raw(&call->request, value, length);
     call->arguments++;

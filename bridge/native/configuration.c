@@ -2,10 +2,12 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "json.h"
@@ -190,8 +192,21 @@ static void root_member(struct json *json, const char *name, void *context, int 
     }
 }
 
+/* Open a regular file. To open a pipe would wait for its writer. */
+static FILE *open_file(const char *path) {
+    struct stat found;
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file >= 0 && fstat(file, &found) == 0 && S_ISREG(found.st_mode)) {
+        return fdopen(file, "rb");
+    }
+    if (file >= 0) {
+        close(file);
+    }
+    return NULL;
+}
+
 static char *read_file(const char *path, size_t *length) {
-    FILE *file = fopen(path, "rbe");
+    FILE *file = open_file(path);
     char *content = file != NULL ? malloc(LONGEST_FILE) : NULL;
     if (content != NULL) {
         *length = fread(content, 1, LONGEST_FILE, file);
@@ -221,11 +236,7 @@ static int read_clusters(const char *path, struct slot_options *slots, int room)
 }
 
 static bool exists(const char *path) {
-    FILE *file = fopen(path, "rbe");
-    if (file != NULL) {
-        fclose(file);
-    }
-    return file != NULL || errno != ENOENT;
+    return access(path, F_OK) == 0 || errno != ENOENT;
 }
 
 /* Write the path of the installed file: in `etc` beside the `lib` of this library, else in /opt/cloudhsm/etc. */

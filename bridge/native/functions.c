@@ -435,11 +435,7 @@ CK_RV C_WrapKey(CK_SESSION_HANDLE hSession, CK_MECHANISM *pMechanism, CK_OBJECT_
     call_mechanism(&call, pMechanism);
     call_int(&call, hWrappingKey);
     call_int(&call, hKey);
-    if (pWrappedKey == NULL) {
-        call_null(&call);
-    } else {
-        call_int(&call, *pulWrappedKeyLen);
-    }
+    call_room(&call, pWrappedKey, *pulWrappedKeyLen);
     CK_RV rv = call_send(&call);
     if (rv == CKR_OK || rv == CKR_BUFFER_TOO_SMALL) {
         CK_ULONG iv_length;

@@ -180,11 +180,7 @@ static CK_RV run(struct slot *slot, CK_SESSION_HANDLE session, struct active *ac
                  const CK_BYTE *data, CK_ULONG data_length, CK_BYTE *result, CK_ULONG *length) {
     struct call call;
     call_on(&call, slot, session, kind, step, data, data_length);
-    if (result == NULL) {
-        call_null(&call);
-    } else {
-        call_int(&call, *length);
-    }
+    call_room(&call, result, *length);
     call_pending(&call, active);
     CK_RV rv = call_send(&call);
     if (call.in != NULL && (rv == CKR_OK || rv == CKR_BUFFER_TOO_SMALL)) {
