@@ -71,8 +71,8 @@ class Row:
 
     ``core`` is the core's mechanism; an OAEP row has only its beginning, which the hash of the parameter completes.
     ``core_signs`` replaces it for SIGN and VERIFY. ``digest`` is the hash that the row computes over the data before
-    the core's mechanism, or alone. ``parts`` tells whether there are multi-part operations. ``C_GetMechanismList`` omits
-    a row that is not ``listed``, as the original does: AWS's own programs know the listed ones only.
+    the core's mechanism, or alone. ``parts`` tells whether there are multi-part operations. A row that is not
+    ``listed`` works too; the original does not list it, and AWS's own sample has no name for it.
     """
 
     number: int
