@@ -270,6 +270,10 @@ class Hsm:
         """
         return self._status.members()
 
+    def alive_members(self) -> int:
+        """Return how many HSMs of the cluster are alive, as far as this HSM has seen. Needs no login."""
+        return self._status.alive_members()
+
     def set_address(self, address: str) -> None:
         """Set where clients reach this HSM, which the other HSMs of its cluster tell them too.
 
