@@ -29,7 +29,7 @@ struct connection;
 /* Tell whether the host can be one. */
 bool server_usable(const struct server *server);
 
-/* NULL where the server does not answer or is not who it should be, which the log tells of TLS. */
+/* NULL where the server does not answer or is not who it should be, which the log tells of TLS and of users. */
 struct connection *connection_open(const struct server *server, const struct tls_files *files);
 void connection_close(struct connection *connection);
 /* Close the descriptor only. In a child after fork: the rest is the parent's, or locked by one of its threads. */

@@ -29,13 +29,16 @@ class Cryptoki:
     def cryptoki_open(self, connection: Connection, options: Fields) -> int:
         """Begin an application and return its number."""
         number = self._applications.open(
-            connection, self._login, lambda session: self._connections.end_session(session.token), options
+            connection,
+            partial(self._login, connection.origin),
+            lambda session: self._connections.end_session(session.token),
+            options,
         )
         self._remember(connection)
         return number
 
-    def _login(self, user: str, password: bytes) -> Session:
-        return self._hsm.users.login(user, password, CRYPTO_USER)
+    def _login(self, origin: str, user: str, password: bytes) -> Session:
+        return self._hsm.users.login(user, password, CRYPTO_USER, origin)
 
     def _remember(self, connection: Connection) -> None:
         connection.closing = partial(self._applications.leave, connection)
