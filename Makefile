@@ -141,7 +141,7 @@ test-minimal: install
 	PYTHON="$(CURDIR)/$(BIN)/python" bash tests/minimal.sh $(ARGS)
 
 test-image: install
-	HSMBRIDGE_TEST_IMAGE=1 $(BIN)/python -m pytest tests/packaging $(ARGS)
+	HSMBRIDGE_TEST_IMAGE=1 $(BIN)/python -m pytest tests/packaging/test_image.py $(ARGS)
 
 .release/.installed: requirements/release.txt | $(INSTALLED)
 	@$(BIN)/python -m venv --clear .release
