@@ -222,7 +222,7 @@ class Hsm:
         database = None
         try:
             if state.shared_store() is not None:
-                raise StateError(f"the HSM in {state.home} is in a cluster already; choose another HSM_HOME")
+                raise StateError(f"the HSM in {state.home} is in a cluster already; choose another directory")
             shared = joined(state, store, passphrase, key_file)
             if key_file is not None:
                 state.keep_key_file(key_file)
@@ -264,6 +264,10 @@ class Hsm:
             StoreUnreachable: The database does not answer.
         """
         return self._status.members()
+
+    def alive_members(self) -> int:
+        """Return how many HSMs of the cluster are alive, as far as this HSM has seen. Needs no login."""
+        return self._status.alive_members()
 
     def set_address(self, address: str) -> None:
         """Set where clients reach this HSM, which the other HSMs of its cluster tell them too.

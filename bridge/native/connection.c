@@ -31,11 +31,15 @@ struct connection {
 };
 
 bool server_usable(const struct server *server) {
-    return server->host[0] != '/' ? server->host[0] != 0
-                                  : strlen(server->host) < sizeof ((struct sockaddr_un *)NULL)->sun_path;
+    return server_is_remote(server) || (server->host[0] == '/' &&
+                                        strlen(server->host) < sizeof ((struct sockaddr_un *)NULL)->sun_path);
 }
 
-static time_t now(void) {
+bool server_is_remote(const struct server *server) {
+    return server->host[0] != 0 && server->host[0] != '/';
+}
+
+time_t monotonic_seconds(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return time.tv_sec;
@@ -44,7 +48,7 @@ static time_t now(void) {
 /* Wait until the socket is ready or the deadline has passed. */
 static bool wait_for(const struct connection *connection, short events) {
     for (;;) {
-        time_t left = connection->deadline - now();
+        time_t left = connection->deadline - monotonic_seconds();
         if (left <= 0) {
             return false;
         }
@@ -112,7 +116,7 @@ static bool feed(struct connection *connection) {
 }
 
 void connection_limit(struct connection *connection, int seconds) {
-    connection->deadline = now() + seconds;
+    connection->deadline = monotonic_seconds() + seconds;
 }
 
 bool connection_send(struct connection *connection, const unsigned char *data, size_t length) {
@@ -330,8 +334,8 @@ struct connection *connection_open(const struct server *server, const struct tls
         return NULL;
     }
     connection->socket = -1;
-    bool opened = server->host[0] == '/' ? connect_unix(connection, server->host)
-                                         : connect_remote(connection, server, files);
+    bool opened = server_is_remote(server) ? connect_remote(connection, server, files)
+                                           : connect_unix(connection, server->host);
     if (!opened) {
         connection_close(connection);
         return NULL;

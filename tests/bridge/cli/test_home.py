@@ -45,7 +45,7 @@ def test_any_path_works(tmp_path: Path, name: str) -> None:
 def test_a_path_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
     longest = 107 - len("/hsm.sock") - len(os.fsencode(tmp_path)) - 1
     fits, too_long = tmp_path / ("x" * longest), tmp_path / ("x" * (longest + 1))
-    done = at(too_long).hsm("init")
+    done = at(too_long).here("init")
     assert done.returncode == 1
     assert "108 bytes" in done.stderr
     assert "at most 107" in done.stderr
@@ -56,7 +56,7 @@ def test_a_path_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
 
 def test_a_path_that_is_not_text_is_refused(tmp_path: Path) -> None:
     home = tmp_path / os.fsdecode(b"\xff")
-    done = at(home).hsm("init")
+    done = at(home).here("init")
     assert done.returncode == 1
     assert r"\xff' is not UTF-8" in done.stderr
     assert not home.exists()
@@ -67,7 +67,7 @@ def test_a_directory_that_others_may_write_is_refused(tmp_path: Path, mode: int)
     home = tmp_path / "hsm"
     home.mkdir()
     home.chmod(mode)
-    done = at(home).hsm("init")
+    done = at(home).here("init")
     assert done.returncode == 1
     assert f"other users may write in {home} (mode {mode:o})" in done.stderr
     assert list(home.iterdir()) == []
@@ -75,11 +75,11 @@ def test_a_directory_that_others_may_write_is_refused(tmp_path: Path, mode: int)
     with fresh_site(home) as site:
         home.chmod(mode)
         for command in (["start"], ["key", "list"], ["keytool", "-list"]):
-            done = site.hsm(*command)
+            done = site.here(*command)
             assert done.returncode == 1
             assert "chmod go-w" in done.stderr
         home.chmod(0o755)
-        site.must("key", "list")
+        site.must_here("key", "list")
 
 
 def test_a_directory_that_others_may_replace_is_refused(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_another_users_server_gets_no_password() -> None:
 
 def test_a_directory_with_other_files_gets_no_hsm(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").touch()
-    done = at(tmp_path).hsm("init")
+    done = at(tmp_path).here("init")
     assert done.returncode == 1
     assert "has other files, such as 'pyproject.toml'" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["pyproject.toml"]
