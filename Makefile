@@ -64,7 +64,7 @@ help:
 	@echo 'make image        a container image of the daemon, with buildah (BUILD="podman build", BUILD="docker build")'
 	@echo 'make fuzz         10 000 hostile frames and 10 000 hostile command lines;  make fuzz FRAMES=200000  more frames'
 	@echo 'make kills        kills the working daemon 150 times and looks for lost keys'
-	@echo 'make soak         uses the provider from 32 threads for 5 minutes'
+	@echo 'make soak         uses the provider from 32 threads for 5 minutes, twice'
 	@echo 'make bench        rates, beside the JDK and SoftHSM'
 	@echo 'make lock         requirements/*.txt, from pyproject.toml'
 	@echo 'make release      dist/: wheel, sdist, jars, list of dependencies, checksums; installs the wheel and signs with it'
@@ -239,7 +239,7 @@ ROUNDS ?= 150
 kills: install
 	HSMBRIDGE_KILL_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest --timeout 0 tests/faults/test_kill.py $(ARGS)
 
-# A Java program with 32 threads, for a time.
+# A Java program with 32 threads, for a time over the Unix socket and as long over TLS. ARGS='-k tls' for one of them.
 SECONDS ?= 300
 soak: install
 	HSMBRIDGE_TEST_ALL=1 HSMBRIDGE_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest --timeout 0 tests/faults/test_soak.py $(ARGS)
