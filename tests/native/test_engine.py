@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.native.engine import KEYS, engine_site, make_keys, run
 from tests.requirements import tool
@@ -46,6 +49,37 @@ def test_rsa_decryption_is_in_the_hsm(site: Site, keys: Path) -> None:
     run(site, keys, "openssl", "pkeyutl", "-encrypt", "-certin", "-inkey", "rsa.crt", "-in", "plain", "-out", "sealed")
     decrypt = ("openssl", "pkeyutl", "-engine", "cloudhsm", "-decrypt", "-inkey", "rsa.key", "-in", "sealed")
     assert run(site, keys, *decrypt) == "a secret"
+
+
+@pytest.mark.parametrize(
+    "wrong", ["garbage", "cut", "empty", "directory", "missing", "public", "of no key", "another curve"]
+)
+def test_a_wrong_key_file_is_refused(site: Site, keys: Path, tmp_path: Path, wrong: str) -> None:
+    """The command ends with an error, by no signal."""
+    reference, path = (keys / "ec.key").read_text(), tmp_path / "wrong.key"
+    contents = {"garbage": "garbage", "cut": reference[:90], "empty": ""}
+    if wrong in contents:
+        path.write_text(contents[wrong])
+    elif wrong == "directory":
+        path.mkdir()
+    elif wrong == "public":
+        run(site, keys, "openssl", "ec", "-in", "ec.key", "-pubout", "-out", str(path))
+    elif wrong != "missing":
+        curve = "secp521r1" if wrong == "another curve" else "prime256v1"
+        path.write_bytes(_reference(curve))
+    for mode in ((), ("-keyform", "engine")):
+        done = subprocess.run(
+            [tool("openssl"), "dgst", "-engine", "cloudhsm", *mode, "-sha256", "-sign", str(path), "ec.crt"],
+            cwd=keys, env=site.environment, capture_output=True, stdin=subprocess.DEVNULL, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 1, (wrong, mode, done.returncode, done.stderr)
+
+
+def _reference(curve: str) -> bytes:
+    """Return a reference PEM of a key that the HSM does not have."""
+    made = ec.derive_private_key(12345, ec.SECP521R1() if curve == "secp521r1" else ec.SECP256R1())
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    return made.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
 
 
 def test_other_keys_stay_openssls_own(site: Site, keys: Path) -> None:

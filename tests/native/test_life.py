@@ -132,6 +132,41 @@ print(len(ck.run("Encrypt", session, 0x1081, key, bytes(16))))
     assert _run(site, text, repeated(6, 300)) == "16\n"
 
 
+def test_a_stopped_daemon_is_told_and_goes_on(site: Site) -> None:
+    """The call waits for HSM_TIMEOUT; a daemon that goes on in time still has the session."""
+    text = """
+import json, subprocess
+said = subprocess.run([sys.executable, "-m", "bridge", "status", "--json"], capture_output=True)
+pid = json.loads(said.stdout)["pid"]
+with ck.started():
+    session = log_in()
+    key = ck.generate(session, 0x1080, [(0x161, 32), (0x104, True)])
+    expected = ck.run("Encrypt", session, 0x1081, key, bytes(16))
+    def stopped(call):
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            return call()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    print(hex(stopped(lambda: ck.call("C_GetTokenInfo", 0, (c_ubyte * 512)()))))
+    print(hex(stopped(lambda: ck.begin("Encrypt", session, 0x1082, key))))
+    print(ck.run("Encrypt", session, 0x1081, key, bytes(16)) == expected)
+    timer = threading.Timer(0.3, os.kill, (pid, signal.SIGCONT))
+    os.kill(pid, signal.SIGSTOP)
+    timer.start()
+    print(ck.run("Encrypt", session, 0x1081, key, bytes(16)) == expected)
+"""
+    said = _run(Site(site.home, site.environment | {"HSM_TIMEOUT": "1"}), text, 1)
+    # Token information has no token where no HSM answers.
+    assert said.replace("0xe0", "0x30", 1).split() == ["0x30", "0x30", "True", "True"]
+
+
+@pytest.mark.parametrize("seconds", ["0", "86401", "-1", "1.5", "soon", "99999999999"])
+def test_a_limit_that_is_no_number_of_seconds(site: Site, seconds: str) -> None:
+    text = 'print(hex(ck.call("C_Initialize", None)))'
+    assert _run(Site(site.home, site.environment | {"HSM_TIMEOUT": seconds}), text, 1) == "0x5\n"
+
+
 @pytest.mark.parametrize("handles", ["another session's", "a child's parent's"])
 def test_handles_of_others_mean_nothing(site: Site, handles: str) -> None:
     text = """
