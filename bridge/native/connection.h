@@ -35,7 +35,7 @@ bool server_is_remote(const struct server *server);
 /* The time of a clock that nobody sets, in seconds. */
 time_t monotonic_seconds(void);
 
-/* NULL where the server does not answer or is not who it should be, which the log tells of TLS. */
+/* NULL where the server does not answer or is not who it should be, which the log tells of TLS and of users. */
 struct connection *connection_open(const struct server *server, const struct tls_files *files);
 void connection_close(struct connection *connection);
 /* Close the descriptor only. In a child after fork: the rest is the parent's, or locked by one of its threads. */

@@ -31,14 +31,14 @@ class Cryptoki:
         """Begin an application and return its number. The key availability check applies to TLS."""
         checked = connection.remote and options.get("disable_key_availability_check") is not True
         number = self._applications.open(
-            connection, self._login, lambda session: self._connections.end_session(session.token), options,
-            CHECKED_HSMS if checked else 1,
+            connection, partial(self._login, connection.origin),
+            lambda session: self._connections.end_session(session.token), options, CHECKED_HSMS if checked else 1,
         )  # fmt: skip
         self._remember(connection)
         return number
 
-    def _login(self, user: str, password: bytes) -> Session:
-        return self._hsm.users.login(user, password, CRYPTO_USER)
+    def _login(self, origin: str, user: str, password: bytes) -> Session:
+        return self._hsm.users.login(user, password, CRYPTO_USER, origin)
 
     def _remember(self, connection: Connection) -> None:
         connection.closing = partial(self._applications.leave, connection)

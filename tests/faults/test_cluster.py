@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from bridge.carriers.jvm import provider_jar
+from tests import jdk
 from tests.clusters import cluster_of, configured, kill, served_over_tls, start
 from tests.conftest import Tally, repeated
-from tests.consumers.application import compiled
 from tests.postgresql import Server
 from tests.site import Site
 
-ROUNDS = repeated(2, 3, "HSMBRIDGE_CLUSTER_KILLS")
+ROUNDS = repeated(1, 100, "HSMBRIDGE_CLUSTER_KILLS")
 CLIENTS, THREADS = 3, 8
 
 
@@ -34,18 +34,19 @@ def server() -> Iterator[Server]:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_hsms_that_are_killed_under_java_clients(tmp_path: Path, server: Server, tally: Tally) -> None:
     chance, counts = random.Random(5), Counter[str]()
-    classes = compiled(Path(__file__).parent / "java", tmp_path / "classes", [provider_jar()])
+    classes = jdk.classes(Path(__file__).parent / "java")
     with cluster_of(tmp_path, server.new()) as sites, ExitStack() as stack:
         ports = served_over_tls(sites, tmp_path)
         configuration = configured(sites, ports, tmp_path / "churn.cfg")
         programs = [_started(stack, configuration, classes, sites[0], f"c{number}") for number in range(CLIENTS)]
         for _ in range(ROUNDS):
-            time.sleep(chance.uniform(1, 3))
+            time.sleep(chance.uniform(0.2, 1))
             victim = chance.randrange(len(sites))
             kill(sites[victim])
-            time.sleep(chance.uniform(0, 2))
+            time.sleep(chance.uniform(0, 0.5))
             start(sites[victim], ports[victim])
         made, destroyed, unknown = set[str](), set[str](), set[str]()
         for program in programs:
@@ -71,7 +72,7 @@ def _started(
 ) -> subprocess.Popen[str]:  # fmt: skip
     environment = {key: value for key, value in site.environment.items() if key != "HSM_HOME"}
     program = subprocess.Popen(
-        ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", f"-Dhsmbridge.config={configuration}",
+        [*jdk.command("java"), f"-Dhsmbridge.config={configuration}",
          "-cp", f"{classes}:{provider_jar()}", "Churn", name, str(THREADS)],
         env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip

@@ -139,6 +139,34 @@ with ck.started():
     assert "Key of this request does not meet the availability requirements" in done.stderr
 
 
+def test_each_cluster_is_a_slot_with_an_authority_and_a_login_of_its_own(remote: TlsDaemon, tmp_path: Path) -> None:
+    file = tmp_path / "pkcs11.cfg"
+
+    def configure(*words: str) -> None:
+        program = "from bridge.cli.configure import pkcs11; pkcs11()"
+        subprocess.run([sys.executable, "-c", program, words[0], "--config", file, *words[1:]], check=True, timeout=60)
+
+    with fresh_site(tmp_path / "hsm") as other:
+        other.must("cluster", "initialize", "--new-ca", str(tmp_path / "ca"), "--name", "127.0.0.1")
+        other.must("start", "--listen", "127.0.0.1:0")
+        place = json.loads(other.must("status", "--json"))["listen"]
+        for name, address, site in (("one", f"{HOST}:{remote.port}", remote.site), ("two", place, other)):
+            authority = str(site.home / "customerCA.crt")
+            configure("add-cluster", "--cluster-id", name, "-a", address, "--hsm-ca-cert", authority)
+        text = """
+with ck.started():
+    print(slots(), end=" ")
+    sessions = [ck.open(slot=slot) for slot in range(slots())]
+    for session in sessions:
+        ck.login(session, PIN)
+    ck.generate(sessions[-1], 0x1080, [(0x161, 32), (3, b"of the last slot")])
+    print([len(ck.find(session, [(3, b"of the last slot")])) for session in sessions])
+"""
+        assert remote.must(text, file) == "2 [0, 1]\n"
+        configure("remove-cluster", "--cluster-id", "one")
+        assert remote.must(text, file) == "1 [1]\n"
+
+
 def test_refusals_name_the_reason(remote: TlsDaemon) -> None:
     authority = Authority("another")
     other = remote.folder / "other.crt"

@@ -51,8 +51,13 @@ def buildah(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Builder,
     release = re.search(r"VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text())
     assert release
     bare = [tool("mmdebstrap"), "--quiet", "--variant=minbase", "--include=python3,python3-venv", release[1], str(base)]
-    subprocess.run(bare, check=True, timeout=600)
-    scratch = builder("from", "scratch")
+    made = subprocess.run(bare, capture_output=True, text=True, timeout=600)
+    if made.returncode != 0:
+        missing(f"mmdebstrap cannot make a Debian here: {made.stderr[-400:]}")
+    try:
+        scratch = builder("from", "scratch")
+    except AssertionError as error:
+        missing(f"buildah makes no container here: {error}")
     builder("add", "--quiet", scratch, str(base), "/")
     builder("commit", "--quiet", scratch, "localhost/debian-base")
     base.unlink()
