@@ -44,6 +44,20 @@ def test_requests_and_certificates_are_signed_in_the_hsm(site: Site, keys: Path,
     run(site, keys, *sign, "-engine", "cloudhsm", f"{name}.csr", code=1, CLOUDHSM_PIN="cu1:wrong-password")
 
 
+@pytest.mark.parametrize("digest", ["sha1", "sha224", "sha256", "sha384", "sha512"])
+def test_rsa_signatures_of_every_hash(site: Site, keys: Path, digest: str) -> None:
+    run(site, keys, "openssl", "x509", "-in", "rsa.crt", "-pubkey", "-noout", "-out", "rsa.pub")
+    variables = {
+        "n3fips_password" if name == "CLOUDHSM_PIN" else name: value for name, value in site.environment.items()
+    }
+    older = Site(site.home, variables)
+    for options in ((), ("-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest")):
+        use = ("openssl", "dgst", f"-{digest}", *options)
+        # The PIN's variable has the name that SDK 3 has.
+        run(older, keys, *use, "-engine", "cloudhsm", "-sign", "rsa.key", "-out", "hashed", "rsa.csr")
+        assert "Verified OK" in run(site, keys, *use, "-verify", "rsa.pub", "-signature", "hashed", "rsa.csr")
+
+
 def test_rsa_decryption_is_in_the_hsm(site: Site, keys: Path) -> None:
     (keys / "plain").write_bytes(b"a secret")
     run(site, keys, "openssl", "pkeyutl", "-encrypt", "-certin", "-inkey", "rsa.crt", "-in", "plain", "-out", "sealed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,10 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from bridge.process.paths import socket_path
+from bridge.protocol import codec
+from hsmcore.errors import OperationLimit
 from tests.conftest import repeated
+from tests.native.proxy import Proxy
 from tests.site import PASSWORD, Site
 
 _ROOT = Path(__file__).parents[2]
+LIMIT = OperationLimit.code
 _HEAD = """
 import ctypes, os, signal, sys, threading, time
 from ctypes import byref, c_ubyte, c_ulong
@@ -130,6 +136,42 @@ assert ended(threads)
 print(len(ck.run("Encrypt", session, 0x1081, key, bytes(16))))
 """
     assert _run(site, text, repeated(6, 300)) == "16\n"
+
+
+@pytest.mark.parametrize(("mode", "requests"), [("standard", 2), ("off", 1)])
+def test_a_lost_answer_is_asked_for_again_unless_that_is_off(
+    site: Site, tmp_path: Path, mode: str, requests: int
+) -> None:
+    file = tmp_path / "cloudhsm-pkcs11.cfg"
+    with Proxy(tmp_path, site.home).running() as proxy:
+        cluster = {"servers": [{"hostname": str(socket_path(proxy.home))}], "options": {"default_retry_mode": mode}}
+        file.write_text(json.dumps({"clusters": [{"cluster": cluster}]}))
+        proxy.answer = lambda request: b"" if b"C_GetMechanismInfo" in request else None
+        text = """
+with ck.started():
+    ck.open()
+    print(hex(ck.call("C_GetMechanismInfo", 0, 1, (c_ubyte * 64)())))
+"""
+        said = _run(Site(site.home, site.environment | {"HSM_PKCS11_CONFIG": str(file)}), text, 1)
+        # One request opens the application, one the session.
+        assert (said, proxy.count()) == ("0x30\n", 2 + requests)
+
+
+def test_a_limit_of_the_hsm_is_a_function_that_failed(site: Site, tmp_path: Path) -> None:
+    """So the original tells that it is throttled."""
+
+    def limited(request: bytes) -> bytes | None:
+        _, session, number = codec.decode_header(request)
+        return codec.encode_request(LIMIT, session, number, []) if b"C_GetMechanismInfo" in request else None
+
+    file = tmp_path / "cloudhsm-pkcs11.cfg"
+    with Proxy(tmp_path, site.home).running() as proxy:
+        proxy.answer = limited
+        file.write_text(
+            json.dumps({"clusters": [{"cluster": {"servers": [{"hostname": str(socket_path(tmp_path))}]}}]})
+        )
+        text = 'ck.must("C_Initialize", None)\nprint(hex(ck.call("C_GetMechanismInfo", 0, 1, (c_ubyte * 64)())))'
+        assert _run(Site(site.home, site.environment | {"HSM_PKCS11_CONFIG": str(file)}), text, 1) == "0x6\n"
 
 
 def test_a_stopped_daemon_is_told_and_goes_on(site: Site) -> None:
