@@ -25,13 +25,14 @@ from hsmcore.errors import (
 _HINTS: dict[type[HsmError], str] = {
     AuthenticationFailed: "check name and password in HSM_USER and HSM_PASSWORD, HSM_ADMIN_PASSWORD, or CLOUDHSM_PIN",
     AccountLocked: "`hsm user change-password`; for the last admin `hsm user recover`",
-    StateLocked: "wait until that command has ended; `hsm doctor` tells whether it is a daemon that lost its socket",
     PermissionDenied: "`hsm user` commands need an admin's login in HSM_ADMIN_PASSWORD or CLOUDHSM_PIN",
     ForeignStorePassword: "the password of FILE is in HSM_FILE_PASSWORD or --password-file",
     KeyStorePassword: "the password of the CloudHSM key store is in HSM_KEYSTORE_PASSWORD or --keystore-password-file",
 }
 
 
+_SECONDS = 2.0
+"""Longest wait for a daemon before the message about it, in seconds."""
 _COMMANDS = {
     "quickstart": "quickstart.quickstart",
     "doctor": "doctor.doctor",
@@ -63,6 +64,20 @@ _COMMANDS = {
 """The subcommands with their module and its name there, in the order in which a new user needs them."""
 
 
+def _hint_of_lock(error: HsmError, home: Path | None) -> str:
+    """Return what to do about a process that has the HSM, empty for another error."""
+    if not isinstance(error, StateLocked) or home is None:
+        return ""
+    # Imported here: most commands meet no other process.
+    from bridge.carriers.client import Client
+
+    try:
+        Client.connect(home, _SECONDS).close()
+    except HsmError:
+        return "wait until that command has ended; `hsm doctor` tells whether it is a daemon that lost its socket"
+    return "it is the daemon; `hsm stop` ends it"
+
+
 class Commands(click.Group):
     """Prints an error as one line with a remedy and no traceback: exit code 1, or 2 for a wrong command line.
 
@@ -79,7 +94,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except HsmError as error:
-            hint = _HINTS.get(type(error))
+            hint = _HINTS.get(type(error)) or _hint_of_lock(error, ctx.find_root().obj)
             raise click.ClickException(f"{error} ({hint})" if hint else str(error)) from error
         except BrokenPipeError:
             raise

@@ -198,7 +198,15 @@ static bool connect_unix(struct connection *connection, const char *path) {
     do {
         failed = connect(connection->socket, (struct sockaddr *)&address, sizeof address);
     } while (failed && errno == EINTR);
-    return !failed && trusted(connection->socket, path);
+    if (failed) {
+        log_error("no HSM answers at %s: %s; `hsm start` starts one", path, strerror(errno));
+        return false;
+    }
+    if (!trusted(connection->socket, path)) {
+        log_error("another user of the machine serves %s; nothing was sent there", path);
+        return false;
+    }
+    return true;
 }
 
 /* Connect to one address. Returns 0, or the number of the error. */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +40,25 @@ def test_requests_and_certificates_are_signed_in_the_hsm(site: Site, keys: Path,
     verify = ("openssl", "dgst", "-sha256", "-verify", f"{name}.pub", "-signature", f"{name}.sig", f"{name}.csr")
     assert "Verified OK" in run(site, keys, *verify)
     run(site, keys, *sign, "-engine", "cloudhsm", f"{name}.csr", code=1, CLOUDHSM_PIN="cu1:wrong-password")
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"CLOUDHSM_PIN": "cu1:wrong-password"}, "the HSM refuses the login of CLOUDHSM_PIN"),
+        ({"HSM_HOME": "/nowhere"}, "no HSM answers at /nowhere/hsm.sock"),
+        ({"HSM_PKCS11_CONFIG": "/no.cfg"}, "the configuration file /no.cfg cannot be read"),
+        ({}, "CLOUDHSM_PIN is not set"),
+    ],
+)
+def test_a_failure_has_a_reason(site: Site, keys: Path, variables: dict[str, str], reason: str) -> None:
+    environment = {name: value for name, value in site.environment.items() if variables or name != "CLOUDHSM_PIN"}
+    done = subprocess.run(
+        ["openssl", "dgst", "-sha256", "-sign", "ec.key", "-engine", "cloudhsm", "-out", "no.sig", "ec.crt"],
+        cwd=keys, env=environment | variables, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert reason in done.stderr
 
 
 def test_rsa_decryption_is_in_the_hsm(site: Site, keys: Path) -> None:

@@ -64,7 +64,8 @@ public final class Route {
      * Returns the carrier to the first server that leads to a socket, else those to all servers over TLS, else that to the
      * default HSM. They connect at their first request.
      *
-     * @throws IOException if the property or the variable is not a list of {@code host[:port]=path}
+     * @throws IOException if the property or the variable is not a list of {@code host[:port]=path}, or a socket is one of
+     *     several servers
      */
     public static Route of(Settings settings) throws IOException {
         Carrier ofProcess = ofProcess(settings.times());
@@ -73,6 +74,10 @@ public final class Route {
         }
         for (Settings.Server server : settings.servers()) {
             if (Path.of(server.host()).isAbsolute()) {
+                if (settings.servers().size() > 1) {
+                    throw new IOException("The configuration names " + settings.servers().size() + " servers, and "
+                            + server.host() + " is a socket: several HSMs are used over TLS, one over its socket");
+                }
                 return local(unix(Path.of(server.host()), "from the provider's configuration", settings.times()));
             }
             String socket = socketOf(server, settings.sockets());
