@@ -90,7 +90,7 @@ $(INSTALLED): pyproject.toml requirements/dev.txt requirements/migration.txt jav
 	    echo "error: $$found has no venv module (Debian: apt install python3-venv)." >&2; exit 1; \
 	fi; \
 	"$$found" java/build_jar.py --jdk >/dev/null; \
-	echo "Creating $(VENV) with $$("$$found" --version), installing hsmbridge and building its jar ..."; \
+	echo "Creating $(VENV) with $$("$$found" --version) and installing the locked packages, which takes a minute ..."; \
 	"$$found" -m venv --clear $(VENV); \
 	$(LOCKED) --requirement requirements/dev.txt; \
 	if ! $(LOCKED) --no-build-isolation --requirement requirements/migration.txt >$(VENV)/pip.log 2>&1; then \

@@ -173,7 +173,8 @@ def pack(content: Path, jar: Path, manifest: str) -> None:
 def _entry(name: str) -> ZipInfo:
     entry = ZipInfo(name, _TIME)
     entry.compress_type = ZIP_DEFLATED
-    entry.external_attr = 0o644 << 16
+    # Without the Unix mode, of which jarsigner says that it is not signed.
+    entry.create_system, entry.external_attr = 0, 0x20
     return entry
 
 

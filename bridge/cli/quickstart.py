@@ -101,7 +101,7 @@ def _hsm(home: Path, folder: Path, *, starts: bool) -> Iterator[_Steps]:
         if login is None:
             raise StateError(
                 f"there is an HSM in {home} already: set HSM_USER and HSM_PASSWORD to sign with a new key in it, "
-                "or make another one with `HSM_HOME=$PWD/my-hsm hsm quickstart`"
+                "or make another one with `HSM_HOME=$PWD/my-hsm hsm quickstart --folder my-quickstart`"
             )
         steps = _Steps(home, login, folder, [f"Using the HSM in {home} as {login.username}"])
     try:

@@ -50,7 +50,8 @@ def service() -> None:
 @click.pass_context
 def install(
     context: click.Context, of_user: bool, dry_run: bool, account: str, group: str, passphrase_file: Path | None,
-    log_level: str, metrics_port: int | None, listen: tuple[str, ...], backup_retention_days: int,
+    log_level: str, metrics_port: int | None, listen: tuple[str, ...], backup_retention_days: int, socket_group: str,
+    socket_directory: Path,
 ) -> None:  # fmt: skip
     """Write a unit file for this installation of hsmbridge.
 
@@ -62,14 +63,20 @@ def install(
     Example:
       hsm service install --dry-run
       sudo hsm service install --passphrase-file /etc/hsmbridge/passphrase --metrics-port 9464
+      sudo hsm service install --socket-group hsmusers
       hsm service install --user
     """
-    options = Options(log_level, metrics_port, listen, backup_retention_days)
+    if of_user and socket_group:
+        raise click.UsageError("--socket-group needs a service of the system: no other user reaches one with --user")
+    options = Options(
+        log_level, metrics_port, listen, backup_retention_days, socket_group, socket_directory.absolute()
+    )  # fmt: skip
     home = _home(context, of_user=of_user)
     passphrase = _passphrase(home, passphrase_file, of_user=of_user)
     planned = Service(
         home, tuple(options.words()), "" if of_user else account, group, passphrase,
         remote=bool(listen) or (home / "store.json").exists(),
+        socket_group=socket_group, socket_directory=socket_directory.absolute(),
     )  # fmt: skip
     if dry_run:
         click.echo(planned.unit(), nl=False)
@@ -78,6 +85,7 @@ def install(
         _require_user(account)
         _require_runnable(account, group, installed_program())
         _require_owner(account, home)
+        _require_group(socket_group)
     file = planned.file()
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, planned.unit().encode(), mode=0o644)
@@ -212,6 +220,19 @@ def _require_owner(name: str, home: Path) -> None:
             f"{home} belongs to another user (id {owner}) than {name}, who runs it; `chown -R {name}: {home}`, "
             "or name its owner with --run-as"
         )
+
+
+def _require_group(name: str) -> None:
+    """Check that there is an operating-system group, unless the name is empty or a number.
+
+    Raises:
+        StateError: There is none.
+    """
+    try:
+        if name and not name.isdecimal():
+            grp.getgrnam(name)
+    except KeyError as error:
+        raise StateError(f"there is no group {name}; `groupadd --system {name}` makes one") from error
 
 
 def _command(of_user: bool, *words: str) -> str:

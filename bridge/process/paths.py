@@ -7,6 +7,8 @@ from pathlib import Path
 
 from hsmcore.errors import StateError
 
+GROUP_DIRECTORY = Path("/run/hsmbridge")
+"""Directory of the socket for a group of operating-system users; systemd makes it."""
 _LONGEST = 107
 """Longest path of a Unix socket on Linux, in bytes (``sockaddr_un.sun_path`` has 108 with the final NUL)."""
 

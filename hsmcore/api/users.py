@@ -43,8 +43,14 @@ class UserService:
         return infos
 
     @audited
-    def login(self, username: str, password: bytes, role: str = CRYPTO_USER) -> Session:
+    def login(self, username: str, password: bytes, role: str = CRYPTO_USER, origin: str = "") -> Session:
         """Begin a session.
+
+        Args:
+            username: The user.
+            password: The password in UTF-8.
+            role: The role.
+            origin: The detail of the entry in the audit log, such as the operating-system user; empty for none.
 
         Raises:
             AuthenticationFailed: Name, role or password is wrong.
@@ -53,6 +59,7 @@ class UserService:
             OperationLimit: The user has the maximum number of sessions.
             StoreFull: The audit log cannot be written.
         """
+        self._log.describe(origin)
         return self._begin(self._accounts.authenticate(username, password, role))
 
     def login_token(self, username: str, role: str) -> bytes:
@@ -64,10 +71,19 @@ class UserService:
         return self._new_token(Purpose.LOGIN, _subject(username, role))
 
     @audited
-    def login_mfa(self, username: str, password: bytes, role: str, token_file: bytes) -> Session:
+    def login_mfa(
+        self, username: str, password: bytes, role: str, token_file: bytes, origin: str = ""
+    ) -> Session:  # fmt: skip
         """Begin a session with a password and a signed token file. A wrong signature counts as a wrong password.
 
         The password alone decides for a user without a second factor.
+
+        Args:
+            username: The user.
+            password: The password in UTF-8.
+            role: The role.
+            token_file: The signed token file.
+            origin: As in ``login``.
 
         Raises:
             AuthenticationFailed: Name, role, password or signature is wrong.
@@ -78,6 +94,7 @@ class UserService:
             OperationLimit: The user has the maximum number of sessions.
             StoreFull: The audit log cannot be written.
         """
+        self._log.describe(origin)
         signed = token_files.read_token(token_file)
         self._challenges.redeem(signed.token, Purpose.LOGIN, _subject(username, role))
         return self._begin(self._accounts.authenticate(username, password, role, signed))

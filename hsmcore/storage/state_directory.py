@@ -168,7 +168,7 @@ class StateDirectory:
             StateError: The directory has an HSM with a file of its own.
         """
         if self.database.exists():
-            raise StateError(f"there is an HSM in {self.home} already, which was not changed; choose another HSM_HOME")
+            raise StateError(f"there is an HSM in {self.home} already, which was not changed; choose another directory")
         with _file_errors(self.home):
             write_whole(self.home / _STORE, json.dumps(asdict(store)).encode())
 
@@ -191,7 +191,7 @@ class StateDirectory:
         path = self.home / _KEY_FILE
         if path.exists():
             if self.read_key_file() != key:
-                raise StateError(f"there is another key file {path}, which was not changed; choose another HSM_HOME")
+                raise StateError(f"there is another key file {path}, which was not changed; choose another directory")
             return
         with _file_errors(self.home):
             write_whole(path, key)

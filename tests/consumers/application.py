@@ -1,4 +1,4 @@
-"""Java programs of users, as processes: how they are compiled, which class path they get, how they reach the HSM."""
+"""Java programs of users, as processes: which class path they get, how they reach the HSM."""
 
 from __future__ import annotations
 
@@ -12,39 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bridge.carriers.jvm import provider_jar
+from tests import jdk
 from tests.site import Site
 
 STORE_PASSWORD = "changeit"
 _SECONDS = 120
 """How long a program may take."""
-
-
-def java_tool(name: str) -> str:
-    """Return a tool of the Java under test, ``JAVA_HOME``'s where that has it, else the one on ``PATH``."""
-    home = os.environ.get("JAVA_HOME")
-    in_home = Path(home) / "bin" / name if home else None
-    return str(in_home) if in_home and in_home.is_file() else name
-
-
-def compiled(sources: Path, target: Path, class_path: list[Path]) -> Path:
-    """Compile every program in a folder; where ``JAVA_HOME`` is a run-time image, with the JDK on ``PATH``."""
-    target.mkdir()
-    programs = sorted(map(str, sources.glob("*.java")))
-    jars = os.pathsep.join(map(str, class_path))
-    command = [
-        java_tool("javac"),
-        "--release",
-        "17",
-        "-Xlint:all,-processing",
-        "-Werror",
-        "-d",
-        str(target),
-        "-cp",
-        jars,
-    ]
-    done = subprocess.run([*command, *programs], capture_output=True, text=True, timeout=_SECONDS)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return target
 
 
 @dataclass(frozen=True)
@@ -100,7 +73,7 @@ class Application:
     def _command(self, program: str, *arguments: object) -> list[str]:
         given = self.beside or self.without_provider
         paths = self.class_path if given else (provider_jar(), *self.class_path)
-        launcher = [sys.executable, "-m", "bridge", "java"] if self.beside else [java_tool("java")]
+        launcher = [sys.executable, "-m", "bridge", "java", *jdk.QUICK] if self.beside else jdk.command("java")
         return [*launcher, "-ea", "-cp", os.pathsep.join(map(str, paths)), program, *map(str, arguments)]
 
 

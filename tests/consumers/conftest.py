@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.carriers.jvm import provider_jar
+from tests import jdk
 from tests.consumers import libraries
-from tests.consumers.application import STORE_PASSWORD, Application, compiled, copied
+from tests.consumers.application import STORE_PASSWORD, Application, copied
 from tests.consumers.openssl import certificates
 from tests.requirements import tool
 from tests.site import Site, fresh_site
@@ -74,9 +74,9 @@ def peers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def classes() -> Path:
     """The programs that need the JDK only."""
-    return compiled(_HERE / "jdk", tmp_path_factory.mktemp("classes") / "jdk", [provider_jar()])
+    return jdk.classes(_HERE / "jdk")
 
 
 @pytest.fixture(scope="module", params=["daemon", "beside"])
@@ -98,7 +98,7 @@ def stock(sites: dict[str, Site], classes: Path, tmp_path: Path) -> Application:
 def library_classes(classes: Path) -> tuple[Path, ...]:
     """The class path of the programs that use libraries."""
     jars = libraries.fetched()
-    own = compiled(libraries.SOURCES, classes.with_name("libraries"), [provider_jar(), classes, *jars])
+    own = jdk.classes(libraries.SOURCES, class_path=(classes, *jars))
     return (own, classes, *jars)
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from bridge.carriers.jvm import provider_jar
-from tests.consumers.application import STORE_PASSWORD, Application, java_tool
+from tests import jdk
+from tests.consumers.application import STORE_PASSWORD, Application
 from tests.consumers.conftest import KEYS
 from tests.requirements import tool
 
@@ -89,7 +90,7 @@ def _has_jarsigner() -> bool:
 
 
 def _must(command: list[str], environment: dict[str, str]) -> str:
-    words = [java_tool(command[0]), *command[1:]]
+    words = [*jdk.command(command[0]), *command[1:]]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from bridge.carriers.jvm import provider_jar
+from tests import jdk
 from tests.clusters import cluster_of, configured, kill, served_over_tls, start
 from tests.conftest import Tally, repeated
-from tests.consumers.application import compiled
 from tests.postgresql import Server
 from tests.site import Site
 
@@ -37,7 +37,7 @@ def server() -> Iterator[Server]:
 @pytest.mark.timeout(1800)
 def test_hsms_that_are_killed_under_java_clients(tmp_path: Path, server: Server, tally: Tally) -> None:
     chance, counts = random.Random(5), Counter[str]()
-    classes = compiled(Path(__file__).parent / "java", tmp_path / "classes", [provider_jar()])
+    classes = jdk.classes(Path(__file__).parent / "java")
     with cluster_of(tmp_path, server.new()) as sites, ExitStack() as stack:
         ports = served_over_tls(sites, tmp_path)
         configuration = configured(sites, ports, tmp_path / "churn.cfg")
@@ -72,7 +72,7 @@ def _started(
 ) -> subprocess.Popen[str]:  # fmt: skip
     environment = {key: value for key, value in site.environment.items() if key != "HSM_HOME"}
     program = subprocess.Popen(
-        ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", f"-Dhsmbridge.config={configuration}",
+        [*jdk.command("java"), f"-Dhsmbridge.config={configuration}",
          "-cp", f"{classes}:{provider_jar()}", "Churn", name, str(THREADS)],
         env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from bridge.carriers.client import Client
-from bridge.carriers.jvm import provider_jar
+from tests import jdk
 from tests.conftest import Tally, repeated
-from tests.consumers.application import Application, compiled
+from tests.consumers.application import Application
 from tests.site import ADMIN_PASSWORD, Site
 
 THREADS = 32
@@ -39,7 +39,7 @@ def test_many_threads_for_some_time(site: Site, tally: Tally, tmp_path: Path) ->
         client.call("LOGIN", "cu1", site.environment["HSM_PASSWORD"].encode(), "crypto-user")
         client.call("GENERATE_KEY", "AES_KEY_GEN", {"LABEL": "kept", "TOKEN": True})
         kept = client.found_keys({})
-    classes = compiled(Path(__file__).parent / "java", tmp_path / "classes", [provider_jar()])
+    classes = jdk.classes(Path(__file__).parent / "java")
     pid = json.loads(site.must("status", "--json"))["pid"]
     memory: list[int] = []
     ended = threading.Event()

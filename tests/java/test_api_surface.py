@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -12,7 +11,7 @@ from zipfile import ZipFile
 import pytest
 
 from bridge.carriers.jvm import provider_jar
-from tests import jca
+from tests import jca, jdk
 from tests.site import fresh_site
 
 _ROOT = "com.amazonaws.cloudhsm.jce"
@@ -103,10 +102,10 @@ def test_misuse_of_every_public_method(tmp_path: Path) -> None:
     with ZipFile(provider_jar()) as jar:
         inside = f"{_ROOT.replace('.', '/')}/"
         classes = [name[:-6].replace("/", ".") for name in jar.namelist() if name.startswith(inside)]
-    command = ["javac", "-cp", str(provider_jar()), "-d", str(tmp_path), str(_TABLE.with_name("Misuse.java"))]
-    subprocess.run(command, check=True, timeout=120)
+    programs = str(jdk.classes(_TABLE.with_name("Misuse.java")))
     with fresh_site(tmp_path / "hsm") as site:
-        done = site.hsm("java", "-ea", "-cp", str(tmp_path), "Misuse", *(name for name in classes if "$" not in name))
+        command = ["java", *jdk.QUICK, "-ea", "-cp", programs, "Misuse"]
+        done = site.hsm(*command, *(name for name in classes if "$" not in name))
         assert done.returncode == 0, done.stdout + done.stderr
         assert json.loads(site.must("key", "list", "--json")) == []
     calls, wrong = (int(word) for word in done.stdout.split()[-2:])

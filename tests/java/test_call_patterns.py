@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from jpype import JClass
 
 from bridge.pytest_plugin import HsmUnderTest
-from tests import jca
+from tests import jca, jdk
 from tests.conftest import Tally
 
 _SOURCES = Path(__file__).with_name("patterns")
@@ -65,11 +64,9 @@ _used: set[Deviation] = set()
 
 
 @pytest.fixture(scope="module")
-def patterns(hsm_jvm: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def patterns(hsm_jvm: None) -> Any:
     """Return the class loader of the drivers."""
-    folder = tmp_path_factory.mktemp("patterns")
-    sources = sorted(map(str, _SOURCES.glob("*.java")))
-    subprocess.run(["javac", "--release", "17", "-Xlint:all", "-Werror", "-d", folder, *sources], check=True)
+    folder = jdk.classes(_SOURCES)
     return JClass("java.net.URLClassLoader")([JClass("java.io.File")(str(folder)).toURI().toURL()])
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import jdk
 from tests.conftest import repeated
 
 _HERE = Path(__file__).parent
@@ -69,9 +70,9 @@ hsm.close()
 
 
 def test_memory_is_flat_over_many_short_lived_threads(tmp_path: Path) -> None:
-    subprocess.run(["javac", "-d", tmp_path, _HERE / "ShortLivedThreads.java"], check=True, timeout=120)
+    classes = jdk.classes(_HERE / "ShortLivedThreads.java")
     done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT, tmp_path, tmp_path / "hsm", str(_THREADS)],
+        [sys.executable, "-c", _SCRIPT, classes, tmp_path / "hsm", str(_THREADS)],
         capture_output=True,
         text=True,
         timeout=300,
@@ -150,7 +151,7 @@ print("done")
 @pytest.mark.long
 def test_a_thread_that_uses_two_hsms_in_turn_has_one_state(tmp_path: Path) -> None:
     """As the threads of a program's pool do in a run of many tests, each with a fresh HSM."""
-    subprocess.run(["javac", "-d", tmp_path, _HERE / "ShortLivedThreads.java"], check=True, timeout=120)
-    script = _TWO_HSMS.replace("jvm.start([])", "jvm.start([], [sys.argv[1]])")
+    classes = jdk.classes(_HERE / "ShortLivedThreads.java")
+    script = _TWO_HSMS.replace("jvm.start([])", f"jvm.start([], [{str(classes)!r}])")
     done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, timeout=300)
     assert done.stdout == "done\n", done.stderr

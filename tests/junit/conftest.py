@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from bridge.carriers.jvm import provider_jar
+from tests import jdk
 from tests.consumers import libraries
-from tests.consumers.application import compiled, java_tool
 
 HERE = Path(__file__).parent
 SECONDS = 300
@@ -38,7 +38,7 @@ class Launcher:
         chosen = [f"--select-class={name}" for name in classes]
         settings = [word for parameter in config for word in ("--config", parameter)]
         return [
-            java_tool("java"), *options, "-jar", str(self.jar), "-cp", self.class_path, "--disable-banner",
+            *jdk.command("java"), *options, "-jar", str(self.jar), "-cp", self.class_path, "--disable-banner",
             "--details=tree", "--disable-ansi-colors", *chosen, *settings,
         ]  # fmt: skip
 
@@ -53,12 +53,10 @@ class Launcher:
 
 
 @pytest.fixture(scope="session")
-def launcher(tmp_path_factory: pytest.TempPathFactory) -> Launcher:
+def launcher() -> Launcher:
     (jar,) = libraries.fetched(HERE / "pom.xml")
     extension = provider_jar().with_name("hsmbridge-junit5.jar")
-    classes = compiled(
-        HERE / "programs", tmp_path_factory.mktemp("junit") / "classes", [provider_jar(), extension, jar]
-    )
+    classes = jdk.classes(HERE / "programs", class_path=(extension, jar))
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HSM_", "XDG_"))}
     folder = Path(sys.executable).parent
     kept["PATH"] = f"{folder}{os.pathsep}{kept['PATH']}"

@@ -16,6 +16,7 @@ from hsmcore.errors import KeyStoreDamaged, KeyStoreError, KeyStorePassword
 from hsmcore.keys.records import KeyRecord
 from keystore import file as key_store_file
 from keystore.entries import Entry, Kind
+from tests import jdk
 from tests.keystore.bench import Bench
 
 Certify = Callable[[KeyRecord], bytes]
@@ -132,7 +133,16 @@ def test_the_jdk_reads_the_file(bench: Bench, root: bytes, tmp_path: Path) -> No
     store.set_certificate("root", root)
     path = tmp_path / "certs.store"
     path.write_bytes(store.save("changeit"))
-    command = ["keytool", "-list", "-storetype", "PKCS12", "-keystore", str(path), "-storepass", "changeit"]
+    command = [
+        *jdk.command("keytool"),
+        "-list",
+        "-storetype",
+        "PKCS12",
+        "-keystore",
+        str(path),
+        "-storepass",
+        "changeit",
+    ]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "2 entries" in listed
     assert "/root, " in listed

@@ -17,6 +17,7 @@ from hsmcore.errors import KeyStoreDamaged, KeyStoreEntry, KeyStoreError, KeySto
 from keystore import file as key_store_file
 from keystore import pkcs12 as own_pkcs12
 from keystore.entries import Entry, Kind
+from tests import jdk
 from tests.keystore.bench import Bench
 
 PASSWORD = "changeit"
@@ -29,7 +30,7 @@ def keytool(tmp_path: Path) -> Keytool:
 
     def run(*arguments: str, options: Sequence[str] = ()) -> None:
         store = ["-storetype", "PKCS12", "-keystore", str(tmp_path / "theirs.p12"), "-storepass", PASSWORD]
-        command = ["keytool", *options, *arguments, *store]
+        command = [*jdk.command("keytool"), *options, *arguments, *store]
         subprocess.run(command, check=True, capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
 
     return run
@@ -86,29 +87,12 @@ def test_a_key_whose_alias_the_file_has_folded_is_found_by_its_certificate(
 
 @pytest.mark.parametrize("password", [None, ""])
 def test_a_file_that_java_wrote_without_a_password(tmp_path: Path, password: str | None) -> None:
-    source = tmp_path / "Write.java"
-    source.write_text(_WRITE)
-    subprocess.run(["java", str(source), str(tmp_path / "theirs.p12")], check=True, timeout=120)
+    classes = str(jdk.classes(Path(__file__).with_name("Write.java")))
+    command = [*jdk.command("java"), "-cp", classes, "Write", str(tmp_path / "theirs.p12")]
+    subprocess.run(command, check=True, timeout=120)
     decoded = key_store_file.decode((tmp_path / "theirs.p12").read_bytes(), password)
     assert [entry.kind for entry in decoded.entries.values()] == [Kind.TRUSTED]
     assert decoded.loses is None
-
-
-_WRITE = """
-import java.io.*; import java.security.KeyStore; import java.security.cert.*; import java.util.*;
-class Write {
-    public static void main(String[] arguments) throws Exception {
-        File file = new File(System.getProperty("java.home"), "lib/security/cacerts");
-        KeyStore roots = KeyStore.getInstance(file, (char[]) null);
-        KeyStore store = KeyStore.getInstance("PKCS12");
-        store.load(null, null);
-        store.setCertificateEntry("one", roots.getCertificate(roots.aliases().nextElement()));
-        try (OutputStream out = new FileOutputStream(arguments[0])) {
-            store.store(out, null);
-        }
-    }
-}
-"""
 
 
 def test_old_encryption_is_refused_with_a_way_out(keytool: Keytool, tmp_path: Path, root: bytes) -> None:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from bridge.carriers.jvm import provider_jar
+from tests import jdk
 from tests.site import Site, fresh_site
 
 PROVIDER = "com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider"
 STORE_PASSWORD = "changeit"
-_FLAGS = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
-_QUICK = {"java": _FLAGS} | {key: [f"-J{flag}" for flag in _FLAGS] for key in ("jarsigner", "keytool")}
-"""Options with which the JDK's tools take half the processor time: they end before a better compiler has paid off."""
+_HERE = Path(__file__).parent
+
+
+@cache
+def programs() -> str:
+    """Return the class path of the programs in this folder, some of which run on Java 11, and the provider's jar."""
+    oldest = jdk.classes(_HERE / "Members.java", _HERE / "Remote.java", release=11)
+    return f"{oldest}:{jdk.classes(_HERE)}:{provider_jar()}"
 
 
 @dataclass(frozen=True)
@@ -34,15 +40,8 @@ class Desk:
 
     def run(self, *command: str, stdin: str | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the folder, the JDK's from ``JAVA_HOME`` if that is set."""
-        java_home = os.environ.get("JAVA_HOME")
-        program = (
-            f"{java_home}/bin/{command[0]}"
-            if java_home and (Path(java_home) / "bin" / command[0]).exists()
-            else command[0]
-        )
-        quick = _QUICK.get(command[0], [])
         return subprocess.run(
-            [program, *quick, *command[1:]], cwd=self.folder, env=self.site.environment | variables,
+            [*jdk.command(command[0]), *command[1:]], cwd=self.folder, env=self.site.environment | variables,
             capture_output=True, text=True, timeout=120, input=stdin,
         )  # fmt: skip
 

@@ -3,43 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 
 from bridge.carriers.jvm import provider_jar
+from tests import jdk
 from tests.site import fresh_site
 
-from .conftest import Desk
-
-PROGRAM = """
-import java.security.*;
-public class Program {
-    public static void main(String[] words) throws Exception {
-        if (words[0].equals("exit")) {
-            System.exit(Integer.parseInt(words[1]));
-        }
-        if (words[0].equals("throw")) {
-            throw new IllegalStateException("thrown");
-        }
-        Provider[] all = Security.getProviders();
-        System.out.println(all[all.length - 1].getName());
-        KeyPairGenerator generator = KeyPairGenerator.getInstance("EC", "CloudHSM");
-        generator.initialize(256);
-        KeyPair pair = generator.generateKeyPair();
-        Signature signature = Signature.getInstance("SHA256withECDSA");
-        signature.initSign(pair.getPrivate());
-        signature.update(words[1].getBytes());
-        byte[] signed = signature.sign();
-        Signature judge = Signature.getInstance("SHA256withECDSA", "SunEC");
-        judge.initVerify(pair.getPublic());
-        judge.update(words[1].getBytes());
-        System.out.println(signature.getProvider().getName() + " " + judge.verify(signed));
-    }
-}
-"""
-
+from .conftest import Desk, programs
 
 _ONCE_IN_A_QUICK_RUN = pytest.mark.parametrize(
     "desk", ["in process", pytest.param("beside a daemon", marks=pytest.mark.long)], indirect=True
@@ -51,10 +23,7 @@ def desk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     with fresh_site(tmp_path_factory.mktemp("hsm")) as site:
         if request.param == "beside a daemon":
             site.must("start")
-        desk = Desk(site, tmp_path_factory.mktemp("desk"))
-        (desk.folder / "Program.java").write_text(PROGRAM)
-        subprocess.run(["javac", "Program.java"], cwd=desk.folder, check=True)
-        yield desk
+        yield Desk(site, tmp_path_factory.mktemp("desk"))
 
 
 def test_a_jar_is_signed(desk: Desk) -> None:
@@ -86,13 +55,13 @@ def test_a_jar_is_signed_with_ed25519(desk: Desk) -> None:
 
 
 def test_a_program_finds_the_provider_last(desk: Desk) -> None:
-    said = desk.site.must("java", "-cp", str(desk.folder), "Program", "sign", "words")
+    said = desk.site.must("java", *jdk.QUICK, "-cp", programs(), "Program", "sign", "words")
     assert said.split() == ["CloudHSM", "CloudHSM", "true"]
 
 
 @pytest.mark.parametrize(("words", "code"), [(("exit", "0"), 0), (("exit", "7"), 7), (("throw",), 1)])
 def test_exit_codes(desk: Desk, words: tuple[str, ...], code: int) -> None:
-    done = desk.site.hsm("java", "-cp", str(desk.folder), "Program", *words)
+    done = desk.site.hsm("java", *jdk.QUICK, "-cp", programs(), "Program", *words)
     assert done.returncode == code, done.stderr
     assert ("java.lang.IllegalStateException: thrown" in done.stderr) == (words[0] == "throw")
 
@@ -102,13 +71,13 @@ def test_failures_of_the_tools(desk: Desk) -> None:
     store = ["-storetype", "CloudHSM", "-keystore", str(desk.folder / "missing.store"), "-storepass", "changeit"]
     assert desk.site.hsm("keytool", "-list", *store).returncode == 1
     assert desk.site.hsm("jarsigner", *store, "missing.jar", "nobody").returncode == 1
-    done = desk.site.hsm("java", "-cp", str(desk.folder), "Missing")
+    done = desk.site.hsm("java", *jdk.QUICK, "-cp", programs(), "Missing")
     assert done.returncode == 1
     assert "Could not find or load main class Missing" in done.stderr
     assert desk.site.hsm("java").returncode == 2
 
 
 def test_wrong_credentials(desk: Desk) -> None:
-    done = desk.site.hsm("java", "-cp", str(desk.folder), "Program", "sign", "words", HSM_PASSWORD="not-the-one")
+    done = desk.site.hsm("java", *jdk.QUICK, "-cp", programs(), "Program", "sign", "words", HSM_PASSWORD="not-the-one")
     assert done.returncode == 1
     assert "Incorrect authentication credentials" in done.stderr

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from bridge.carriers.jvm import provider_jar
+from tests import jdk
 from tests.clusters import HOSTS, cluster_of, configured, served_over_tls
 from tests.postgresql import Server
 from tests.site import Site
+
+from .conftest import programs
 
 
 class Deadly:
@@ -89,7 +91,7 @@ def test_a_change_that_an_hsm_made_before_it_died(tmp_path: Path, server: Server
     with cluster_of(tmp_path, server.new()) as sites:
         ports = served_over_tls(sites, tmp_path)
         deadly = Deadly(sites[0], ports[0])
-        program = _program(tmp_path, configured(sites, [deadly.port, ports[1]], tmp_path / "once.cfg"), sites[0])
+        program = _program(configured(sites, [deadly.port, ports[1]], tmp_path / "once.cfg"), sites[0])
         try:
             assert program.stdout is not None
             assert program.stdout.readline() == "signed: true\n"
@@ -106,12 +108,9 @@ def test_a_change_that_an_hsm_made_before_it_died(tmp_path: Path, server: Server
         assert json.loads(other.must("audit", "verify", "--json"))["findings"] == []
 
 
-def _program(folder: Path, configuration: Path, site: Site) -> subprocess.Popen[str]:
-    source = Path(__file__).with_name("Once.java")
-    subprocess.run(["javac", "-cp", str(provider_jar()), "-d", str(folder), source], check=True, timeout=120)
+def _program(configuration: Path, site: Site) -> subprocess.Popen[str]:
     environment = {name: value for name, value in site.environment.items() if name != "HSM_HOME"}
     return subprocess.Popen(
-        ["java", "-XX:TieredStopAtLevel=1", f"-Dhsmbridge.config={configuration}", "-cp",
-         f"{folder}:{provider_jar()}", "Once"],
+        [*jdk.command("java"), f"-Dhsmbridge.config={configuration}", "-cp", programs(), "Once"],
         env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip

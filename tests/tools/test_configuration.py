@@ -12,19 +12,16 @@ from typing import Any
 
 import pytest
 
-from bridge.carriers.jvm import provider_jar
 from bridge.process.paths import socket_path
 from tests.site import PASSWORD, Site, fresh_site
 
-from .conftest import Desk
+from .conftest import Desk, programs
 
 
 @pytest.fixture(scope="module")
 def open_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """A desk whose HSM allows clear key extraction, with the test's program."""
     folder = tmp_path_factory.mktemp("desk")
-    source = Path(__file__).with_name("Configured.java")
-    subprocess.run(["javac", "-cp", str(provider_jar()), "-d", str(folder), source], check=True, timeout=120)
     with fresh_site(tmp_path_factory.mktemp("hsm"), "--enable-clear-key-extraction") as site:
         site.must("start")
         environment = {name: value for name, value in site.environment.items() if name != "HSM_HOME"}
@@ -40,7 +37,7 @@ def content(host: object, options: dict[str, object] | None = None, **more: obje
 def run(desk: Desk, configuration: object, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     path = desk.folder / "cloudhsm-jce.cfg"
     path.write_text(configuration if isinstance(configuration, str) else json.dumps(configuration))
-    command = ["java", f"-Dhsmbridge.config={path}", "-cp", f"{desk.folder}:{provider_jar()}", "Configured", *words]
+    command = ["java", f"-Dhsmbridge.config={path}", "-cp", programs(), "Configured", *words]
     return desk.run(*command, **variables)
 
 
@@ -89,7 +86,7 @@ def test_a_wrong_file_is_an_io_exception_that_says_where(open_desk: Desk, config
 
 
 def test_a_file_that_is_named_and_not_there(open_desk: Desk) -> None:
-    command = ["java", "-cp", f"{open_desk.folder}:{provider_jar()}", "Configured"]
+    command = ["java", "-cp", programs(), "Configured"]
     done = open_desk.run(*command, HSM_CONFIG="/nowhere/cloudhsm-jce.cfg")
     assert done.returncode == 1
     assert "java.nio.file.NoSuchFileException: /nowhere/cloudhsm-jce.cfg" in done.stderr

@@ -19,22 +19,17 @@ from bridge.carriers.jvm import provider_jar
 from bridge.process.paths import socket_path
 from bridge.protocol import codec
 from bridge.protocol.operations import NUMBERS
+from tests import jdk
 from tests.site import PASSWORD, Site
 
-from .conftest import Desk
+from .conftest import Desk, programs
 
 _LOST = "The underlying Provider connection was lost"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def program(desk: Desk) -> None:
-    source = Path(__file__).with_name("Connections.java")
-    subprocess.run(["javac", "-cp", str(provider_jar()), "-d", str(desk.folder), source], check=True, timeout=120)
-
-
-def command(desk: Desk, *words: str) -> list[str]:
+def command(*words: str) -> list[str]:
     options = [word for word in words if word.startswith("-D")]
-    return ["java", *options, "-cp", f"{desk.folder}:{provider_jar()}", "Connections", *words[len(options) :]]
+    return [*jdk.command("java"), *options, "-cp", programs(), "Connections", *words[len(options) :]]
 
 
 def without_credentials(desk: Desk) -> dict[str, str]:
@@ -64,7 +59,7 @@ class Running:
 @contextmanager
 def running(desk: Desk, *words: str, environment: dict[str, str] | None = None) -> Iterator[Running]:
     process = subprocess.Popen(
-        command(desk, *words), env=environment or desk.site.environment,
+        command(*words), env=environment or desk.site.environment,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     with process:
@@ -94,7 +89,7 @@ def restart(site: Site) -> None:
 
 
 def test_an_interrupt_neither_fails_an_operation_nor_closes_its_connection(desk: Desk) -> None:
-    assert desk.must(*command(desk, "interrupted")) == "300 done, connections 1\n"
+    assert desk.must(*command("interrupted")) == "300 done, connections 1\n"
 
 
 def test_a_session_outlives_its_last_connection_and_a_peer_that_stops(desk: Desk) -> None:
@@ -160,18 +155,18 @@ def test_an_explicit_login_that_the_hsm_has_lost_is_done_again(desk: Desk) -> No
 
 @pytest.mark.long
 def test_connections_of_dropped_providers_close(desk: Desk) -> None:
-    assert desk.must(*command(desk, "dropped", "300")) == "dropped 299\n"
+    assert desk.must(*command("dropped", "300")) == "dropped 299\n"
 
 
 def test_connections_of_dropped_class_loaders_close(desk: Desk) -> None:
     jar = str(provider_jar())
-    assert desk.must(*command(desk, "redeployed", "20", jar)) == "redeployed 20\n"
+    assert desk.must(*command("redeployed", "20", jar)) == "redeployed 20\n"
 
 
 def test_connections_of_a_burst_are_bounded_and_close_when_nobody_needs_them(desk: Desk) -> None:
     environment = without_credentials(desk) | {"PASSWORD": PASSWORD}
     done = subprocess.run(
-        command(desk, "-Dhsmbridge.idle=1", "burst", "300"),
+        command("-Dhsmbridge.idle=1", "burst", "300"),
         env=environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.stdout == "most true\nafter logout 0\n", done.stderr

@@ -5,67 +5,17 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from bridge.carriers.jvm import provider_jar
+from tests import jdk
 from tests.conftest import repeated
 
-from .conftest import Desk
+from .conftest import Desk, programs
 
 _HERE = Path(__file__).parent
 JVMS, THREADS, OPERATIONS = repeated(2, 4), 16, repeated(10, 40)
 
-PROGRAM = """
-import java.security.*;
-import java.util.concurrent.*;
-import javax.crypto.*;
-public class Crowd {
-    public static void main(String[] words) throws Exception {
-        int threads = Integer.parseInt(words[0]);
-        int operations = Integer.parseInt(words[1]);
-        Provider hsm = new com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider();
-        KeyPairGenerator generator = KeyPairGenerator.getInstance("EC", hsm);
-        generator.initialize(256);
-        KeyPair pair = generator.generateKeyPair();
-        KeyGenerator secrets = KeyGenerator.getInstance("AES", hsm);
-        secrets.init(256);
-        SecretKey key = secrets.generateKey();
-        ConcurrentMap<Integer, Integer> done = new ConcurrentHashMap<>();
-        ExecutorService pool = Executors.newFixedThreadPool(threads);
-        // All begin together, and each goes on until the slowest has done its part.
-        CyclicBarrier start = new CyclicBarrier(threads);
-        CountDownLatch slowest = new CountDownLatch(threads);
-        for (int i = 0; i < threads; i++) {
-            int number = i;
-            pool.submit(() -> {
-                start.await();
-                while (slowest.getCount() > 0) {
-                    Signature signature = Signature.getInstance("SHA256withECDSA", hsm);
-                    signature.initSign(pair.getPrivate());
-                    signature.update(new byte[number]);
-                    signature.sign();
-                    Cipher cipher = Cipher.getInstance("AES/GCM/NoPadding", hsm);
-                    cipher.init(Cipher.ENCRYPT_MODE, key);
-                    cipher.doFinal(new byte[1024]);
-                    if (done.merge(number, 1, Integer::sum) == operations) {
-                        slowest.countDown();
-                    }
-                }
-                return null;
-            });
-        }
-        slowest.await();
-        pool.shutdown();
-        pool.awaitTermination(60, TimeUnit.SECONDS);
-        System.out.println(done.values().stream().mapToInt(Integer::intValue).min().getAsInt());
-    }
-}
-"""
-
 
 def test_nobody_starves(desk: Desk) -> None:
-    (desk.folder / "Crowd.java").write_text(PROGRAM)
-    jar = str(provider_jar())
-    subprocess.run(["javac", "-cp", jar, "Crowd.java"], cwd=desk.folder, check=True)
-    command = ["java", "-cp", f".:{jar}", "Crowd", str(THREADS), str(OPERATIONS)]
+    command = [*jdk.command("java"), "-cp", programs(), "Crowd", str(THREADS), str(OPERATIONS)]
     crowd = [
         subprocess.Popen(command, cwd=desk.folder, env=desk.site.environment, stdout=subprocess.PIPE, text=True)
         for _ in range(JVMS)
@@ -79,12 +29,10 @@ def test_nobody_starves(desk: Desk) -> None:
 
 def test_large_data_of_many_threads(desk: Desk) -> None:
     """There are fewer large buffers than threads; whoever finds none has one made."""
-    jar = str(provider_jar())
-    subprocess.run(["javac", "-d", desk.folder, "-cp", jar, _HERE / "LargeData.java"], check=True)
     right = f"{8 * 24} of {8 * 24}"
-    arguments = ("-cp", f"{desk.folder}:{jar}", "LargeData", "8")
+    arguments = (*jdk.QUICK, "-cp", programs(), "LargeData", "8")
     over_the_socket = subprocess.run(
-        ["java", *arguments], env=desk.site.environment, capture_output=True, text=True, timeout=300
+        [jdk.java_tool("java"), *arguments], env=desk.site.environment, capture_output=True, text=True, timeout=300
     )
     assert over_the_socket.stdout.strip() == right, over_the_socket
     desk.site.must("stop")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from bridge.carriers.jvm import provider_jar
 
-from .conftest import PROVIDER, Desk
+from .conftest import PROVIDER, Desk, programs
 
 _ROOT = Path(__file__).parents[2]
 
@@ -26,9 +25,7 @@ def documented() -> str:
 @pytest.fixture(scope="module")
 def providers(desk: Desk) -> str:
     """The lines of ``java.security`` that put this provider before those of the JDK."""
-    source = Path(__file__).with_name("First.java")
-    subprocess.run(["javac", "-d", str(desk.folder), source], check=True, timeout=120)
-    names = [PROVIDER, *desk.must("java", "-cp", str(desk.folder), "First", "list").split()]
+    names = [PROVIDER, *desk.must("java", "-cp", programs(), "First", "list").split()]
     return "".join(f"security.provider.{number}={name}\n" for number, name in enumerate(names, 1))
 
 
@@ -82,7 +79,7 @@ def test_keytool_says_once_that_the_hsm_is_not_there(desk: Desk, tmp_path: Path)
 
 def test_the_log_of_the_jvm_says_that_the_hsm_is_not_there(desk: Desk, providers: str, tmp_path: Path) -> None:
     """The JDK goes on to its own provider and makes a software key, without an exception."""
-    command = ["java", first(desk, providers), "-cp", f"{desk.folder}:{provider_jar()}", "First", "AES"]
+    command = ["java", first(desk, providers), "-cp", programs(), "First", "AES"]
     assert desk.must(*command).startswith("com.amazonaws.cloudhsm")
     done = desk.run(*command, HSM_HOME=str(tmp_path))
     assert done.stdout.startswith("javax.crypto.spec")

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from bridge.carriers.jvm import provider_jar
 from bridge.process.paths import socket_path
+from tests import jdk
 from tests.site import Site, fresh_site
 
-from .conftest import PROVIDER, Desk
+from .conftest import PROVIDER, Desk, programs
 
 
 @pytest.mark.parametrize("beside", [False, True])
 def test_a_second_default_provider_is_refused(desk: Desk, tmp_path: Path, *, beside: bool) -> None:
-    command = ["javac", "-cp", str(provider_jar()), "-d", str(tmp_path), Path(__file__).with_name("Instances.java")]
-    subprocess.run(command, check=True, timeout=120)
     if beside:
         with fresh_site(tmp_path / "hsm") as site:
-            said = site.must("java", "-cp", str(tmp_path), "Instances")
+            said = site.must("java", *jdk.QUICK, "-cp", programs(), "Instances")
     else:
-        said = desk.must("java", "-cp", f"{tmp_path}:{provider_jar()}", "Instances")
+        said = desk.must("java", "-cp", programs(), "Instances")
     assert said == "refused\nmade CloudHSM\n"
 
 

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 
 import pytest
 
-from bridge.carriers.jvm import provider_jar
-
-from .conftest import Desk
+from .conftest import Desk, programs
 
 
 @pytest.fixture(scope="module")
 def program(desk: Desk) -> list[str]:
     """The command that runs the program, beside a key store with the key ``kept`` and its certificate."""
-    source = Path(__file__).with_name("KeyStoreLife.java")
-    subprocess.run(["javac", "-cp", provider_jar(), "-d", desk.folder, source], check=True, timeout=120)
     desk.must(
         "keytool", *desk.with_provider(), "-genkeypair", "-providerName", "CloudHSM", "-alias", "kept",
         "-keyalg", "RSA", "-keysize", "2048", "-dname", "CN=Kept", *desk.store,
     )  # fmt: skip
-    return ["java", "-cp", f"{desk.folder}:{provider_jar()}", "KeyStoreLife"]
+    return ["java", "-cp", programs(), "KeyStoreLife"]
 
 
 def test_it_is_used_across_a_restart_of_the_hsm(desk: Desk, program: list[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -10,6 +9,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import pytest
 
 from bridge.carriers.jvm import provider_jar
+from tests import jdk
 from tests.conftest import alike
 from tests.site import Site, fresh_site
 
@@ -21,11 +21,8 @@ _SERVICES = "META-INF/services/java.security.Provider"
 
 
 @pytest.fixture(scope="module")
-def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("classes")
-    command = ["javac", "--release", "17", "-cp", str(provider_jar()), "-d", str(folder)]
-    subprocess.run([*command, _HERE / "Loading.java", _HERE / "OtherProvider.java"], check=True, timeout=120)
-    return folder
+def classes() -> Path:
+    return jdk.classes(_HERE / "Loading.java", _HERE / "OtherProvider.java")
 
 
 @pytest.fixture(scope="module")
@@ -92,4 +89,4 @@ def test_out_of_a_shaded_jar(desk: Desk, shaded: Path, way: str) -> None:
 
 @pytest.mark.parametrize("way", alike(["list", "reflection", "loader"]))
 def test_out_of_a_shaded_jar_beside_the_hsm(apart: Site, shaded: Path, way: str) -> None:
-    assert "loaded from" in apart.must("java", "-ea", "-jar", str(shaded), way, f"beside-{way}")
+    assert "loaded from" in apart.must("java", *jdk.QUICK, "-ea", "-jar", str(shaded), way, f"beside-{way}")

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from bridge.carriers.jvm import provider_jar
+from tests import jdk
 from tests.postgresql import Server
 from tests.site import Site, fresh_site
 
+from .conftest import programs
 from .test_tls import free_port
 
 _HOSTS = ("127.0.0.2", "127.0.0.3")
@@ -56,11 +57,9 @@ class Members:
         path = self.folder / "members.cfg"
         path.write_text(json.dumps({"clusters": [{"type": "hsm2m", "cluster": cluster}]}))
         kept = {name: value for name, value in self.sites[0].environment.items() if name != "HSM_HOME"}
-        home = os.environ.get("JAVA_HOME")
-        java = str(Path(home) / "bin" / "java") if home else "java"
         return subprocess.Popen(
-            [java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", f"-Dhsmbridge.config={path}",
-             "-Dhsmbridge.timeout=20", "-cp", f"{self.folder}:{provider_jar()}", "Members"],
+            [*jdk.command("java"), f"-Dhsmbridge.config={path}", "-Dhsmbridge.timeout=20", "-cp", programs(),
+             "Members"],
             env=kept, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
 
@@ -68,10 +67,6 @@ class Members:
 @pytest.fixture(scope="module")
 def members(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Members]:
     folder = tmp_path_factory.mktemp("members")
-    source = Path(__file__).with_name("Members.java")
-    subprocess.run(["javac", "--release", "11", "-cp", str(provider_jar()), "-d", str(folder), source],
-        check=True, timeout=120,
-    )  # fmt: skip
     with fresh_site(tmp_path_factory.mktemp("m") / "one") as site:
         names = [word for host in _HOSTS for word in ("--name", host)]
         site.must("cluster", "initialize", "--new-ca", str(folder / "ca"), *names)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from bridge.carriers.jvm import provider_jar
+from tests import jdk
 from tests.certificates import Authority
 from tests.site import ADMIN_PASSWORD, Site, fresh_site
 
+from .conftest import programs
 from .test_tls import HOST, free_port
 
 NO_CERTIFICATE = "it takes clients with a certificate of a registered trust anchor only"
@@ -69,12 +69,10 @@ class Desk:
 
     def java(self, client: str) -> subprocess.Popen[str]:
         """Start a program that uses the HSM once, and again for each line that it reads."""
-        home = os.environ.get("JAVA_HOME")
-        program = str(Path(home) / "bin" / "java") if home else "java"
         kept = {name: value for name, value in self.site.environment.items() if name != "HSM_HOME"}
-        options = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", f"-Dhsmbridge.config={self.configuration(client)}"]
         return subprocess.Popen(
-            [program, *options, "-cp", f"{self.folder}:{provider_jar()}", "Remote", "file"],
+            [*jdk.command("java"), f"-Dhsmbridge.config={self.configuration(client)}", "-cp", programs(), "Remote",
+             "file"],
             env=kept, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
@@ -89,10 +87,6 @@ class Desk:
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("mutual")
-    source = Path(__file__).with_name("Remote.java")
-    subprocess.run(["javac", "--release", "11", "-cp", str(provider_jar()), "-d", str(folder), source],
-        check=True, timeout=120,
-    )  # fmt: skip
     one, two, stranger = Authority("clients"), Authority("other clients"), Authority("stranger")
     files = {
         "app": one.issue(folder, "app"), "late": one.issue(folder, "late", seconds=-60),

@@ -8,21 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from bridge.carriers.jvm import provider_jar
 from bridge.process.paths import socket_path
+from tests import jdk
 from tests.site import Site, fresh_site
 
-from .conftest import Desk
+from .conftest import Desk, programs
 
 
 def agreed(site: Site, folder: Path, **options: bool) -> tuple[str, str]:
     """Run the program and return what it printed, and its last complaint."""
-    command = ["javac", "-cp", str(provider_jar()), "-d", str(folder), Path(__file__).with_name("Agreement.java")]
-    subprocess.run(command, check=True, timeout=120)
     cluster = {"servers": [{"hostname": str(socket_path(site.home))}], "options": options}
     (folder / "ecdh.cfg").write_text(json.dumps({"clusters": [{"cluster": cluster}]}))
     done = subprocess.run(
-        ["java", f"-Dhsmbridge.config={folder}/ecdh.cfg", "-cp", f"{folder}:{provider_jar()}", "Agreement"],
+        [*jdk.command("java"), f"-Dhsmbridge.config={folder}/ecdh.cfg", "-cp", programs(), "Agreement"],
         env=site.environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     return done.stdout, done.stderr

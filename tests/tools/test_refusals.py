@@ -11,9 +11,10 @@ import subprocess
 import pytest
 
 from bridge.carriers.jvm import provider_jar
+from tests import jdk
 from tests.site import PASSWORD, Site
 
-from .conftest import Desk
+from .conftest import Desk, programs
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -111,8 +112,7 @@ def test_nobody_is_logged_in(desk: Desk) -> None:
 
 def test_the_daemon_dies_under_a_program(desk: Desk) -> None:
     """The program gets an exception, goes on once the daemon is back, and has lost no token key."""
-    (desk.folder / "Loop.java").write_text(LOOP)
-    command = ["java", "-cp", str(provider_jar()), "Loop.java"]
+    command = [*jdk.command("java"), "-cp", programs(), "Loop"]
     with subprocess.Popen(
         command, cwd=desk.folder, env=desk.site.environment, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
     ) as program:
@@ -126,36 +126,3 @@ def test_the_daemon_dies_under_a_program(desk: Desk) -> None:
         program.stdin.flush()
         assert program.stdout.readline() == "signed again\n"
     assert program.returncode == 0
-
-
-LOOP = """
-import java.security.*;
-class Loop {
-    public static void main(String[] a) throws Exception {
-        Provider hsm = new com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider();
-        var attributes = new com.amazonaws.cloudhsm.jce.provider.attributes.KeyAttributesMap();
-        attributes.put(com.amazonaws.cloudhsm.jce.provider.attributes.KeyAttribute.TOKEN, true);
-        var generator = javax.crypto.KeyGenerator.getInstance("HmacSHA256", hsm);
-        generator.init(attributes);
-        var mac = javax.crypto.Mac.getInstance("HmacSHA256", hsm);
-        var key = generator.generateKey();
-        mac.init(key);
-        byte[] before = mac.doFinal(new byte[16]);
-        System.out.println("signing");
-        try {
-            while (true) {
-                mac.doFinal(new byte[16]);
-            }
-        } catch (ProviderException lost) {
-            System.out.println("lost: " + lost.getClass().getName());
-        }
-        System.in.read();
-        // The message of the failed call is lost; without this the object says so.
-        mac.init(key);
-        if (!MessageDigest.isEqual(before, mac.doFinal(new byte[16]))) {
-            throw new IllegalStateException("another key");
-        }
-        System.out.println("signed again");
-    }
-}
-"""

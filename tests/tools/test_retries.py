@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.carriers.jvm import provider_jar
 from bridge.process.paths import socket_path
+from tests import jdk
 
-from .conftest import Desk
+from .conftest import Desk, programs
 
 _GENERATE_KEY_PAIR, _SIGN, _REPEAT = 11, 32, 34
 _LOST = (
@@ -78,16 +78,12 @@ def breaking(desk: Desk, operation: int) -> Iterator[tuple[Breaking, Path]]:
 
 
 def run(desk: Desk, path: Path, mode: str, *words: str) -> str:
-    subprocess.run(
-        ["javac", "-cp", str(provider_jar()), "-d", str(desk.folder), Path(__file__).with_name("Retried.java")],
-        check=True, timeout=120,
-    )  # fmt: skip
     cluster = {"servers": [{"hostname": str(path)}], "options": {"default_retry_mode": mode}}
     (desk.folder / "retry.cfg").write_text(json.dumps({"clusters": [{"cluster": cluster}]}))
     environment = {name: value for name, value in desk.site.environment.items() if name != "HSM_HOME"}
-    options = [f"-Dhsmbridge.config={desk.folder}/retry.cfg", "-cp", f"{desk.folder}:{provider_jar()}"]
+    options = [f"-Dhsmbridge.config={desk.folder}/retry.cfg", "-cp", programs()]
     return subprocess.run(
-        ["java", *options, "Retried", *words],
+        [*jdk.command("java"), *options, "Retried", *words],
         env=environment, capture_output=True, text=True, check=True, timeout=120,
     ).stdout.strip()  # fmt: skip
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterable
-from pathlib import Path
 
 import pytest
 
 from bridge.carriers.client import Client
-from bridge.carriers.jvm import provider_jar
+from tests import jdk
 from tests.site import PASSWORD
 
-from .conftest import Desk
+from .conftest import Desk, programs
 from .test_connections import Running, restart, stopped
 
 pytestmark = pytest.mark.long
@@ -40,9 +39,7 @@ def _user(desk: Desk) -> Client:
 
 
 def test_a_second_look_at_every_class(desk: Desk) -> None:
-    source = Path(__file__).with_name("SecondLooks.java")
-    subprocess.run(["javac", "-cp", str(provider_jar()), "-d", str(desk.folder), source], check=True, timeout=120)
-    command = ["java", "-Dhsmbridge.timeout=2", "-cp", f"{desk.folder}:{provider_jar()}", "SecondLooks"]
+    command = [*jdk.command("java"), "-Dhsmbridge.timeout=2", "-cp", programs(), "SecondLooks"]
     with subprocess.Popen(
         command, env=desk.site.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

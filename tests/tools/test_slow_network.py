@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from bridge.carriers.jvm import provider_jar
+from tests import jdk
 from tests.relay import Relay, relaying
 from tests.site import Site, fresh_site
 
+from .conftest import programs
 from .test_members import tell
 from .test_tls import HOST, free_port
 
@@ -33,16 +33,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, int]]
         yield site, port
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("program")
-    source = Path(__file__).with_name("Members.java")
-    subprocess.run(["javac", "--release", "11", "-cp", str(provider_jar()), "-d", str(folder), source],
-        check=True, timeout=120,
-    )  # fmt: skip
-    return folder
-
-
 @contextmanager
 def program(site: Site, folder: Path, relay: Relay) -> Iterator[subprocess.Popen[str]]:
     """Run a program that reaches the HSM through a relay."""
@@ -52,12 +42,10 @@ def program(site: Site, folder: Path, relay: Relay) -> Iterator[subprocess.Popen
     }  # fmt: skip
     path = folder / "relay.cfg"
     path.write_text(json.dumps({"clusters": [{"type": "hsm2m", "cluster": cluster}]}))
-    home = os.environ.get("JAVA_HOME")
-    java = str(Path(home) / "bin" / "java") if home else "java"
-    options = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", f"-Dhsmbridge.config={path}", "-Dhsmbridge.timeout=4"]
+    options = [f"-Dhsmbridge.config={path}", "-Dhsmbridge.timeout=4"]
     kept = {name: value for name, value in site.environment.items() if name != "HSM_HOME"}
     with subprocess.Popen(
-        [java, *options, "-cp", f"{folder}:{provider_jar()}", "Members"],
+        [*jdk.command("java"), *options, "-cp", programs(), "Members"],
         env=kept, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     ) as running:  # fmt: skip
         try:
@@ -66,10 +54,10 @@ def program(site: Site, folder: Path, relay: Relay) -> Iterator[subprocess.Popen
             running.kill()
 
 
-def test_a_slow_network_and_a_vanished_server(site: tuple[Site, int], folder: Path) -> None:
+def test_a_slow_network_and_a_vanished_server(site: tuple[Site, int], tmp_path: Path) -> None:
     with relaying(HOST, (HOST, site[1])) as relay:
         relay.delay = DELAY
-        with program(site[0], folder, relay) as running:
+        with program(site[0], tmp_path, relay) as running:
             # Short requests in four threads, then two megabytes in parts.
             for command in ("use 12", "session", "multi"):
                 assert tell(running, command) == "ok"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import ssl
 import subprocess
@@ -15,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from bridge.carriers.jvm import provider_jar
+from tests import jdk
 from tests.certificates import Authority, stand_in
 from tests.site import Site, fresh_site
 
-from .conftest import PROVIDER
+from .conftest import PROVIDER, programs
 
 HOST = "127.0.0.2"
 
@@ -48,12 +47,9 @@ class Remote:
         return path
 
     def java(self, *words: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-        home = os.environ.get("JAVA_HOME")
-        program = str(Path(home) / "bin" / "java") if home else "java"
         kept = {name: value for name, value in self.site.environment.items() if name != "HSM_HOME"}
-        command = [program, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", *options, "-cp"]
         return subprocess.run(
-            [*command, f"{self.folder}:{provider_jar()}", "Remote", *words],
+            [*jdk.command("java"), *options, "-cp", programs(), "Remote", *words],
             env=kept, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
@@ -72,10 +68,6 @@ def free_port(host: str = HOST) -> int:
 @pytest.fixture(scope="module")
 def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
     folder = tmp_path_factory.mktemp("remote")
-    source = Path(__file__).with_name("Remote.java")
-    subprocess.run(["javac", "--release", "11", "-cp", str(provider_jar()), "-d", str(folder), source],
-        check=True, timeout=120,
-    )  # fmt: skip
     with fresh_site(tmp_path_factory.mktemp("hsm")) as site:
         refused = site.hsm("start", "--listen", HOST)
         assert refused.returncode == 1
@@ -169,7 +161,7 @@ def _of_hsm(environment: dict[str, str]) -> None:
         assert run(*words).returncode == 0, words
     refused = run("cluster", "csr")
     assert refused.returncode == 1
-    assert "is for the owner of the state directory, not over the network" in refused.stderr
+    assert "is for the owner of the state directory, and for root" in refused.stderr
 
 
 def test_the_command_lines_reach_the_hsm_over_tls(remote: Remote) -> None:

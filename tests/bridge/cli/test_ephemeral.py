@@ -40,21 +40,22 @@ def site(environment: dict[str, str]) -> Iterator[Site]:
 
 
 def _keys(site: Site) -> list[str]:
-    return [row["LABEL"] for row in json.loads(site.must("key", "list", "--json"))]
+    return [row["LABEL"] for row in json.loads(site.must_here("key", "list", "--json"))]
 
 
-def _make_key(site: Site, folder: Path) -> None:
-    site.must(
-        "keytool", "-genseckey", "-alias", "made", "-keyalg", "AES", "-keysize", "128", "-storetype", "CloudHSM",
-        "-keystore", str(folder / "store"), "-storepass", "changeit", "-keypass", "changeit",
-    )  # fmt: skip
+def _make_key(site: Site) -> None:
+    words = ("--label", "made", "--key-length-bytes", "16", "--attributes", "token=true")
+    site.must_here("key", "generate-symmetric", "aes", *words)
 
 
 def test_its_life(site: Site, tmp_path: Path) -> None:
     status = json.loads(site.must("status", "--json"))
     assert status["ephemeral"] is True
     assert status["home"] == str(site.home)
-    _make_key(site, tmp_path)
+    site.must(
+        "keytool", "-genseckey", "-alias", "made", "-keyalg", "AES", "-keysize", "128", "-storetype", "CloudHSM",
+        "-keystore", str(tmp_path / "store"), "-storepass", "changeit", "-keypass", "changeit",
+    )  # fmt: skip
     assert _keys(site) == ["made"]
     assert "no findings" in site.must("audit", "verify")
     assert {path.name for path in site.home.iterdir()} == {"hsm.lock", "hsm.sock"}
@@ -70,14 +71,13 @@ def test_every_client_sees_the_reset(site: Site, tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("another-password\n")
     site.must("user", "create", "cu2", "--password-file", str(file))
-    _make_key(site, tmp_path)
+    _make_key(site)
     site.must("reset")
     names = {row["username"] for row in json.loads(site.must("user", "list", "--json"))}
     assert names == {"admin", "app_user", "cu1"}
     entries = site.must("audit", "list")
     assert "HSM_RESET" in entries
-    (tmp_path / "store").unlink()
-    _make_key(site, tmp_path)
+    _make_key(site)
     assert _keys(site) == ["made"]
 
 
@@ -93,7 +93,7 @@ def test_users_and_settings_of_the_environment(environment: dict[str, str], tmp_
         done = site.hsm("reset")
         assert (done.returncode, done.stdout) == (1, "")
         assert "made without --allow-reset" in done.stderr
-        _make_key(site, tmp_path)
+        _make_key(site)
         (key,) = json.loads(site.must("key", "list", "--json"))
         assert key["EXTRACTABLE"] is False
     finally:
@@ -102,13 +102,12 @@ def test_users_and_settings_of_the_environment(environment: dict[str, str], tmp_
 
 def test_an_hsm_on_disk_is_reset_where_it_was_made_for_it(tmp_path: Path) -> None:
     with fresh_site(tmp_path / "hsm", "--allow-reset") as site:
-        _make_key(site, tmp_path)
+        _make_key(site)
         for _ in ("without a daemon", "with one"):
             assert site.must("reset") == "Reset\n"
             assert _keys(site) == []
             site.must("start")
-            (tmp_path / "store").unlink()
-            _make_key(site, tmp_path)
+            _make_key(site)
         site.must("stop")
     with fresh_site(tmp_path / "other") as site:
         done = site.hsm("reset")

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from bridge.carriers.jvm import provider_jar
+from bridge.process.peers import user_name
 from hsmcore import Hsm
 from hsmcore.errors import StateError
 from tests.conftest import alike
+from tests.impostor import NOBODY, foreign_server
 from tests.requirements import missing
 from tests.site import ADMIN_PASSWORD, PASSWORD, Site, fresh_site
 
 FILES = {"hsm.db", "hsm.lock", "master.key", "audit.anchor"}
 _JAVA = ["-J-XX:TieredStopAtLevel=1", "-J-cp", f"-J{provider_jar()}", "-addprovider", "CloudHSM"]
-_NOBODY = 65534
 
 
 def at(home: Path) -> Site:
@@ -49,7 +46,7 @@ def test_any_path_works(tmp_path: Path, name: str) -> None:
 def test_a_path_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
     longest = 107 - len("/hsm.sock") - len(os.fsencode(tmp_path)) - 1
     fits, too_long = tmp_path / ("x" * longest), tmp_path / ("x" * (longest + 1))
-    done = at(too_long).hsm("init")
+    done = at(too_long).here("init")
     assert done.returncode == 1
     assert "108 bytes" in done.stderr
     assert "at most 107" in done.stderr
@@ -60,7 +57,7 @@ def test_a_path_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
 
 def test_a_path_that_is_not_text_is_refused(tmp_path: Path) -> None:
     home = tmp_path / os.fsdecode(b"\xff")
-    done = at(home).hsm("init")
+    done = at(home).here("init")
     assert done.returncode == 1
     assert r"\xff' is not UTF-8" in done.stderr
     assert not home.exists()
@@ -71,7 +68,7 @@ def test_a_directory_that_others_may_write_is_refused(tmp_path: Path, mode: int)
     home = tmp_path / "hsm"
     home.mkdir()
     home.chmod(mode)
-    done = at(home).hsm("init")
+    done = at(home).here("init")
     assert done.returncode == 1
     assert f"other users may write in {home} (mode {mode:o})" in done.stderr
     assert list(home.iterdir()) == []
@@ -79,11 +76,11 @@ def test_a_directory_that_others_may_write_is_refused(tmp_path: Path, mode: int)
     with fresh_site(home) as site:
         home.chmod(mode)
         for command in (["start"], ["key", "list"], ["keytool", "-list"]):
-            done = site.hsm(*command)
+            done = site.here(*command)
             assert done.returncode == 1
             assert "chmod go-w" in done.stderr
         home.chmod(0o755)
-        site.must("key", "list")
+        site.must_here("key", "list")
 
 
 def test_a_directory_that_others_may_replace_is_refused(tmp_path: Path) -> None:
@@ -115,34 +112,6 @@ def test_a_directory_whose_owner_may_replace_the_hsm_is_refused(tmp_path: Path, 
         site.must("key", "list")
 
 
-@contextmanager
-def foreign_server(path: Path) -> Iterator[socket.socket]:
-    """Serve a socket in another user's process, and yield a stream of the bytes that it receives."""
-    received, told = socket.socketpair()
-    process = get_context("fork").Process(target=_serve, args=(path, told))
-    with received, told:
-        process.start()
-        try:
-            assert received.recv(16) == b"ready"
-            yield received
-        finally:
-            process.kill()
-            process.join()
-
-
-def _serve(path: Path, told: socket.socket) -> None:
-    os.setuid(_NOBODY)
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen()
-        path.chmod(0o777)
-        told.send(b"ready")
-        while True:
-            connected, _ = listener.accept()
-            while part := connected.recv(65536):
-                told.send(part)
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can start another user's process")
 def test_another_users_server_gets_no_password() -> None:
     with TemporaryDirectory() as above, fresh_site(Path(above) / "hsm") as site:
@@ -152,7 +121,7 @@ def test_another_users_server_gets_no_password() -> None:
             for command in (["key", "list"], ["status"], ["stop"]):
                 done = site.hsm(*command)
                 assert done.returncode == 1
-                assert f"user {_NOBODY}" in done.stderr
+                assert f"user {user_name(NOBODY)} serves" in done.stderr
             done = subprocess.run(
                 ["keytool", *_JAVA, "-genseckey", "-alias", "a", "-keyalg", "AES", "-keysize", "256",
                  "-storetype", "CloudHSM", "-keystore", str(Path(above) / "store"), "-storepass", "changeit",
@@ -168,7 +137,7 @@ def test_another_users_server_gets_no_password() -> None:
 
 def test_a_directory_with_other_files_gets_no_hsm(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").touch()
-    done = at(tmp_path).hsm("init")
+    done = at(tmp_path).here("init")
     assert done.returncode == 1
     assert "has other files, such as 'pyproject.toml'" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["pyproject.toml"]

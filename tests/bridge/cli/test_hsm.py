@@ -25,9 +25,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def refused(site: Site, *arguments: str, code: int = 1, **variables: str) -> str:
     """Run a command that must fail and return its one line."""
-    done = site.hsm(*arguments, **variables)
+    done = site.here(*arguments, **variables)
     assert done.returncode == code, done
-    assert "Traceback" not in done.stderr
     assert done.stdout == ""
     return done.stderr.strip()
 
@@ -63,7 +62,7 @@ def test_init_says_what_it_made(tmp_path: Path) -> None:
 )
 def test_init_makes_nothing_that_is_half(tmp_path: Path, variables: dict[str, str], words: str) -> None:
     site = bare(tmp_path, **variables)
-    done = site.hsm("init")
+    done = site.here("init")
     assert done.returncode != 0
     assert words in done.stderr
     assert not (site.home / "hsm.db").exists()
@@ -71,11 +70,11 @@ def test_init_makes_nothing_that_is_half(tmp_path: Path, variables: dict[str, st
 
 def test_init_with_strict_limits(tmp_path: Path) -> None:
     site = bare(tmp_path, HSM_USER="cu1", HSM_PASSWORD=PASSWORD)
-    assert "CloudHSM's limits" not in site.must("init")
+    assert "CloudHSM's limits" not in site.must_here("init")
     with Hsm.open(site.home) as hsm:
         assert not hsm.settings.strict_limits
     site = bare(tmp_path / "strict", HSM_USER="cu1", HSM_PASSWORD=PASSWORD)
-    assert "limits        CloudHSM's limits" in site.must("init", "--strict-limits")
+    assert "limits        CloudHSM's limits" in site.must_here("init", "--strict-limits")
     with Hsm.open(site.home) as hsm:
         session = hsm.users.login("cu1", PASSWORD.encode())
         key = hsm.keys.generate(session, "AES_KEY_GEN", {}).handle
@@ -96,7 +95,25 @@ def test_an_hsm_of_strong_hashes(tmp_path: Path) -> None:
 def test_the_xdg_directory_is_the_default(tmp_path: Path) -> None:
     site = bare(tmp_path, XDG_DATA_HOME=str(tmp_path / "data"))
     del site.environment["HSM_HOME"]
-    assert str(tmp_path / "data" / "hsmbridge") in site.must("init")
+    assert str(tmp_path / "data" / "hsmbridge") in site.must_here("init")
+
+
+def test_commands_and_a_jvm_have_one_default(tmp_path: Path) -> None:
+    """The user's directory is that of HOME, whatever the system's list of users says."""
+    site = bare(tmp_path, HOME=str(tmp_path), HSM_USER="cu1", HSM_PASSWORD=PASSWORD)
+    for name in ("HSM_HOME", "XDG_DATA_HOME"):
+        site.environment.pop(name, None)
+    site.must("init")
+    site.must("start")
+    try:
+        listed = subprocess.run(
+            ["keytool", "-list", "-storetype", "CloudHSM", "-keystore", "NONE", "-providerpath", provider_jar(),
+             "-providerclass", "com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider"],
+            env=site.environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert listed.returncode == 0, listed.stdout
+    finally:
+        site.must("stop")
 
 
 def test_the_life_of_the_daemon(site: Site) -> None:
@@ -117,16 +134,20 @@ def test_the_life_of_the_daemon(site: Site) -> None:
 def test_users(site: Site) -> None:
     file = site.home.parent / "password"
     file.write_text("a-new-password\n")
-    assert "Created crypto-user cu2" in site.must("user", "create", "CU2", "--password-file", str(file))
-    rows = json.loads(site.must("user", "list", "--json"))
+    assert "Created crypto-user cu2" in site.must_here("user", "create", "CU2", "--password-file", str(file))
+    rows = json.loads(site.must_here("user", "list", "--json"))
     shown = {"username": "cu2", "role": "crypto-user", "locked": False, "mfa": False, "quorum": False}
     assert shown in [{name: row[name] for name in shown} for row in rows]
     assert "already" in refused(site, "user", "create", "cu2", "--password-file", str(file))
     file.write_text("another-password\n")
-    assert "Changed the password" in site.must("user", "change-password", "cu2", "--password-file", str(file))
-    assert site.must("key", "list", "--json", HSM_USER="cu2", HSM_PASSWORD="another-password").strip() == "[]"
+    assert "Changed the password" in site.must_here("user", "change-password", "cu2", "--password-file", str(file))
+    assert site.must_here("key", "list", "--json", HSM_USER="cu2", HSM_PASSWORD="another-password").strip() == "[]"
     assert "wrong user name" in refused(site, "key", "list", HSM_USER="cu2", HSM_PASSWORD="a-new-password")
-    assert "Deleted crypto-user cu2" in site.must("user", "delete", "cu2")
+    cu2 = {"HSM_USER": "cu2", "HSM_PASSWORD": "another-password"}
+    site.must_here("key", "generate-symmetric", "aes", "--key-length-bytes", "16", "--label", "of cu2", **cu2)
+    assert "--force-delete-keys" in refused(site, "user", "delete", "cu2")
+    assert "Repeat the command with --yes" in refused(site, "user", "delete", "cu2", "--force-delete-keys")
+    assert "and 1 keys" in site.must_here("user", "delete", "cu2", "--force-delete-keys", "--yes")
     assert "there is no crypto-user 'cu2'" in refused(site, "user", "delete", "cu2")
     assert "last admin" in refused(site, "user", "delete", "admin", "--role", "admin")
     assert "HSM_ADMIN_PASSWORD" in refused(site, "user", "delete", "cu1", HSM_ADMIN_PASSWORD="not-the-password")
@@ -134,16 +155,16 @@ def test_users(site: Site) -> None:
 
 
 def test_keys(site: Site) -> None:
-    assert site.must("key", "list", "--json").strip() == "[]"
+    assert site.must_here("key", "list", "--json").strip() == "[]"
     site.must(
         "keytool", "-genseckey", "-alias", "listed", "-keyalg", "AES", "-keysize", "128", "-storetype", "CloudHSM",
         "-keystore", str(site.home.parent / "s"), "-storepass", "changeit", "-keypass", "changeit",
     )  # fmt: skip
-    table = site.must("key", "list")
+    table = site.must_here("key", "list")
     assert "listed" in table
-    (row,) = json.loads(site.must("key", "list", "--label", "listed", "--json"))
+    (row,) = json.loads(site.must_here("key", "list", "--label", "listed", "--json"))
     assert (row["KEY_TYPE"], row["SIZE"]) == ("AES", 128)
-    assert json.loads(site.must("key", "list", "--label", "other", "--json")) == []
+    assert json.loads(site.must_here("key", "list", "--label", "other", "--json")) == []
 
 
 def test_without_a_terminal_nothing_is_asked(site: Site) -> None:
@@ -162,7 +183,7 @@ def test_without_a_terminal_nothing_is_asked(site: Site) -> None:
     [("nonsense",), ("key",), ("key", "nonsense"), ("status", "--nonsense"), ("user", "create"), ("start", "twice")],
 )
 def test_wrong_command_lines(site: Site, arguments: tuple[str, ...]) -> None:
-    done = site.hsm(*arguments)
+    done = site.here(*arguments)
     assert done.returncode == 2
     assert "Usage: hsm" in done.stdout + done.stderr
 
@@ -213,13 +234,13 @@ def test_a_passphrase(tmp_path: Path) -> None:
 
 
 def test_help_teaches(site: Site) -> None:
-    assert "First steps:" in site.must("--help")
+    assert "First steps:" in site.must_here("--help")
     for command in ("init", "start", "stop", "status", "user", "key", "jar", "java", "keytool", "jarsigner"):
-        shown = site.must("help", command)
+        shown = site.must_here("help", command)
         assert shown.startswith("Usage: hsm")
         assert "Example" in shown or command in ("user", "key")
-    assert "As cloudhsm-cli: Log in." in site.must("help", "login")
-    assert "there is no command" in site.hsm("help", "nonsense").stderr
+    assert "As cloudhsm-cli: Log in." in site.must_here("help", "login")
+    assert "there is no command" in site.here("help", "nonsense").stderr
 
 
 def test_one_command_under_two_names(site: Site) -> None:

@@ -59,8 +59,8 @@ def test_init_is_whole_and_its_password_is_not_lost(bare: Site, run: Run) -> Non
     done = run([sys.executable, "-m", "bridge", "init"], bare)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert bare.must("key", "list", "--json").strip() == "[]", "the crypto user cannot log in"
-    bare.must("audit", "verify", HSM_ADMIN_PASSWORD=made_up_password(done.stderr))
+    assert bare.must_here("key", "list", "--json").strip() == "[]", "the crypto user cannot log in"
+    bare.must_here("audit", "verify", HSM_ADMIN_PASSWORD=made_up_password(done.stderr))
 
 
 def test_the_first_line_of_init_has_the_password(bare: Site) -> None:
@@ -69,8 +69,8 @@ def test_the_first_line_of_init_has_the_password(bare: Site) -> None:
         ["sh", "-c", command], env=bare.environment, capture_output=True, text=True, timeout=120
     ).stdout
     assert len(line.splitlines()) == 1
-    bare.must("key", "list")
-    bare.must("audit", "verify", HSM_ADMIN_PASSWORD=made_up_password(line))
+    bare.must_here("key", "list")
+    bare.must_here("audit", "verify", HSM_ADMIN_PASSWORD=made_up_password(line))
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_a_command_of_hsm_has_done_its_work(site: Site, run: Run, tmp_path: Path
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
     assert done.returncode == (0 if run is to_nothing else 1)
-    assert name in site.must("user", "list")
+    assert name in site.must_here("user", "list")
 
 
 @_EVERY
@@ -99,7 +99,7 @@ def test_a_command_of_cloudhsm_has_done_its_work(site: Site, run: Run) -> None:
     done = run([sys.executable, "-c", _CLI, *words], Site(site.home, site.environment | login))
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert name in site.must("user", "list")
+    assert name in site.must_here("user", "list")
 
 
 def test_a_password_that_nothing_takes_is_in_a_file(bare: Site) -> None:
@@ -107,4 +107,4 @@ def test_a_password_that_nothing_takes_is_in_a_file(bare: Site) -> None:
     subprocess.run(["sh", "-c", command], env=bare.environment, timeout=120, check=False)
     file = bare.home / "admin-password.txt"
     assert file.stat().st_mode & 0o777 == 0o600
-    bare.must("audit", "verify", HSM_ADMIN_PASSWORD=made_up_password(file.read_text()))
+    bare.must_here("audit", "verify", HSM_ADMIN_PASSWORD=made_up_password(file.read_text()))

@@ -36,9 +36,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def checked(site: Site, **variables: str) -> dict[str, dict[str, str]]:
     """Return the findings by check; the exit code must tell whether one failed."""
-    # Python looks for a module in the working directory first.
-    done = site.hsm("doctor", "--json", cwd=Path(variables.get("PYTHONPATH", ".")), **variables)
-    assert "Traceback" not in done.stderr
+    if "PYTHONPATH" in variables:
+        # Python looks for a module in the working directory first.
+        done = site.hsm("doctor", "--json", cwd=Path(variables["PYTHONPATH"]), **variables)
+        assert "Traceback" not in done.stderr
+    else:
+        done = site.here("doctor", "--json", **variables)
     said = json.loads(done.stdout)
     failed = any(one["state"] == "fail" for one in said["checks"])
     assert (done.returncode, said["ok"]) == (int(failed), not failed)
@@ -127,7 +130,7 @@ def test_no_secret_is_printed(site: Site, tmp_path: Path) -> None:
     (own / "store.json").chmod(0o600)
     for where in (site.home, own):
         for words in (["doctor"], ["doctor", "--json"]):
-            done = site.hsm(*words, HSM_HOME=str(where), **secrets)
+            done = site.here(*words, HSM_HOME=str(where), **secrets)
             assert "a-secret" not in done.stdout + done.stderr
             assert PASSWORD not in done.stdout + done.stderr
             assert ADMIN_PASSWORD not in done.stdout + done.stderr
@@ -368,6 +371,9 @@ def test_logins(site: Site) -> None:
     assert failed == "fail"
     assert "set HSM_PASSWORD" in said
     assert state(site, "Login", HSM_USER="", HSM_PASSWORD="", HSM_ADMIN_PASSWORD="")[0] == "warn"
+    warned, said = state(site, "Login", CLOUDHSM_PIN="cu9:cu9-password", CLOUDHSM_ROLE="crypto-user")
+    assert warned == "warn"
+    assert "HSM_USER is cu1, and CLOUDHSM_PIN names cu9" in said
     failed, said = state(site, "Login", CLOUDHSM_PIN="no-colon", CLOUDHSM_ROLE="crypto-user")
     assert failed == "fail"
     assert "no-colon" not in said

@@ -19,6 +19,7 @@ from bridge.carriers import jvm
 from bridge.pytest_plugin import USER, fresh_hsm
 from keystore.foreign import Found, read
 from tests import requirements
+from tests.site import Site
 
 PASSWORD = "changeit"
 """Of every key store here, keytool's habit."""
@@ -61,8 +62,9 @@ def run(*words: str | Path, stdin: str | None = None, env: dict[str, str] | None
     return done.stdout
 
 
-def keytool(*words: str | Path) -> str:
-    return run("keytool", "-J-Xshare:auto", "-J-XX:TieredStopAtLevel=1", *words)
+def keytool(*words: str | Path) -> None:
+    """Run the JDK's keytool in this process, whose JVM runs."""
+    assert jvm.run_keytool([str(word) for word in words]) == 0
 
 
 def generate(store: Path, kind: str, alias: str, *words: str, key_password: str = PASSWORD) -> None:
@@ -99,10 +101,15 @@ class Cli:
         return self.folder / "certs.store"
 
     def run(self, *words: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run the command as a process."""
         command = [sys.executable, "-m", "bridge", *map(str, words)]
         return subprocess.run(
             command, capture_output=True, text=True, env={**self.env, **env}, stdin=subprocess.DEVNULL
         )
+
+    def here(self, *words: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run the command in this process, whose JVM it uses."""
+        return Site(self.folder, self.env).here(*map(str, words), **env)
 
     def take(self, file: Path, *words: str, code: int = 0, **env: str) -> dict[str, dict[str, Any]]:
         """Import a file with the certificate store, and return the report's entries by alias."""
@@ -110,13 +117,13 @@ class Cli:
         return {entry["alias"]: entry for entry in report["entries"]}
 
     def report(self, *words: str | Path, code: int = 0, **env: str) -> dict[str, Any]:
-        done = self.run("keystore", *words, "--json", **env)
+        done = self.here("keystore", *words, "--json", **env)
         assert done.returncode == code, done.stdout + done.stderr
         report: dict[str, Any] = json.loads(done.stdout)
         return report
 
     def found_keys(self) -> list[dict[str, Any]]:
-        listed: list[dict[str, Any]] = json.loads(self.run("key", "list", "--json").stdout)
+        listed: list[dict[str, Any]] = json.loads(self.here("key", "list", "--json").stdout)
         return listed
 
 
@@ -133,7 +140,7 @@ def make_cli(folder: Path, *, extraction: bool) -> Cli:
         "HSM_FILE_PASSWORD": PASSWORD, "HSM_KEYSTORE_PASSWORD": PASSWORD,
     }  # fmt: skip
     if extraction:
-        run(sys.executable, "-m", "bridge", "init", "--enable-clear-key-extraction", env=env)
+        assert Site(home, env).here("init", "--enable-clear-key-extraction").returncode == 0
     else:
         fresh_hsm(home, _HSM_PASSWORD).close()
     return Cli(folder, env)

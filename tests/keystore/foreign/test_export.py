@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import jdk
 from tests.keystore.foreign.conftest import PASSWORD, Cli, entries_of, make_cli, run
 
 pytestmark = pytest.mark.usefixtures("hsm_jvm")
@@ -34,12 +36,13 @@ def by_result(report: dict[str, object]) -> dict[str, str]:
 def test_certificates(cli: Cli, stores: Path) -> None:
     cli.take(stores / "all.p12")
     pem, p12 = cli.folder / "certs.pem", cli.folder / "certs.p12"
-    report = cli.report("export", pem, "--keystore", cli.store)
-    assert by_result(report) == {"server": "exported", "client": "exported", "trusted": "exported"}
-    assert run("keytool", "-printcert", "-file", pem).count("Owner:") == 3
+    done = cli.run("keystore", "export", pem, "--keystore", cli.store, "--json")
+    assert done.returncode == 0, done.stderr
+    assert by_result(json.loads(done.stdout)) == {"server": "exported", "client": "exported", "trusted": "exported"}
+    assert run(*jdk.command("keytool"), "-printcert", "-file", pem).count("Owner:") == 3
     cli.report("export", p12, "--keystore", cli.store)
     assert [path.stat().st_mode & 0o777 for path in (pem, p12)] == [0o600, 0o600]
-    listed = run("keytool", "-list", "-keystore", p12, "-storepass", PASSWORD)
+    listed = run(*jdk.command("keytool"), "-list", "-keystore", p12, "-storepass", PASSWORD)
     assert (listed.count("trustedCertEntry"), listed.count("KeyEntry")) == (3, 0)
     assert b"PRIVATE" not in pem.read_bytes()
 
@@ -58,9 +61,10 @@ def test_keys_come_out_as_they_went_in(open_cli: Cli, stores: Path) -> None:
         assert first(PASSWORD).material == second(PASSWORD).material
     # keytool opens every private key with the password, to write it to another file.
     copy = open_cli.folder / "copy.p12"
-    run("keytool", "-importkeystore", "-srckeystore", file, "-srcstorepass", PASSWORD, "-destkeystore", copy,
+    run(*jdk.command("keytool"), "-importkeystore", "-srckeystore", file, "-srcstorepass", PASSWORD, "-destkeystore",
+        copy,
         "-deststorepass", PASSWORD)  # fmt: skip
-    listed = run("keytool", "-list", "-keystore", copy, "-storepass", PASSWORD)
+    listed = run(*jdk.command("keytool"), "-list", "-keystore", copy, "-storepass", PASSWORD)
     assert (listed.count("PrivateKeyEntry"), listed.count("SecretKeyEntry"), listed.count("trustedCertEntry")) == (
         2,
         2,
@@ -95,7 +99,7 @@ def test_nothing_is_overwritten(open_cli: Cli) -> None:
     file = open_cli.folder / "certs.pem"
     file.write_text("mine")
     file.chmod(0o644)
-    refused = open_cli.run("keystore", "export", file, "--keystore", open_cli.store)
+    refused = open_cli.here("keystore", "export", file, "--keystore", open_cli.store)
     assert (refused.returncode, file.read_text()) == (1, "mine")
     assert "--force" in refused.stderr
     open_cli.report("export", file, "--keystore", open_cli.store, "--force", "--alias", "server")
@@ -108,9 +112,9 @@ def test_command_lines_that_are_wrong(open_cli: Cli) -> None:
     for words, code in (
         (["--format", "pem", "--include-private-keys"], 2), (["--alias", "nobody"], 1), (["--format", "der"], 2),
     ):  # fmt: skip
-        done = open_cli.run("keystore", "export", file, "--keystore", open_cli.store, *words)
+        done = open_cli.here("keystore", "export", file, "--keystore", open_cli.store, *words)
         assert (done.returncode, file.exists()) == (code, False), done.stderr
-    short = open_cli.run("keystore", "export", file, "--keystore", open_cli.store, HSM_FILE_PASSWORD="short")
+    short = open_cli.here("keystore", "export", file, "--keystore", open_cli.store, HSM_FILE_PASSWORD="short")
     assert (short.returncode, file.exists()) == (1, False)
 
 

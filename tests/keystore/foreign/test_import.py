@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import shutil
@@ -17,11 +18,13 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, m
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from bridge.carriers.client import Client
+from bridge.carriers.jvm import provider_jar
 from bridge.cli.tables import maps
 from hsmcore import files
 from hsmcore.errors import ForeignKeyUnreadable
 from keystore.foreign import Found, Reason, Refused, judge
 from keystore.foreign.model import Opened, private_key, secret_key
+from tests import jdk
 from tests.conftest import alike, repeated
 from tests.keystore.foreign.conftest import (
     PASSWORD,
@@ -46,7 +49,9 @@ def snapshot(cli: Cli) -> tuple[list[dict[str, Any]], bytes | None]:
 
 
 def test_jks_then_stock_tools_sign_with_the_key(cli: Cli, stores: Path, tmp_path: Path) -> None:
-    entries = cli.take(stores / "all.jks", code=3)
+    done = cli.run("keystore", "import", stores / "all.jks", "--keystore", cli.store, "--json")
+    assert done.returncode == 3, done.stdout + done.stderr
+    entries = {entry["alias"]: entry for entry in json.loads(done.stdout)["entries"]}
     assert results(entries) == {
         "release": "imported", "root": "imported", "own-password": "key-password", "small": "size", "dsa": "algorithm",
     }  # fmt: skip
@@ -65,11 +70,13 @@ def test_jks_then_stock_tools_sign_with_the_key(cli: Cli, stores: Path, tmp_path
     assert "release, " in listed.stdout
     assert (listed.stdout.count("PrivateKeyEntry"), listed.stdout.count("trustedCertEntry")) == (1, 1)
     jar = tmp_path / "app.jar"
-    shutil.copy(run(sys.executable, "-m", "bridge", "jar", env=cli.env).strip(), jar)
+    shutil.copy(provider_jar(), jar)
     signed = cli.run("jarsigner", *options, jar, "release")
     assert signed.returncode == 0, signed.stdout + signed.stderr
     # The judge is a JDK that has the certificate from the file the key came from, and no HSM.
-    verified = run("jarsigner", "-verify", "-strict", "-keystore", stores / "all.jks", "-storepass", PASSWORD, jar)
+    verified = run(
+        *jdk.command("jarsigner"), "-verify", "-strict", "-keystore", stores / "all.jks", "-storepass", PASSWORD, jar
+    )
     assert "jar verified" in verified
 
 
@@ -235,7 +242,7 @@ _STOPS: list[tuple[list[str], dict[str, str], int, str]] = [
 def test_what_stops_an_import(cli: Cli, stores: Path) -> None:
     file = stores / "all.jceks"
     for words, env, code, says in _STOPS:
-        done = cli.run("keystore", "import", file, *(word.format(store=cli.store, file=file) for word in words), **env)
+        done = cli.here("keystore", "import", file, *(word.format(store=cli.store, file=file) for word in words), **env)
         assert (done.returncode, says in done.stderr) == (code, True), done.stderr
         assert "Traceback" not in done.stderr
     assert snapshot(cli) == ([], None)
@@ -245,14 +252,14 @@ def test_no_key_store_at_all(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "file"
     for content in (b"", b"something else", (DATA / "bc.p12").read_bytes()[:300]):
         file.write_bytes(content)
-        done = cli.run("keystore", "import", file, "--keystore", cli.store)
+        done = cli.here("keystore", "import", file, "--keystore", cli.store)
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
 
 
 def test_its_own_file_is_not_imported(cli: Cli, stores: Path, tmp_path: Path) -> None:
     cli.take(stores / "all.p12")
-    done = cli.run("keystore", "import", cli.store, "--keystore", tmp_path / "other.store")
+    done = cli.here("keystore", "import", cli.store, "--keystore", tmp_path / "other.store")
     assert (done.returncode, "is a CloudHSM key store" in done.stderr) == (1, True)
 
 
@@ -261,7 +268,7 @@ def test_files_that_would_never_end(cli: Cli, tmp_path: Path) -> None:
     with large.open("wb") as file:
         file.truncate(33 << 20)
     for path, says in ((Path("/dev/zero"), "neither a file nor a pipe"), (large, "longer than")):
-        done = cli.run("keystore", "import", path, "--no-certificates")
+        done = cli.here("keystore", "import", path, "--no-certificates")
         assert (done.returncode, says in done.stderr) == (1, True), done.stderr
 
 
@@ -291,7 +298,7 @@ def iterated(folder: Path, count: int, *options: str) -> Path:
 
 def test_iterations_are_bounded(cli: Cli, tmp_path: Path) -> None:
     # OpenSSL would open it, in some seconds.
-    done = cli.run("keystore", "import", iterated(tmp_path, 5_000_001, "-keypbe", "NONE"), "--no-certificates")
+    done = cli.here("keystore", "import", iterated(tmp_path, 5_000_001, "-keypbe", "NONE"), "--no-certificates")
     assert (done.returncode, "iteration count too large" in done.stderr) == (1, True), done.stderr
     # Where Java does not look at the count before OpenSSL does, time is bounded.
     file = iterated(tmp_path, 100_001, "-nomac")

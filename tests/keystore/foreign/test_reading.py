@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from bridge.carriers import jvm
 from hsmcore.errors import ForeignKeyPassword, ForeignKeyUnreadable, ForeignStoreDamaged, ForeignStorePassword, HsmError
 from keystore.foreign import Found, OwnKey, format_of, write_pkcs12
+from tests import jdk
 from tests.keystore.foreign.conftest import PASSWORD, entries_of, jks_of, needs_pyjks, run
 
 pytestmark = pytest.mark.usefixtures("hsm_jvm")
@@ -261,7 +262,7 @@ def test_what_we_write_is_read_by_keytool_and_by_us(stores: Path, tmp_path: Path
     assert belongs(again["server"])
     assert belongs(again["client"])
     assert {key.alias: opened(again[key.alias]) for key in keys[2:]} == {key.alias: key.material for key in keys[2:]}
-    listed = run("keytool", "-list", "-keystore", file, "-storepass", PASSWORD)
+    listed = run(*jdk.command("keytool"), "-list", "-keystore", file, "-storepass", PASSWORD)
     assert (listed.count("PrivateKeyEntry"), listed.count("SecretKeyEntry"), listed.count("trustedCertEntry")) == (
         2,
         2,
