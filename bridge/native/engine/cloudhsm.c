@@ -48,7 +48,7 @@ static int (*rsa_pkey_sign)(EVP_PKEY_CTX *, unsigned char *, size_t *, const uns
 
 /* Put the reason for a failure on OpenSSL's stack, which programs print. Returns 0. */
 static int refused(const char *reason) {
-    ERR_put_error(ERR_LIB_ENGINE, 0, ENGINE_R_FAILED_LOADING_PRIVATE_KEY, __FILE__, __LINE__);
+    ERR_put_error(ERR_LIB_ENGINE, 0, ENGINE_R_FAILED_LOADING_PRIVATE_KEY, "cloudhsm.c", __LINE__);
     ERR_add_error_data(2, "CloudHSM: ", reason);
     return 0;
 }
