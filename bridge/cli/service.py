@@ -83,9 +83,9 @@ def install(
         return
     if not of_user:
         _require_user(account)
+        _require_group(socket_group)
         _require_runnable(account, group, installed_program())
         _require_owner(account, home)
-        _require_group(socket_group)
     file = planned.file()
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, planned.unit().encode(), mode=0o644)
@@ -176,6 +176,19 @@ def _require_user(name: str) -> None:
         ) from error
 
 
+def _require_group(name: str) -> None:
+    """Check that there is an operating-system group, unless the name is empty or a number.
+
+    Raises:
+        StateError: There is none.
+    """
+    try:
+        if name and not name.isdecimal():
+            grp.getgrnam(name)
+    except KeyError as error:
+        raise StateError(f"there is no group {name}; `groupadd --system {name}` makes one") from error
+
+
 def _require_runnable(name: str, group: str, program: tuple[str, ...]) -> None:
     """Check that an operating-system user can run ``hsm`` of this installation. Only root can find that out.
 
@@ -220,19 +233,6 @@ def _require_owner(name: str, home: Path) -> None:
             f"{home} belongs to another user (id {owner}) than {name}, who runs it; `chown -R {name}: {home}`, "
             "or name its owner with --run-as"
         )
-
-
-def _require_group(name: str) -> None:
-    """Check that there is an operating-system group, unless the name is empty or a number.
-
-    Raises:
-        StateError: There is none.
-    """
-    try:
-        if name and not name.isdecimal():
-            grp.getgrnam(name)
-    except KeyError as error:
-        raise StateError(f"there is no group {name}; `groupadd --system {name}` makes one") from error
 
 
 def _command(of_user: bool, *words: str) -> str:
