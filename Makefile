@@ -41,7 +41,7 @@ WITH_EACH_VERSION := tests/hsmcore/storage tests/hsmcore/users tests/hsmcore/cry
     tests/bridge/cloudhsm_cli/test_progress.py tests/bridge/process tests/bridge/plugin \
     tests/java/test_ciphers.py tests/java/test_signatures.py tests/java/test_provider.py
 
-.PHONY: help install maven lock sbom test test-all test-jdks test-lowest test-newest test-minimal test-image \
+.PHONY: help install maven lock sbom test test-all test-jdks test-lowest test-newest test-minimal first-minute test-image \
     check format docs site image release fuzz \
     kills soak bench \
     demo clean
@@ -56,6 +56,7 @@ help:
 	@echo 'make test-lowest  part of the tests with the lowest versions of the dependencies that pyproject.toml allows'
 	@echo 'make test-newest  the same with the newest'
 	@echo 'make test-minimal the tests in an empty Debian with python3, make and a JDK (needs root and mmdebstrap)'
+	@echo 'make first-minute the time from a clone to the first signature, there, without downloads'
 	@echo 'make check        ruff, mypy, import-linter, javac -Xlint:all -Werror, cc -Wall -Wextra -Werror'
 	@echo 'make format       format everything'
 	@echo 'make docs         the pages that are written from tables: commands, mechanisms, errors, man pages'
@@ -139,6 +140,9 @@ test-newest: install
 
 test-minimal: install
 	PYTHON="$(CURDIR)/$(BIN)/python" bash tests/minimal.sh $(ARGS)
+
+first-minute: install
+	FIRST_MINUTE=1 PYTHON="$(CURDIR)/$(BIN)/python" bash tests/minimal.sh
 
 test-image: install
 	HSMBRIDGE_TEST_IMAGE=1 $(BIN)/python -m pytest tests/packaging/test_image.py $(ARGS)

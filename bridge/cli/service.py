@@ -252,7 +252,7 @@ def _state(of_user: bool, question: str) -> str:
     done = _ran(of_user, question, NAME)
     if done is None:
         return "unknown: there is no systemctl here"
-    return done.stdout.strip() or done.stderr.strip().partition("\n")[0] or "unknown"
+    return done.stdout.strip() or "unknown: systemd does not answer"
 
 
 def _ran(of_user: bool, *words: str) -> subprocess.CompletedProcess[str] | None:

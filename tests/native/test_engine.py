@@ -58,6 +58,25 @@ def test_rsa_signatures_of_every_hash(site: Site, keys: Path, digest: str) -> No
         assert "Verified OK" in run(site, keys, *use, "-verify", "rsa.pub", "-signature", "hashed", "rsa.csr")
 
 
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"CLOUDHSM_PIN": "cu1:wrong-password"}, "the HSM refuses the login of CLOUDHSM_PIN"),
+        ({"HSM_HOME": "/nowhere"}, "no HSM answers at /nowhere/hsm.sock"),
+        ({"HSM_PKCS11_CONFIG": "/no.cfg"}, "the configuration file /no.cfg cannot be read"),
+        ({}, "CLOUDHSM_PIN is not set"),
+    ],
+)
+def test_a_failure_has_a_reason(site: Site, keys: Path, variables: dict[str, str], reason: str) -> None:
+    environment = {name: value for name, value in site.environment.items() if variables or name != "CLOUDHSM_PIN"}
+    done = subprocess.run(
+        ["openssl", "dgst", "-sha256", "-sign", "ec.key", "-engine", "cloudhsm", "-out", "no.sig", "ec.crt"],
+        cwd=keys, env=environment | variables, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert reason in done.stderr
+
+
 def test_rsa_decryption_is_in_the_hsm(site: Site, keys: Path) -> None:
     (keys / "plain").write_bytes(b"a secret")
     run(site, keys, "openssl", "pkeyutl", "-encrypt", "-certin", "-inkey", "rsa.crt", "-in", "plain", "-out", "sealed")
