@@ -40,9 +40,8 @@ def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         desk = Desk(Site(blue.home, kept | {"HSM_CONFIG": "jce.cfg"}), folder)
         for name, site in (("blue", blue), ("green", green)):
             configure = str(Path(sys.executable).with_name("configure-jce"))
-            desk.must(
-                configure, "add-cluster", "--config", "jce.cfg", "--cluster-id", name, "-a", str(socket_path(site.home))
-            )
+            words = ("add-cluster", "--config", "jce.cfg", "--cluster-id", name, "-a", str(socket_path(site.home)))
+            subprocess.run([configure, *words], cwd=folder, check=True, timeout=60)
             words = ("-genseckey", "-alias", name, "-keyalg", "AES", "-keysize", "256", "-providerName", name)
             done = keytool(desk, *words, cluster=name)
             assert done.returncode == 0, done.stdout + done.stderr
