@@ -101,7 +101,7 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
     folder = tmp_path_factory.mktemp("remote")
     with fresh_site(tmp_path_factory.mktemp("hsm") / "one") as site:
         names = ("--name", HOST, "--name", SECOND, "--name", "localhost")
-        site.must("cluster", "initialize", "--new-ca", str(folder / "ca"), *names)
+        site.must_here("cluster", "initialize", "--new-ca", str(folder / "ca"), *names)
         shutil.copytree(site.home, site.home.with_name("two"))
         remote = Remote(site, folder, _free_port(HOST), _free_port("127.0.0.1"))
         remote.start()

@@ -19,7 +19,7 @@ from tests.site import Site, fresh_site
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with fresh_site(tmp_path_factory.mktemp("hsm")) as site:
-        site.must("cluster", "initialize", "--new-ca", str(tmp_path_factory.mktemp("ca")), "--name", "127.0.0.2")
+        site.must_here("cluster", "initialize", "--new-ca", str(tmp_path_factory.mktemp("ca")), "--name", "127.0.0.2")
         yield site
 
 
