@@ -29,12 +29,12 @@ def cluster_of(root: Path, url: str, number: int = 2) -> Iterator[list[Site]]:
             yield sites
         finally:
             for site in sites[1:]:
-                site.hsm("stop")
+                site.here("stop")
 
 
 def kill(site: Site) -> None:
     """End a site's daemon without a warning."""
-    os.kill(json.loads(site.must("status", "--json"))["pid"], signal.SIGKILL)
+    os.kill(json.loads(site.must_here("status", "--json"))["pid"], signal.SIGKILL)
 
 
 def free_port(host: str) -> int:

@@ -103,4 +103,4 @@ def fresh_site(home: Path, *options: str) -> Iterator[Site]:
         yield site
     finally:
         if lock_holder(home) is not None:
-            site.hsm("stop")
+            site.here("stop")

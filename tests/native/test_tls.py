@@ -329,7 +329,7 @@ with ck.started():
         )
         assert said.splitlines() == ["0xb3 1", "2"]
     finally:
-        other.hsm("stop")
+        other.here("stop")
         remote.start()
 
 

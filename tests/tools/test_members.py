@@ -43,7 +43,7 @@ class Members:
         os.kill(self.status(member)["pid"], signal.SIGKILL)
 
     def status(self, member: int) -> dict[str, int]:
-        return dict(json.loads(self.sites[member].must("status", "--json")))
+        return dict(json.loads(self.sites[member].must_here("status", "--json")))
 
     def program(self, *members: int, more: str = "", **options: bool) -> subprocess.Popen[str]:
         """Run the program, with some members and perhaps another address in its configuration."""
@@ -81,7 +81,7 @@ def members(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Members]:
             made.start(1)
             yield made
         finally:
-            other.hsm("stop")
+            other.here("stop")
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def cluster(tmp_path: Path, members: Members) -> Iterator[Members]:
             yield made
         finally:
             for site in sites:
-                site.hsm("stop")
+                site.here("stop")
     finally:
         server.close()
 
@@ -118,7 +118,7 @@ def running(members: Members) -> Iterator[ExitStack]:
     with ExitStack() as stack:
         yield stack
     for member in (0, 1):
-        if members.sites[member].hsm("status").returncode != 0:
+        if members.sites[member].here("status").returncode != 0:
             members.start(member)
 
 
