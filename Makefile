@@ -41,7 +41,7 @@ WITH_EACH_VERSION := tests/hsmcore/storage tests/hsmcore/users tests/hsmcore/cry
     tests/bridge/cloudhsm_cli/test_progress.py tests/bridge/process tests/bridge/plugin \
     tests/java/test_ciphers.py tests/java/test_signatures.py tests/java/test_provider.py
 
-.PHONY: help install lock sbom test test-all test-jdks test-lowest test-newest test-minimal test-image \
+.PHONY: help install maven lock sbom test test-all test-jdks test-lowest test-newest test-minimal test-image \
     check format docs site image release fuzz \
     kills soak bench \
     demo clean
@@ -49,6 +49,7 @@ WITH_EACH_VERSION := tests/hsmcore/storage tests/hsmcore/users tests/hsmcore/cry
 help:
 	@echo 'make install      .venv with the locked dependencies, the package (editable) and the provider jar'
 	@echo 'make demo         the main job, each command shown: a jar signed by keys that live in the HSM'
+	@echo 'make maven        the jars with sources and Javadoc in the local Maven repository'
 	@echo 'make test         every behaviour once;  make test ARGS="tests/keystore -x"  some of it'
 	@echo 'make test-all     the same with every repetition: all vectors, thousands of frames, kill loops'
 	@echo 'make test-jdks    the JVM tests on Java 11, 21 and 25, from run-time images that it fetches'
@@ -89,7 +90,7 @@ $(INSTALLED): pyproject.toml requirements/dev.txt requirements/migration.txt jav
 	    echo "error: $$found has no venv module (Debian: apt install python3-venv)." >&2; exit 1; \
 	fi; \
 	"$$found" java/build_jar.py --jdk >/dev/null; \
-	echo "Creating $(VENV) with $$("$$found" --version), installing hsmbridge and building its jar ..."; \
+	echo "Creating $(VENV) with $$("$$found" --version) and installing the locked packages, which takes a minute ..."; \
 	"$$found" -m venv --clear $(VENV); \
 	$(LOCKED) --requirement requirements/dev.txt; \
 	if ! $(LOCKED) --no-build-isolation --requirement requirements/migration.txt >$(VENV)/pip.log 2>&1; then \
@@ -109,6 +110,11 @@ $(JUNIT): $(JAR) java/build_junit.py $(JUNIT_SOURCES)
 # Where no C compiler is, this says so and writes nothing.
 $(LIBRARY): pyproject.toml $(wildcard bridge/native/*) $(wildcard bridge/native/engine/*) $(wildcard bridge/cryptoki/*.py) | $(INSTALLED)
 	@$(BIN)/python bridge/native/build_library.py
+
+# In the local Maven repository, or in that of DIR: make maven DIR=/srv/maven
+maven: install
+	@$(BIN)/python java/build_artifacts.py >/dev/null
+	@$(BIN)/hsm jar --maven $(DIR)
 
 test: install
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
@@ -135,7 +141,7 @@ test-minimal: install
 	PYTHON="$(CURDIR)/$(BIN)/python" bash tests/minimal.sh $(ARGS)
 
 test-image: install
-	HSMBRIDGE_TEST_IMAGE=1 $(BIN)/python -m pytest tests/packaging $(ARGS)
+	HSMBRIDGE_TEST_IMAGE=1 $(BIN)/python -m pytest tests/packaging/test_image.py $(ARGS)
 
 .release/.installed: requirements/release.txt | $(INSTALLED)
 	@$(BIN)/python -m venv --clear .release

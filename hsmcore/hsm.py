@@ -24,20 +24,15 @@ from hsmcore.api.mtls import MutualTlsService
 from hsmcore.api.quorum import QuorumService
 from hsmcore.api.requests import RequestService
 from hsmcore.api.reset import ResetService
+from hsmcore.api.restoring import restore
 from hsmcore.api.statistics import Statistics, gather, troubles
 from hsmcore.api.status import MemberInfo, StatusService
 from hsmcore.api.tls import TlsService
 from hsmcore.api.users import UserService
-from hsmcore.audit.anchor import anchored
-from hsmcore.audit.chain import Head
 from hsmcore.audit.events import LEFT
 from hsmcore.audit.joining import joined
 from hsmcore.audit.upgrade import bring_up_to_date
-from hsmcore.backup import identity
-from hsmcore.backup.directory import opened
 from hsmcore.backup.making import JOINING, LEAVING
-from hsmcore.backup.opening import NO_CREDENTIALS, Credentials
-from hsmcore.backup.restoring import Opened, Restored, restore
 from hsmcore.backup.schedule import RETENTION_DAYS, Schedule
 from hsmcore.errors import MasterKeyUnavailable, SettingRequired, StateError, StateMissing
 from hsmcore.primitives.secrecy import KEY_BYTES, random_bytes
@@ -121,7 +116,7 @@ class Hsm:
             raise MasterKeyUnavailable("the passphrase is empty; give one, or none for a key file")
         secret = new_secret()
         vault = Vault(secret)
-        users = first_users(admin_password, crypto_user)
+        users = first_users(admin_password, crypto_user, stored=True)
         state = StateDirectory(home, create=True)
         database = None
         try:
@@ -158,7 +153,7 @@ class Hsm:
         """
         secret = new_secret()
         vault = Vault(secret)
-        users = first_users(admin_password, crypto_user)
+        users = first_users(admin_password, crypto_user, stored=False)
         state, store = MemoryState(), Store.in_memory()
         # The master key is never stored, so the key that seals it is forgotten.
         create(seal_secret(secret, None, random_bytes(KEY_BYTES)), users, settings, store, vault, state)
@@ -227,7 +222,7 @@ class Hsm:
         database = None
         try:
             if state.shared_store() is not None:
-                raise StateError(f"the HSM in {state.home} is in a cluster already; choose another HSM_HOME")
+                raise StateError(f"the HSM in {state.home} is in a cluster already; choose another directory")
             shared = joined(state, store, passphrase, key_file)
             if key_file is not None:
                 state.keep_key_file(key_file)
@@ -270,6 +265,10 @@ class Hsm:
         """
         return self._status.members()
 
+    def alive_members(self) -> int:
+        """Return how many HSMs of the cluster are alive, as far as this HSM has seen. Needs no login."""
+        return self._status.alive_members()
+
     def set_address(self, address: str) -> None:
         """Set where clients reach this HSM, which the other HSMs of its cluster tell them too.
 
@@ -278,58 +277,7 @@ class Hsm:
         """
         self._status.set_address(address)
 
-    @classmethod
-    def restore(
-        cls,
-        file: Path,
-        home: Path,
-        credentials: Credentials = NO_CREDENTIALS,
-        *,
-        passphrase: bytes | None = None,
-        store: str | None = None,
-    ) -> Restored:
-        """Create an HSM in a directory from a backup. Can be repeated after an error.
-
-        The HSM has the users, keys, settings, quorum values, trust anchors and TLS certificate of the backup, and a new
-        serial number, master key and audit log. It is of the security domain of the HSM that was backed up.
-
-        Args:
-            file: The backup.
-            home: The state directory of the new HSM, which is created if it is missing.
-            credentials: The ways to open the backup.
-            passphrase: The passphrase that seals the new master key; ``None`` seals it under a new key file.
-            store: The URL of an empty database of PostgreSQL; ``None`` for a file in the directory.
-
-        Raises:
-            MasterKeyUnavailable: The backup's passphrase or key file is missing or wrong, or the new one is empty.
-            BackupDamaged: The backup is cut short, or was changed, or is not a backup.
-            StateVersion: A newer version made the backup.
-            StateError: The directory or the database has an HSM already, or cannot be used.
-            StateLocked: Another process has the directory.
-            StoreFull: The disk is full.
-            StoreUnreachable: The database does not answer.
-        """
-        if passphrase == b"":
-            raise MasterKeyUnavailable("the passphrase is empty; give one, or none for a key file")
-        with opened(file) as source:
-            backup = Opened(source, credentials)
-            state = StateDirectory(home, create=True)
-            database = None
-            try:
-                database = new_database(state, store)
-                file_key = state.make_key_file() if passphrase is None else b""
-
-                def write_files(head: Head, vault: Vault) -> None:
-                    identity.write(state, vault, backup.hsm.identity)
-                    state.write_anchor(anchored(head, vault))
-
-                restored = restore(
-                    backup, database, lambda secret: seal_secret(secret, passphrase, file_key), write_files
-                )
-                state.sync()
-                return restored
-            finally:
-                release(state, database)
+    restore = staticmethod(restore)
 
     @classmethod
     def rekey(
@@ -347,21 +295,8 @@ class Hsm:
             MasterKeyUnavailable: The passphrase or the key file of now is missing or wrong, or the new one is empty.
             StateError: The HSM cannot be opened or changed; the error is usually of a subclass.
         """
-        if new_passphrase == b"":
-            raise MasterKeyUnavailable("the new passphrase is empty")
         with cls.open(home, passphrase=passphrase, start=False) as hsm:
-            core, state = hsm._core, hsm._core.state
-            if not isinstance(state, StateDirectory):
-                raise StateError("an HSM in memory has no stored master key")
-            secret = open_secret(core.store.master(), passphrase, state.read_key_file)
-            if master_key:
-                secret = new_secret(core.vault.domain)
-            file_key = state.make_key_file() if new_passphrase is None else b""
-            sealed = seal_secret(secret, new_passphrase, file_key)
-            if master_key:
-                master_keys.change(core, secret, sealed)
-            else:
-                master_keys.reseal(core, sealed)
+            master_keys.rekey(hsm._core, passphrase, new_passphrase, master_key=master_key)
 
     def start_backups(self, days: int = RETENTION_DAYS, worker: Sequence[str] = ()) -> None:
         """Make a backup each day from now on, and remove old ones, until ``close``.

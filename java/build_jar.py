@@ -66,6 +66,15 @@ def build(root: Path) -> Path:
     return jar
 
 
+def is_current(target: Path, *inputs: Path) -> bool:
+    """Return whether a file is newer than each of the files and the contents of each of the folders."""
+    if not target.is_file():
+        return False
+    built = target.stat().st_mtime
+    files = (file for path in inputs for file in ([path] if path.is_file() else path.rglob("*")))
+    return all(file.stat().st_mtime <= built for file in files)
+
+
 def compile_sources(root: Path, target: Path, *options: str) -> None:
     """Compile the provider's sources into ``target``, those for newer versions below ``META-INF/versions``.
 
@@ -164,7 +173,8 @@ def pack(content: Path, jar: Path, manifest: str) -> None:
 def _entry(name: str) -> ZipInfo:
     entry = ZipInfo(name, _TIME)
     entry.compress_type = ZIP_DEFLATED
-    entry.external_attr = 0o644 << 16
+    # Without the Unix mode, of which jarsigner says that it is not signed.
+    entry.create_system, entry.external_attr = 0, 0x20
     return entry
 
 

@@ -14,7 +14,7 @@ from bridge.process.addresses import Address
 from bridge.process.configuration import Certificates, Servers, named, servers
 from bridge.process.environment import answer_seconds, passphrase
 from bridge.process.paths import socket_path
-from bridge.process.peers import peer_user
+from bridge.process.peers import group_name, peer_user, replaceable, user_name
 from bridge.protocol import codec
 from bridge.protocol.codec import Value
 from bridge.protocol.operations import NUMBERS
@@ -38,6 +38,10 @@ class DaemonSilent(DaemonUnreachable):
 
 class DaemonForeign(HsmError):
     """Another operating-system user serves the socket."""
+
+
+class DaemonClosed(HsmError):
+    """This operating-system user may not connect to the socket."""
 
 
 class Channel(Protocol):
@@ -244,6 +248,7 @@ class SocketChannel:
         Raises:
             DaemonUnreachable: No daemon answers at ``path``.
             DaemonForeign: Another user serves it.
+            DaemonClosed: This user may not connect.
         """
         return cls(_unix(path, timeout), f"the daemon at {path}")
 
@@ -253,6 +258,8 @@ class SocketChannel:
 
         Raises:
             DaemonUnreachable: No HSM answers there, or its certificate is refused.
+            DaemonForeign: Another user serves the socket.
+            DaemonClosed: This user may not connect to the socket.
         """
         if isinstance(place, Path):
             return cls.at(place, timeout)
@@ -305,16 +312,51 @@ def _unix(path: Path, timeout: float) -> socket.socket:
     connected.settimeout(timeout)
     try:
         connected.connect(str(path))
+    except PermissionError as error:
+        connected.close()
+        raise DaemonClosed(_closed(path)) from error
     except OSError as error:
         connected.close()
         raise DaemonUnreachable(f"no daemon answers at {path} ({error.strerror}); `hsm start` starts one") from error
-    # This user, root or, for root, the directory's owner must serve the socket, before a password is sent.
-    own = os.geteuid()
-    server, owner = peer_user(connected), path.parent.stat().st_uid
-    if server not in (own, 0) and (own, server) != (0, owner):
+    try:
+        _require_trusted(path, peer_user(connected))
+    except BaseException:
         connected.close()
-        raise DaemonForeign(f"the operating-system user {server} serves {path}, not user {own}; nothing was sent there")
+        raise
     return connected
+
+
+def _closed(path: Path) -> str:
+    """Return the message about a socket to which this user may not connect."""
+    user = user_name(os.geteuid())
+    try:
+        group = group_name(path.stat().st_gid)
+    except OSError:
+        return f"the operating-system user {user} may not enter {path.parent}, the directory of the socket"
+    return f"the operating-system user {user} may not connect to {path}; the members of its group, {group}, may"
+
+
+def _require_trusted(path: Path, server: int) -> None:
+    """Check the user of a daemon, before a password is sent to it.
+
+    This user and root are trusted. So is the owner of the socket's directory if nobody else could have made it.
+
+    Raises:
+        DaemonForeign: The user is not trusted.
+    """
+    own = os.geteuid()
+    if server in (own, 0):
+        return
+    try:
+        owner = path.parent.lstat().st_uid
+        reason = replaceable(path.parent, server, own) if server == owner else ""
+    except OSError as error:
+        owner, reason = -1, f"{path.parent}: {error.strerror}"
+    if server != owner or reason:
+        raise DaemonForeign(
+            f"the operating-system user {user_name(server)} serves {path}, not user {user_name(own)}"
+            f"{f', and {reason}' if reason else ''}; nothing was sent there"
+        )
 
 
 def _coded(base: type[HsmError]) -> Iterator[tuple[int, type[HsmError]]]:

@@ -8,7 +8,9 @@ not find jars that are added later. A process can start only one JVM.
 from __future__ import annotations
 
 import logging
+import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -65,17 +67,42 @@ def start(options: Sequence[str] = (), class_path: Sequence[str | Path] = (), *,
     _jpype._collect = _collect_nothing
     signals = ("-Xrs",) if own_signals else ()
     paths = [str(provider_jar()), *map(str, class_path)]
+    path = _chosen()
     try:
-        jpype.startJVM(*_options(), *signals, *options, classpath=paths, interrupt=True)
+        jpype.startJVM(*_options(path), *signals, *options, jvmpath=path, classpath=paths, interrupt=True)
     except (OSError, RuntimeError, ValueError, JException) as error:
         raise StateError(f"the JVM did not start: {error}; `hsm doctor` shows which JDK is found") from error
 
 
-def _options() -> tuple[str, ...]:
+def _chosen() -> str:
+    """Return the path of the library of the JVM to start: that of ``JAVA_HOME``, else that of ``java`` on ``PATH``.
+
+    JPype passes over a wrong ``JAVA_HOME`` silently, and does not look at ``PATH``. Its choice is the last resort.
+
+    Raises:
+        StateError: ``JAVA_HOME`` has no JVM, or there is none at all.
+    """
+    named, program = os.environ.get("JAVA_HOME"), shutil.which("java")
+    homes = [Path(named)] if named else [Path(program).resolve().parents[1]] if program else []
+    for home in homes:
+        for library in sorted((home / "lib").glob("*/libjvm.so"), key=lambda found: found.parent.name != "server"):
+            return str(library)
+    if named:
+        raise StateError(f"JAVA_HOME is {named}, which has no lib/server/libjvm.so; set it to a JDK 17, or unset it")
+    try:
+        return str(jpype.getDefaultJVMPath())
+    except JVMNotFoundException as error:
+        raise StateError(
+            "there is no Java: JAVA_HOME is not set, and no java is on PATH; install a JDK 17 or later "
+            "(Debian: apt install default-jdk-headless)"
+        ) from error
+
+
+def _options(library: str) -> tuple[str, ...]:
     """Return the options of every JVM. Java 11 does not know them, and needs none."""
     try:
-        release = (Path(jpype.getDefaultJVMPath()).resolve().parents[2] / "release").read_text()
-    except (OSError, JVMNotFoundException, IndexError):
+        release = (Path(library).resolve().parents[2] / "release").read_text()
+    except (OSError, IndexError):
         return _OPTIONS
     version = re.search(r'^JAVA_VERSION="(\d+)', release, re.MULTILINE)
     return _OPTIONS if version is None or int(version[1]) > _NO_NATIVE_ACCESS else ()
@@ -141,10 +168,14 @@ def install(hsm: Hsm, faults: Faults | None = None) -> InProcess:
 
 
 def library() -> str:
-    """Return the path of the library of the running JVM, which another program may have chosen."""
+    """Return the path of the library of the running JVM, which another program may have chosen, or of the one to start.
+
+    Raises:
+        StateError: No JVM runs, and there is none to start.
+    """
     maps = Path("/proc/self/maps").read_text().splitlines() if sys.platform == "linux" else []
     loaded = (line.split(maxsplit=5)[-1] for line in maps if line.endswith("/libjvm.so"))
-    return next(loaded, None) or str(jpype.getDefaultJVMPath())
+    return next(loaded, None) or _chosen()
 
 
 def _logged(function: Callable[..., Any]) -> Callable[..., Any]:

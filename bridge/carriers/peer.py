@@ -59,7 +59,8 @@ class Peer:
         "_stream",
         "certificate",
         "descriptor",
-        "remote",
+        "origin",
+        "user",
     )
 
     def __init__(self, stream: Stream, responder: Responder, limit: HsmError | None = None) -> None:
@@ -79,7 +80,8 @@ class Peer:
         self._sessions = responder.sessions
         self._receive = stream.recv
         self.descriptor = stream.fileno()
-        self.remote = stream.remote
+        self.origin = stream.origin
+        self.user = stream.user
         self.certificate = stream.certificate
         """The client's certificate in DER; empty for none."""
 

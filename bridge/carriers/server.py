@@ -1,8 +1,8 @@
-"""The daemon: one HSM behind a Unix socket and, if wanted, TLS on TCP ports.
+"""The daemon: one HSM behind a Unix socket and, if wanted, a socket for a group, and TLS on TCP ports.
 
 A client that sends garbage, half a frame or nothing affects its own connection only: the daemon reads frames in bounded
-steps, waits 30 seconds for the rest of one, has at most 256 connections from this machine and as many over TCP, and
-ends the oldest one of the same kind without a login for one more.
+steps, waits 30 seconds for the rest of one, has at most 256 connections of each origin, and ends the oldest one of the
+same origin without a login for one more.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import select
 import signal
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -20,9 +21,9 @@ from threading import Thread
 from types import FrameType
 
 from bridge.carriers.peer import Peer, turns
-from bridge.carriers.streams import CHUNK, Stream
+from bridge.carriers.streams import CHUNK, Origin, Stream
 from bridge.carriers.tls import Handshakes, TlsListener, TlsStream, reminding
-from bridge.carriers.unix import UnixListener
+from bridge.carriers.unix import GroupSocket, UnixListener
 from bridge.carriers.workers import Workers
 from bridge.process import backing_up
 from bridge.process.addresses import Address
@@ -30,6 +31,7 @@ from bridge.process.hardening import harden
 from bridge.process.logs import logging_to
 from bridge.process.metrics import LOOPBACK, served
 from bridge.process.paths import log_path, socket_path
+from bridge.process.peers import group_name, user_name
 from bridge.protocol.codec import Value
 from bridge.server.dispatch import Dispatcher
 from bridge.server.faults import Faults
@@ -57,6 +59,7 @@ def run(
     metrics_port: int | None = None,
     backup_days: int | None = None,
     listen: Sequence[Address] = (),
+    group: GroupSocket | None = None,
     until_eof: bool = False,
 ) -> None:
     """Serve an HSM until SIGTERM or SIGINT, and log to ``hsm.log``. Hardens the process; runs in the main thread only.
@@ -70,6 +73,7 @@ def run(
         metrics_port: Port for the metrics, 0 for a free one, ``None`` for no metrics.
         backup_days: Days for which automatic backups are kept, ``None`` for no automatic backups.
         listen: TCP addresses for TLS; port 0 is a free one.
+        group: A socket for a group beside that of the state directory, ``None`` for none.
         until_eof: Also end when standard input ends, as it does at the end of the process that has its other side.
 
     Raises:
@@ -83,27 +87,45 @@ def run(
         for lack in left:
             _log.warning(lack)
         faults = Faults.of(hsm)
-        with ExitStack() as stack, served(hsm, metrics_port, lambda: faults.hits) as port:
+        with ExitStack() as stack:
             facts: dict[str, Value] = {"memory_locked": not left, "ephemeral": make is not None, "home": str(home)}
-            remote = [stack.enter_context(closing(TlsListener(hsm, address))) for address in listen]
-            if remote:
-                stack.enter_context(reminding(hsm))
-                facts["listen"] = ", ".join(str(listener.address) for listener in remote)
-                _log.info("TLS at %s", facts["listen"])
-            hsm.set_address(", ".join(place for listener in remote if (place := listener.reachable())))
+            further = stack.enter_context(_listening(hsm, listen, group, facts))
+            server = stack.enter_context(closing(Server(hsm, socket_path(home), facts, further, faults)))
+            port = stack.enter_context(served(hsm, metrics_port, lambda: faults.hits, server.connections))
             if port is not None:
                 facts["metrics"] = f"http://{LOOPBACK}:{port}/metrics"
                 _log.info("metrics at %s", facts["metrics"])
-            with closing(Server(hsm, socket_path(home), facts, remote, faults)) as server, _stopped_by_signals(server):
-                _log.info("serving, pid %d", os.getpid())
-                if until_eof:
-                    Thread(target=_stop_at_eof, args=(server,), daemon=True).start()
-                if backup_days is not None and make is None:
-                    hsm.start_backups(backup_days, backing_up.COMMAND)
-                if ready is not None:
-                    ready()
-                server.serve()
+            stack.enter_context(_stopped_by_signals(server))
+            _log.info("serving, pid %d", os.getpid())
+            if until_eof:
+                Thread(target=_stop_at_eof, args=(server,), daemon=True).start()
+            if backup_days is not None and make is None:
+                hsm.start_backups(backup_days, backing_up.COMMAND)
+            if ready is not None:
+                ready()
+            server.serve()
         _log.info("stopped")
+
+
+@contextmanager
+def _listening(
+    hsm: Hsm, listen: Sequence[Address], group: GroupSocket | None, facts: dict[str, Value]
+) -> Iterator[list[UnixListener | TlsListener]]:
+    """Listen for TLS and for a group, and add the places to the answer to STATUS."""
+    with ExitStack() as stack:
+        remote = [stack.enter_context(closing(TlsListener(hsm, address))) for address in listen]
+        if remote:
+            stack.enter_context(reminding(hsm))
+            facts["listen"] = ", ".join(str(listener.address) for listener in remote)
+            _log.info("TLS at %s", facts["listen"])
+        hsm.set_address(", ".join(place for listener in remote if (place := listener.reachable())))
+        if group is None:
+            yield [*remote]
+            return
+        local = stack.enter_context(closing(UnixListener.for_group(group)))
+        facts["group_socket"] = str(socket_path(group.directory))
+        _log.info("the group %s at %s", group_name(group.group), facts["group_socket"])
+        yield [local, *remote]
 
 
 class Server:
@@ -118,7 +140,7 @@ class Server:
         hsm: Hsm,
         path: Path,
         facts: Mapping[str, Value] | None = None,
-        remote: Sequence[TlsListener] = (),
+        further: Sequence[UnixListener | TlsListener] = (),
         faults: Faults | None = None,
     ) -> None:
         """Listen.
@@ -127,7 +149,7 @@ class Server:
             hsm: The HSM. The caller holds the lock of its state directory, so a socket at ``path`` is stale.
             path: Path of the socket.
             facts: Fields to add to the answer to STATUS.
-            remote: Listeners for TLS, which the caller closes.
+            further: Listeners for TLS and for a group, which the caller closes.
             faults: The faults of the HSM, ``None`` for new ones.
         """
         self._mtls = hsm.mtls
@@ -142,7 +164,7 @@ class Server:
         self._reserved: list[Peer] = []
         """The connections above the maximum, the oldest first."""
         self._unix = UnixListener(path)
-        listeners: list[UnixListener | TlsListener] = [self._unix, *remote]
+        listeners: list[UnixListener | TlsListener] = [self._unix, *further]
         self._listeners = {listener.socket.fileno(): listener for listener in listeners}
         self._handshakes = Handshakes()
         self._wake_reader, self._wake_writer = socket.socketpair()
@@ -185,8 +207,14 @@ class Server:
         self._stopping = True
         self._wake()
 
+    def connections(self) -> Counter[tuple[str, str]]:
+        """Count the connections by origin and operating-system user, who is empty over TLS."""
+        peers = list(self._peers.values())
+        return Counter((peer.origin.value, "" if peer.user is None else user_name(peer.user)) for peer in peers)
+
     def close(self) -> None:
-        """Close the file descriptors that ``stop`` and ``waker`` use; call it after ``serve`` has returned."""
+        """Remove the socket, and close the descriptors that ``stop`` and ``waker`` use, after ``serve`` or without."""
+        self._unix.close()
         self._wake_reader.close()
         self._wake_writer.close()
 
@@ -238,9 +266,13 @@ class Server:
 
     def _admit(self, stream: Stream) -> None:
         """Serve a connection from now on, or refuse it if there are too many."""
-        full = self._count(remote=stream.remote) >= MAX_CONNECTIONS and not self._make_room(remote=stream.remote)
+        full = self._count(stream.origin) >= MAX_CONNECTIONS and not self._make_room(stream.origin)
         limit = OperationLimit(f"the daemon has {MAX_CONNECTIONS} connections; close some") if full else None
-        responder = self._dispatcher.connect(remote=stream.remote, mutual=bool(stream.certificate))
+        responder = self._dispatcher.connect(
+            guest=stream.origin is not Origin.OWN,
+            mutual=bool(stream.certificate),
+            user=stream.user if stream.origin is Origin.GROUP else None,
+        )
         peer = Peer(stream, responder, limit)
         if limit is not None and not self._reserve(peer):
             _log.warning("refused a connection: there are %d", MAX_CONNECTIONS)
@@ -250,7 +282,7 @@ class Server:
         self._peers[peer.descriptor] = peer
         if isinstance(stream, TlsStream) and stream.rules != self._mtls.generation:
             self._expel()
-        if not stream.remote:
+        if stream.origin is not Origin.TLS:
             self._watch(peer)
         elif (work := peer.answer_now()) is None:
             # The first request may have arrived with the end of the handshake, so that the descriptor never tells.
@@ -261,17 +293,17 @@ class Server:
     def _expel(self) -> None:
         """End the connections that the trust anchors of clients no longer allow. Any thread may call it."""
         for peer in list(self._peers.values()):
-            if peer.remote and not self._mtls.admits(peer.certificate):
+            if peer.origin is Origin.TLS and not self._mtls.admits(peer.certificate):
                 peer.expel()
 
-    def _count(self, *, remote: bool) -> int:
+    def _count(self, origin: Origin) -> int:
         # A list, because workers end connections meanwhile.
-        return sum(peer.remote is remote for peer in list(self._peers.values()))
+        return sum(peer.origin is origin for peer in list(self._peers.values()))
 
-    def _make_room(self, *, remote: bool) -> bool:
-        """End the oldest connection of a kind without a login; return whether there was one."""
+    def _make_room(self, origin: Origin) -> bool:
+        """End the oldest connection of an origin without a login; return whether there was one."""
         for peer in list(self._peers.values()):
-            if peer.anonymous and peer.remote is remote:
+            if peer.anonymous and peer.origin is origin:
                 peer.hang_up()
                 return True
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from enum import Enum
 from typing import Protocol
 
 CHUNK = 64 * 1024
@@ -20,11 +21,26 @@ is free, and no later block of the same size fits there: with reads of ``CHUNK``
 NOW = socket.MSG_DONTWAIT
 
 
+class Origin(Enum):
+    """Where a client connects. A value is the name in the metrics. Each origin has connections of its own."""
+
+    OWN = "own"
+    """The socket in the state directory, for the daemon's user and root."""
+    GROUP = "group"
+    """The socket of a group."""
+    TLS = "tls"
+
+
 class Stream(Protocol):
     """A connection's bytes. One thread at a time uses it, except that any may call ``end_receiving``."""
 
-    remote: bool
-    """True for a client that may be on another machine."""
+    @property
+    def origin(self) -> Origin:
+        """Where the client has connected."""
+
+    @property
+    def user(self) -> int | None:
+        """The client's operating-system user; ``None`` where the kernel does not know it."""
 
     @property
     def certificate(self) -> bytes:
@@ -73,15 +89,23 @@ def limit_waits(connected: socket.socket, seconds: int) -> None:
 class PlainStream:
     """A stream over a socket as it is."""
 
-    __slots__ = ("_send", "_socket", "fileno", "recv", "send_rest", "sendall")
+    __slots__ = ("_send", "_socket", "fileno", "origin", "recv", "send_rest", "sendall", "user")
 
-    remote = False
     certificate = b""
 
-    def __init__(self, connected: socket.socket, seconds: int) -> None:
-        """Take a socket, whose waits get this limit in seconds."""
+    def __init__(self, connected: socket.socket, seconds: int, origin: Origin, user: int) -> None:
+        """Take a socket.
+
+        Args:
+            connected: The socket, whose waits get a limit.
+            seconds: The limit.
+            origin: Where the client has connected.
+            user: The client's operating-system user.
+        """
         limit_waits(connected, seconds)
         self._socket = connected
+        self.origin = origin
+        self.user: int | None = user
         self._send = connected.send
         self.fileno = connected.fileno
         self.recv = connected.recv

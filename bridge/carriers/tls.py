@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from threading import Event, Thread
 
 from bridge.carriers import peer
-from bridge.carriers.streams import CHUNK, NOW, limit_waits
+from bridge.carriers.streams import CHUNK, NOW, Origin, limit_waits
 from bridge.process.addresses import Address
 from hsmcore import Hsm
 from hsmcore.errors import HsmError, StateError
@@ -160,7 +160,8 @@ class TlsStream:
 
     __slots__ = ("_incoming", "_outgoing", "_socket", "_tls", "_unread", "client", "deadline", "fileno", "rules")
 
-    remote = True
+    origin = Origin.TLS
+    user = None
 
     def __init__(self, connected: socket.socket, context: ssl.SSLContext, rules: int) -> None:
         """Take an accepted TCP connection; ``rules`` is the generation of the trust anchors in the context."""

@@ -14,6 +14,7 @@ from bridge.carriers.client import Client, DaemonUnreachable, connected
 from bridge.process.configuration import named
 from bridge.process.environment import secret_of
 from bridge.process.logins import WAYS, Login, from_environment
+from hsmcore.errors import AuthenticationFailed
 
 ADMIN = "admin"
 """Name of the user that ``hsm init`` creates, and of its role."""
@@ -70,7 +71,13 @@ def require_hsm(home: Path) -> None:
 @contextmanager
 def _logged_in(home: Path, login: Login, timeout: float | None = None) -> Iterator[Client]:
     with connected(home, timeout) as client:
-        client.call("LOGIN", login.username, login.password, login.role)
+        try:
+            client.call("LOGIN", login.username, login.password, login.role)
+        except AuthenticationFailed as error:
+            source = f"from {login.source}" if login.source else "as you typed it"
+            raise AuthenticationFailed(
+                f"{error}: the login of {login.role} {login.username}, {source}, at the HSM of {named() or home}"
+            ) from error
         yield client
 
 
@@ -97,6 +104,18 @@ def new_password(name: str, file: str | None) -> bytes:
         )
     answer: str = click.prompt(f"New password of {name}", hide_input=True, confirmation_prompt=True, err=True)
     return answer.encode()
+
+
+def confirm(question: str) -> None:
+    """Ask at the terminal whether to go on.
+
+    Raises:
+        ClickException: Standard input is not a terminal.
+        Abort: The answer is no.
+    """
+    if not sys.stdin.isatty():
+        raise click.ClickException(f"there is no terminal to ask at: {question} Repeat the command with --yes")
+    click.confirm(question, abort=True, err=True)
 
 
 def first_line(file: str) -> bytes:

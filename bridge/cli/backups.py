@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from bridge.protocol.codec import Value
 
 if TYPE_CHECKING:
     from hsmcore.backup.restoring import Restored
+    from hsmcore.primitives.tls_certificates import CertificateFacts
 
 _COLUMNS = {
     "name": "name",
@@ -187,6 +189,26 @@ def _time(milliseconds: Value) -> str:
     return f"{datetime.fromtimestamp(int(str(milliseconds)) // 1000, UTC):%Y-%m-%d %H:%M:%S}"
 
 
+def _certificate(restored: CertificateFacts | None) -> list[str]:
+    """Return the lines about the TLS certificate of a restored HSM."""
+    if restored is None:
+        return [
+            "  certificate   none: the backup has none. Before `hsm start --listen`, `hsm cluster csr` and",
+            "                `hsm cluster initialize` give the HSM one; clients keep their customerCA.crt if the same",
+            "                authority signs it",
+        ]
+    end = f"{datetime.fromtimestamp(restored.not_after, UTC):%Y-%m-%d %H:%M} UTC"
+    names = ", ".join(restored.names) or "any host"
+    says = (
+        f"it ended at {end}, and clients refuse it" if restored.not_after <= time.time() else f"it is valid until {end}"
+    )
+    return [
+        f"  certificate   that of the HSM that made the backup, for {names}; {says}",
+        "                For other hosts or another end, or beside the old HSM: `hsm cluster csr --new-key`, then",
+        "                `hsm cluster initialize`",
+    ]
+
+
 def _summary(restored: Restored, home: Path, *, sealed: bool) -> list[str]:
     """Return the lines about a restored HSM."""
     totals = restored.totals
@@ -195,6 +217,7 @@ def _summary(restored: Restored, home: Path, *, sealed: bool) -> list[str]:
         f"  users         {totals.users}, with their passwords of that time",
         f"  token keys    {totals.keys}",
         f"  master key    a new one, {'sealed under HSM_PASSPHRASE' if sealed else home / 'master.key'}",
+        *_certificate(restored.certificate),
         "  audit log     a new one, which begins with this restore; the backup has no log of the HSM that made it,",
         f"                {restored.serial}, whose log was at anchor",
         f"                {restored.anchor}",

@@ -14,18 +14,20 @@ from bridge.process.streams import drop_unwritable_output
 from hsmcore import __version__
 from hsmcore.errors import (
     AccountLocked,
-    AuthenticationFailed,
     ForeignStorePassword,
     HsmError,
     KeyStorePassword,
     PermissionDenied,
     StateLocked,
+    UserBusy,
+    UserOwnsKeys,
 )
 
 _HINTS: dict[type[HsmError], str] = {
-    AuthenticationFailed: "check name and password in HSM_USER and HSM_PASSWORD, HSM_ADMIN_PASSWORD, or CLOUDHSM_PIN",
     AccountLocked: "`hsm user change-password`; for the last admin `hsm user recover`",
     StateLocked: "wait until that command has ended; `hsm doctor` tells whether it is a daemon that lost its socket",
+    UserBusy: "a session ends at the latest 10 seconds after its program",
+    UserOwnsKeys: "`--force-delete-keys` destroys them too",
     PermissionDenied: "`hsm user` commands need an admin's login in HSM_ADMIN_PASSWORD or CLOUDHSM_PIN",
     ForeignStorePassword: "the password of FILE is in HSM_FILE_PASSWORD or --password-file",
     KeyStorePassword: "the password of the CloudHSM key store is in HSM_KEYSTORE_PASSWORD or --keystore-password-file",

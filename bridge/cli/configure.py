@@ -102,7 +102,7 @@ def _with_clusters(component: str) -> click.Command:
     group = made(_with(_OPTIONS, click.pass_context(run)))
 
     def add(place: Path, file: Path | None, cluster_id: str, **options: Any) -> None:
-        """Add a cluster: a slot of the PKCS #11 library, or one that cloudhsm-cli chooses by its id."""
+        """Add a cluster: a slot of the PKCS #11 library, or one that cloudhsm-cli and Java choose by its id."""
         add_cluster(file or place, cluster_id, **options)
 
     def remove(place: Path, file: Path | None, cluster_id: str) -> None:

@@ -24,7 +24,7 @@ from bridge.cli.ephemeral import Ephemeral, announce, new_home, socket_directory
 from bridge.process.configuration import named
 from bridge.process.environment import passphrase
 from bridge.process.logins import SECRETS
-from bridge.process.paths import log_path, socket_path
+from bridge.process.paths import GROUP_DIRECTORY, log_path, socket_path
 from bridge.protocol.codec import Value
 from hsmcore.errors import HsmError, StateError
 
@@ -40,12 +40,17 @@ _SECRETS = (*SECRETS, "HSM_PASSPHRASE")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of a daemon; ``made`` is the HSM in memory that it makes, ``None`` for that of the directory."""
+    """The options of a daemon; ``made`` is the HSM in memory that it makes, ``None`` for that of the directory.
+
+    ``socket_group`` is the name of a group that gets a socket in ``socket_directory``; empty for none.
+    """
 
     log_level: str
     metrics_port: int | None
     listen: tuple[str, ...]
     backup_days: int
+    socket_group: str = ""
+    socket_directory: Path = GROUP_DIRECTORY
     made: Ephemeral | None = None
 
     def words(self) -> list[str]:
@@ -57,6 +62,8 @@ class Options:
             words += ["--metrics-port", str(self.metrics_port)]
         for address in self.listen:
             words += ["--listen", address]
+        if self.socket_group:
+            words += ["--socket-group", self.socket_group, "--socket-directory", str(self.socket_directory)]
         return words
 
 
@@ -78,7 +85,15 @@ def daemon_options(command: Callable[..., None]) -> Callable[..., None]:
         "--backup-retention-days", type=click.IntRange(7, 379), default=90, show_default=True,
         help="Delete automatic and other backups of this HSM after so many days, except the newest two.",
     )  # fmt: skip
-    return level(port(listen(days(command))))
+    group = click.option(
+        "--socket-group", default="", metavar="GROUP",
+        help="Serve the members of this operating-system group too, at a second socket. Its name is hsm.sock.",
+    )  # fmt: skip
+    directory = click.option(
+        "--socket-directory", type=click.Path(path_type=Path, file_okay=False), default=GROUP_DIRECTORY,
+        show_default=True, metavar="DIR", help="The directory of that socket, which is HSM_HOME for the members.",
+    )  # fmt: skip
+    return level(port(listen(days(group(directory(command))))))
 
 
 @click.command()
@@ -94,13 +109,15 @@ def daemon_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.pass_context
 def start(
     context: click.Context, /, log_level: str, metrics_port: int | None, listen: tuple[str, ...],
-    backup_retention_days: int, foreground: bool, until_eof: bool, as_json: bool, ephemeral: bool, **flags: bool,
+    backup_retention_days: int, socket_group: str, socket_directory: Path, foreground: bool, until_eof: bool,
+    as_json: bool, ephemeral: bool, **flags: bool,
 ) -> None:  # fmt: skip
     """Start the daemon, and return when it answers.
 
     The daemon serves the HSM to every JVM of this operating-system user, through a socket in the state directory. It
     makes a backup each day, in the directory backups there. With --listen it also serves clients on other machines;
-    `hsm cluster initialize` gives it the certificate for that.
+    `hsm cluster initialize` gives it the certificate for that. With --socket-group it also serves other
+    operating-system users of this machine.
 
     With --ephemeral it serves a new HSM, of which nothing is on a disk, with the users that `hsm init` would create.
     Passwords that the environment does not have are generated and printed. The socket is in HSM_HOME or, without it,
@@ -111,6 +128,7 @@ def start(
       hsm start
       hsm start --listen 127.0.0.2:2223
       hsm start --metrics-port 9464 --log-level debug
+      hsm start --socket-group hsmusers --socket-directory /run/hsmbridge
       eval "$(hsm start --ephemeral --allow-reset)"
       keytool -list -storetype CloudHSM -keystore certs.store -storepass changeit \\
           -providerpath "$(hsm jar)" -providerclass com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider
@@ -119,7 +137,9 @@ def start(
     home: Path = new_home(context).absolute() if ephemeral else context.obj
     path = socket_path(home)
     made = Ephemeral.from_environment(flags) if ephemeral else None
-    options = Options(log_level, metrics_port, listen, backup_retention_days, made)
+    options = Options(
+        log_level, metrics_port, listen, backup_retention_days, socket_group, socket_directory.absolute(), made
+    )
 
     def ready() -> None:
         _notify_systemd()
@@ -232,7 +252,7 @@ def status(home: Path, as_json: bool) -> None:
 @click.pass_obj
 def serve(
     home: Path, log_level: str, metrics_port: int | None, listen: tuple[str, ...], backup_retention_days: int,
-    ready_fd: int, ephemeral: bool,
+    socket_group: str, socket_directory: Path, ready_fd: int, ephemeral: bool,
 ) -> None:  # fmt: skip
     """Run the daemon, and report success or the error to ``--ready-fd``.
 
@@ -240,7 +260,9 @@ def serve(
     """
     given = sys.stdin.buffer.read()
     made = Ephemeral.decode(given) if ephemeral else None
-    options = Options(log_level, metrics_port, listen, backup_retention_days, made)
+    options = Options(
+        log_level, metrics_port, listen, backup_retention_days, socket_group, socket_directory, made
+    )  # fmt: skip
 
     def ready() -> None:
         # From here on no process reads the original streams.
@@ -262,9 +284,11 @@ def _serve(
 ) -> None:
     # Imported here: it loads the core, which no other command of this module needs.
     from bridge.carriers import server
+    from bridge.carriers.unix import GroupSocket
     from bridge.process.addresses import Address
 
     addresses = [Address.parse(text) for text in options.listen]
+    group = GroupSocket.of(options.socket_group, options.socket_directory) if options.socket_group else None
     os.chdir("/")
     for name in _SECRETS:
         os.environ.pop(name, None)
@@ -272,7 +296,7 @@ def _serve(
         server.run(
             home, passphrase=passphrase, make=options.made.make if options.made else None, ready=ready,
             log_level=options.log_level, metrics_port=options.metrics_port, backup_days=options.backup_days,
-            listen=addresses, until_eof=until_eof,
+            listen=addresses, group=group, until_eof=until_eof,
         )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from bridge.cli.access import confirm
 from bridge.process.environment import passphrase
 from bridge.process.paths import socket_path
 
@@ -57,7 +58,7 @@ def leave(home: Path, yes: bool) -> None:
     from hsmcore import Hsm
 
     if not yes:
-        click.confirm(f"Take the HSM in {home} out of its cluster for good?", abort=True, err=True)
+        confirm(f"Take the HSM in {home} out of its cluster for good?")
     hsm = Hsm.open(home, passphrase=passphrase(), start=False)
     try:
         hsm.leave()

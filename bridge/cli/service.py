@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import shutil
@@ -12,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from bridge.cli.daemon import Options, daemon_options
-from bridge.launcher.service import NAME, SYSTEM_HOME, SYSTEM_PASSPHRASE, Service, unit_file
+from bridge.launcher.service import NAME, SYSTEM_HOME, SYSTEM_PASSPHRASE, Service, installed_program, unit_file
 from hsmcore.errors import StateError
 from hsmcore.files import write_whole
 
@@ -49,7 +50,8 @@ def service() -> None:
 @click.pass_context
 def install(
     context: click.Context, of_user: bool, dry_run: bool, account: str, group: str, passphrase_file: Path | None,
-    log_level: str, metrics_port: int | None, listen: tuple[str, ...], backup_retention_days: int,
+    log_level: str, metrics_port: int | None, listen: tuple[str, ...], backup_retention_days: int, socket_group: str,
+    socket_directory: Path,
 ) -> None:  # fmt: skip
     """Write a unit file for this installation of hsmbridge.
 
@@ -61,20 +63,29 @@ def install(
     Example:
       hsm service install --dry-run
       sudo hsm service install --passphrase-file /etc/hsmbridge/passphrase --metrics-port 9464
+      sudo hsm service install --socket-group hsmusers
       hsm service install --user
     """
-    options = Options(log_level, metrics_port, listen, backup_retention_days)
+    if of_user and socket_group:
+        raise click.UsageError("--socket-group needs a service of the system: no other user reaches one with --user")
+    options = Options(
+        log_level, metrics_port, listen, backup_retention_days, socket_group, socket_directory.absolute()
+    )  # fmt: skip
     home = _home(context, of_user=of_user)
     passphrase = _passphrase(home, passphrase_file, of_user=of_user)
     planned = Service(
         home, tuple(options.words()), "" if of_user else account, group, passphrase,
         remote=bool(listen) or (home / "store.json").exists(),
+        socket_group=socket_group, socket_directory=socket_directory.absolute(),
     )  # fmt: skip
     if dry_run:
         click.echo(planned.unit(), nl=False)
         return
     if not of_user:
         _require_user(account)
+        _require_group(socket_group)
+        _require_runnable(account, group, installed_program())
+        _require_owner(account, home)
     file = planned.file()
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, planned.unit().encode(), mode=0o644)
@@ -163,6 +174,65 @@ def _require_user(name: str) -> None:
             f"there is no user {name}; `useradd --system --home-dir {SYSTEM_HOME} --shell /usr/sbin/nologin {name}` "
             "makes one, or --run-as names another"
         ) from error
+
+
+def _require_group(name: str) -> None:
+    """Check that there is an operating-system group, unless the name is empty or a number.
+
+    Raises:
+        StateError: There is none.
+    """
+    try:
+        if name and not name.isdecimal():
+            grp.getgrnam(name)
+    except KeyError as error:
+        raise StateError(f"there is no group {name}; `groupadd --system {name}` makes one") from error
+
+
+def _require_runnable(name: str, group: str, program: tuple[str, ...]) -> None:
+    """Check that an operating-system user can run ``hsm`` of this installation. Only root can find that out.
+
+    Raises:
+        StateError: The user cannot, or the group does not exist.
+    """
+    try:
+        own_group = grp.getgrnam(group or name).gr_gid
+    except KeyError as error:
+        raise StateError(f"there is no group {group or name}; --group names another") from error
+    if os.geteuid() != 0:
+        return
+    try:
+        done = subprocess.run(
+            [*program, "--version"], user=name, group=own_group, extra_groups=os.getgrouplist(name, own_group),
+            cwd="/", env={"PATH": os.defpath}, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+            timeout=_SECONDS,
+        )  # fmt: skip
+    except OSError as error:
+        reason = error.strerror
+    else:
+        if done.returncode == 0:
+            return
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    raise StateError(
+        f"the user {name} cannot run {program[0]}: {reason}; install hsmbridge where that user can read it, "
+        "for example in /opt, or name another user with --run-as"
+    )
+
+
+def _require_owner(name: str, home: Path) -> None:
+    """Check that an HSM is the service's; systemd gives only ``SYSTEM_HOME`` to its user.
+
+    Raises:
+        StateError: Another user owns the state directory.
+    """
+    if home == SYSTEM_HOME or not home.exists():
+        return
+    owner = home.stat().st_uid
+    if owner != pwd.getpwnam(name).pw_uid:
+        raise StateError(
+            f"{home} belongs to another user (id {owner}) than {name}, who runs it; `chown -R {name}: {home}`, "
+            "or name its owner with --run-as"
+        )
 
 
 def _command(of_user: bool, *words: str) -> str:

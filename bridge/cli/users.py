@@ -9,7 +9,7 @@ import click
 
 from bridge.carriers.client import connected
 from bridge.cli import cloudhsm, tables
-from bridge.cli.access import ADMIN, CRYPTO_USER, ROLES, as_admin, as_user, new_password
+from bridge.cli.access import ADMIN, CRYPTO_USER, ROLES, as_admin, as_user, confirm, new_password
 from bridge.process.environment import passphrase
 from bridge.process.logins import from_environment
 
@@ -102,7 +102,7 @@ def delete(home: Path, name: str, role: str, force_delete_keys: bool, yes: bool)
       hsm user delete cu2 --force-delete-keys
     """
     if force_delete_keys and not yes:
-        click.confirm(f"Destroy all keys of {role} {name.lower()}?", abort=True, err=True)
+        confirm(f"Destroy all keys of {role} {name.lower()}?")
     with as_admin(home) as client:
         (destroyed,) = client.call("USER_DELETE", name, role, force_delete_keys)
     click.echo(f"Deleted {role} {name.lower()}" + (f" and {destroyed} keys" if destroyed else ""))

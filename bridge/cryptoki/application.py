@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_SESSIONS = 1024
 """Cryptoki sessions of one application."""
+CHECKED_HSMS = 2
+"""HSMs that must be alive for the use of a token key, where the key availability check is on."""
 
 
 @dataclass(slots=True, eq=False)
@@ -46,7 +48,7 @@ class Application:
 
     def __init__(
         self, hsm: Hsm, login: Callable[[str, bytes], Session], logout: Callable[[Session], None],
-        options: Mapping[str, object],
+        options: Mapping[str, object], needed_hsms: int = 1,
     ) -> None:  # fmt: skip
         """Begin without sessions.
 
@@ -55,9 +57,11 @@ class Application:
             login: Logs a crypto user in.
             logout: Ends a login.
             options: The configuration of the C library, by option.
+            needed_hsms: HSMs of the cluster that must be alive for the use of a token key.
         """
         self.hsm = hsm
         self.options = options
+        self.needed_hsms = needed_hsms
         self._login, self._logout = login, logout
         self._lock = RLock()
         self._sessions: dict[int, CryptokiSession] = {}
@@ -72,6 +76,20 @@ class Application:
     def key_of(self, handle: int) -> int:
         """Return the key's handle of an object handle."""
         return (handle ^ self._mask) & ((1 << 63) - 1)
+
+    def require_available(self, key: int | None = None) -> None:
+        """Check that enough HSMs are alive for the use of a token key.
+
+        Args:
+            key: The key's handle, ``None`` for a new key.
+
+        Raises:
+            Refused: ``CKR_FUNCTION_FAILED``, with the reason for the client's log.
+        """
+        if self.needed_hsms > 1 and self.hsm.alive_members() < self.needed_hsms:
+            name = "of this request" if key is None else f"{key:#018x}"
+            reason = f"The key must be available on at least {self.needed_hsms} HSMs before being used."
+            raise Refused(Rv.FUNCTION_FAILED, [f"Key {name} does not meet the availability requirements - {reason}"])
 
     @property
     def login(self) -> Session | None:

@@ -40,7 +40,7 @@ class Applications:
 
     def open(
         self, connection: object, login: Callable[[str, bytes], Session], logout: Callable[[Session], None],
-        options: Mapping[str, object],
+        options: Mapping[str, object], needed_hsms: int = 1,
     ) -> int:  # fmt: skip
         """Begin an application and return its number (63 random bits).
 
@@ -52,7 +52,7 @@ class Applications:
             if sum(connection in users for users in self._users.values()) >= MAX_APPLICATIONS:
                 raise OperationLimit(f"a connection opens at most {MAX_APPLICATIONS} applications")
             number = secrets.randbits(63) or 1
-            self._open[number] = Application(self._hsm, login, logout, options)
+            self._open[number] = Application(self._hsm, login, logout, options, needed_hsms)
             self._users[number] = {connection}
             return number
 

@@ -19,9 +19,9 @@ from bridge.cryptoki.numbers import (
     VENDOR,
     Rv,
 )
-from bridge.cryptoki.objects import entered, require_writable
+from bridge.cryptoki.objects import entered, require_key, require_writable
 from bridge.cryptoki.parameters import Fields, Prepared
-from hsmcore.errors import KeyMaterialInvalid, KeyNotFound
+from hsmcore.errors import KeyMaterialInvalid
 from hsmcore.primitives import components
 from hsmcore.tables.attributes import Value as CoreValue
 from hsmcore.tables.mechanisms import HASHES
@@ -54,11 +54,8 @@ def derive_key(
         if not key_class or not key_type:
             raise Refused(Rv.TEMPLATE_INCOMPLETE)
         core = templates.new_key(template, attributes.DERIVE, key_class, key_type)
-        require_writable(session, core)
-        try:
-            record = app.hsm.keys.get(user, key)
-        except KeyNotFound:
-            raise Refused(Rv.KEY_HANDLE_INVALID) from None
+        require_writable(app, session, core)
+        record = require_key(app, key, Rv.KEY_HANDLE_INVALID)
         if row.form is Form.ECDH:
             curve = record.attributes.get("EC_PARAMS")
             plain = app.options.get("enable_ecdh_without_kdf") is True

@@ -36,7 +36,7 @@ def token_info(app: Application) -> Outputs:
 
 def mechanism_list(app: Application) -> Outputs:
     """``C_GetMechanismList``."""
-    return [[row.number for row in ROWS]]
+    return [[row.number for row in ROWS if row.listed]]
 
 
 def mechanism_info(app: Application, number: int) -> Outputs:

@@ -71,7 +71,8 @@ class Row:
 
     ``core`` is the core's mechanism; an OAEP row has only its beginning, which the hash of the parameter completes.
     ``core_signs`` replaces it for SIGN and VERIFY. ``digest`` is the hash that the row computes over the data before
-    the core's mechanism, or alone. ``parts`` tells whether there are multi-part operations.
+    the core's mechanism, or alone. ``parts`` tells whether there are multi-part operations. A row that is not
+    ``listed`` works too; the original does not list it, and AWS's own sample has no name for it.
     """
 
     number: int
@@ -83,6 +84,7 @@ class Row:
     core_signs: str = ""
     digest: str = ""
     parts: bool = True
+    listed: bool = True
 
     @property
     def key_type(self) -> KeyType | None:
@@ -132,7 +134,7 @@ def _ciphers() -> tuple[Row, ...]:
         Row(0x80002109, "CKM_CLOUDHSM_AES_KEY_WRAP_NO_PAD", WRAPS, "AES_KEY_WRAP_NO_PAD", _AES, Form.IV),
         Row(0x8000210A, "CKM_CLOUDHSM_AES_KEY_WRAP_PKCS5_PAD", WRAPS, "AES_KEY_WRAP_PKCS5_PAD", _AES, Form.IV),
         Row(0x8000216F, "CKM_CLOUDHSM_AES_KEY_WRAP_ZERO_PAD", WRAPS, "AES_KEY_WRAP_ZERO_PAD", _AES, Form.IV),
-        Row(0x80008000, "CKM_CLOUDHSM_DES3_NIST_WRAP", WRAPS, "DESEDE_KEY_WRAP", _DES),
+        Row(0x80008000, "CKM_CLOUDHSM_DES3_NIST_WRAP", WRAPS, "DESEDE_KEY_WRAP", _DES, listed=False),
         Row(0x1054, "CKM_RSA_AES_KEY_WRAP", WRAPS, "RSA_AES_KEY_WRAP_", _RSA, Form.RSA_AES),
         Row(0x0009, "CKM_RSA_PKCS_OAEP", CRYPT | WRAPS, "RSA_OAEP_", _RSA, Form.OAEP, parts=False),
     )

@@ -30,14 +30,32 @@ def _type(row: Row) -> str:
     return "" if row.key_type is None else row.key_type.value
 
 
-def require_writable(session: CryptokiSession, *made: Core) -> None:
+def require_writable(app: Application, session: CryptokiSession, *made: Core) -> None:
     """Check that a session may make keys with these templates.
 
     Raises:
-        Refused: ``CKR_SESSION_READ_ONLY`` for a token key in a read-only session.
+        Refused: For a token key: ``CKR_SESSION_READ_ONLY`` in a read-only session, or ``CKR_FUNCTION_FAILED`` where too
+            few HSMs are alive.
     """
-    if not session.read_write and any(template.get("TOKEN") for template in made):
-        raise Refused(Rv.SESSION_READ_ONLY)
+    if any(template.get("TOKEN") for template in made):
+        if not session.read_write:
+            raise Refused(Rv.SESSION_READ_ONLY)
+        app.require_available()
+
+
+def require_key(app: Application, key: int, code: Rv) -> KeyRecord:
+    """Return the record of a key that may be used now.
+
+    Raises:
+        Refused: ``code`` where there is no such key, or ``CKR_FUNCTION_FAILED`` where too few HSMs are alive for it.
+    """
+    try:
+        record = app.hsm.keys.get(app.user(), key)
+    except KeyNotFound:
+        raise Refused(code) from None
+    if record.attributes["TOKEN"]:
+        app.require_available(key)
+    return record
 
 
 def entered(app: Application, session: CryptokiSession, *records: KeyRecord) -> Outputs:
@@ -52,7 +70,7 @@ def generate_key(app: Application, handle: int, number: int, fields: list[object
         row = _row(number, Use.GENERATE)
         mechanism = parameters.prepare(row, Use.GENERATE, fields).mechanism
         core = templates.new_key(templates.decode(template), attributes.GENERATE, "SECRET_KEY", _type(row))
-        require_writable(session, core)
+        require_writable(app, session, core)
         return entered(app, session, app.hsm.keys.generate(app.user(), mechanism, core))
 
 
@@ -71,7 +89,7 @@ def generate_key_pair(
             templates.new_key(templates.decode(template), attributes.GENERATE_PAIR, key_class, _type(row))
             for template, key_class in ((public, "PUBLIC_KEY"), (private, "PRIVATE_KEY"))
         ]
-        require_writable(session, *made)
+        require_writable(app, session, *made)
         try:
             pair = app.hsm.keys.generate_pair(app.user(), mechanism, made[0], made[1])
         except KeySizeInvalid:
@@ -94,7 +112,7 @@ def create_object(app: Application, handle: int, encoded: list[object]) -> Outpu
         if not key_class or not key_type:
             raise Refused(Rv.TEMPLATE_INCOMPLETE)
         core = templates.new_key(template, attributes.CREATE, key_class, key_type)
-        require_writable(session, core)
+        require_writable(app, session, core)
         material = _MATERIAL[key_class, key_type](template)
         return entered(app, session, app.hsm.keys.import_(user, _without_material(core), material))
 
@@ -217,8 +235,8 @@ def wrap_key(
     with app.session(handle):
         prepared = parameters.prepare(_row(number, Use.WRAP), Use.WRAP, fields)
         user, key, wrapped_key = app.user(), app.key_of(wrapping), app.key_of(target)
-        _require_key(app, key, Rv.WRAPPING_KEY_HANDLE_INVALID)
-        _require_key(app, wrapped_key, Rv.KEY_HANDLE_INVALID)
+        require_key(app, key, Rv.WRAPPING_KEY_HANDLE_INVALID)
+        require_key(app, wrapped_key, Rv.KEY_HANDLE_INVALID)
         try:
             wrapped, chosen = app.hsm.keys.wrap(user, key, prepared.mechanism, prepared.parameters, wrapped_key)
         except DataLengthInvalid:
@@ -230,13 +248,6 @@ def wrap_key(
         if capacity is None or len(wrapped) > capacity:
             return [None, len(wrapped), b""]
         return [wrapped, len(wrapped), iv]
-
-
-def _require_key(app: Application, key: int, code: Rv) -> None:
-    try:
-        app.hsm.keys.get(app.user(), key)
-    except KeyNotFound:
-        raise Refused(code) from None
 
 
 def unwrap_key(
@@ -251,18 +262,17 @@ def unwrap_key(
     with app.session(handle) as session:
         prepared = parameters.prepare(_row(number, Use.UNWRAP), Use.UNWRAP, fields)
         user, key = app.user(), app.key_of(unwrapping)
-        _require_key(app, key, Rv.UNWRAPPING_KEY_HANDLE_INVALID)
+        unwraps = require_key(app, key, Rv.UNWRAPPING_KEY_HANDLE_INVALID)
         template = templates.decode(encoded)
         key_class, key_type = templates.class_and_type(template)
         if not key_class or not key_type:
             raise Refused(Rv.TEMPLATE_INCOMPLETE)
         core = templates.new_key(template, attributes.UNWRAP, key_class, key_type)
-        require_writable(session, core)
+        require_writable(app, session, core)
         given = prepared.parameters
         if prepared.iv_first:
             given, wrapped = {**(given or {}), "iv": wrapped[: parameters.GCM_IV]}, wrapped[parameters.GCM_IV :]
-        fixed = app.hsm.keys.get(user, key).attributes.get("UNWRAP_TEMPLATE")
-        core = _without_overridden_defaults(core, template, fixed)
+        core = _without_overridden_defaults(core, template, unwraps.attributes.get("UNWRAP_TEMPLATE"))
         return entered(app, session, app.hsm.keys.unwrap(user, key, prepared.mechanism, given, wrapped, core))
 
 

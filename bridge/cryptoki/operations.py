@@ -47,7 +47,11 @@ class Parts:
 
 @dataclass(slots=True, eq=False)
 class Operation:
-    """One active operation. ``key`` is the core's handle, 0 for a digest; ``bits`` the size of the key."""
+    """One active operation.
+
+    ``key`` is the core's handle, 0 for a digest; ``bits`` the size of the key. ``checked`` is set if its use
+    needs a look at the cluster.
+    """
 
     use: Use
     row: Row
@@ -55,6 +59,7 @@ class Operation:
     fields: Fields
     prepared: Prepared
     bits: int = 0
+    checked: bool = False
     parts: Parts | None = None
 
     def result_bytes(self, length: int) -> int:
@@ -92,11 +97,14 @@ def begin(app: Application, use: Use, number: int, fields: Fields, key: int) -> 
         record = app.hsm.keys.get(user, handle)
     except KeyNotFound:
         raise Refused(Rv.KEY_HANDLE_INVALID) from None
+    checked = app.needed_hsms > 1 and record.attributes["TOKEN"] is True
+    if checked:
+        app.require_available(handle)
     prepared = parameters.prepare(row, use, fields)
     if app.options.get("disable_validate_key_at_init") is not True:
         app.hsm.crypto.require(user, use.name or "", handle, prepared.mechanism)
     size = record.attributes["SIZE"]
-    return Operation(use, row, handle, fields, prepared, size if isinstance(size, int) else 0)
+    return Operation(use, row, handle, fields, prepared, size if isinstance(size, int) else 0, checked)
 
 
 def ticket(app: Application, operation: Operation) -> list[object]:
@@ -108,7 +116,7 @@ def ticket(app: Application, operation: Operation) -> list[object]:
     """
     user, number = app.login, 0
     fixed = parameters.fixed_fields(operation.row, operation.use)
-    if operation.use is not Use.DIGEST:
+    if operation.use is not Use.DIGEST and not operation.checked:
         deciding = tuple(
             value if fixed >> index & 1 or not isinstance(value, bytes) else len(value)
             for index, value in enumerate(operation.fields)

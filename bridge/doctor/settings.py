@@ -36,7 +36,13 @@ def _login() -> Finding:
         return fail(check, f"{missing} is not set, and the other of HSM_USER and HSM_PASSWORD is", f"set {missing}")
     if login is None:
         return warn(check, "no user in the environment", "set HSM_USER and HSM_PASSWORD to those of a crypto user")
-    return ok(check, f"{login.role} {login.username}; whether the password is right was not tried")
+    if user and login.role == CRYPTO_USER and login.username.lower() != user.lower():
+        return warn(
+            check,
+            f"HSM_USER is {user}, and {login.source} names {login.username}, which commands take",
+            f"unset {login.source} or HSM_USER",
+        )
+    return ok(check, f"{login.role} {login.username}, from {login.source}; whether the password is right was not tried")
 
 
 def _variables(home: Path) -> Finding:

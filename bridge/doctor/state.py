@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 
-from bridge.carriers.client import Client, DaemonForeign, DaemonSilent, DaemonUnreachable
+from bridge.carriers.client import Client, DaemonClosed, DaemonForeign, DaemonSilent, DaemonUnreachable
 from bridge.doctor.finding import Finding, fail, ok, refused, warn
 from bridge.process.environment import answer_seconds
 from bridge.process.paths import socket_path
@@ -36,6 +36,10 @@ def checks(home: Path) -> Iterator[Finding]:
     except StateError as error:
         yield refused("HSM", error)
         return
+    if _is_for_a_group(home):
+        yield ok("HSM", f"a socket of another user's HSM in {home}")
+        yield _daemon(home)
+        return
     yield _hsm(home)
     if home.is_dir():
         yield _permissions(home)
@@ -43,6 +47,11 @@ def checks(home: Path) -> Iterator[Finding]:
     yield _store(home)
     yield _clock(home)
     yield _disk(home)
+
+
+def _is_for_a_group(home: Path) -> bool:
+    """Tell whether a directory has the socket of an HSM and nothing else of it."""
+    return [path.name for path in home.glob("*")] == ["hsm.sock"]
 
 
 def _hsm(home: Path) -> Finding:
@@ -95,6 +104,8 @@ def _daemon(home: Path) -> Finding:
         return fail(check, f"it does not answer at {socket}", "`hsm stop`, then `hsm start`")
     except DaemonForeign as error:
         return fail(check, str(error), "choose an HSM_HOME that only your user can write")
+    except DaemonClosed as error:
+        return fail(check, str(error), "`sudo usermod --append --groups GROUP USER`, then log in again")
     except DaemonUnreachable:
         return _without_daemon(home)
     except HsmError as error:

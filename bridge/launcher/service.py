@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bridge.process.environment import CREDENTIAL
+from bridge.process.paths import GROUP_DIRECTORY
 
 NAME = "hsmbridge.service"
 SYSTEM_HOME = Path("/var/lib/hsmbridge")
 """State directory of a system service; systemd creates it."""
 SYSTEM_PASSPHRASE = Path("/etc/hsmbridge/passphrase")
+_RUNTIME = Path("/run")
 _SYSTEM_FOLDER = Path("/etc/systemd/system")
 _HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"))
 """The folders that ProtectHome=true hides."""
@@ -37,7 +39,7 @@ CapabilityBoundingSet=
 AmbientCapabilities=
 RestrictSUIDSGID=true
 KeyringMode=private
-PrivateUsers=true
+{users}
 RemoveIPC=true
 ProtectHostname=true
 ProtectClock=true
@@ -47,6 +49,7 @@ ProtectKernelLogs=true
 ProtectControlGroups=true
 """
 """For the system's service manager only: that of a user may not set these up."""
+_SEES_USERS = "# PrivateUsers is not set: the daemon sees the users and groups of the members of its socket's group."
 _OF_A_USER = """
 # No core file. The service manager of a user cannot give the daemon a view of the file system of its own.
 UMask=0077
@@ -74,7 +77,8 @@ class Service:
 
     ``user`` is the operating-system user of a system service, empty for a service of the calling user. ``words`` are
     the options of ``hsm start``, ``passphrase`` the file with the master key's passphrase, and ``remote`` tells whether
-    the daemon opens connections to other machines or accepts them.
+    the daemon opens connections to other machines or accepts them. ``socket_group`` is the group that has a socket in
+    ``socket_directory``, empty for none.
     """
 
     home: Path
@@ -83,6 +87,8 @@ class Service:
     group: str = ""
     passphrase: Path | None = None
     remote: bool = False
+    socket_group: str = ""
+    socket_directory: Path = GROUP_DIRECTORY
     program: tuple[str, ...] = ()
     """The words that run ``hsm``; empty for those of this installation."""
 
@@ -111,6 +117,9 @@ class Service:
         if self.user:
             yield f"User={self.user}"
             yield f"Group={self.group or self.user}"
+        if self.socket_group:
+            yield "# A process gives its own files to its own groups only."
+            yield f"SupplementaryGroups={self.socket_group}"
         yield f"Environment={_quoted(f'HSM_HOME={self.home}')}"
         if self.passphrase is not None:
             yield "# The daemon alone can read this copy of the file."
@@ -130,9 +139,15 @@ class Service:
             if self.user:
                 yield from ("IPAddressDeny=any", "IPAddressAllow=localhost")
         yield _FILTERS.rstrip()
+        if self.socket_group:
+            yield from ("# Gives the socket to the group.", "SystemCallFilter=@chown")
 
     def _directories(self) -> Iterator[str]:
-        """Yield the directives for the state directory."""
+        """Yield the directives for the state directory, and that of the socket for a group."""
+        if self.socket_group and self.socket_directory.parent == _RUNTIME:
+            yield from (f"RuntimeDirectory={self.socket_directory.name}", "RuntimeDirectoryMode=0755")
+        elif self.socket_group:
+            yield f"ReadWritePaths={_quoted(str(self.socket_directory))}"
         if self.home == SYSTEM_HOME:
             yield from (f"StateDirectory={self.home.name}", "StateDirectoryMode=0700")
         else:
@@ -140,12 +155,16 @@ class Service:
 
     def _alone(self, program: tuple[str, ...]) -> str:
         needed = [self.home, Path(program[0])]
+        if self.socket_group:
+            needed.append(self.socket_directory)
         if not self.program:
             needed += [Path(__file__), Path(sys.executable).resolve(), Path(sys.prefix)]
         hidden = any(path.is_relative_to(folder) for path in needed for folder in _HIDDEN)
         temporary = any(path.is_relative_to(folder) for path in needed for folder in _TEMPORARY)
         return _ALONE.format(
-            protect_home="read-only" if hidden else "true", private_tmp="false" if temporary else "true"
+            protect_home="read-only" if hidden else "true",
+            private_tmp="false" if temporary else "true",
+            users=_SEES_USERS if self.socket_group else "PrivateUsers=true",
         )
 
 

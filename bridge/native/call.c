@@ -2,9 +2,10 @@
 
 #include <string.h>
 
+#include "log.h"
 #include "tables.h"
 
-enum { APPLICATION_AT = WIRE_HEADER + 1, TOKEN_AT = 8 };
+enum { APPLICATION_AT = WIRE_HEADER + 1, TOKEN_AT = 8, LONGEST_REASON = 256 };
 
 void call_begin(struct call *call, struct slot *slot, const char *function) {
     memset(call, 0, sizeof *call);
@@ -34,6 +35,14 @@ void call_bool(struct call *call, bool value) {
 void call_null(struct call *call) {
     wire_put_null(&call->request);
     call->arguments++;
+}
+
+void call_room(struct call *call, const CK_BYTE *buffer, CK_ULONG size) {
+    if (buffer == NULL) {
+        call_null(call);
+    } else {
+        call_int(call, size < WIRE_MAX_FRAME ? size : WIRE_MAX_FRAME);
+    }
 }
 
 void call_raw(struct call *call, const unsigned char *value, size_t length) {
@@ -91,6 +100,18 @@ static bool may_repeat(const char *function) {
     return false;
 }
 
+/* An error can have its reason as the only result, which no return code tells. */
+static void log_reason(struct call *call) {
+    char reason[LONGEST_REASON] = "";
+    size_t length;
+    const unsigned char *text = wire_get_bytes(call->in, &length);
+    for (size_t i = 0; text != NULL && i < length && i < sizeof reason - 1; i++) {
+        reason[i] = text[i] < ' ' || text[i] > '~' ? '?' : (char)text[i];
+    }
+    call->results = 0;
+    log_error("%s", reason);
+}
+
 static CK_RV results_of(struct call *call) {
     if (call->response.status != STATUS_OK) {
         return call->response.status == STATUS_LIMIT ? CKR_FUNCTION_FAILED : CKR_DEVICE_ERROR;
@@ -98,6 +119,9 @@ static CK_RV results_of(struct call *call) {
     call->in = &call->response.values;
     CK_RV rv = wire_get_int(call->in);
     call->results = wire_get_list(call->in);
+    if (rv != CKR_OK && call->results == 1 && wire_peek(call->in) == WIRE_TEXT) {
+        log_reason(call);
+    }
     return call->in->failed ? CKR_DEVICE_ERROR : rv;
 }
 

@@ -22,6 +22,8 @@ void call_int(struct call *call, uint64_t value);
 void call_bytes(struct call *call, const void *value, size_t length);
 void call_bool(struct call *call, bool value);
 void call_null(struct call *call);
+/* The size of the caller's buffer for a result; null for no buffer. */
+void call_room(struct call *call, const CK_BYTE *buffer, CK_ULONG size);
 void call_raw(struct call *call, const unsigned char *value, size_t length);
 void call_template(struct call *call, const CK_ATTRIBUTE *attributes, CK_ULONG count);
 /* The mechanism's number and the fields of its parameter: two arguments. */

@@ -3,9 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "members.h"
+
 bool client_init(struct client *client, const struct cluster *cluster) {
     memset(client, 0, sizeof *client);
     client->cluster = *cluster;
+    client->configured = cluster->server_count;
     return pthread_mutex_init(&client->lock, NULL) == 0;
 }
 
@@ -73,9 +76,10 @@ static bool receive(struct connection *connection, struct response *response) {
     return true;
 }
 
-static bool exchange_on(struct connection *connection, const struct wire_out *request, struct response *response) {
+static bool exchange_on(const struct client *client, struct connection *connection, const struct wire_out *request,
+                        struct response *response) {
     memset(response, 0, sizeof *response);
-    connection_limit(connection, ANSWER_SECONDS);
+    connection_limit(connection, client->cluster.answer_seconds);
     if (connection_send(connection, request->data, request->length) && receive(connection, response)) {
         return true;
     }
@@ -83,7 +87,7 @@ static bool exchange_on(struct connection *connection, const struct wire_out *re
     return false;
 }
 
-static bool greet(struct connection *connection) {
+static bool greet(const struct client *client, struct connection *connection) {
     struct wire_out hello = {0};
     struct response response;
     wire_begin(&hello, OP_HELLO, 0, 0);
@@ -91,7 +95,7 @@ static bool greet(struct connection *connection) {
     wire_put_int(&hello, WIRE_VERSION);
     wire_put_text(&hello, "pkcs11");
     wire_end(&hello);
-    bool greeted = !hello.failed && exchange_on(connection, &hello, &response);
+    bool greeted = !hello.failed && exchange_on(client, connection, &hello, &response);
     if (greeted) {
         greeted = response.status == STATUS_OK;
         response_free(&response);
@@ -100,31 +104,104 @@ static bool greet(struct connection *connection) {
     return greeted;
 }
 
-static int server_in_use(struct client *client) {
-    pthread_mutex_lock(&client->lock);
-    int current = client->current;
-    pthread_mutex_unlock(&client->lock);
-    return current;
+/* The servers. The lock is held in the next two functions. */
+
+static bool same(const struct server *left, const struct server *right) {
+    return left->port == right->port && strcmp(left->host, right->host) == 0;
 }
 
-static void use_server(struct client *client, int server) {
+/* The place of a server, which is added where it is missing. */
+static int place_of(struct cluster *cluster, const struct server *server) {
+    int place = 0;
+    while (place < cluster->server_count && !same(&cluster->servers[place], server)) {
+        place++;
+    }
+    if (place == cluster->server_count) {
+        place -= place == MAX_SERVERS;
+        cluster->servers[place] = *server;
+        cluster->server_count = place + 1;
+    }
+    return place;
+}
+
+/* Take the servers that an HSM has named in place of those that were named before. The one in use stays. */
+static void note_servers(struct client *client, const struct server *named, int count) {
+    struct cluster *cluster = &client->cluster;
     pthread_mutex_lock(&client->lock);
-    client->current = server;
+    struct server used = cluster->servers[client->current];
+    cluster->server_count = client->configured;
+    client->current = place_of(cluster, &used);
+    for (int i = 0; i < count && cluster->server_count < MAX_SERVERS; i++) {
+        place_of(cluster, &named[i]);
+    }
     pthread_mutex_unlock(&client->lock);
+}
+
+/* Tell whether an HSM is asked for the others now, by this thread. */
+static bool asks_now(struct client *client) {
+    time_t now = monotonic_seconds();
+    pthread_mutex_lock(&client->lock);
+    bool asks = now >= client->due && server_is_remote(&client->cluster.servers[client->current]);
+    if (asks) {
+        client->due = now + NAMES_SECONDS;
+    }
+    pthread_mutex_unlock(&client->lock);
+    return asks;
+}
+
+/* Ask for the HSMs of the cluster where the last answer is old. Returns false where the connection broke. */
+static bool learn(struct client *client, struct connection *connection) {
+    struct wire_out request = {0};
+    struct response response;
+    if (!asks_now(client)) {
+        return true;
+    }
+    wire_begin(&request, OP_CLUSTER_MEMBERS, 0, 0);
+    wire_end(&request);
+    bool answered = !request.failed && exchange_on(client, connection, &request, &response);
+    if (answered) {
+        struct server named[MAX_SERVERS];
+        int count = response.status == STATUS_OK ? members_read(&response.values, named, MAX_SERVERS) : 0;
+        if (count > 0) {
+            note_servers(client, named, count);
+        }
+        response_free(&response);
+    }
+    wire_free(&request);
+    return answered;
+}
+
+static struct server server_at(struct client *client, int after, int *count) {
+    pthread_mutex_lock(&client->lock);
+    *count = client->cluster.server_count;
+    struct server server = client->cluster.servers[(client->current + after) % *count];
+    pthread_mutex_unlock(&client->lock);
+    return server;
+}
+
+/* Note the server that has answered. Returns how often that was another one than before. */
+static unsigned use_server(struct client *client, const struct server *server) {
+    pthread_mutex_lock(&client->lock);
+    if (!same(&client->cluster.servers[client->current], server)) {
+        client->current = place_of(&client->cluster, server);
+        client->change++;
+    }
+    unsigned change = client->change;
+    pthread_mutex_unlock(&client->lock);
+    return change;
 }
 
 /* Connect to the server that answered last, else to the next one that answers. */
-static struct connection *connect_new(struct client *client) {
-    const struct cluster *cluster = &client->cluster;
-    int first = server_in_use(client);
-    for (int i = 0; i < cluster->server_count; i++) {
-        int server = (first + i) % cluster->server_count;
-        struct connection *connection = connection_open(&cluster->servers[server], &cluster->files);
-        if (connection != NULL && greet(connection)) {
-            if (i > 0) {
-                use_server(client, server);
+static struct connection *connect_new(struct client *client, unsigned *change) {
+    int count = 1;
+    for (int i = 0; i < count; i++) {
+        struct server server = server_at(client, i, &count);
+        struct connection *connection = connection_open(&server, &client->cluster.files);
+        if (connection != NULL && greet(client, connection)) {
+            *change = use_server(client, &server);
+            if (learn(client, connection)) {
+                return connection;
             }
-            return connection;
         }
         if (connection != NULL) {
             connection_close(connection);
@@ -133,9 +210,10 @@ static struct connection *connect_new(struct client *client) {
     return NULL;
 }
 
-static struct connection *take_idle(struct client *client) {
+static struct connection *take_idle(struct client *client, unsigned *change) {
     struct connection *taken = NULL;
     pthread_mutex_lock(&client->lock);
+    *change = client->change;
     if (client->idle_count > 0) {
         taken = client->idle[--client->idle_count];
     }
@@ -143,9 +221,10 @@ static struct connection *take_idle(struct client *client) {
     return taken;
 }
 
-static void give_back(struct client *client, struct connection *connection) {
+/* Keep a connection for the next request. One to a server that is not in use any more is closed. */
+static void give_back(struct client *client, struct connection *connection, unsigned change) {
     pthread_mutex_lock(&client->lock);
-    bool kept = client->idle_count < CLIENT_IDLE;
+    bool kept = client->idle_count < CLIENT_IDLE && change == client->change;
     if (kept) {
         client->idle[client->idle_count++] = connection;
     }
@@ -155,15 +234,24 @@ static void give_back(struct client *client, struct connection *connection) {
     }
 }
 
-static struct connection *take(struct client *client) {
+static struct connection *take(struct client *client, unsigned *change) {
     struct connection *taken;
-    while ((taken = take_idle(client)) != NULL) {
-        if (!connection_over(taken)) {
+    while ((taken = take_idle(client, change)) != NULL) {
+        if (!connection_over(taken) && learn(client, taken)) {
             return taken;
         }
         connection_close(taken);
     }
-    return connect_new(client);
+    return connect_new(client, change);
+}
+
+/* Close the connections that wait: a server that did not answer one request in time would not answer the next. */
+static void close_idle(struct client *client) {
+    struct connection *idle;
+    unsigned change;
+    while ((idle = take_idle(client, &change)) != NULL) {
+        connection_close(idle);
+    }
 }
 
 bool client_exchange(struct client *client, struct wire_out *request, bool again, struct response *response) {
@@ -173,24 +261,27 @@ bool client_exchange(struct client *client, struct wire_out *request, bool again
     }
     int attempts = again && client->cluster.retries ? 2 : 1;
     for (int attempt = 0; attempt < attempts; attempt++) {
-        struct connection *connection = take(client);
+        unsigned change;
+        struct connection *connection = take(client, &change);
         if (connection == NULL) {
             return false;
         }
-        if (exchange_on(connection, request, response)) {
-            give_back(client, connection);
+        if (exchange_on(client, connection, request, response)) {
+            give_back(client, connection, change);
             return true;
         }
         connection_close(connection);
+        close_idle(client);
     }
     return false;
 }
 
 bool client_reaches(struct client *client) {
-    struct connection *connection = take(client);
+    unsigned change;
+    struct connection *connection = take(client, &change);
     if (connection == NULL) {
         return false;
     }
-    give_back(client, connection);
+    give_back(client, connection, change);
     return true;
 }

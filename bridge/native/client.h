@@ -4,16 +4,18 @@
 #define HSMBRIDGE_CLIENT_H
 
 #include <pthread.h>
+#include <time.h>
 
 #include "connection.h"
 #include "wire.h"
 
 enum {
     CLIENT_IDLE = 16, /* connections that are kept for the next request */
-    MAX_SERVERS = 16,
+    MAX_SERVERS = 32,
+    NAMES_SECONDS = 60, /* time after which an HSM is asked for the others again */
 };
 
-enum operation { OP_HELLO = 1, OP_REPEAT = 34, OP_CRYPTOKI_OPEN = 90, OP_CRYPTOKI = 91 };
+enum operation { OP_HELLO = 1, OP_REPEAT = 34, OP_CRYPTOKI_OPEN = 90, OP_CRYPTOKI = 91, OP_CLUSTER_MEMBERS = 172 };
 enum status { STATUS_OK = 0, STATUS_NOT_REPEATED = 5, STATUS_UNKNOWN = 45 };
 
 /* The servers of a cluster, in the order of the configuration. */
@@ -21,14 +23,20 @@ struct cluster {
     struct server servers[MAX_SERVERS];
     int server_count;
     struct tls_files files;
-    bool retries; /* a request whose answer was lost may be sent again */
+    bool retries;       /* a request whose answer was lost may be sent again */
+    int answer_seconds; /* longest wait for one answer */
 };
 
-/* All connections are to one server, because the program's sessions are there. */
+/* All connections are to one server, because the program's sessions are there. The servers that an HSM names follow those
+ * of the configuration.
+ */
 struct client {
     struct cluster cluster;
     pthread_mutex_t lock;
-    int current; /* the server that answered last */
+    int configured;  /* servers of the configuration */
+    int current;     /* the server that answered last */
+    unsigned change; /* how often that was another one than before */
+    time_t due;      /* when an HSM is asked for the others */
     struct connection *idle[CLIENT_IDLE];
     int idle_count;
 };

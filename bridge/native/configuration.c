@@ -2,10 +2,12 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "json.h"
@@ -19,7 +21,15 @@ static const char *const INSTALLED[] = {"cloudhsm-pkcs11.cfg"};
 #endif
 static const char AUTHORITY[] = "/opt/cloudhsm/etc/customerCA.crt";
 
-enum { LONGEST_FILE = 256 * 1024, LONGEST_TEXT = JSON_NAME, MAX_OPTIONS = 32, PORT = 2223, LARGEST_PORT = 65535 };
+enum {
+    LONGEST_FILE = 256 * 1024,
+    LONGEST_TEXT = JSON_NAME,
+    LONGEST_ANSWER = 24 * 60 * 60,
+    MAX_OPTIONS = 32,
+    MAX_CONFIGURED = MAX_SERVERS / 2, /* the HSMs may name as many */
+    PORT = 2223,
+    LARGEST_PORT = 65535,
+};
 
 struct options {
     struct {
@@ -91,7 +101,7 @@ static void one_server(struct json *json, void *context, int depth) {
     struct cluster *cluster = context;
     struct read_server read = {{"", PORT}, true};
     json_object(json, server_member, &read, depth);
-    if (json->at != NULL && read.enabled && cluster->server_count < MAX_SERVERS) {
+    if (json->at != NULL && read.enabled && cluster->server_count < MAX_CONFIGURED) {
         if (!server_usable(&read.server)) {
             json_fail(json);
             return;
@@ -182,8 +192,21 @@ static void root_member(struct json *json, const char *name, void *context, int 
     }
 }
 
+/* Open a regular file. To open a pipe would wait for its writer. */
+static FILE *open_file(const char *path) {
+    struct stat found;
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file >= 0 && fstat(file, &found) == 0 && S_ISREG(found.st_mode)) {
+        return fdopen(file, "rb");
+    }
+    if (file >= 0) {
+        close(file);
+    }
+    return NULL;
+}
+
 static char *read_file(const char *path, size_t *length) {
-    FILE *file = fopen(path, "rbe");
+    FILE *file = open_file(path);
     char *content = file != NULL ? malloc(LONGEST_FILE) : NULL;
     if (content != NULL) {
         *length = fread(content, 1, LONGEST_FILE, file);
@@ -213,11 +236,7 @@ static int read_clusters(const char *path, struct slot_options *slots, int room)
 }
 
 static bool exists(const char *path) {
-    FILE *file = fopen(path, "rbe");
-    if (file != NULL) {
-        fclose(file);
-    }
-    return file != NULL || errno != ENOENT;
+    return access(path, F_OK) == 0 || errno != ENOENT;
 }
 
 /* Write the path of the installed file: in `etc` beside the `lib` of this library, else in /opt/cloudhsm/etc. */
@@ -270,6 +289,17 @@ static int default_slot(struct cluster *cluster) {
     return server_usable(server) ? 1 : -1;
 }
 
+/* $HSM_TIMEOUT in seconds, as the other clients have it; 0 where it is no number of seconds. */
+static int answer_seconds(void) {
+    const char *text = variable("HSM_TIMEOUT");
+    if (text == NULL) {
+        return ANSWER_SECONDS;
+    }
+    size_t digits = strspn(text, "0123456789");
+    long seconds = digits > 0 && digits < 6 && text[digits] == 0 ? atol(text) : 0;
+    return seconds <= LONGEST_ANSWER ? (int)seconds : 0;
+}
+
 static void listed_options(struct options *options) {
     const char *list = variable("HSM_PKCS11_OPTIONS");
     while (list != NULL && *list) {
@@ -299,12 +329,15 @@ static void encode_options(const struct options *options, struct wire_out *out) 
 int configuration_read(struct configured *slots, int room) {
     const char *named = variable("HSM_PKCS11_CONFIG");
     struct slot_options *read = calloc((size_t)room, sizeof *read);
-    if (read == NULL) {
+    int seconds = answer_seconds();
+    if (read == NULL || seconds == 0) {
+        free(read);
         return -1;
     }
     memset(slots, 0, (size_t)room * sizeof *slots);
     for (int i = 0; i < room; i++) {
         slots[i].cluster.retries = true;
+        slots[i].cluster.answer_seconds = seconds;
         strcpy(slots[i].cluster.files.authority, AUTHORITY);
         read[i].slot = &slots[i];
     }

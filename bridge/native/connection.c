@@ -1,6 +1,7 @@
 #include "connection.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -30,11 +31,15 @@ struct connection {
 };
 
 bool server_usable(const struct server *server) {
-    return server->host[0] != '/' ? server->host[0] != 0
-                                  : strlen(server->host) < sizeof ((struct sockaddr_un *)NULL)->sun_path;
+    return server_is_remote(server) || (server->host[0] == '/' &&
+                                        strlen(server->host) < sizeof ((struct sockaddr_un *)NULL)->sun_path);
 }
 
-static time_t now(void) {
+bool server_is_remote(const struct server *server) {
+    return server->host[0] != 0 && server->host[0] != '/';
+}
+
+time_t monotonic_seconds(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return time.tv_sec;
@@ -43,7 +48,7 @@ static time_t now(void) {
 /* Wait until the socket is ready or the deadline has passed. */
 static bool wait_for(const struct connection *connection, short events) {
     for (;;) {
-        time_t left = connection->deadline - now();
+        time_t left = connection->deadline - monotonic_seconds();
         if (left <= 0) {
             return false;
         }
@@ -111,7 +116,7 @@ static bool feed(struct connection *connection) {
 }
 
 void connection_limit(struct connection *connection, int seconds) {
-    connection->deadline = now() + seconds;
+    connection->deadline = monotonic_seconds() + seconds;
 }
 
 bool connection_send(struct connection *connection, const unsigned char *data, size_t length) {
@@ -170,7 +175,34 @@ bool connection_over(const struct connection *connection) {
     return left || poll(&polled, 1, 0) != 0;
 }
 
-/* This user, root or, for root, the owner of the directory may serve the socket: a PIN goes there. */
+/* Tell whether only root, this user and the owner could have made a directory and what is in it. Everybody may make one in
+   a directory with the sticky bit, where it must belong to root or this user. Cuts the path. */
+static bool made_by(char *directory, uid_t owner) {
+    struct stat found;
+    bool first = true, own_child = false;
+    for (;;) {
+        if (lstat(*directory ? directory : "/", &found) != 0 || !S_ISDIR(found.st_mode)) {
+            return false;
+        }
+        if (first ? found.st_uid != owner : found.st_uid != owner && found.st_uid != 0 && found.st_uid != geteuid()) {
+            return false;
+        }
+        bool sticky = !first && (found.st_mode & S_ISVTX) && own_child;
+        if ((found.st_mode & (S_IWGRP | S_IWOTH)) && !sticky) {
+            return false;
+        }
+        char *end = strrchr(directory, '/');
+        if (end == NULL) {
+            return *directory == 0;
+        }
+        own_child = found.st_uid == 0 || found.st_uid == geteuid();
+        first = false;
+        *end = 0;
+    }
+}
+
+/* This user and root may serve the socket, and the owner of its directory if nobody else could have made it: a PIN goes
+   there. */
 static bool trusted(int socket, const char *path) {
     struct ucred peer;
     socklen_t size = sizeof peer;
@@ -180,8 +212,15 @@ static bool trusted(int socket, const char *path) {
     if (peer.uid == geteuid() || peer.uid == 0) {
         return true;
     }
-    struct stat found;
-    return geteuid() == 0 && stat(path, &found) == 0 && found.st_uid == peer.uid;
+    char directory[LONGEST_HOST], real[PATH_MAX];
+    snprintf(directory, sizeof directory, "%.*s", (int)(strrchr(path, '/') - path), path);
+    bool is = realpath(directory, real) != NULL && strcmp(directory, real) == 0 && made_by(directory, peer.uid);
+    if (!is) {
+        log_error("the operating-system user %u serves %s, and another user than root, %u and %u may have put it there, or "
+                  "a symbolic link leads there; nothing was sent there",
+                  (unsigned)peer.uid, path, (unsigned)peer.uid, (unsigned)geteuid());
+    }
+    return is;
 }
 
 static bool connect_unix(struct connection *connection, const char *path) {
@@ -198,6 +237,10 @@ static bool connect_unix(struct connection *connection, const char *path) {
     do {
         failed = connect(connection->socket, (struct sockaddr *)&address, sizeof address);
     } while (failed && errno == EINTR);
+    if (failed && errno == EACCES) {
+        log_error("the operating-system user %u may not connect to %s; the members of its group may",
+                  (unsigned)geteuid(), path);
+    }
     return !failed && trusted(connection->socket, path);
 }
 
@@ -291,8 +334,8 @@ struct connection *connection_open(const struct server *server, const struct tls
         return NULL;
     }
     connection->socket = -1;
-    bool opened = server->host[0] == '/' ? connect_unix(connection, server->host)
-                                         : connect_remote(connection, server, files);
+    bool opened = server_is_remote(server) ? connect_remote(connection, server, files)
+                                           : connect_unix(connection, server->host);
     if (!opened) {
         connection_close(connection);
         return NULL;

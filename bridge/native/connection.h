@@ -5,12 +5,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 enum {
     LONGEST_HOST = 256,
     LONGEST_PATH = 1024,
     CONNECT_SECONDS = 10, /* longest wait for a TCP connection, and for its handshake */
-    ANSWER_SECONDS = 120, /* longest wait for one answer */
+    ANSWER_SECONDS = 120, /* longest wait for one answer, unless the environment has another one */
 };
 
 /* A host that begins with '/' is the path of a Unix socket. */
@@ -28,8 +29,13 @@ struct connection;
 
 /* Tell whether the host can be one. */
 bool server_usable(const struct server *server);
+/* Tell whether it is reached over TLS. */
+bool server_is_remote(const struct server *server);
 
-/* NULL where the server does not answer or is not who it should be, which the log tells of TLS. */
+/* The time of a clock that nobody sets, in seconds. */
+time_t monotonic_seconds(void);
+
+/* NULL where the server does not answer or is not who it should be, which the log tells of TLS and of users. */
 struct connection *connection_open(const struct server *server, const struct tls_files *files);
 void connection_close(struct connection *connection);
 /* Close the descriptor only. In a child after fork: the rest is the parent's, or locked by one of its threads. */

@@ -12,17 +12,9 @@
         } \
     } while (0)
 
-#define CHECK_STARTED() \
-    do { \
-        CK_RV started = module_check(); \
-        if (started != CKR_OK) { \
-            return started; \
-        } \
-    } while (0)
-
 /* A call in a session; the handle is the first argument. */
 #define CHECK_SESSION(slot, session) \
-    CHECK_STARTED(); \
+    ENTER_MODULE() \
     struct slot *slot = module_slot_of(session); \
     CHECK(slot != NULL, CKR_SESSION_HANDLE_INVALID)
 
@@ -61,7 +53,7 @@ CK_RV C_Finalize(void *pReserved) {
 }
 
 CK_RV C_GetInfo(CK_INFO *pInfo) {
-    CHECK_STARTED();
+    ENTER_MODULE()
     CHECK(pInfo != NULL, CKR_ARGUMENTS_BAD);
     memset(pInfo, 0, sizeof *pInfo);
     pInfo->cryptokiVersion = (CK_VERSION){2, 40};
@@ -72,7 +64,7 @@ CK_RV C_GetInfo(CK_INFO *pInfo) {
 }
 
 CK_RV C_GetSlotList(CK_BBOOL tokenPresent, CK_SLOT_ID *pSlotList, CK_ULONG *pulCount) {
-    CHECK_STARTED();
+    ENTER_MODULE()
     CHECK(pulCount != NULL, CKR_ARGUMENTS_BAD);
     CK_ULONG count = 0, room = *pulCount;
     for (CK_SLOT_ID id = 0; id < module_slots(); id++) {
@@ -88,7 +80,7 @@ CK_RV C_GetSlotList(CK_BBOOL tokenPresent, CK_SLOT_ID *pSlotList, CK_ULONG *pulC
 }
 
 CK_RV C_GetSlotInfo(CK_SLOT_ID slotID, CK_SLOT_INFO *pInfo) {
-    CHECK_STARTED();
+    ENTER_MODULE()
     struct slot *slot = module_slot(slotID);
     CHECK(slot != NULL, CKR_SLOT_ID_INVALID);
     CHECK(pInfo != NULL, CKR_ARGUMENTS_BAD);
@@ -137,7 +129,7 @@ static void get_token_info(struct wire_in *in, CK_TOKEN_INFO *info) {
 }
 
 CK_RV C_GetTokenInfo(CK_SLOT_ID slotID, CK_TOKEN_INFO *pInfo) {
-    CHECK_STARTED();
+    ENTER_MODULE()
     struct slot *slot = module_slot(slotID);
     CHECK(slot != NULL, CKR_SLOT_ID_INVALID);
     CHECK(pInfo != NULL, CKR_ARGUMENTS_BAD);
@@ -170,7 +162,7 @@ static CK_RV get_list(struct wire_in *in, CK_ULONG *list, CK_ULONG *count) {
 }
 
 CK_RV C_GetMechanismList(CK_SLOT_ID slotID, CK_MECHANISM_TYPE *pMechanismList, CK_ULONG *pulCount) {
-    CHECK_STARTED();
+    ENTER_MODULE()
     struct slot *slot = module_slot(slotID);
     CHECK(slot != NULL, CKR_SLOT_ID_INVALID);
     CHECK(pulCount != NULL, CKR_ARGUMENTS_BAD);
@@ -184,7 +176,7 @@ CK_RV C_GetMechanismList(CK_SLOT_ID slotID, CK_MECHANISM_TYPE *pMechanismList, C
 }
 
 CK_RV C_GetMechanismInfo(CK_SLOT_ID slotID, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *pInfo) {
-    CHECK_STARTED();
+    ENTER_MODULE()
     struct slot *slot = module_slot(slotID);
     CHECK(slot != NULL, CKR_SLOT_ID_INVALID);
     CHECK(pInfo != NULL, CKR_ARGUMENTS_BAD);
@@ -204,7 +196,7 @@ CK_RV C_OpenSession(CK_SLOT_ID slotID, CK_FLAGS flags, void *pApplication, CK_NO
                     CK_SESSION_HANDLE *phSession) {
     (void)pApplication;
     (void)Notify;
-    CHECK_STARTED();
+    ENTER_MODULE()
     struct slot *slot = module_slot(slotID);
     CHECK(slot != NULL, CKR_SLOT_ID_INVALID);
     CHECK(phSession != NULL, CKR_ARGUMENTS_BAD);
@@ -233,7 +225,7 @@ CK_RV C_CloseSession(CK_SESSION_HANDLE hSession) {
 }
 
 CK_RV C_CloseAllSessions(CK_SLOT_ID slotID) {
-    CHECK_STARTED();
+    ENTER_MODULE()
     struct slot *slot = module_slot(slotID);
     CHECK(slot != NULL, CKR_SLOT_ID_INVALID);
     struct call call;
@@ -443,11 +435,7 @@ CK_RV C_WrapKey(CK_SESSION_HANDLE hSession, CK_MECHANISM *pMechanism, CK_OBJECT_
     call_mechanism(&call, pMechanism);
     call_int(&call, hWrappingKey);
     call_int(&call, hKey);
-    if (pWrappedKey == NULL) {
-        call_null(&call);
-    } else {
-        call_int(&call, *pulWrappedKeyLen);
-    }
+    call_room(&call, pWrappedKey, *pulWrappedKeyLen);
     CK_RV rv = call_send(&call);
     if (rv == CKR_OK || rv == CKR_BUFFER_TOO_SMALL) {
         CK_ULONG iv_length;

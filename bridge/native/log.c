@@ -38,7 +38,7 @@ static void write_line(const char *level, const char *format, va_list values) {
         strcpy(hsm_log.last, message);
         strftime(at, sizeof at, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &parts));
         int length = snprintf(line, sizeof line, "%s %s cloudhsm-pkcs11 %s\n", at, level, message);
-        int out = hsm_log.file[0] ? open(hsm_log.file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600) : STDERR_FILENO;
+        int out = hsm_log.file[0] ? open(hsm_log.file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600) : STDERR_FILENO;
         if (out >= 0 && write(out, line, (size_t)length) < 0) {
             hsm_log.last[0] = 0; /* Said at the next occasion. */
         }
@@ -46,6 +46,14 @@ static void write_line(const char *level, const char *format, va_list values) {
             close(out);
         }
     }
+    pthread_mutex_unlock(&hsm_log.lock);
+}
+
+void log_lock(void) {
+    pthread_mutex_lock(&hsm_log.lock);
+}
+
+void log_unlock(void) {
     pthread_mutex_unlock(&hsm_log.lock);
 }
 

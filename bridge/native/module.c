@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "configuration.h"
+#include "log.h"
 
 enum { BUCKETS = 256, TICKETS = 1024 };
 
@@ -24,14 +25,17 @@ struct kept {
 
 static struct {
     pid_t process; /* 0 before C_Initialize */
-    pthread_mutex_t lock;
     struct slot slots[MAX_SLOTS];
     CK_ULONG slot_count;
     struct session *sessions[BUCKETS];
     struct kept tickets[TICKETS];
 } module;
 
-static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
+/* `starting` guards beginning and end, `lock` sessions and tickets. Neither is held while anything waits for an HSM. */
+static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER, lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t left = PTHREAD_COND_INITIALIZER;
+static unsigned inside; /* calls in progress */
+static bool stopping;   /* the end waits for them */
 
 static bool add_slot(struct configured *configured) {
     struct slot *slot = &module.slots[module.slot_count];
@@ -49,11 +53,11 @@ static bool add_slot(struct configured *configured) {
 static void sessions_free(const struct slot *slot);
 static void tickets_free(const struct slot *slot);
 
-static void forget_all(void) {
+static void forget_all(bool child) {
     sessions_free(NULL);
     tickets_free(NULL);
     for (CK_ULONG i = 0; i < module.slot_count; i++) {
-        client_close(&module.slots[i].client, module.process != getpid());
+        client_close(&module.slots[i].client, child);
         wire_free(&module.slots[i].options);
     }
     memset(&module, 0, sizeof module);
@@ -71,41 +75,96 @@ static bool add_slots(void) {
     return added;
 }
 
+/* A child after fork has one thread. It finds no lock held, by a thread that it has not, and nothing half changed. */
+
+static void before_fork(void) {
+    pthread_mutex_lock(&starting);
+    pthread_mutex_lock(&lock);
+    for (CK_ULONG i = 0; i < module.slot_count; i++) {
+        pthread_mutex_lock(&module.slots[i].client.lock);
+    }
+    log_lock();
+}
+
+static void after_fork(void) {
+    log_unlock();
+    for (CK_ULONG i = 0; i < module.slot_count; i++) {
+        pthread_mutex_unlock(&module.slots[i].client.lock);
+    }
+    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&starting);
+}
+
+static void after_fork_in_child(void) {
+    after_fork();
+    pthread_cond_init(&left, NULL);
+    inside = 0;
+    stopping = false;
+}
+
+static void watch_forks(void) {
+    pthread_atfork(before_fork, after_fork, after_fork_in_child);
+}
+
 static CK_RV start(void) {
+    while (stopping) {
+        pthread_cond_wait(&left, &starting);
+    }
     if (module.process == getpid()) {
         return CKR_CRYPTOKI_ALREADY_INITIALIZED;
     }
     /* In a child the state is the parent's: its sockets are closed here and stay open there. */
-    forget_all();
-    pthread_mutex_init(&module.lock, NULL);
+    forget_all(true);
     if (!add_slots()) {
-        forget_all();
+        forget_all(false);
         return CKR_GENERAL_ERROR;
     }
-    __atomic_store_n(&module.process, getpid(), __ATOMIC_RELEASE);
+    __atomic_store_n(&module.process, getpid(), __ATOMIC_SEQ_CST);
     return CKR_OK;
 }
 
 CK_RV module_start(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_forks);
     pthread_mutex_lock(&starting);
     CK_RV rv = start();
     pthread_mutex_unlock(&starting);
     return rv;
 }
 
-CK_RV module_stop(void) {
-    CK_RV rv = module_check();
-    if (rv == CKR_OK) {
-        pthread_mutex_lock(&starting);
-        forget_all();
-        pthread_mutex_unlock(&starting);
-    }
-    return rv;
+static bool is_ours(void) {
+    return __atomic_load_n(&module.process, __ATOMIC_SEQ_CST) == getpid();
 }
 
-CK_RV module_check(void) {
-    pid_t process = __atomic_load_n(&module.process, __ATOMIC_ACQUIRE);
-    return process != 0 && process == getpid() ? CKR_OK : CKR_CRYPTOKI_NOT_INITIALIZED;
+CK_RV module_stop(void) {
+    pthread_mutex_lock(&starting);
+    bool ours = is_ours();
+    if (ours) {
+        __atomic_store_n(&stopping, true, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&module.process, 0, __ATOMIC_SEQ_CST);
+        while (__atomic_load_n(&inside, __ATOMIC_SEQ_CST) > 0) {
+            pthread_cond_wait(&left, &starting);
+        }
+        forget_all(false);
+        stopping = false;
+        pthread_cond_broadcast(&left);
+    }
+    pthread_mutex_unlock(&starting);
+    return ours ? CKR_OK : CKR_CRYPTOKI_NOT_INITIALIZED;
+}
+
+CK_RV module_enter(void) {
+    __atomic_add_fetch(&inside, 1, __ATOMIC_SEQ_CST);
+    return is_ours() ? CKR_OK : CKR_CRYPTOKI_NOT_INITIALIZED;
+}
+
+void module_leave(const CK_RV *entered) {
+    (void)entered;
+    if (__atomic_sub_fetch(&inside, 1, __ATOMIC_SEQ_CST) == 0 && __atomic_load_n(&stopping, __ATOMIC_SEQ_CST)) {
+        pthread_mutex_lock(&starting);
+        pthread_cond_broadcast(&left);
+        pthread_mutex_unlock(&starting);
+    }
 }
 
 CK_ULONG module_slots(void) {
@@ -163,46 +222,46 @@ CK_SESSION_HANDLE session_add(struct slot *slot, uint64_t given) {
         return handle; /* Its operations then take a request for each Init. */
     }
     session->handle = handle;
-    pthread_mutex_lock(&module.lock);
+    pthread_mutex_lock(&lock);
     struct session **place = &module.sessions[handle % BUCKETS];
     session->next = *place;
     *place = session;
-    pthread_mutex_unlock(&module.lock);
+    pthread_mutex_unlock(&lock);
     return handle;
 }
 
 void session_remove(CK_SESSION_HANDLE handle) {
-    pthread_mutex_lock(&module.lock);
+    pthread_mutex_lock(&lock);
     struct session **place = place_of(handle);
     if (*place != NULL) {
         free_at(place);
     }
-    pthread_mutex_unlock(&module.lock);
+    pthread_mutex_unlock(&lock);
 }
 
 void session_remove_all(const struct slot *slot) {
-    pthread_mutex_lock(&module.lock);
+    pthread_mutex_lock(&lock);
     sessions_free(slot);
     tickets_free(slot);
-    pthread_mutex_unlock(&module.lock);
+    pthread_mutex_unlock(&lock);
 }
 
 bool session_known(CK_SESSION_HANDLE handle) {
-    pthread_mutex_lock(&module.lock);
+    pthread_mutex_lock(&lock);
     bool known = *place_of(handle) != NULL;
-    pthread_mutex_unlock(&module.lock);
+    pthread_mutex_unlock(&lock);
     return known;
 }
 
 struct active *active_take(CK_SESSION_HANDLE handle, enum kind kind) {
     struct active *taken = NULL;
-    pthread_mutex_lock(&module.lock);
+    pthread_mutex_lock(&lock);
     struct session *session = *place_of(handle);
     if (session != NULL) {
         taken = session->active[kind];
         session->active[kind] = NULL;
     }
-    pthread_mutex_unlock(&module.lock);
+    pthread_mutex_unlock(&lock);
     return taken;
 }
 
@@ -210,14 +269,14 @@ void active_put(CK_SESSION_HANDLE handle, struct active *active) {
     if (active == NULL) {
         return;
     }
-    pthread_mutex_lock(&module.lock);
+    pthread_mutex_lock(&lock);
     struct session *session = *place_of(handle);
     if (session != NULL) {
         struct active *replaced = session->active[active->kind];
         session->active[active->kind] = active;
         active = replaced;
     }
-    pthread_mutex_unlock(&module.lock);
+    pthread_mutex_unlock(&lock);
     active_free(active);
 }
 
@@ -330,13 +389,13 @@ static bool holds(const struct kept *kept, const struct slot *slot, enum kind ki
 
 bool ticket_find(const struct slot *slot, enum kind kind, const unsigned char *init, size_t length,
                  struct ticket *ticket) {
-    pthread_mutex_lock(&module.lock);
+    pthread_mutex_lock(&lock);
     struct kept *kept = kept_for(slot, kind, init, length);
     bool found = holds(kept, slot, kind, init, length);
     if (found) {
         *ticket = kept->ticket;
     }
-    pthread_mutex_unlock(&module.lock);
+    pthread_mutex_unlock(&lock);
     return found;
 }
 
@@ -347,18 +406,18 @@ void ticket_keep(const struct slot *slot, enum kind kind, const unsigned char *i
         return;
     }
     memcpy(copy, init, length);
-    pthread_mutex_lock(&module.lock);
+    pthread_mutex_lock(&lock);
     struct kept *kept = kept_for(slot, kind, init, length);
     drop(kept);
     *kept = (struct kept){slot, kind, copy, length, *ticket};
-    pthread_mutex_unlock(&module.lock);
+    pthread_mutex_unlock(&lock);
 }
 
 void ticket_drop(const struct slot *slot, enum kind kind, const unsigned char *init, size_t length) {
-    pthread_mutex_lock(&module.lock);
+    pthread_mutex_lock(&lock);
     struct kept *kept = kept_for(slot, kind, init, length);
     if (holds(kept, slot, kind, init, length)) {
         drop(kept);
     }
-    pthread_mutex_unlock(&module.lock);
+    pthread_mutex_unlock(&lock);
 }

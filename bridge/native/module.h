@@ -13,7 +13,7 @@ enum { MAX_SLOTS = 16, SLOT_SHIFT = 32 };
 /* One slot: an HSM, the application there, and the token of the login. */
 struct slot {
     struct client client;
-    pthread_mutex_t lock;
+    pthread_mutex_t lock; /* held while the HSM opens the application */
     uint64_t application, token;
     struct wire_out options; /* the configuration, as an encoded map */
 };
@@ -44,9 +44,20 @@ struct active {
 };
 
 CK_RV module_start(void);
+/* End what is begun. Calls of other threads end first. */
 CK_RV module_stop(void);
-/* CKR_CRYPTOKI_NOT_INITIALIZED before C_Initialize, after C_Finalize, and in a child after fork. */
-CK_RV module_check(void);
+/* Begin a call, which ends with module_leave, also where this refuses it: CKR_CRYPTOKI_NOT_INITIALIZED before C_Initialize,
+ * after C_Finalize, and in a child after fork.
+ */
+CK_RV module_enter(void);
+void module_leave(const CK_RV *entered);
+
+/* Begin a call that ends where the function returns. */
+#define ENTER_MODULE() \
+    CK_RV entered __attribute__((cleanup(module_leave))) = module_enter(); \
+    if (entered != CKR_OK) { \
+        return entered; \
+    }
 
 CK_ULONG module_slots(void);
 struct slot *module_slot(CK_SLOT_ID id);

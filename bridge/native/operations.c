@@ -110,10 +110,8 @@ static CK_RV begin_there(struct slot *slot, CK_SESSION_HANDLE session, enum kind
 }
 
 static CK_RV begin(CK_SESSION_HANDLE session, enum kind kind, const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key) {
-    CK_RV rv = module_check();
-    if (rv != CKR_OK) {
-        return rv;
-    }
+    ENTER_MODULE()
+    CK_RV rv = CKR_OK;
     struct slot *slot = module_slot_of(session);
     if (slot == NULL) {
         return CKR_SESSION_HANDLE_INVALID;
@@ -155,10 +153,6 @@ static CK_RV keep_or_free(CK_SESSION_HANDLE session, struct active *active, CK_R
 }
 
 static CK_RV check(CK_SESSION_HANDLE session, const void *data, CK_ULONG length, struct slot **slot) {
-    CK_RV rv = module_check();
-    if (rv != CKR_OK) {
-        return rv;
-    }
     *slot = module_slot_of(session);
     if (*slot == NULL) {
         return CKR_SESSION_HANDLE_INVALID;
@@ -169,22 +163,24 @@ static CK_RV check(CK_SESSION_HANDLE session, const void *data, CK_ULONG length,
     return length > LONGEST_DATA ? CKR_DATA_LEN_RANGE : CKR_OK;
 }
 
-/* A call with a result of bytes: data (none for Final), the size of the caller's buffer, the pending Init. */
+/* Begin a call with its data, which Final has not. */
+static void call_on(struct call *call, struct slot *slot, CK_SESSION_HANDLE session, enum kind kind, const char *step,
+                    const CK_BYTE *data, CK_ULONG data_length) {
+    char name[NAME_BYTES];
+    name_function(name, kind, step);
+    call_begin(call, slot, name);
+    call_int(call, own_handle(session));
+    if (strcmp(step, "Final") != 0) {
+        call_bytes(call, data, data_length);
+    }
+}
+
+/* A call with a result of bytes: data, the size of the caller's buffer, the pending Init. */
 static CK_RV run(struct slot *slot, CK_SESSION_HANDLE session, struct active *active, enum kind kind, const char *step,
                  const CK_BYTE *data, CK_ULONG data_length, CK_BYTE *result, CK_ULONG *length) {
-    char name[NAME_BYTES];
     struct call call;
-    name_function(name, kind, step);
-    call_begin(&call, slot, name);
-    call_int(&call, own_handle(session));
-    if (strcmp(step, "Final") != 0) {
-        call_bytes(&call, data, data_length);
-    }
-    if (result == NULL) {
-        call_null(&call);
-    } else {
-        call_int(&call, *length);
-    }
+    call_on(&call, slot, session, kind, step, data, data_length);
+    call_room(&call, result, *length);
     call_pending(&call, active);
     CK_RV rv = call_send(&call);
     if (call.in != NULL && (rv == CKR_OK || rv == CKR_BUFFER_TOO_SMALL)) {
@@ -198,14 +194,8 @@ static CK_RV run(struct slot *slot, CK_SESSION_HANDLE session, struct active *ac
 static CK_RV run_plain(struct slot *slot, CK_SESSION_HANDLE session, struct active *active, enum kind kind,
                        const char *step, const CK_BYTE *data, CK_ULONG data_length, const CK_BYTE *signature,
                        const CK_ULONG *signature_length) {
-    char name[NAME_BYTES];
     struct call call;
-    name_function(name, kind, step);
-    call_begin(&call, slot, name);
-    call_int(&call, own_handle(session));
-    if (strcmp(step, "Final") != 0) {
-        call_bytes(&call, data, data_length);
-    }
+    call_on(&call, slot, session, kind, step, data, data_length);
     if (signature_length != NULL) {
         call_bytes(&call, signature, *signature_length);
     }
@@ -243,6 +233,7 @@ static CK_RV whole(struct slot *slot, CK_SESSION_HANDLE session, struct active *
 
 static CK_RV once(CK_SESSION_HANDLE session, enum kind kind, const CK_BYTE *data, CK_ULONG data_length, CK_BYTE *result,
                   CK_ULONG *length) {
+    ENTER_MODULE()
     struct slot *slot;
     CK_RV rv = check(session, data, data_length, &slot);
     if (rv != CKR_OK || length == NULL) {
@@ -259,6 +250,7 @@ static CK_RV once(CK_SESSION_HANDLE session, enum kind kind, const CK_BYTE *data
 
 static CK_RV update(CK_SESSION_HANDLE session, enum kind kind, const CK_BYTE *data, CK_ULONG data_length,
                     CK_BYTE *result, CK_ULONG *length) {
+    ENTER_MODULE()
     struct slot *slot;
     CK_RV rv = check(session, data, data_length, &slot);
     if (rv != CKR_OK || length == NULL) {
@@ -270,6 +262,7 @@ static CK_RV update(CK_SESSION_HANDLE session, enum kind kind, const CK_BYTE *da
 }
 
 static CK_RV final(CK_SESSION_HANDLE session, enum kind kind, CK_BYTE *result, CK_ULONG *length) {
+    ENTER_MODULE()
     struct slot *slot;
     CK_RV rv = check(session, NULL, 0, &slot);
     if (rv != CKR_OK || length == NULL) {
@@ -284,6 +277,7 @@ static CK_RV final(CK_SESSION_HANDLE session, enum kind kind, CK_BYTE *result, C
 }
 
 static CK_RV absorb(CK_SESSION_HANDLE session, enum kind kind, const CK_BYTE *data, CK_ULONG data_length) {
+    ENTER_MODULE()
     struct slot *slot;
     CK_RV rv = check(session, data, data_length, &slot);
     if (rv != CKR_OK) {
@@ -317,6 +311,7 @@ static CK_RV verify_whole(struct slot *slot, CK_SESSION_HANDLE session, struct a
 
 CK_RV C_Verify(CK_SESSION_HANDLE hSession, CK_BYTE *pData, CK_ULONG ulDataLen, CK_BYTE *pSignature,
                CK_ULONG ulSignatureLen) {
+    ENTER_MODULE()
     struct slot *slot;
     CK_RV rv = check(hSession, pData, ulDataLen, &slot);
     if (rv != CKR_OK || (pSignature == NULL && ulSignatureLen > 0) || ulSignatureLen > LONGEST_SIGNATURE) {
@@ -332,6 +327,7 @@ CK_RV C_Verify(CK_SESSION_HANDLE hSession, CK_BYTE *pData, CK_ULONG ulDataLen, C
 }
 
 CK_RV C_VerifyFinal(CK_SESSION_HANDLE hSession, CK_BYTE *pSignature, CK_ULONG ulSignatureLen) {
+    ENTER_MODULE()
     struct slot *slot;
     CK_RV rv = check(hSession, pSignature, ulSignatureLen, &slot);
     if (rv != CKR_OK || ulSignatureLen > LONGEST_SIGNATURE) {

@@ -198,18 +198,27 @@ const unsigned char *wire_get_bytes(struct wire_in *in, size_t *length) {
         in->failed = true;
         return NULL;
     }
-    size_t size = wire_u32(in->at + 1);
-    if (!has(in, 5 + size)) {
+    in->at++;
+    return wire_get_name(in, length);
+}
+
+const unsigned char *wire_get_name(struct wire_in *in, size_t *length) {
+    *length = 0;
+    if (!has(in, 4)) {
         return NULL;
     }
-    const unsigned char *value = in->at + 5;
-    in->at += 5 + size;
+    size_t size = wire_u32(in->at);
+    if (!has(in, 4 + size)) {
+        return NULL;
+    }
+    const unsigned char *value = in->at + 4;
+    in->at += 4 + size;
     *length = size;
     return value;
 }
 
-uint32_t wire_get_list(struct wire_in *in) {
-    if (!take_tag(in, WIRE_LIST, 4)) {
+static uint32_t get_count(struct wire_in *in, enum wire_tag tag) {
+    if (!take_tag(in, tag, 4)) {
         return 0;
     }
     uint32_t count = wire_u32(in->at);
@@ -217,10 +226,19 @@ uint32_t wire_get_list(struct wire_in *in) {
     return has(in, count) ? count : 0;
 }
 
+uint32_t wire_get_list(struct wire_in *in) {
+    return get_count(in, WIRE_LIST);
+}
+
+uint32_t wire_get_map(struct wire_in *in) {
+    return get_count(in, WIRE_MAP);
+}
+
 static void skip(struct wire_in *in, int depth) {
+    enum wire_tag tag = wire_peek(in);
     size_t length;
     uint32_t count;
-    switch (wire_peek(in)) {
+    switch (tag) {
     case WIRE_NULL:
     case WIRE_FALSE:
     case WIRE_TRUE:
@@ -234,14 +252,17 @@ static void skip(struct wire_in *in, int depth) {
         wire_get_bytes(in, &length);
         return;
     case WIRE_LIST:
-        count = depth > WIRE_MAX_DEPTH ? 0 : wire_get_list(in);
+    case WIRE_MAP:
+        count = depth > WIRE_MAX_DEPTH ? 0 : get_count(in, tag);
         for (uint32_t i = 0; i < count && !in->failed; i++) {
+            if (tag == WIRE_MAP) {
+                wire_get_name(in, &length);
+            }
             skip(in, depth + 1);
         }
         in->failed |= depth > WIRE_MAX_DEPTH;
         return;
     default:
-        /* No response to this library has a map. */
         in->failed = true;
     }
 }

@@ -57,6 +57,10 @@ uint64_t wire_get_int(struct wire_in *in);
 const unsigned char *wire_get_bytes(struct wire_in *in, size_t *length);
 /* The count of a list, whose values follow; no larger than the bytes that are left. */
 uint32_t wire_get_list(struct wire_in *in);
+/* The count of a map, whose pairs of a name and a value follow. */
+uint32_t wire_get_map(struct wire_in *in);
+/* The name of a pair, as wire_get_bytes. */
+const unsigned char *wire_get_name(struct wire_in *in, size_t *length);
 void wire_skip(struct wire_in *in);
 
 #endif

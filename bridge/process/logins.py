@@ -36,6 +36,8 @@ class Login:
     username: str
     role: str
     password: bytes = field(repr=False)
+    source: str = ""
+    """The variables that it is from, for messages; empty for one that was asked for."""
 
 
 def from_environment(roles: Sequence[str]) -> Login | None:
@@ -50,8 +52,10 @@ def from_environment(roles: Sequence[str]) -> Login | None:
     if found is not None and found.role in roles:
         return found
     own = {
-        ADMIN: _login("admin", ADMIN, os.environ.get("HSM_ADMIN_PASSWORD")),
-        CRYPTO_USER: _login(os.environ.get("HSM_USER"), CRYPTO_USER, os.environ.get("HSM_PASSWORD")),
+        ADMIN: _login("admin", ADMIN, os.environ.get("HSM_ADMIN_PASSWORD"), "HSM_ADMIN_PASSWORD"),
+        CRYPTO_USER: _login(
+            os.environ.get("HSM_USER"), CRYPTO_USER, os.environ.get("HSM_PASSWORD"), "HSM_USER and HSM_PASSWORD"
+        ),
     }
     return next((login for login in (own[role] for role in roles) if login is not None), None)
 
@@ -76,7 +80,8 @@ def _of_cloudhsm(prefix: str = "") -> Login | None:
     if not pin:
         return None
     username, _, password = pin.partition(":")
-    login = _login(username, role, password) if role in {ADMIN, CRYPTO_USER} else None
+    source = f"{prefix}CLOUDHSM_PIN"
+    login = _login(username, role, password, source) if role in {ADMIN, CRYPTO_USER} else None
     if login is None:
         raise LoginVariablesInvalid(
             f"{prefix}CLOUDHSM_ROLE and {prefix}CLOUDHSM_PIN are no login; set them to a role (admin or crypto-user) "
@@ -85,7 +90,7 @@ def _of_cloudhsm(prefix: str = "") -> Login | None:
     return login
 
 
-def _login(username: str | None, role: str, password: str | None) -> Login | None:
+def _login(username: str | None, role: str, password: str | None, source: str) -> Login | None:
     if not username or not password:
         return None
-    return Login(username, role, password.encode("utf-8", "surrogateescape"))
+    return Login(username, role, password.encode("utf-8", "surrogateescape"), source)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 Faults = Callable[[], Mapping[tuple[str, str], int]]
 """Returns the number of faults that struck, by kind and operation."""
+Connections = Callable[[], Mapping[tuple[str, str], int]]
+"""Returns the number of connections, by origin and operating-system user."""
 _SECONDS = 5
 """Time limit for a peer to send its request, in seconds."""
 
@@ -43,9 +45,10 @@ _log = logging.getLogger("hsmbridge.metrics")
 class HsmCollector(Collector):
     """Converts an HSM's statistics to metrics."""
 
-    def __init__(self, hsm: Hsm, faults: Faults) -> None:
+    def __init__(self, hsm: Hsm, faults: Faults, connections: Connections) -> None:
         self._hsm = hsm
         self._faults = faults
+        self._connections = connections
 
     def collect(self) -> Iterable[Metric]:
         """Return the current metrics."""
@@ -60,6 +63,10 @@ class HsmCollector(Collector):
         for labels, count in sorted(self._faults().items()):
             struck.add_metric(labels, count)
         yield struck
+        connections = GaugeMetricFamily("hsmbridge_connections", "open connections", labels=("origin", "os_user"))
+        for labels, count in sorted(self._connections().items()):
+            connections.add_metric(labels, count)
+        yield connections
 
 
 def _of_cloudhsm(numbers: Statistics) -> Iterator[Metric]:
@@ -147,12 +154,15 @@ def _of_cluster(numbers: ClusterNumbers) -> Iterator[Metric]:
 
 
 @contextmanager
-def served(hsm: Hsm, port: int | None, faults: Faults = dict) -> Iterator[int | None]:
+def served(
+    hsm: Hsm, port: int | None, faults: Faults = dict, connections: Connections = dict
+) -> Iterator[int | None]:  # fmt: skip
     """Serve metrics and health on a port of the loopback interface, and yield the port.
 
     Args:
         hsm: The HSM.
         faults: Returns the faults on demand that struck.
+        connections: Returns the open connections.
         port: 0 picks a free port; ``None`` serves nothing.
 
     Raises:
@@ -162,7 +172,7 @@ def served(hsm: Hsm, port: int | None, faults: Faults = dict) -> Iterator[int | 
         yield None
         return
     try:
-        listening = make_server(LOOPBACK, port, _application(hsm, faults), _Server, _Handler)
+        listening = make_server(LOOPBACK, port, _application(hsm, faults, connections), _Server, _Handler)
     except OSError as error:
         raise StateError(
             f"the metrics cannot have port {port} of {LOOPBACK}: {error.strerror}; choose another --metrics-port"
@@ -177,9 +187,9 @@ def served(hsm: Hsm, port: int | None, faults: Faults = dict) -> Iterator[int | 
             thread.join()
 
 
-def _application(hsm: Hsm, faults: Faults) -> WSGIApplication:
+def _application(hsm: Hsm, faults: Faults, connections: Connections) -> WSGIApplication:
     registry = CollectorRegistry()
-    registry.register(HsmCollector(hsm, faults))
+    registry.register(HsmCollector(hsm, faults, connections))
     ProcessCollector(registry=registry)
     metrics: WSGIApplication = make_wsgi_app(registry)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from threading import Lock, Timer
 from typing import TYPE_CHECKING
 
+from bridge.process.peers import user_name
 from bridge.server.changes import Changes
 from hsmcore.errors import Unauthenticated
 
@@ -24,20 +25,32 @@ _log = logging.getLogger("hsmbridge.connections")
 class Connection:
     """One client's connection: the sessions that it has used, by session token.
 
-    ``reconnects`` is set if the client connects again after a connection has broken, ``remote`` if the client may be
-    on another machine, ``mutual`` if it has shown a certificate of a trust anchor. ``closing`` is called when the
+    ``reconnects`` is set if the client connects again after a connection has broken, ``guest`` unless it is the owner
+    of the state directory or root, ``mutual`` if it has shown a certificate of a trust anchor. ``user`` is the
+    operating-system user of a member of the socket's group, ``None`` for other clients. ``closing`` is called when the
     connection closes.
     """
 
-    __slots__ = ("closed", "closing", "mutual", "reconnects", "remote", "sessions")
+    __slots__ = ("closed", "closing", "guest", "mutual", "reconnects", "sessions", "user")
 
-    def __init__(self, *, remote: bool = False, mutual: bool = False) -> None:
-        self.remote = remote
+    def __init__(self, *, guest: bool = False, mutual: bool = False, user: int | None = None) -> None:
+        self.guest = guest
         self.mutual = mutual
+        self.user = user
         self.sessions: dict[int, Session] = {}
         self.closed = False
         self.closing: Callable[[], None] | None = None
         self.reconnects = False
+
+    @property
+    def remote(self) -> bool:
+        """Whether the client is connected over TLS."""
+        return self.guest and self.user is None
+
+    @property
+    def origin(self) -> str:
+        """The operating-system user for the audit log; empty for other clients than members of the socket's group."""
+        return "" if self.user is None else f"operating-system user {user_name(self.user)}"
 
 
 class Connections:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bridge.cryptoki import functions
+from bridge.cryptoki.application import CHECKED_HSMS
 from bridge.cryptoki.applications import Applications
 from bridge.protocol.codec import Value
 from bridge.protocol.values import Fields
@@ -27,15 +28,17 @@ class Cryptoki:
         self._applications = Applications(hsm)
 
     def cryptoki_open(self, connection: Connection, options: Fields) -> int:
-        """Begin an application and return its number."""
+        """Begin an application and return its number. The key availability check applies to TLS."""
+        checked = connection.remote and options.get("disable_key_availability_check") is not True
         number = self._applications.open(
-            connection, self._login, lambda session: self._connections.end_session(session.token), options
-        )
+            connection, partial(self._login, connection.origin),
+            lambda session: self._connections.end_session(session.token), options, CHECKED_HSMS if checked else 1,
+        )  # fmt: skip
         self._remember(connection)
         return number
 
-    def _login(self, user: str, password: bytes) -> Session:
-        return self._hsm.users.login(user, password, CRYPTO_USER)
+    def _login(self, origin: str, user: str, password: bytes) -> Session:
+        return self._hsm.users.login(user, password, CRYPTO_USER, origin)
 
     def _remember(self, connection: Connection) -> None:
         connection.closing = partial(self._applications.leave, connection)

@@ -95,14 +95,15 @@ class Dispatcher:
             raise LookupError(f"operation {row.name} names the handler {row.handler!r}, which does not exist")
         return handler
 
-    def connect(self, *, remote: bool = False, mutual: bool = False) -> Responder:
+    def connect(self, *, guest: bool = False, mutual: bool = False, user: int | None = None) -> Responder:
         """Open a connection, which the caller closes, and return its responder.
 
         Args:
-            remote: The client may be on another machine, and gets no local operations.
+            guest: The client is neither the owner of the state directory nor root, and gets no local operations.
             mutual: The client has shown a certificate of a trust anchor.
+            user: The operating-system user, for the audit log; ``None`` for none.
         """
-        return Responder(self, remote=remote, mutual=mutual)
+        return Responder(self, Connection(guest=guest, mutual=mutual, user=user))
 
     def has_session(self, token: int) -> bool:
         """Tell whether a session with this token is alive."""
@@ -125,10 +126,10 @@ class Responder:
     stream sends the answer and closes the connection.
     """
 
-    def __init__(self, dispatcher: Dispatcher, *, remote: bool = False, mutual: bool = False) -> None:
+    def __init__(self, dispatcher: Dispatcher, connection: Connection) -> None:
         self._dispatcher = dispatcher
         self._routes = dispatcher.routes
-        self._connection = Connection(remote=remote, mutual=mutual)
+        self._connection = connection
         self.sessions = self._connection.sessions
         self.broken = False
         self.cut = b""
@@ -177,7 +178,7 @@ class Responder:
         Raises:
             UnknownOperation: There is no operation with this number.
             MalformedRequest: The fields do not fit the operation.
-            PermissionDenied: The operation is local, and the client may be on another machine.
+            PermissionDenied: The operation is local, and the client a guest.
         """
         route = self._routes.get(operation)
         if route is None:
@@ -193,10 +194,8 @@ class Responder:
             if route.repeats and not request:
                 request = self._dispatcher.keep(session, operation, fields)
             return route.answer(token, request, result)
-        if route.operation.local and self._connection.remote:
-            raise PermissionDenied(
-                f"{route.operation.name} is for the owner of the state directory, not over the network"
-            )
+        if route.operation.local and self._connection.guest:
+            raise PermissionDenied(f"{route.operation.name} is for the owner of the state directory, and for root")
         return route.answer(token, request, route.call(self._connection, *fields))
 
     def _once(self, route: _Route, session: Session, request: int, fields: list[Value]) -> bytes:

@@ -56,7 +56,7 @@ def new_database(state: StateDirectory, url: str | None) -> Store:
     Raises:
         StateError: The directory or the database has an HSM already.
     """
-    here = f"there is an HSM in {state.home} already, which was not changed; choose another HSM_HOME"
+    here = f"there is an HSM in {state.home} already, which was not changed; choose another directory"
     shared = state.shared_store()
     if shared is not None and shared.url != url:
         before = Store.at(shared.url, shared.number)

@@ -192,25 +192,16 @@ class KeyService:
 
     @guarded
     def find(self, session: Session, template: Template, limit: int = 0) -> list[KeyRecord]:
-        """Return the keys that the session sees and that have all these attributes, oldest first.
-
-        Args:
-            session: A session.
-            template: The search template; an admin searches by LABEL only.
-            limit: The maximum number of keys; 0 for no limit.
-
-        Raises:
-            AttributeInvalid: An attribute is unknown or of the wrong type.
-            PermissionDenied: An admin searches by another attribute than LABEL.
-            StoreDamaged: All that was found for a label is a damaged key of the user.
-        """
-        return self._ring.find(session, SearchTemplate.exactly(checked(template)), limit)[0]
+        """Return the first page of ``find_page``, which has all keys without a limit. The errors are the same."""
+        return self.find_page(session, template, limit)[0]
 
     @guarded
     def find_page(
         self, session: Session, template: Template, limit: int, after: Position | None = None
     ) -> tuple[list[KeyRecord], Position | None]:
-        """Return a page of the keys that ``find`` returns, and the position after which there may be more.
+        """Return the keys that the session sees and that have all these attributes, oldest first, page by page.
+
+        The position after which there may be more follows; ``None`` at the end.
 
         Args:
             session: A session.

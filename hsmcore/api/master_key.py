@@ -13,15 +13,46 @@ from hsmcore.api.core import Core
 from hsmcore.audit.anchor import anchored, stored
 from hsmcore.audit.chain import decoded
 from hsmcore.audit.events import MASTER_KEY_CHANGED, MASTER_KEY_RESEALED
-from hsmcore.errors import StateError, StoreDamaged
+from hsmcore.errors import MasterKeyUnavailable, StateError, StoreDamaged
 from hsmcore.storage.database import Resealed
-from hsmcore.storage.sealing import Vault
+from hsmcore.storage.sealing import Vault, new_secret, open_secret, seal_secret
 from hsmcore.storage.snapshot import HsmRow, Snapshot
+from hsmcore.storage.state_directory import StateDirectory
 
 _PAGE = 500
 
 
-def reseal(core: Core, sealed: bytes) -> None:
+def rekey(core: Core, passphrase: bytes | None, new_passphrase: bytes | None, *, master_key: bool) -> None:
+    """Seal the master key anew, and on request replace it. The HSM must be closed afterwards.
+
+    Args:
+        core: The HSM.
+        passphrase: The passphrase of now; ``None`` for a key file.
+        new_passphrase: The passphrase from now on; ``None`` for the key file, which is made if it is missing.
+        master_key: Make a new master key, and seal everything under it.
+
+    Raises:
+        MasterKeyUnavailable: The passphrase or the key file of now is missing or wrong, or the new one is empty.
+        StateError: The HSM is in memory, or of a cluster whose master key is to be replaced.
+        StoreFull: The disk is full.
+    """
+    if new_passphrase == b"":
+        raise MasterKeyUnavailable("the new passphrase is empty")
+    state = core.state
+    if not isinstance(state, StateDirectory):
+        raise StateError("an HSM in memory has no stored master key")
+    secret = open_secret(core.store.master(), passphrase, state.read_key_file)
+    if master_key:
+        secret = new_secret(core.vault.domain)
+    file_key = state.make_key_file() if new_passphrase is None else b""
+    sealed = seal_secret(secret, new_passphrase, file_key)
+    if master_key:
+        _change(core, secret, sealed)
+    else:
+        _reseal(core, sealed)
+
+
+def _reseal(core: Core, sealed: bytes) -> None:
     """Replace the sealed secret, after an entry of the log.
 
     Raises:
@@ -32,7 +63,7 @@ def reseal(core: Core, sealed: bytes) -> None:
     core.store.change_master(sealed)
 
 
-def change(core: Core, secret: bytes, sealed: bytes) -> None:
+def _change(core: Core, secret: bytes, sealed: bytes) -> None:
     """Seal everything under another master key. The HSM must be closed afterwards.
 
     Args:

@@ -54,6 +54,11 @@ class StatusService:
             for one in cluster.members()
         ]  # fmt: skip
 
+    def alive_members(self) -> int:
+        """Return how many HSMs of the cluster are alive, as this HSM has seen last without asking the database."""
+        cluster = self._core.cluster
+        return 1 if cluster is None else 1 + sum(alive for _, alive in cluster.known())
+
     def set_address(self, address: str) -> None:
         """Set where clients reach this HSM, which the other HSMs of its cluster tell them too.
 

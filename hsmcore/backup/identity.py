@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Mapping
 
 from hsmcore.errors import StoreDamaged
+from hsmcore.primitives import tls_certificates
+from hsmcore.primitives.tls_certificates import CertificateFacts
 from hsmcore.storage.sealing import Vault
 from hsmcore.storage.state_directory import State
 
@@ -23,6 +27,13 @@ def read(state: State, vault: Vault) -> Identity:
         }  # fmt: skip
     except StoreDamaged:
         return {}
+
+
+def facts(identity: Identity) -> CertificateFacts | None:
+    """Return what the certificate of a backup says; ``None`` where it has none."""
+    if not identity:
+        return None
+    return tls_certificates.facts(base64.b64decode(json.loads(identity["identity"])["chain"]))
 
 
 def write(state: State, vault: Vault, identity: Identity) -> None:

@@ -14,9 +14,11 @@ from hsmcore.audit.anchor import stored
 from hsmcore.audit.chain import FIRST_HEAD, Head, linked
 from hsmcore.audit.commands import Command
 from hsmcore.audit.events import RESTORE_BEGIN, RESTORE_END, ROWS_BOUND
+from hsmcore.backup import identity
 from hsmcore.backup.content import ContentReader, Totals
 from hsmcore.backup.format import Header, read_header, read_parts
 from hsmcore.backup.opening import Credentials, open_with
+from hsmcore.primitives.tls_certificates import CertificateFacts
 from hsmcore.storage.audit import Record
 from hsmcore.storage.database import Part, Store
 from hsmcore.storage.rows import QUORUM, Change
@@ -28,7 +30,8 @@ from hsmcore.storage.snapshot import HsmRow
 class Restored:
     """The result of a restore.
 
-    ``serial`` and ``anchor`` are of the HSM that was backed up; ``head`` is of the new log.
+    ``serial`` and ``anchor`` are of the HSM that was backed up; ``head`` is of the new log. ``certificate`` is the TLS
+    certificate that both have, ``None`` for none.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Restored:
     anchor: str
     totals: Totals
     head: Head
+    certificate: CertificateFacts | None
 
 
 class Opened:
@@ -89,7 +93,7 @@ def restore(
     header = backup.header
     return Restored(
         header.text("name"), header.number("created"), header.text("serial"), backup.hsm.anchor, backup.totals,
-        loading.head,
+        loading.head, identity.facts(backup.hsm.identity),
     )  # fmt: skip
 
 

@@ -105,7 +105,7 @@ def new_authority(request: bytes) -> tuple[bytes, bytes]:
 def served(core: Hsm, *remote: TlsListener) -> Iterator[Path]:
     """Give the directory of an HSM with a server at its socket."""
     home = Path(str(core.status()["home"]))
-    server = Server(core, socket_path(home), remote=remote)
+    server = Server(core, socket_path(home), further=remote)
     thread = threading.Thread(target=server.serve)
     thread.start()
     try:

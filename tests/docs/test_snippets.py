@@ -62,9 +62,17 @@ def _command_line(site: Site, folder: Path) -> None:
     assert listed[3:5] == shown[3:5]
 
 
+def test_the_life_of_a_user(tmp_path: Path) -> None:
+    block = _blocks(_DOCS / "users.md", "console")[0]
+    with fresh_site(tmp_path / "hsm") as site:
+        said = _run("\n".join(commands(f"```console\n{block}```")), tmp_path, site.environment)
+    assert "Changed the password of crypto-user cu2" in said
+    assert said.rstrip().endswith("Deleted crypto-user cu2")
+
+
 def test_openssl_signs_tokens_as_the_page_says(tmp_path: Path) -> None:
     tool("jq")
-    keys, factor, approval = _blocks(_DOCS / "users.md", "console")[:3]
+    keys, factor, approval = _blocks(_DOCS / "users.md", "console")[1:4]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HSM_")}
 
     def run(block: str, key: str = "mfa.pem") -> None:

@@ -18,27 +18,12 @@ import pytest
 from tests.certificates import Authority, answering, stand_in
 from tests.conftest import repeated
 from tests.native.cryptoki import library
+from tests.native.scripts import configure, environment, run_script
 from tests.requirements import missing, tool
 from tests.site import PASSWORD, Site, fresh_site
 
 HOST, SECOND = "127.0.0.3", "127.0.0.4"
-_ROOT = Path(__file__).parents[2]
-_ENGINE = _ROOT / "bridge" / "libcloudhsm_openssl_engine.so"
-_HEAD = """
-import os, subprocess, sys
-from ctypes import byref, c_ubyte, c_ulong
-from tests.native.cryptoki import Cryptoki
-ck = Cryptoki()
-PIN = sys.argv[1].encode()
-P256 = bytes.fromhex("06082a8648ce3d030107")
-def hsm(*words, home=None):
-    own = os.environ | ({"HSM_HOME": home} if home else {"HSM_HOME": sys.argv[2]})
-    subprocess.run([sys.executable, "-m", "bridge", *words], check=True, capture_output=True, env=own)
-def slots():
-    count = c_ulong(9)
-    ck.must("C_GetSlotList", c_ubyte(1), None, byref(count))
-    return count.value
-"""
+_ENGINE = Path(__file__).parents[2] / "bridge" / "libcloudhsm_openssl_engine.so"
 
 
 def _free_port(host: str) -> int:
@@ -47,7 +32,7 @@ def _free_port(host: str) -> int:
 
 
 @dataclass(frozen=True)
-class Remote:
+class TlsDaemon:
     """A daemon that serves TLS, and programs whose environment names no directory of an HSM."""
 
     site: Site
@@ -65,22 +50,11 @@ class Remote:
 
     def configuration(self, *servers: tuple[str, int], authority: Path | None = None, **cluster: object) -> Path:
         """Write a configuration file; without servers, with the daemon as the only one."""
-        hosts = [{"hostname": host, "port": port, "enable": True} for host, port in servers or [(HOST, self.port)]]
-        content = {"hsm_ca_file": str(authority or self.authority), "servers": hosts, **cluster}
-        logging = {"log_type": "term", "log_level": "error"}
         path = self.folder / "cloudhsm-pkcs11.cfg"
-        path.write_text(json.dumps({"clusters": [{"type": "hsm2m", "cluster": content}], "logging": logging}))
-        return path
-
-    def environment(self, configuration: Path) -> dict[str, str]:
-        kept = {name: value for name, value in self.site.environment.items() if name != "HSM_HOME"}
-        return kept | {"HSM_PKCS11_CONFIG": str(configuration), "PYTHONPATH": os.pathsep.join(sys.path)}
+        return configure(path, authority or self.authority, servers or [(HOST, self.port)], **cluster)
 
     def run(self, text: str, configuration: Path, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", _HEAD + text, f"cu1:{PASSWORD}", str(self.site.home), *words],
-            env=self.environment(configuration), cwd=_ROOT, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
+        return run_script(text, self.site, configuration, *words)
 
     def must(self, text: str, configuration: Path, *words: str) -> str:
         done = self.run(text, configuration, *words)
@@ -96,14 +70,14 @@ class Remote:
 
 
 @pytest.fixture(scope="module")
-def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
+def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsDaemon]:
     library()
     folder = tmp_path_factory.mktemp("remote")
     with fresh_site(tmp_path_factory.mktemp("hsm") / "one") as site:
         names = ("--name", HOST, "--name", SECOND, "--name", "localhost")
         site.must_here("cluster", "initialize", "--new-ca", str(folder / "ca"), *names)
         shutil.copytree(site.home, site.home.with_name("two"))
-        remote = Remote(site, folder, _free_port(HOST), _free_port("127.0.0.1"))
+        remote = TlsDaemon(site, folder, _free_port(HOST), _free_port("127.0.0.1"))
         remote.start()
         yield remote
 
@@ -126,7 +100,7 @@ with ck.started():
 """
 
 
-def test_keys_are_made_and_used_over_tls(remote: Remote) -> None:
+def test_keys_are_made_and_used_over_tls(remote: TlsDaemon) -> None:
     assert remote.must(_USES, remote.configuration()) == "0 0 0 0 0 True\n"
     # A name instead of an address, and two connections at once.
     threads = """
@@ -148,7 +122,52 @@ with ck.started():
     assert remote.must(threads, remote.configuration(("localhost", remote.other_port))) == "80 1\n"
 
 
-def test_refusals_name_the_reason(remote: Remote) -> None:
+def test_one_hsm_is_too_few_for_token_keys_unless_the_check_is_off(remote: TlsDaemon) -> None:
+    done = remote.run(
+        """
+with ck.started():
+    session = ck.open()
+    ck.login(session, PIN)
+    key = ck.generate(session, 0x1080, [(0x161, 32), (0x104, True)])
+    print(len(ck.run("Encrypt", session, 0x1081, key, bytes(16))))
+    ck.generate(session, 0x1080, [(0x161, 32), (1, True)])
+""",
+        remote.configuration(options={}),
+    )
+    assert done.stdout == "16\n"
+    assert "C_GenerateKey returned 0x6" in done.stderr
+    assert "Key of this request does not meet the availability requirements" in done.stderr
+
+
+def test_each_cluster_is_a_slot_with_an_authority_and_a_login_of_its_own(remote: TlsDaemon, tmp_path: Path) -> None:
+    file = tmp_path / "pkcs11.cfg"
+
+    def configure(*words: str) -> None:
+        program = "from bridge.cli.configure import pkcs11; pkcs11()"
+        subprocess.run([sys.executable, "-c", program, words[0], "--config", file, *words[1:]], check=True, timeout=60)
+
+    with fresh_site(tmp_path / "hsm") as other:
+        other.must("cluster", "initialize", "--new-ca", str(tmp_path / "ca"), "--name", "127.0.0.1")
+        other.must("start", "--listen", "127.0.0.1:0")
+        place = json.loads(other.must("status", "--json"))["listen"]
+        for name, address, site in (("one", f"{HOST}:{remote.port}", remote.site), ("two", place, other)):
+            authority = str(site.home / "customerCA.crt")
+            configure("add-cluster", "--cluster-id", name, "-a", address, "--hsm-ca-cert", authority)
+        text = """
+with ck.started():
+    print(slots(), end=" ")
+    sessions = [ck.open(slot=slot) for slot in range(slots())]
+    for session in sessions:
+        ck.login(session, PIN)
+    ck.generate(sessions[-1], 0x1080, [(0x161, 32), (3, b"of the last slot")])
+    print([len(ck.find(session, [(3, b"of the last slot")])) for session in sessions])
+"""
+        assert remote.must(text, file) == "2 [0, 1]\n"
+        configure("remove-cluster", "--cluster-id", "one")
+        assert remote.must(text, file) == "1 [1]\n"
+
+
+def test_refusals_name_the_reason(remote: TlsDaemon) -> None:
     authority = Authority("another")
     other = remote.folder / "other.crt"
     other.write_bytes(authority.certificate)
@@ -168,7 +187,7 @@ def test_refusals_name_the_reason(remote: Remote) -> None:
     assert "no address is known" in remote.refused(remote.configuration(("no-such-host.invalid", 2223)))
 
 
-def test_a_certificate_without_names_is_an_hsms_or_refused(remote: Remote) -> None:
+def test_a_certificate_without_names_is_an_hsms_or_refused(remote: TlsDaemon) -> None:
     authority = Authority("nameless")
     file = remote.folder / "nameless-ca.crt"
     file.write_bytes(authority.certificate)
@@ -183,7 +202,7 @@ def test_a_certificate_without_names_is_an_hsms_or_refused(remote: Remote) -> No
         assert ("is not for 127.0.0.1" in done.stderr) is not accepted
 
 
-def test_files_that_are_missing_or_damaged_are_named(remote: Remote) -> None:
+def test_files_that_are_missing_or_damaged_are_named(remote: TlsDaemon) -> None:
     damaged = remote.folder / "damaged.crt"
     damaged.write_text("nothing")
     assert f"the file {damaged} cannot be used" in remote.refused(remote.configuration(authority=damaged))
@@ -191,7 +210,7 @@ def test_files_that_are_missing_or_damaged_are_named(remote: Remote) -> None:
     assert f"the file {damaged} cannot be used" in remote.refused(remote.configuration(**own))
 
 
-def test_a_wrong_configuration_is_told(remote: Remote) -> None:
+def test_a_wrong_configuration_is_told(remote: TlsDaemon) -> None:
     contents = [
         remote.configuration(**wrong).read_text()
         for wrong in ({"client_cert_path": "/a"}, {"hsm_ca_file": "/" + "long" * 400}, {"hsm_ca_file": 7})
@@ -214,7 +233,7 @@ for number in range(int(sys.argv[3])):
     assert said.split() == ["0x5"] * len(contents)
 
 
-def test_a_client_certificate_is_presented(remote: Remote) -> None:
+def test_a_client_certificate_is_presented(remote: TlsDaemon) -> None:
     authority = Authority("mutual")
     file = remote.folder / "mutual-ca.crt"
     file.write_bytes(authority.certificate)
@@ -249,7 +268,7 @@ print("survived")
 
 
 @pytest.mark.parametrize("inside", [True, False], ids=["frames", "records"])
-def test_a_hostile_server_harms_nothing(remote: Remote, inside: bool) -> None:
+def test_a_hostile_server_harms_nothing(remote: TlsDaemon, inside: bool) -> None:
     """Garbage after the handshake, as frames; or in place of TLS records."""
     authority = Authority("an authority")
     file = remote.folder / "hostile-ca.crt"
@@ -283,7 +302,7 @@ def test_a_hostile_server_harms_nothing(remote: Remote, inside: bool) -> None:
     assert count[0] >= int(rounds)
 
 
-def test_after_a_restart_the_program_logs_in_again(remote: Remote) -> None:
+def test_after_a_restart_the_program_logs_in_again(remote: TlsDaemon) -> None:
     said = remote.must(
         """
 with ck.started():
@@ -306,7 +325,7 @@ with ck.started():
     assert said.splitlines() == ["0 0x30", "1 0xb3", "True"]
 
 
-def test_another_server_of_the_cluster_takes_over(remote: Remote) -> None:
+def test_another_server_of_the_cluster_takes_over(remote: TlsDaemon) -> None:
     """Two daemons on copies of one state directory stand for the HSMs of a cluster."""
     home = remote.site.home.with_name("two")
     other = Site(home, remote.site.environment | {"HSM_HOME": str(home)})
@@ -333,7 +352,7 @@ with ck.started():
         remote.start()
 
 
-def test_the_engine_signs_over_tls(remote: Remote) -> None:
+def test_the_engine_signs_over_tls(remote: TlsDaemon) -> None:
     if not _ENGINE.exists():
         missing("the OpenSSL engine was not built: OpenSSL's headers are missing (libssl-dev)")
     engines = remote.folder / "engines"
@@ -342,8 +361,8 @@ def test_the_engine_signs_over_tls(remote: Remote) -> None:
     cli = Path(sys.executable).with_name("cloudhsm-cli")
     own = {"CLOUDHSM_PIN": f"cu1:{PASSWORD}", "CLOUDHSM_ROLE": "crypto-user"}
 
-    def run(*command: str, **environment: str) -> str:
-        done = subprocess.run(command, cwd=remote.folder, env=environment, capture_output=True, text=True, timeout=120)
+    def run(*command: str, **variables: str) -> str:
+        done = subprocess.run(command, cwd=remote.folder, env=variables, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -353,13 +372,13 @@ def test_the_engine_signs_over_tls(remote: Remote) -> None:
         "--private-label", "tls", *attributes, **at_home)  # fmt: skip
     run(str(cli), "key", "generate-file", "--encoding", "reference-pem", "--path", "server.key",
         "--filter", "attr.label=tls", "attr.class=private-key", **at_home)  # fmt: skip
-    environment = remote.environment(remote.configuration()) | own | {"OPENSSL_ENGINES": str(engines)}
+    with_engine = environment(remote.site, remote.configuration()) | own | {"OPENSSL_ENGINES": str(engines)}
     run(tool("openssl"), "req", "-engine", "cloudhsm", "-keyform", "engine", "-new", "-x509", "-key", "server.key",
-        "-subj", "/CN=server", "-out", "server.crt", **environment)  # fmt: skip
-    assert "OK" in run("openssl", "verify", "-CAfile", "server.crt", "server.crt", **environment)
+        "-subj", "/CN=server", "-out", "server.crt", **with_engine)  # fmt: skip
+    assert "OK" in run("openssl", "verify", "-CAfile", "server.crt", "server.crt", **with_engine)
 
 
-def test_a_child_after_fork_has_connections_of_its_own(remote: Remote) -> None:
+def test_a_child_after_fork_has_connections_of_its_own(remote: TlsDaemon) -> None:
     said = remote.must(
         """
 with ck.started():

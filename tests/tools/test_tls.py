@@ -161,7 +161,7 @@ def _of_hsm(environment: dict[str, str]) -> None:
         assert run(*words).returncode == 0, words
     refused = run("cluster", "csr")
     assert refused.returncode == 1
-    assert "is for the owner of the state directory, not over the network" in refused.stderr
+    assert "is for the owner of the state directory, and for root" in refused.stderr
 
 
 def test_the_command_lines_reach_the_hsm_over_tls(remote: Remote) -> None:

@@ -46,6 +46,11 @@ static EC_KEY_METHOD *ec_method;
 static EVP_PKEY_METHOD *rsa_pkey, *ec_pkey;
 static int (*rsa_pkey_sign)(EVP_PKEY_CTX *, unsigned char *, size_t *, const unsigned char *, size_t);
 
+/* A child finds the lock free, whatever the parent's threads do. */
+static void after_fork_in_child(void) {
+    pthread_mutex_init(&hsm.lock, NULL);
+}
+
 /* The session of this process: a worker that was forked logs in for itself. */
 static int log_in(void) {
     const char *pin = getenv("CLOUDHSM_PIN");
@@ -328,7 +333,7 @@ static int bind_cloudhsm(ENGINE *engine, const char *id) {
     if (id != NULL && strcmp(id, ID) != 0) {
         return 0;
     }
-    return make_methods() && ENGINE_set_id(engine, ID) && ENGINE_set_name(engine, NAME) &&
+    return pthread_atfork(NULL, NULL, after_fork_in_child) == 0 && make_methods() && ENGINE_set_id(engine, ID) && ENGINE_set_name(engine, NAME) &&
            ENGINE_set_init_function(engine, start) && ENGINE_set_RSA(engine, rsa_method) &&
            ENGINE_set_EC(engine, ec_method) && ENGINE_set_pkey_meths(engine, pkey_methods) &&
            ENGINE_set_load_privkey_function(engine, load_key);

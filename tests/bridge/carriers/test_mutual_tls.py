@@ -108,6 +108,32 @@ def _flood(peer: ssl.SSLSocket, ended: threading.Event) -> None:
     ended.set()
 
 
+def test_requests_that_have_arrived_are_not_answered_once_the_anchor_is_gone(desk: Desk) -> None:
+    """The client sends the end of its own anchor and more requests in one record: only the first is answered."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.load_cert_chain(*desk.clients["one"])
+    with desk.admin("one") as admin:
+        admin.call("MTLS_REGISTER", desk.anchors["two"])
+    connected = socket.create_connection((desk.address.host, desk.address.port), _LIMIT)
+    with context.wrap_socket(connected) as peer, peer.makefile("rb") as stream:
+
+        def answer() -> bytes:
+            prefix = stream.read(4)
+            return prefix + stream.read(codec.frame_length(prefix) - 4) if prefix else b""
+
+        login = ("admin", ADMIN_PASSWORD, "admin")
+        peer.sendall(codec.encode_request(NUMBERS["LOGIN"], 0, 1, login))
+        (token,) = codec.decode_values(answer())
+        assert isinstance(token, int)
+        requests = [codec.encode_request(NUMBERS["MTLS_DEREGISTER"], token, 2, (["0x01"],))]
+        requests += [codec.encode_request(NUMBERS["STATUS"], token, number, ()) for number in range(3, 10)]
+        peer.sendall(b"".join(requests))
+        assert codec.decode_header(answer()) == (0, token, 2)
+        with suppress(OSError):
+            assert answer() == b""
+
+
 def test_the_connections_of_an_anchor_end_with_it(desk: Desk) -> None:
     with desk.client("one") as one, desk.client() as stranger, desk.admin("one") as admin:
         with pytest.raises(DaemonUnreachable, match="no trust anchor of the HSM has signed"):

@@ -54,6 +54,7 @@ def test_the_life_of_a_backup(site: Site, tmp_path: Path) -> None:
     said = site.must("backup", "restore", name, str(tmp_path / "new"))
     assert f"Restored {name}" in said
     assert "audit log     a new one" in said
+    assert "certificate   none: the backup has none. Before `hsm start --listen`" in said
     new = Site(tmp_path / "new", site.environment | {"HSM_HOME": str(tmp_path / "new")})
     new.must("start")
     try:
@@ -210,3 +211,16 @@ def _wait_for(happened: object) -> None:
     while not happened():  # type: ignore[operator]
         assert time.monotonic() < end
         time.sleep(0.001)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(4000, "it is valid until "), pytest.param(1, "it ended at ", marks=pytest.mark.long)]
+)
+def test_a_restore_tells_of_the_certificate(site: Site, tmp_path: Path, seconds: int, told: str) -> None:
+    made = ("--new-ca", str(tmp_path / "ca"), "--valid-seconds", str(seconds), "--name", "127.0.0.2", "--name", "hsm1")
+    end = site.must("cluster", "initialize", *made).split("valid until")[1].splitlines()[0].strip()
+    name = site.must("backup", "create").split()[1].rstrip(":")
+    time.sleep(1.1 if seconds == 1 else 0)
+    said = site.must("backup", "restore", name, str(tmp_path / "new"))
+    assert f"certificate   that of the HSM that made the backup, for hsm1, 127.0.0.2; {told}{end}" in said
+    assert "`hsm cluster csr --new-key`" in said

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from bridge.carriers.jvm import provider_jar
+from bridge.process.peers import user_name
 from hsmcore import Hsm
 from hsmcore.errors import StateError
 from tests.conftest import alike
+from tests.impostor import NOBODY, foreign_server
+from tests.requirements import missing
 from tests.site import ADMIN_PASSWORD, PASSWORD, Site, fresh_site
 
 FILES = {"hsm.db", "hsm.lock", "master.key", "audit.anchor"}
 _JAVA = ["-J-XX:TieredStopAtLevel=1", "-J-cp", f"-J{provider_jar()}", "-addprovider", "CloudHSM"]
-_NOBODY = 65534
 
 
 def at(home: Path) -> Site:
@@ -95,32 +93,23 @@ def test_a_directory_that_others_may_replace_is_refused(tmp_path: Path) -> None:
     Hsm.initialize(above / "hsm", admin_password=ADMIN_PASSWORD.encode()).close()
 
 
-@contextmanager
-def foreign_server(path: Path) -> Iterator[socket.socket]:
-    """Serve a socket in another user's process, and yield a stream of the bytes that it receives."""
-    received, told = socket.socketpair()
-    process = get_context("fork").Process(target=_serve, args=(path, told))
-    with received, told:
-        process.start()
-        try:
-            assert received.recv(16) == b"ready"
-            yield received
-        finally:
-            process.kill()
-            process.join()
-
-
-def _serve(path: Path, told: socket.socket) -> None:
-    os.setuid(_NOBODY)
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen()
-        path.chmod(0o777)
-        told.send(b"ready")
-        while True:
-            connected, _ = listener.accept()
-            while part := connected.recv(65536):
-                told.send(part)
+@pytest.mark.parametrize("mode", alike([0o755, 0o1777]))
+def test_a_directory_whose_owner_may_replace_the_hsm_is_refused(tmp_path: Path, mode: int) -> None:
+    """The owner of a directory may rename what is in it, with the sticky bit too."""
+    if os.geteuid() != 0:
+        missing("only root gives directories to other users")
+    above = tmp_path / "above"
+    (above / "own").mkdir(parents=True)
+    with fresh_site(above / "own" / "hsm") as site:
+        above.chmod(mode)
+        os.chown(above, 12345, -1)
+        for command in (["start"], ["key", "list"], ["init"]):
+            done = site.hsm(*command)
+            assert done.returncode == 1
+            assert f"{above} belongs to another user (id 12345), who could replace {site.home}" in done.stderr
+        assert f"{above} belongs to another user" in site.hsm("doctor").stdout
+        os.chown(above, os.geteuid(), -1)
+        site.must("key", "list")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can start another user's process")
@@ -132,7 +121,7 @@ def test_another_users_server_gets_no_password() -> None:
             for command in (["key", "list"], ["status"], ["stop"]):
                 done = site.hsm(*command)
                 assert done.returncode == 1
-                assert f"user {_NOBODY}" in done.stderr
+                assert f"user {user_name(NOBODY)} serves" in done.stderr
             done = subprocess.run(
                 ["keytool", *_JAVA, "-genseckey", "-alias", "a", "-keyalg", "AES", "-keysize", "256",
                  "-storetype", "CloudHSM", "-keystore", str(Path(above) / "store"), "-storepass", "changeit",

@@ -98,6 +98,24 @@ def test_the_xdg_directory_is_the_default(tmp_path: Path) -> None:
     assert str(tmp_path / "data" / "hsmbridge") in site.must_here("init")
 
 
+def test_commands_and_a_jvm_have_one_default(tmp_path: Path) -> None:
+    """The user's directory is that of HOME, whatever the system's list of users says."""
+    site = bare(tmp_path, HOME=str(tmp_path), HSM_USER="cu1", HSM_PASSWORD=PASSWORD)
+    for name in ("HSM_HOME", "XDG_DATA_HOME"):
+        site.environment.pop(name, None)
+    site.must("init")
+    site.must("start")
+    try:
+        listed = subprocess.run(
+            ["keytool", "-list", "-storetype", "CloudHSM", "-keystore", "NONE", "-providerpath", provider_jar(),
+             "-providerclass", "com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider"],
+            env=site.environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert listed.returncode == 0, listed.stdout
+    finally:
+        site.must("stop")
+
+
 def test_the_life_of_the_daemon(site: Site) -> None:
     assert "no daemon answers" in refused(site, "status")
     assert "hsm start" in refused(site, "status", "--json")
@@ -125,7 +143,11 @@ def test_users(site: Site) -> None:
     assert "Changed the password" in site.must_here("user", "change-password", "cu2", "--password-file", str(file))
     assert site.must_here("key", "list", "--json", HSM_USER="cu2", HSM_PASSWORD="another-password").strip() == "[]"
     assert "wrong user name" in refused(site, "key", "list", HSM_USER="cu2", HSM_PASSWORD="a-new-password")
-    assert "Deleted crypto-user cu2" in site.must_here("user", "delete", "cu2")
+    cu2 = {"HSM_USER": "cu2", "HSM_PASSWORD": "another-password"}
+    site.must_here("key", "generate-symmetric", "aes", "--key-length-bytes", "16", "--label", "of cu2", **cu2)
+    assert "--force-delete-keys" in refused(site, "user", "delete", "cu2")
+    assert "Repeat the command with --yes" in refused(site, "user", "delete", "cu2", "--force-delete-keys")
+    assert "and 1 keys" in site.must_here("user", "delete", "cu2", "--force-delete-keys", "--yes")
     assert "there is no crypto-user 'cu2'" in refused(site, "user", "delete", "cu2")
     assert "last admin" in refused(site, "user", "delete", "admin", "--role", "admin")
     assert "HSM_ADMIN_PASSWORD" in refused(site, "user", "delete", "cu1", HSM_ADMIN_PASSWORD="not-the-password")

@@ -105,6 +105,22 @@ def test_a_wrong_password_of_a_tool_names_its_variables(site: Site) -> None:
     assert "HSM_USER and HSM_PASSWORD" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("variables", "source"),
+    [
+        ({"HSM_USER": "cu2", "HSM_PASSWORD": "wrong-password"}, "HSM_USER and HSM_PASSWORD"),
+        ({"CLOUDHSM_ROLE": "crypto-user", "CLOUDHSM_PIN": "cu2:wrong-password"}, "CLOUDHSM_PIN"),
+    ],
+)
+def test_a_refused_login_names_its_user_its_variables_and_the_hsm(
+    site: Site, variables: dict[str, str], source: str
+) -> None:
+    done = site.hsm("key", "list", **variables)
+    assert done.returncode == 1
+    assert f"the login of crypto-user cu2, from {source}, at the HSM of {site.home}" in done.stderr
+    assert "wrong-password" not in done.stderr
+
+
 def test_without_a_login_a_command_names_the_variables(site: Site) -> None:
     for command, variables in (
         (["key", "list"], ["HSM_USER", "CLOUDHSM_ROLE=crypto-user"]),

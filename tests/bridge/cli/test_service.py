@@ -8,13 +8,14 @@ import shlex
 import signal
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.docs.pages import ROOT
-from tests.requirements import tool
+from tests.requirements import missing, tool
 from tests.site import Site, fresh_site
 
 _ACCOUNT = "root" if os.geteuid() == 0 else os.environ.get("USER", "")
@@ -72,6 +73,25 @@ def test_systemd_accepts_the_unit(site: Site, tmp_path: Path, words: list[str]) 
     assert ("ProtectSystem" in found) == ("--run-as" in words)
 
 
+@pytest.mark.parametrize("directory", ["/run/hsmbridge", "/srv/socket"])
+def test_a_socket_for_a_group(site: Site, tmp_path: Path, directory: str) -> None:
+    words = ("--run-as", _ACCOUNT, "--socket-group", "root", "--socket-directory", directory)
+    said = site.must("service", "install", "--dry-run", *words)
+    verified(said, tmp_path)
+    found = directives(said)
+    assert found["SupplementaryGroups"] == ["root"]
+    assert f"--socket-group root --socket-directory {directory}" in found["ExecStart"][0]
+    assert found["SystemCallFilter"][-1] == "@chown"
+    assert "PrivateUsers" not in found
+    if directory.startswith("/run/"):
+        assert (found["RuntimeDirectory"], found["RuntimeDirectoryMode"]) == (["hsmbridge"], ["0755"])
+    else:
+        assert directory in found["ReadWritePaths"]
+    refused = site.hsm("service", "install", "--user", "--dry-run", "--socket-group", "root")
+    assert refused.returncode == 2
+    assert site.hsm("service", "install", "--socket-group", "no-such-group", "--run-as", _ACCOUNT).returncode == 1
+
+
 def test_the_unit_runs_this_installation(site: Site) -> None:
     (command,) = directives(site.must_here("service", "install", "--user", "--dry-run", "--metrics-port", "0"))[
         "ExecStart"
@@ -122,6 +142,34 @@ def test_a_service_of_a_user_who_does_not_exist(user: Site) -> None:
     refused = user.here("service", "install", "--run-as", "nobody_of_that_name")
     assert refused.returncode == 1
     assert "useradd --system" in refused.stderr
+
+
+@pytest.fixture
+def account() -> str:
+    if os.geteuid() != 0:
+        missing("only root runs a program as another user")
+    return "daemon"
+
+
+def test_a_service_whose_user_cannot_run_hsm(site: Site, account: str, tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir(mode=0o700)
+    python = hidden / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--symlinks", hidden], check=True, timeout=60)
+    (packages,) = hidden.glob("lib/python*/site-packages")
+    (packages / "all.pth").write_text(f"{ROOT}\n{sysconfig.get_path('purelib')}\n")
+    done = subprocess.run(
+        [python, "-m", "bridge", "service", "install", "--run-as", account], env=site.environment, capture_output=True,
+        text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert f"the user {account} cannot run {python}: Permission denied; install hsmbridge" in done.stderr
+
+
+def test_a_service_whose_group_does_not_exist(site: Site, account: str) -> None:
+    refused = site.hsm("service", "install", "--run-as", account, "--group", "nobody_of_that_name")
+    assert refused.returncode == 1
+    assert "there is no group nobody_of_that_name" in refused.stderr
 
 
 def test_the_example_in_the_wheel(tmp_path: Path) -> None:

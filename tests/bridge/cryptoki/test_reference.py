@@ -77,7 +77,8 @@ CKM_ECDH1_DERIVE                       0x1050      derive
 
 def test_the_mechanisms_are_those_of_the_original_with_its_uses(call: Call) -> None:
     expected = {int(number, 16): words for _, number, *words in map(str.split, _MECHANISMS.strip().splitlines())}
-    assert set(call("C_GetMechanismList")[1][0]) == set(expected)
+    # AWS's own sample ends at a mechanism that it has no name for, so the original lists none.
+    assert set(call("C_GetMechanismList")[1][0]) == set(expected) - {0x80008000}
     for number, words in expected.items():
         flags = call("C_GetMechanismInfo", number)[1][2]
         uses = sum(_USES[word] for word in words)

@@ -371,6 +371,9 @@ def test_logins(site: Site) -> None:
     assert failed == "fail"
     assert "set HSM_PASSWORD" in said
     assert state(site, "Login", HSM_USER="", HSM_PASSWORD="", HSM_ADMIN_PASSWORD="")[0] == "warn"
+    warned, said = state(site, "Login", CLOUDHSM_PIN="cu9:cu9-password", CLOUDHSM_ROLE="crypto-user")
+    assert warned == "warn"
+    assert "HSM_USER is cu1, and CLOUDHSM_PIN names cu9" in said
     failed, said = state(site, "Login", CLOUDHSM_PIN="no-colon", CLOUDHSM_ROLE="crypto-user")
     assert failed == "fail"
     assert "no-colon" not in said

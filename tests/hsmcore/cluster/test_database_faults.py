@@ -24,9 +24,9 @@ from .actor import LEASE, Actor
 from .conftest import make_cluster
 
 ENGINES = ("postgresql",)
-SECONDS = repeated(3, 8)
+SECONDS = repeated(3, 5)
 ROUNDS = repeated(1, 3, "HSMBRIDGE_DATABASE_KILLS")
-FAILOVERS = repeated(1, 2, "HSMBRIDGE_FAILOVERS")
+FAILOVERS = repeated(1, 10, "HSMBRIDGE_FAILOVERS")
 
 
 class Load:
@@ -109,6 +109,7 @@ def test_a_database_that_is_killed_in_the_middle_of_changes(tmp_path: Path, own:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_a_primary_that_is_killed_and_a_standby_that_is_promoted(tmp_path: Path, tally: Tally) -> None:
     """The standby is synchronous. The HSMs find it by the other host of their URL."""
     counts: Counter[str] = Counter()

@@ -33,7 +33,7 @@ public final class Route {
         this.times = times;
     }
 
-    /** Returns the carriers to the HSMs, of which there is one at least, by {@code host:port}. */
+    /** Returns the carriers to the HSMs, of which there is one at least, by {@code host:port} or socket. */
     public Map<String, Carrier> carriers() {
         return carriers;
     }
@@ -61,8 +61,8 @@ public final class Route {
     }
 
     /**
-     * Returns the carrier to the first server that leads to a socket, else those to all servers over TLS, else that to the
-     * default HSM. They connect at their first request.
+     * Returns the carriers to all servers that lead to sockets, else those to all servers over TLS, else that to the default
+     * HSM. They connect at their first request.
      *
      * @throws IOException if the property or the variable is not a list of {@code host[:port]=path}
      */
@@ -71,14 +71,17 @@ public final class Route {
         if (settings.ofMachine() && ofProcess != null) {
             return local(ofProcess);
         }
+        Route sockets = new Route(null, null);
         for (Settings.Server server : settings.servers()) {
-            if (Path.of(server.host()).isAbsolute()) {
-                return local(unix(Path.of(server.host()), "from the provider's configuration", settings.times()));
-            }
-            String socket = socketOf(server, settings.sockets());
+            boolean direct = Path.of(server.host()).isAbsolute();
+            String socket = direct ? server.host() : socketOf(server, settings.sockets());
             if (socket != null) {
-                return local(unix(Path.of(socket), "to which " + server.host() + " is mapped", settings.times()));
+                String tried = direct ? "from the provider's configuration" : "to which " + server.host() + " is mapped";
+                sockets.carriers.computeIfAbsent(socket, path -> unix(Path.of(path), tried, settings.times()));
             }
+        }
+        if (!sockets.carriers.isEmpty()) {
+            return sockets;
         }
         if (InProcess.installed() == null && settings.tls() != null && !settings.servers().isEmpty()) {
             Route route = new Route(new TlsIdentity(settings.tls()), settings.times());
@@ -144,6 +147,11 @@ public final class Route {
 
     private static Path dataHome() {
         String data = System.getenv("XDG_DATA_HOME");
-        return data != null && !data.isEmpty() ? Path.of(data) : Path.of(System.getProperty("user.home"), ".local", "share");
+        if (data != null && !data.isEmpty()) {
+            return Path.of(data);
+        }
+        // As the commands do it: user.home is the directory in the password file, which a container may not use.
+        String home = System.getenv("HOME");
+        return Path.of(home != null && !home.isEmpty() ? home : System.getProperty("user.home"), ".local", "share");
     }
 }

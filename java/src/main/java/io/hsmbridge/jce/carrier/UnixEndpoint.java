@@ -1,6 +1,7 @@
 package io.hsmbridge.jce.carrier;
 
 import java.io.IOException;
+import java.net.BindException;
 import java.net.SocketException;
 import java.net.SocketTimeoutException;
 import java.net.SocketAddress;
@@ -37,6 +38,9 @@ final class UnixEndpoint implements Endpoint {
             return opened(UnixSockets.address(path), limit);
         } catch (SocketTimeoutException e) {
             throw e;
+        } catch (BindException e) {
+            throw new NoHsmException("This operating-system user may not connect to " + path + " (" + tried + "): "
+                    + e.getMessage() + ". The owner of the socket may, and the members of its group.", e, chosen);
         } catch (IOException | IllegalArgumentException e) {
             throw new NoHsmException("No HSM answers at " + path + " (" + tried + "): " + e.getMessage()
                     + ". `hsm start` starts one; HSM_HOME, HSM_SOCKET or the system property hsmbridge.socket say where"
@@ -59,6 +63,8 @@ final class UnixEndpoint implements Endpoint {
     /**
      * Returns a new connection, or null if the daemon's queue of connections is full. The kernel's own wait for a place
      * in it cannot be interrupted.
+     *
+     * @throws BindException if this user may not connect (EACCES)
      */
     private SocketLink tryToOpen(SocketAddress address, Duration limit) throws IOException {
         SocketChannel channel = UnixSockets.open();

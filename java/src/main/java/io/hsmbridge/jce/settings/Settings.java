@@ -105,6 +105,12 @@ public final class Settings {
         return log;
     }
 
+    /** Returns the same settings with another log. */
+    public Settings loggedTo(LogSettings other) {
+        return new Settings(ofMachine, servers, sockets, tls, validatesAtInit, clearExtraction, plainEcdh,
+                checksAvailability, retries, times, other);
+    }
+
     /** A host of the configuration. An absolute path is a socket. */
     public static final class Server {
         private final String host;
@@ -213,27 +219,53 @@ public final class Settings {
      * @throws IOException if the file cannot be read or is invalid
      */
     public static Settings standard() throws IOException {
+        Path file = standardFile();
+        return file == null ? of(List.of()) : ofFile(file, null);
+    }
+
+    /**
+     * Returns the settings of a cluster of that file. Settings of the process do not override them.
+     *
+     * @param identifier the cluster's id in the file, in upper or lower case
+     * @throws IOException if there is no such file or cluster, or the file is invalid
+     */
+    public static Settings ofCluster(String identifier) throws IOException {
+        Path file = standardFile();
+        if (file == null) {
+            throw new IOException("There is no configuration file with the cluster " + identifier + ": " + INSTALLED
+                    + " does not exist, and neither hsmbridge.config nor HSM_CONFIG names another");
+        }
+        return ofFile(file, identifier);
+    }
+
+    private static Path standardFile() {
         String named = System.getProperty("hsmbridge.config", System.getenv("HSM_CONFIG"));
         if (named != null && !named.isBlank()) {
-            return ofFile(Path.of(named));
+            return Path.of(named);
         }
-        return Files.exists(INSTALLED) ? ofFile(INSTALLED) : of(List.of());
+        return Files.exists(INSTALLED) ? INSTALLED : null;
+    }
+
+    /** Returns the id in the argument {@code cluster=<id>} of a provider; null for another argument. */
+    public static String clusterOf(String argument) {
+        int at = argument.indexOf('=');
+        return at > 0 && argument.substring(0, at).trim().equals("cluster") ? argument.substring(at + 1).trim() : null;
     }
 
     /**
      * Returns the settings of a provider's argument.
      *
-     * @param argument {@code socket=<path>}, or the path of a configuration file
+     * @param argument {@code socket=<path>}, or the path of a configuration file, of which the first cluster is meant
      * @throws IOException if the argument is neither, or the file is invalid
      */
     public static Settings ofArgument(String argument) throws IOException {
         int at = argument.indexOf('=');
         if (at < 0) {
-            return ofFile(Path.of(argument));
+            return ofFile(Path.of(argument), null);
         }
         String name = argument.substring(0, at).trim();
         if (!name.equals("socket")) {
-            throw new IOException("Unknown setting " + name + " in " + argument + "; known: socket");
+            throw new IOException("Unknown setting " + name + " in " + argument + "; known: socket, cluster");
         }
         return of(List.of(new Server(Path.of(argument.substring(at + 1).trim()).toAbsolutePath().toString(), DEFAULT_PORT)));
     }
@@ -242,7 +274,8 @@ public final class Settings {
         return new Settings(false, servers, Map.of(), null, true, true, false, true, true, Times.standard(), null);
     }
 
-    private static Settings ofFile(Path file) throws IOException {
+    /** Returns the settings of a cluster of a file; those of the first one, for the machine, if the id is null. */
+    private static Settings ofFile(Path file, String identifier) throws IOException {
         Object content;
         try {
             content = Json.parse(Files.readString(file));
@@ -250,19 +283,28 @@ public final class Settings {
             throw new IOException(file + " is not JSON: " + e.getMessage(), e);
         }
         Section root = Section.of(content, file.toString());
-        List<Section> clusters = root.sections("clusters");
-        if (clusters.isEmpty()) {
-            throw new IOException(file + " names no cluster: clusters is missing or empty");
-        }
-        Section cluster = clusters.get(0).section("cluster");
+        Section cluster = cluster(root, file, identifier);
         Section options = cluster.section("options");
         Section own = root.section("hsmbridge");
-        return new Settings(true, servers(cluster), own.section("sockets").texts(), tls(cluster),
+        return new Settings(identifier == null, servers(cluster), own.section("sockets").texts(), tls(cluster),
                 !options.flag("disable_validate_key_at_init", false),
                 options.flag("enable_clear_key_extraction_in_software", true),
                 options.flag("enable_ecdh_without_kdf", false),
                 !options.flag("disable_key_availability_check", false), retries(options), Times.of(own),
                 log(root));
+    }
+
+    private static Section cluster(Section root, Path file, String identifier) throws IOException {
+        List<String> known = new ArrayList<>();
+        for (Section entry : root.sections("clusters")) {
+            String id = entry.text("cluster_id");
+            if (identifier == null || identifier.equalsIgnoreCase(id)) {
+                return entry.section("cluster");
+            }
+            known.add(id == null ? "one without an id" : id);
+        }
+        throw new IOException(known.isEmpty() ? file + " names no cluster: clusters is missing or empty"
+                : file + " has no cluster " + identifier + "; there are: " + String.join(", ", known));
     }
 
     private static List<Server> servers(Section cluster) throws IOException {

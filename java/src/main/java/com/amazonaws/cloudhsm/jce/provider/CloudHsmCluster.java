@@ -33,7 +33,7 @@ public final class CloudHsmCluster {
         }
     }
 
-    /** Returns a builder. It needs a server. */
+    /** Returns a builder. It needs a server, or the id of a cluster of the configuration file. */
     public static CloudHsmClusterBuilder builder() {
         return new CloudHsmClusterBuilder();
     }
@@ -51,6 +51,7 @@ public final class CloudHsmCluster {
         return options.getOrDefault(option, Boolean.TRUE);
     }
 
+    /** Returns the servers; none for the cluster of the configuration file that has the identifier. */
     List<CloudHsmServer> servers() {
         return servers;
     }

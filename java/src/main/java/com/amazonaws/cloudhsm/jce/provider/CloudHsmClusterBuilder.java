@@ -17,7 +17,11 @@ public final class CloudHsmClusterBuilder {
 
     CloudHsmClusterBuilder() {}
 
-    /** Sets the name of the provider for this cluster. The default is a random name. */
+    /**
+     * Sets the name of the provider for this cluster. The default is a random name. Without a server it is the id of a
+     * cluster of the configuration file, whose servers, certificates and options the provider gets: an extension of
+     * hsmbridge.
+     */
     public CloudHsmClusterBuilder withClusterUniqueIdentifier(String identifier) {
         uniqueIdentifier = identifier;
         return this;
@@ -71,11 +75,18 @@ public final class CloudHsmClusterBuilder {
     /**
      * Returns the cluster.
      *
-     * @throws IllegalArgumentException if there is no server, or the identifier is blank
+     * @throws IllegalArgumentException if there is neither a server nor an identifier, the identifier is blank, or a
+     *     cluster of the configuration file is to have other certificates or options
      */
     public CloudHsmCluster build() {
-        if (servers.isEmpty()) {
-            throw new IllegalArgumentException("A cluster needs a server: call withServer");
+        if (servers.isEmpty() && uniqueIdentifier == null) {
+            throw new IllegalArgumentException("A cluster needs a server: call withServer, or withClusterUniqueIdentifier"
+                    + " for a cluster of the configuration file");
+        }
+        boolean further = authority != null || certificate != null || key != null || !options.isEmpty();
+        if (servers.isEmpty() && further) {
+            throw new IllegalArgumentException("A cluster of the configuration file has its certificates and options there;"
+                    + " call withServer for others");
         }
         if (uniqueIdentifier != null && uniqueIdentifier.isBlank()) {
             throw new IllegalArgumentException("The cluster's unique identifier is blank");

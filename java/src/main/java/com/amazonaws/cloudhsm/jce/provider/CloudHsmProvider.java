@@ -49,7 +49,7 @@ public final class CloudHsmProvider extends AuthProvider {
     private transient CallbackHandler defaultHandler;
 
     /**
-     * Creates the provider {@code CloudHSM} from the configuration file, if there is one, and logs in if there are
+     * Creates the provider {@code CloudHSM} for the first cluster of the configuration file, if there is one, and logs in if there are
      * implicit credentials. An instance that the JDK creates logs in at its first operation, because the JDK may
      * configure another HSM before. An application cannot create a second instance while its first one is registered.
      *
@@ -129,13 +129,20 @@ public final class CloudHsmProvider extends AuthProvider {
     /**
      * Configures this instance with {@code -providerarg} or the argument of a line in {@code java.security}.
      *
-     * @param argument path of a configuration file, or {@code socket=<path>}
-     * @return this instance
+     * @param argument path of a configuration file, {@code socket=<path>}, or {@code cluster=<id>} for a cluster of the
+     *     configuration file
+     * @return this instance; for a cluster a new one, whose name is the id
      * @throws InvalidParameterException if the argument is invalid, no HSM answers there, or the login fails
      */
     @Override
     public Provider configure(String argument) {
         try {
+            String cluster = Settings.clusterOf(argument);
+            if (cluster != null) {
+                CloudHsmProvider ofCluster = new CloudHsmProvider(cluster, Settings.ofCluster(cluster), false);
+                ofCluster.loginImplicitly();
+                return ofCluster;
+            }
             register(new HsmClient(Settings.ofArgument(argument), true));
             loginImplicitly();
             return this;

@@ -29,6 +29,10 @@ public final class CloudHsmProviderConfig {
     }
 
     Settings settings() throws IOException {
+        if (cluster.servers().isEmpty()) {
+            Settings ofFile = Settings.ofCluster(cluster.uniqueIdentifier());
+            return logging == null ? ofFile : ofFile.loggedTo(logging.settings());
+        }
         List<Settings.Server> servers = new ArrayList<>();
         for (CloudHsmServer server : cluster.servers()) {
             servers.add(new Settings.Server(server.hostIP(), server.port()));
