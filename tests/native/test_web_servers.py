@@ -58,7 +58,7 @@ def _shake(server: WebServer, keys: Path, number: int) -> str:
 
 
 def _restart(site: Site) -> None:
-    site.must("stop")
+    site.must_here("stop")
     site.must("start")
 
 
