@@ -66,8 +66,7 @@ def install(
       sudo hsm service install --socket-group hsmusers
       hsm service install --user
     """
-    if of_user and socket_group:
-        raise click.UsageError("--socket-group needs a service of the system: no other user reaches one with --user")
+    _require_reach(socket_group, of_user=of_user)
     options = Options(
         log_level, metrics_port, listen, backup_retention_days, socket_group, socket_directory.absolute()
     )  # fmt: skip
@@ -134,6 +133,16 @@ def status(context: click.Context, of_user: bool) -> None:
     click.echo(f"enabled        {enabled}")
     click.echo(f"active         {active}")
     context.exit(0 if installed and active == "active" else 1)
+
+
+def _require_reach(socket_group: str, *, of_user: bool) -> None:
+    """Check that a group can reach the service.
+
+    Raises:
+        UsageError: The service is the user's own.
+    """
+    if of_user and socket_group:
+        raise click.UsageError("--socket-group needs a service of the system: no other user reaches one with --user")
 
 
 def _home(context: click.Context, *, of_user: bool) -> Path:
