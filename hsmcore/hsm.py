@@ -116,7 +116,7 @@ class Hsm:
             raise MasterKeyUnavailable("the passphrase is empty; give one, or none for a key file")
         secret = new_secret()
         vault = Vault(secret)
-        users = first_users(admin_password, crypto_user)
+        users = first_users(admin_password, crypto_user, stored=True)
         state = StateDirectory(home, create=True)
         database = None
         try:
@@ -153,7 +153,7 @@ class Hsm:
         """
         secret = new_secret()
         vault = Vault(secret)
-        users = first_users(admin_password, crypto_user)
+        users = first_users(admin_password, crypto_user, stored=False)
         state, store = MemoryState(), Store.in_memory()
         # The master key is never stored, so the key that seals it is forgotten.
         create(seal_secret(secret, None, random_bytes(KEY_BYTES)), users, settings, store, vault, state)

@@ -66,6 +66,15 @@ def build(root: Path) -> Path:
     return jar
 
 
+def is_current(target: Path, *inputs: Path) -> bool:
+    """Return whether a file is newer than each of the files and the contents of each of the folders."""
+    if not target.is_file():
+        return False
+    built = target.stat().st_mtime
+    files = (file for path in inputs for file in ([path] if path.is_file() else path.rglob("*")))
+    return all(file.stat().st_mtime <= built for file in files)
+
+
 def compile_sources(root: Path, target: Path, *options: str) -> None:
     """Compile the provider's sources into ``target``, those for newer versions below ``META-INF/versions``.
 
@@ -112,7 +121,7 @@ def find_javac() -> str:
     raise BuildError(
         f"hsmbridge needs a JDK {NEWER} or later to build its Java provider; none was found in JAVA_HOME or on PATH"
         + (f" ({'; '.join(seen)})" if seen else "")
-        + ". Install one (Debian: apt install default-jdk-headless; macOS: brew install openjdk) and, if it is not on"
+        + ". Install one (Debian: apt install default-jdk-headless) and, if it is not on"
         " PATH, set JAVA_HOME to its folder."
     )
 

@@ -31,9 +31,13 @@ class ProviderJarHook(BuildHookInterface[Any]):
             import build_junit
         finally:
             del sys.path[:2]
+        # What `make install` has just built stays: a program of the clone may run with it.
+        common = (root / "pyproject.toml", root / "java" / "build_jar.py", root / "hsmcore" / "tables")
         try:
-            build_jar.build(root)
-            build_junit.build(root)
+            if not build_jar.is_current(root / build_jar.JAR, *common, root / "java" / "src" / "main"):
+                build_jar.build(root)
+            if not build_jar.is_current(root / build_junit.JAR, root / build_jar.JAR, root / "java" / "junit5" / "src"):
+                build_junit.build(root)
             if version == "standard":
                 build_artifacts.build(root)
         except build_jar.BuildError as error:

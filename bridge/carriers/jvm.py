@@ -8,7 +8,9 @@ not find jars that are added later. A process can start only one JVM.
 from __future__ import annotations
 
 import logging
+import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -49,6 +51,8 @@ _NO_NATIVE_ACCESS = 15
 """The last Java version without that option."""
 
 _log = logging.getLogger("hsmbridge.jvm")
+_ending: list[Any] = []
+"""JPype's shutdown hook, while it is not the JVM's."""
 
 
 def start(options: Sequence[str] = (), class_path: Sequence[str | Path] = (), *, own_signals: bool = True) -> None:
@@ -65,17 +69,59 @@ def start(options: Sequence[str] = (), class_path: Sequence[str | Path] = (), *,
     _jpype._collect = _collect_nothing
     signals = ("-Xrs",) if own_signals else ()
     paths = [str(provider_jar()), *map(str, class_path)]
+    path = _chosen()
     try:
-        jpype.startJVM(*_options(), *signals, *options, classpath=paths, interrupt=True)
+        jpype.startJVM(*_options(path), *signals, *options, jvmpath=path, classpath=paths, interrupt=True)
     except (OSError, RuntimeError, ValueError, JException) as error:
         raise StateError(f"the JVM did not start: {error}; `hsm doctor` shows which JDK is found") from error
+    if not own_signals:
+        _ending.append(_taken_hook())
 
 
-def _options() -> tuple[str, ...]:
+def _taken_hook() -> Any:
+    """Remove JPype's shutdown hook and return it.
+
+    The hook interrupts the main thread and takes JPype down under it, so that Ctrl-C or a ``System.exit`` of another
+    thread would end in an exception or a crash of the program. Without it Java ends the process as it does elsewhere.
+    """
+    place = "hsmbridge.hooks"
+    natives.show_field(library(), "java.lang.ApplicationShutdownHooks", "hooks", "java.util.IdentityHashMap", place)
+    hooks = JClass("java.lang.System").getProperties().remove(place)
+    # Agents may have hooks too; JPype's is the newest.
+    newest = max(hooks.keySet(), key=lambda thread: thread.getId())
+    JClass("java.lang.Runtime").getRuntime().removeShutdownHook(newest)
+    return newest
+
+
+def _chosen() -> str:
+    """Return the path of the library of the JVM to start: that of ``JAVA_HOME``, else that of ``java`` on ``PATH``.
+
+    JPype passes over a wrong ``JAVA_HOME`` silently, and does not look at ``PATH``. Its choice is the last resort.
+
+    Raises:
+        StateError: ``JAVA_HOME`` has no JVM, or there is none at all.
+    """
+    named, program = os.environ.get("JAVA_HOME"), shutil.which("java")
+    homes = [Path(named)] if named else [Path(program).resolve().parents[1]] if program else []
+    for home in homes:
+        for library in sorted((home / "lib").glob("*/libjvm.so"), key=lambda found: found.parent.name != "server"):
+            return str(library)
+    if named:
+        raise StateError(f"JAVA_HOME is {named}, which has no lib/server/libjvm.so; set it to a JDK 17, or unset it")
+    try:
+        return str(jpype.getDefaultJVMPath())
+    except JVMNotFoundException as error:
+        raise StateError(
+            "there is no Java: JAVA_HOME is not set, and no java is on PATH; install a JDK 17 or later "
+            "(Debian: apt install default-jdk-headless)"
+        ) from error
+
+
+def _options(library: str) -> tuple[str, ...]:
     """Return the options of every JVM. Java 11 does not know them, and needs none."""
     try:
-        release = (Path(jpype.getDefaultJVMPath()).resolve().parents[2] / "release").read_text()
-    except (OSError, JVMNotFoundException, IndexError):
+        release = (Path(library).resolve().parents[2] / "release").read_text()
+    except (OSError, IndexError):
         return _OPTIONS
     version = re.search(r'^JAVA_VERSION="(\d+)', release, re.MULTILINE)
     return _OPTIONS if version is None or int(version[1]) > _NO_NATIVE_ACCESS else ()
@@ -110,6 +156,8 @@ def started() -> bool:
 
 def shutdown() -> None:
     """Wait for Java's non-daemon threads and end the JVM."""
+    while _ending:
+        JClass("java.lang.Runtime").getRuntime().addShutdownHook(_ending.pop())
     jpype.shutdownJVM()
 
 
@@ -141,10 +189,14 @@ def install(hsm: Hsm, faults: Faults | None = None) -> InProcess:
 
 
 def library() -> str:
-    """Return the path of the library of the running JVM, which another program may have chosen."""
+    """Return the path of the library of the running JVM, which another program may have chosen, or of the one to start.
+
+    Raises:
+        StateError: No JVM runs, and there is none to start.
+    """
     maps = Path("/proc/self/maps").read_text().splitlines() if sys.platform == "linux" else []
     loaded = (line.split(maxsplit=5)[-1] for line in maps if line.endswith("/libjvm.so"))
-    return next(loaded, None) or str(jpype.getDefaultJVMPath())
+    return next(loaded, None) or _chosen()
 
 
 def _logged(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -22,7 +22,7 @@ from bridge.cli.initialize import UNREAD, tell
 from bridge.cli.settings import FLAGS
 from bridge.process.environment import passphrase
 from bridge.process.logins import SECRETS, Login, from_environment
-from bridge.process.paths import default_home, jdk_program
+from bridge.process.paths import default_home, jdk_program, no_program
 from hsmcore.errors import StateError, StateMissing
 
 _NAME = "quickstart"
@@ -74,10 +74,7 @@ def quickstart(home: Path, folder: Path, starts: bool) -> None:
     """
     jarsigner = jdk_program("jarsigner")
     if jarsigner is None:
-        raise StateError(
-            "no jarsigner in JAVA_HOME or on PATH: install a JDK 17 or later (Debian: apt install "
-            "default-jdk-headless), or set JAVA_HOME; `hsm doctor` shows what this machine has"
-        )
+        raise StateError(no_program("jarsigner"))
     if folder.exists() and any(folder.iterdir()):
         raise StateError(f"{folder} is there already; --folder names another directory")
     with _hsm(home, folder, starts=starts) as steps:

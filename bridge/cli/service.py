@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from bridge.cli.daemon import Options, daemon_options
-from bridge.launcher.service import NAME, SYSTEM_HOME, SYSTEM_PASSPHRASE, Service, unit_file
+from bridge.launcher.service import NAME, SYSTEM_HOME, SYSTEM_PASSPHRASE, Service, installed_program, unit_file
 from hsmcore.errors import StateError
 from hsmcore.files import write_whole
 
@@ -84,6 +84,8 @@ def install(
     if not of_user:
         _require_user(account)
         _require_group(socket_group)
+        _require_runnable(account, group, installed_program())
+        _require_owner(account, home)
     file = planned.file()
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, planned.unit().encode(), mode=0o644)
@@ -187,6 +189,52 @@ def _require_group(name: str) -> None:
         raise StateError(f"there is no group {name}; `groupadd --system {name}` makes one") from error
 
 
+def _require_runnable(name: str, group: str, program: tuple[str, ...]) -> None:
+    """Check that an operating-system user can run ``hsm`` of this installation. Only root can find that out.
+
+    Raises:
+        StateError: The user cannot, or the group does not exist.
+    """
+    try:
+        own_group = grp.getgrnam(group or name).gr_gid
+    except KeyError as error:
+        raise StateError(f"there is no group {group or name}; --group names another") from error
+    if os.geteuid() != 0:
+        return
+    try:
+        done = subprocess.run(
+            [*program, "--version"], user=name, group=own_group, extra_groups=os.getgrouplist(name, own_group),
+            cwd="/", env={"PATH": os.defpath}, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+            timeout=_SECONDS,
+        )  # fmt: skip
+    except OSError as error:
+        reason = error.strerror
+    else:
+        if done.returncode == 0:
+            return
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    raise StateError(
+        f"the user {name} cannot run {program[0]}: {reason}; install hsmbridge where that user can read it, "
+        "for example in /opt, or name another user with --run-as"
+    )
+
+
+def _require_owner(name: str, home: Path) -> None:
+    """Check that an HSM is the service's; systemd gives only ``SYSTEM_HOME`` to its user.
+
+    Raises:
+        StateError: Another user owns the state directory.
+    """
+    if home == SYSTEM_HOME or not home.exists():
+        return
+    owner = home.stat().st_uid
+    if owner != pwd.getpwnam(name).pw_uid:
+        raise StateError(
+            f"{home} belongs to another user (id {owner}) than {name}, who runs it; `chown -R {name}: {home}`, "
+            "or name its owner with --run-as"
+        )
+
+
 def _command(of_user: bool, *words: str) -> str:
     return " ".join(["systemctl", *(["--user"] if of_user else []), *words, NAME])
 
@@ -204,7 +252,7 @@ def _state(of_user: bool, question: str) -> str:
     done = _ran(of_user, question, NAME)
     if done is None:
         return "unknown: there is no systemctl here"
-    return done.stdout.strip() or done.stderr.strip().partition("\n")[0] or "unknown"
+    return done.stdout.strip() or "unknown: systemd does not answer"
 
 
 def _ran(of_user: bool, *words: str) -> subprocess.CompletedProcess[str] | None:

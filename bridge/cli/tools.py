@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from pathlib import Path
 
 import click
@@ -10,6 +12,8 @@ from bridge.cli.passing import Words
 from bridge.process.environment import passphrase
 from bridge.process.paths import provider_jar, socket_path
 from hsmcore.errors import StateError
+
+_REPOSITORY = Path("~/.m2/repository")
 
 
 def _launch(context: click.Context, tool: str) -> None:
@@ -26,8 +30,8 @@ def _launch(context: click.Context, tool: str) -> None:
 )  # fmt: skip
 @click.option(
     "--maven", "repository", type=click.Path(path_type=Path, file_okay=False), metavar="[DIR]", is_flag=False,
-    flag_value=Path("~/.m2/repository"),
-    help="Install the jar, its sources and its Javadoc in a Maven repository, ~/.m2/repository unless DIR names one.",
+    flag_value=_REPOSITORY,
+    help="Install the jars in a Maven repository, ~/.m2/repository unless DIR names one, with sources and Javadoc.",
 )  # fmt: skip
 @click.pass_obj
 def jar(home: Path, folder: Path | None, repository: Path | None) -> None:
@@ -41,17 +45,40 @@ def jar(home: Path, folder: Path | None, repository: Path | None) -> None:
       hsm jar --maven
     """
     if repository is not None:
-        # Imported here: nothing else needs it.
-        from bridge.launcher.maven import publish
-
-        for coordinates in publish(repository.expanduser().absolute(), provider_jar().parent):
-            click.echo(coordinates)
+        _publish(repository.expanduser().absolute(), named=repository != _REPOSITORY)
         if folder is None:
             return
     if folder is None:
         click.echo(provider_jar())
     else:
         _install(home, folder)
+
+
+def _home_of_java() -> Path:
+    """Return the directory that Java programs have in ``user.home``: that of the password file, whatever HOME is."""
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        return Path.home()
+
+
+def _publish(repository: Path, *, named: bool) -> None:
+    """Install the jars, print their coordinates, and tell what Maven will not find."""
+    # Imported here: nothing else needs it.
+    from bridge.launcher.maven import has_documents, publish
+
+    package = provider_jar().parent
+    for coordinates in publish(repository, package):
+        click.echo(coordinates)
+    click.echo(f"Installed in {repository}", err=True)
+    if not has_documents(package):
+        click.echo("without sources and Javadoc, which `make maven` in the clone builds", err=True)
+    if not named and (of_java := _home_of_java()) != Path.home():
+        click.echo(
+            f"Java's home directory is {of_java}, not HOME: give Maven and Gradle -Dmaven.repo.local={repository}, "
+            f"or repeat with --maven {of_java / '.m2' / 'repository'}",
+            err=True,
+        )
 
 
 @click.command()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bridge.doctor.finding import Finding, fail, ok, warn
 from bridge.process.paths import jdk_program
+from hsmcore.errors import HsmError
 
 _OLDEST, _WANTED = 11, 17
 """The oldest Java version that loads the provider, and the oldest that has all of it and builds it."""
@@ -91,7 +92,7 @@ def _in_process() -> Finding:
         from bridge.carriers.jvm import library
 
         return ok(check, library())
-    except (ImportError, OSError, ValueError) as error:
+    except (ImportError, OSError, HsmError) as error:
         return fail(check, f"`hsm java` finds no libjvm.so: {error}", _INSTALL)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from bridge.launcher.commandline import CommandLine, UsageError, parse_java, parse_tool
 from bridge.process.hardening import no_core_dump
 from bridge.process.logins import from_environment
-from bridge.process.paths import jdk_program, socket_path
+from bridge.process.paths import jdk_program, no_program, socket_path
 from hsmcore import Hsm
 from hsmcore.errors import HsmError, StateLocked
 from hsmcore.tables.roles import CRYPTO_USER
@@ -30,8 +30,12 @@ def launch(tool: str, words: Sequence[str], home: Path, *, passphrase: bytes | N
 
     Java's ``System.exit`` ends this process with its code instead of returning. Messages go to standard error.
     """
-    if _asks_for_information(tool, words) and (program := jdk_program(tool)):
-        return os.spawnv(os.P_WAIT, program, [tool, *words])
+    if _asks_for_information(tool, words):
+        if program := jdk_program(tool):
+            return os.spawnv(os.P_WAIT, program, [tool, *words])
+        if tool == "java":
+            print(f"hsm java: {no_program(tool)}", file=sys.stderr)
+            return _FAILED
     try:
         line = parse_java(words) if tool == "java" else parse_tool(words)
         return _run(tool, line, home, passphrase)

@@ -102,6 +102,15 @@ def publish(repository: Path, package: Path) -> list[str]:
     return published
 
 
+def has_documents(package: Path) -> bool:
+    """Return whether the folder of the jars has their sources and their Javadoc."""
+    return all(
+        (package / "maven" / f"{artifact.name}-{kind}.jar").is_file()
+        for artifact in ARTIFACTS
+        for kind in ("sources", "javadoc")
+    )
+
+
 def pom(artifact: Artifact) -> str:
     """Return the POM of an artifact."""
     dependencies = ""

@@ -59,3 +59,14 @@ def jdk_program(name: str) -> str | None:
 
     java_home = os.environ.get("JAVA_HOME")
     return shutil.which(str(Path(java_home) / "bin" / name) if java_home else name)
+
+
+def no_program(name: str) -> str:
+    """Return the message about a program of the JDK that ``jdk_program`` does not find."""
+    java_home = os.environ.get("JAVA_HOME")
+    if java_home:
+        return f"JAVA_HOME is {java_home}, which has no bin/{name}; set it to a JDK 17 or later, or unset it"
+    return (
+        f"no {name} on PATH, and JAVA_HOME is not set; install a JDK 17 or later (Debian: apt install "
+        "default-jdk-headless); `hsm doctor` shows what this machine has"
+    )

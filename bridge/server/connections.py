@@ -43,6 +43,11 @@ class Connection:
         self.reconnects = False
 
     @property
+    def remote(self) -> bool:
+        """True for a client over TLS, which may be on another machine."""
+        return self.guest and self.user is None
+
+    @property
     def origin(self) -> str:
         """The operating-system user for the audit log; empty for other clients than members of the socket's group."""
         return "" if self.user is None else f"operating-system user {user_name(self.user)}"

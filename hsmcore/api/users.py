@@ -16,7 +16,7 @@ from hsmcore.sessions.session import Session
 from hsmcore.storage.rows import UserRow
 from hsmcore.tables.roles import ADMIN, CRYPTO_USER
 from hsmcore.users import mfa, token_files
-from hsmcore.users.accounts import UserInfo, new_verifier, normal_name
+from hsmcore.users.accounts import UserInfo, normal_name
 from hsmcore.users.mfa import NO_KEYS, Event, Purpose, RegisteredKeys
 
 
@@ -166,7 +166,7 @@ class UserService:
             UserNotFound: Another session has activated the HSM meanwhile.
             StoreFull: The disk is full.
         """
-        verifier = new_verifier(password)
+        verifier = self._accounts.new_verifier(password)
         with self._accounts.changing(session.username, session.role) as row:
             self._accounts.put(row, replace(row, role=ADMIN), verifier)
             for other in self._sessions.of_user(row.username, row.role):
@@ -243,7 +243,7 @@ class UserService:
             PasswordInvalid: The password breaks the rules for passwords.
             StoreFull: The disk is full.
         """
-        verifier = new_verifier(password)
+        verifier = self._accounts.new_verifier(password)
         with self._accounts.changing(username, ADMIN) as row:
             self._accounts.put(row, row, verifier)
 
@@ -272,7 +272,7 @@ class UserService:
             StoreFull: The disk is full.
         """
         own = _require_own_or_admin(session, username, role)
-        verifier = new_verifier(password)
+        verifier = self._accounts.new_verifier(password)
         weaker = session.role == ADMIN and deregister_mfa
         with self._changing(session, username, role, approval=weaker or not own) as row:
             keys = mfa.keys_after(Event.CHANGE_PASSWORD, _keys(row))
@@ -334,7 +334,7 @@ class UserService:
         _require_own_or_admin(session, username, role)
         subject = self._accounts.known(username, role)
         key = self._challenges.prove(Purpose.MFA, subject, session.token, token_file, public_key)
-        verifier = None if password is None else new_verifier(password)
+        verifier = None if password is None else self._accounts.new_verifier(password)
         with self._changing(session, username, role, approval=session.role == ADMIN) as row:
             self._accounts.require_own_key(row, key)
             keys = mfa.keys_after(Event.REGISTER_MFA, _keys(row), key, change_quorum=change_quorum)
@@ -366,7 +366,7 @@ class UserService:
             StoreFull: The disk is full.
         """
         _require_own_or_admin(session, username, role)
-        verifier = None if password is None else new_verifier(password)
+        verifier = None if password is None else self._accounts.new_verifier(password)
         with self._changing(session, username, role, approval=session.role == ADMIN) as row:
             self._approvals.put_keys(row, mfa.keys_after(Event.DEREGISTER_MFA, _keys(row)), verifier)
 

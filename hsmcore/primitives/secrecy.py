@@ -25,6 +25,8 @@ NONCE_BYTES = 12
 
 MEMORY_KIB, ITERATIONS, LANES = 19 * 1024, 2, 1
 """Cost of a password hash (OWASP Password Storage Cheat Sheet: 19 MiB, two passes, one lane)."""
+UNSTORED_KIB, UNSTORED_ITERATIONS = 64, 1
+"""Cost of a hash that is in the memory of the HSM's process only: who reads it there has the keys."""
 
 
 class Sealer:
@@ -78,18 +80,29 @@ def key_from_passphrase(passphrase: bytes, salt: bytes, memory_kib: int, iterati
     return argon.derive(passphrase)
 
 
-def hash_password(password: bytes) -> str:
-    """Return a new Argon2id hash in PHC format, which includes salt and cost."""
+def hash_password(password: bytes, *, stored: bool = True) -> str:
+    """Return a new Argon2id hash in PHC format, which includes salt and cost.
+
+    Args:
+        password: The password.
+        stored: Whether the hash will be on a disk.
+    """
+    memory, iterations = _cost(stored=stored)
     argon = Argon2id(
-        salt=os.urandom(SALT_BYTES), length=KEY_BYTES, iterations=ITERATIONS, lanes=LANES, memory_cost=MEMORY_KIB
+        salt=os.urandom(SALT_BYTES), length=KEY_BYTES, iterations=iterations, lanes=LANES, memory_cost=memory
     )  # fmt: skip
     return argon.derive_phc_encoded(password)
 
 
-def unknown_password_hash() -> str:
+def unknown_password_hash(*, stored: bool = True) -> str:
     """Return a hash, as ``hash_password`` does, whose password nobody knows: a comparison takes the usual time."""
+    memory, iterations = _cost(stored=stored)
     salt, digest = (b64encode(os.urandom(count)).rstrip(b"=").decode() for count in (SALT_BYTES, KEY_BYTES))
-    return f"$argon2id$v=19$m={MEMORY_KIB},t={ITERATIONS},p={LANES}${salt}${digest}"
+    return f"$argon2id$v=19$m={memory},t={iterations},p={LANES}${salt}${digest}"
+
+
+def _cost(*, stored: bool) -> tuple[int, int]:
+    return (MEMORY_KIB, ITERATIONS) if stored else (UNSTORED_KIB, UNSTORED_ITERATIONS)
 
 
 def password_matches(password: bytes, verifier: str) -> bool:

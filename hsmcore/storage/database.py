@@ -187,6 +187,11 @@ class Store:
             return bytes(connection.execute(select(HSM.c.master)).scalar_one())
 
     @property
+    def stored(self) -> bool:
+        """False for a database in memory."""
+        return bool(self.place)
+
+    @property
     def shared(self) -> bool:
         """True for a database that several HSMs can use."""
         return is_shared(self._engine)

@@ -329,7 +329,7 @@ def require_private(home: Path) -> None:
     """Check that no other user than root can replace the files of a state directory.
 
     Raises:
-        StateError: The directory is another user's, others may write in it, or others may rename it.
+        StateError: Another user owns it or a directory above it, others may write in it, or others may rename it.
     """
     with _file_errors(home):
         found = home.stat()
@@ -339,12 +339,39 @@ def require_private(home: Path) -> None:
         mode = stat.S_IMODE(found.st_mode)
         raise StateError(f"other users may write in {home} (mode {mode:o}) and replace the HSM's files; chmod go-w it")
     for above in {*home.parents, *home.resolve().parents}:
-        with _file_errors(above):
-            mode = above.stat().st_mode
-        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-            raise StateError(
-                f"other users may write in {above} (mode {stat.S_IMODE(mode):o}) and replace {home}; chmod o-w it"
-            )
+        _require_trusted(above, home)
+
+
+def _require_trusted(above: Path, home: Path) -> None:
+    """Check that no other user than root can rename what is in a directory above a state directory.
+
+    The owner of a directory can do so even if it has the sticky bit (unlink(2)).
+
+    Raises:
+        StateError: Another user owns the directory, or may write in it.
+    """
+    with _file_errors(above):
+        found = above.stat()
+    if found.st_uid not in (0, os.geteuid()) and not _is_outside(found.st_uid):
+        raise StateError(
+            f"{above} belongs to another user (id {found.st_uid}), who could replace {home}; "
+            "choose an HSM_HOME in a directory of your own"
+        )
+    mode = found.st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        raise StateError(
+            f"other users may write in {above} (mode {stat.S_IMODE(mode):o}) and replace {home}; chmod o-w it"
+        )
+
+
+def _is_outside(user: int) -> bool:
+    """Tell whether the id stands for users outside of this user namespace, as root is in a sandbox."""
+    try:
+        overflow = int(Path("/proc/sys/kernel/overflowuid").read_text("ascii"))
+        mapped = [line.split() for line in Path("/proc/self/uid_map").read_text("ascii").splitlines()]
+    except (OSError, ValueError):
+        return False
+    return user == overflow and not any(0 <= user - int(first) < int(count) for first, _, count in mapped)
 
 
 def _require_own(home: Path) -> None:

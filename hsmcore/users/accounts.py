@@ -115,14 +115,18 @@ def check_password(password: bytes) -> None:
         raise PasswordInvalid("a password has no colon")
 
 
-def new_verifier(password: bytes) -> str:
+def new_verifier(password: bytes, *, stored: bool) -> str:
     """Return the hash of a new password.
+
+    Args:
+        password: The password.
+        stored: Whether the hash will be on a disk.
 
     Raises:
         PasswordInvalid: The password breaks the rules for passwords.
     """
     check_password(password)
-    return hash_password(password)
+    return hash_password(password, stored=stored)
 
 
 class Accounts:
@@ -136,11 +140,19 @@ class Accounts:
         self._users = {(row.username, row.role): _User(_newest(row)) for row in store.users()}
         log.known_user = lambda username, role: (username.lower(), role) in self._users
         # Checked in place of the hash of a user who does not exist.
-        self._nobody = unknown_password_hash()
+        self._nobody = unknown_password_hash(stored=store.stored)
         self._hashing = BoundedSemaphore(HASHING)
 
     def __len__(self) -> int:
         return len(self._users)
+
+    def new_verifier(self, password: bytes) -> str:
+        """Return the hash of a new password of a user.
+
+        Raises:
+            PasswordInvalid: The password breaks the rules for passwords.
+        """
+        return new_verifier(password, stored=self._store.stored)
 
     def infos(self) -> list[UserInfo]:
         """Return all users in order of creation."""
@@ -257,7 +269,7 @@ class Accounts:
         if role not in ROLES:
             raise UserNameInvalid(f"there is no role {role[:32]!r} to create; there are {' and '.join(ROLES)}")
         name = normal_name(username)
-        verifier = new_verifier(password)
+        verifier = self.new_verifier(password)
         with self._turn:
             if (name, role) in self._users:
                 raise UserExists(f"there is a {role} {name!r} already")

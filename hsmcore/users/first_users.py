@@ -15,25 +15,28 @@ _NUMBERS = (1, 3)
 """Numbers of the admin and the crypto user; the appliance user has the one between them."""
 
 
-def first_users(admin_password: bytes | None, crypto_user: tuple[str, bytes] | None) -> tuple[FirstUser, ...]:
+def first_users(
+    admin_password: bytes | None, crypto_user: tuple[str, bytes] | None, *, stored: bool
+) -> tuple[FirstUser, ...]:
     """Return a new HSM's users. Without a password the admin is not activated.
 
     Args:
         admin_password: The admin's password.
         crypto_user: Name and password of a crypto user.
+        stored: Whether the HSM will be on a disk.
 
     Raises:
         PasswordInvalid: A password breaks the rules for passwords.
         UserNameInvalid: The name breaks the rules for names.
     """
     if admin_password is None:
-        admin = FirstUser(FIRST_ADMIN, UNACTIVATED_ADMIN, hash_password(b""))
+        admin = FirstUser(FIRST_ADMIN, UNACTIVATED_ADMIN, hash_password(b"", stored=stored))
     else:
-        admin = FirstUser(FIRST_ADMIN, ADMIN, new_verifier(admin_password))
+        admin = FirstUser(FIRST_ADMIN, ADMIN, new_verifier(admin_password, stored=stored))
     if crypto_user is None:
         return (admin,)
     name, password = crypto_user
-    return admin, FirstUser(normal_name(name), CRYPTO_USER, new_verifier(password))
+    return admin, FirstUser(normal_name(name), CRYPTO_USER, new_verifier(password, stored=stored))
 
 
 def first_rows(users: Sequence[FirstUser], vault: Vault) -> list[UserRow]:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.conftest import Tally
 from tests.junit.conftest import SECONDS, Launcher
 
 _PARALLEL = (
@@ -40,6 +41,15 @@ def test_scopes(launcher: Launcher, tmp_path: Path) -> None:
     assert "12 tests successful" in said
     assert re.search(r"reset and login: [\d.]+ ms", said)
     assert not list(tmp_path.glob("hsm-*")), "a directory of a socket is left"
+
+
+def test_the_times_that_a_test_waits(launcher: Launcher, tally: Tally) -> None:
+    """Prints the times after the run and compares them with nothing, because the machine may be busy."""
+    said = launcher.run("StartTest")
+    found = re.search(r"first HSM: (\d+) ms, reset: (\d+) ms", said)
+    assert found, said
+    for name, milliseconds in zip(("first HSM", "reset and login"), found.groups(), strict=True):
+        tally(f"JUnit extension, {name}")["milliseconds"] = int(milliseconds)
 
 
 def test_parallel_tests_have_hsms_of_their_own(launcher: Launcher) -> None:

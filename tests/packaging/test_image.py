@@ -96,6 +96,8 @@ def test_the_image_makes_an_hsm_serves_it_without_root_and_keeps_it(
     shown = builder("inspect", "--type", "image", "localhost/hsmbridge")
     assert '"User": "hsmbridge"' in shown
     assert '"Healthcheck"' in shown
+    # A volume for the authority that HSMs of a cluster share: an empty volume takes the owner of the image's directory.
+    assert builder("run", container, "--", "stat", "--format=%u %a", "/ca") == "10001 700"
     with socket.create_server((_HOST, 0)) as free:
         port = free.getsockname()[1]
     for number in range(2):

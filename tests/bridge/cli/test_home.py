@@ -15,6 +15,7 @@ from hsmcore import Hsm
 from hsmcore.errors import StateError
 from tests.conftest import alike
 from tests.impostor import NOBODY, foreign_server
+from tests.requirements import missing
 from tests.site import ADMIN_PASSWORD, PASSWORD, Site, fresh_site
 
 FILES = {"hsm.db", "hsm.lock", "master.key", "audit.anchor"}
@@ -90,6 +91,25 @@ def test_a_directory_that_others_may_replace_is_refused(tmp_path: Path) -> None:
         Hsm.initialize(above / "hsm", admin_password=ADMIN_PASSWORD.encode())
     above.chmod(0o1777)
     Hsm.initialize(above / "hsm", admin_password=ADMIN_PASSWORD.encode()).close()
+
+
+@pytest.mark.parametrize("mode", alike([0o755, 0o1777]))
+def test_a_directory_whose_owner_may_replace_the_hsm_is_refused(tmp_path: Path, mode: int) -> None:
+    """The owner of a directory may rename what is in it, with the sticky bit too."""
+    if os.geteuid() != 0:
+        missing("only root gives directories to other users")
+    above = tmp_path / "above"
+    (above / "own").mkdir(parents=True)
+    with fresh_site(above / "own" / "hsm") as site:
+        above.chmod(mode)
+        os.chown(above, 12345, -1)
+        for command in (["start"], ["key", "list"], ["init"]):
+            done = site.hsm(*command)
+            assert done.returncode == 1
+            assert f"{above} belongs to another user (id 12345), who could replace {site.home}" in done.stderr
+        assert f"{above} belongs to another user" in site.hsm("doctor").stdout
+        os.chown(above, os.geteuid(), -1)
+        site.must("key", "list")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can start another user's process")

@@ -52,7 +52,11 @@ def test_it_writes_the_jar_and_its_pom(tmp_path: Path) -> None:
 
 def test_the_users_own_repository_is_the_default(tmp_path: Path) -> None:
     site = Site(tmp_path, dict(os.environ) | {"HOME": str(tmp_path)})
-    assert site.must("jar", "--maven") == site.must("jar", "--maven", str(tmp_path / "other"))
+    done = site.hsm("jar", "--maven")
+    assert done.stdout == site.must("jar", "--maven", str(tmp_path / "other"))
+    assert f"Installed in {tmp_path / '.m2' / 'repository'}" in done.stderr
+    # Maven and Gradle do not look at HOME.
+    assert "-Dmaven.repo.local=" in done.stderr
     files = {
         str(path.relative_to(root)): path.read_bytes()
         for root in (tmp_path / ".m2" / "repository", tmp_path / "other")

@@ -8,13 +8,14 @@ import shlex
 import signal
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.docs.pages import ROOT
-from tests.requirements import tool
+from tests.requirements import missing, tool
 from tests.site import Site, fresh_site
 
 _ACCOUNT = "root" if os.geteuid() == 0 else os.environ.get("USER", "")
@@ -139,6 +140,34 @@ def test_a_service_of_a_user_who_does_not_exist(user: Site) -> None:
     refused = user.hsm("service", "install", "--run-as", "nobody_of_that_name")
     assert refused.returncode == 1
     assert "useradd --system" in refused.stderr
+
+
+@pytest.fixture
+def account() -> str:
+    if os.geteuid() != 0:
+        missing("only root runs a program as another user")
+    return "daemon"
+
+
+def test_a_service_whose_user_cannot_run_hsm(site: Site, account: str, tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir(mode=0o700)
+    python = hidden / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--symlinks", hidden], check=True, timeout=60)
+    (packages,) = hidden.glob("lib/python*/site-packages")
+    (packages / "all.pth").write_text(f"{ROOT}\n{sysconfig.get_path('purelib')}\n")
+    done = subprocess.run(
+        [python, "-m", "bridge", "service", "install", "--run-as", account], env=site.environment, capture_output=True,
+        text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert f"the user {account} cannot run {python}: Permission denied; install hsmbridge" in done.stderr
+
+
+def test_a_service_whose_group_does_not_exist(site: Site, account: str) -> None:
+    refused = site.hsm("service", "install", "--run-as", account, "--group", "nobody_of_that_name")
+    assert refused.returncode == 1
+    assert "there is no group nobody_of_that_name" in refused.stderr
 
 
 def test_the_example_in_the_wheel(tmp_path: Path) -> None:

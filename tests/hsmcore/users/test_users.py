@@ -356,8 +356,9 @@ def test_an_ended_session_does_nothing(site: Site) -> None:
             call()
 
 
-def test_the_hash_in_place_of_an_unknown_users_takes_the_same_work() -> None:
-    real, unknown = hash_password(b"a-good-password"), unknown_password_hash()
+@pytest.mark.parametrize("stored", [True, False])
+def test_the_hash_in_place_of_an_unknown_users_takes_the_same_work(stored: bool) -> None:
+    real, unknown = hash_password(b"a-good-password", stored=stored), unknown_password_hash(stored=stored)
     assert unknown.split("$")[:4] == real.split("$")[:4]
     assert [len(part) for part in unknown.split("$")] == [len(part) for part in real.split("$")]
     assert password_matches(b"a-good-password", real)

@@ -2,7 +2,6 @@ package io.hsmbridge.junit5;
 
 import com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider;
 import java.nio.file.Path;
-import java.security.Provider;
 
 /** An HSM for tests, and a provider that is logged in to it. */
 public final class Hsm {
@@ -15,7 +14,7 @@ public final class Hsm {
     }
 
     /** Returns a provider of this HSM, logged in as {@link #user}. */
-    public Provider provider() {
+    public CloudHsmProvider provider() {
         return provider;
     }
 

@@ -35,7 +35,7 @@ final class HsmCommand {
                 return candidate.getPath();
             }
         }
-        throw new IllegalStateException("The command hsm is not on PATH. Install hsmbridge (pipx install hsmbridge), or name"
-                + " the command in the system property " + PROPERTY + " or the environment variable " + VARIABLE);
+        throw new IllegalStateException("The command hsm is not on PATH. Install hsmbridge (README, \"Install\"), or name the"
+                + " command, such as /path/of/hsmbridge/.venv/bin/hsm, in the system property " + PROPERTY + " or the environment variable " + VARIABLE);
     }
 }

@@ -1,7 +1,6 @@
 package io.hsmbridge.junit5;
 
 import com.amazonaws.cloudhsm.jce.provider.CloudHsmProvider;
-import java.security.Provider;
 import java.security.Security;
 import java.util.List;
 import javax.security.auth.login.LoginException;
@@ -45,9 +44,9 @@ final class Lease implements CloseableResource {
         pool.giveBack(options, hsm.process());
     }
 
-    private static void logout(Provider provider) {
+    private static void logout(CloudHsmProvider provider) {
         try {
-            ((CloudHsmProvider) provider).logout();
+            provider.logout();
         } catch (LoginException | RuntimeException e) {
             // Logged in by itself, or the test has ended the session or the HSM.
             return;
