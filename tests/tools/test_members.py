@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.process.paths import socket_path
 from tests import jdk
 from tests.postgresql import Server
 from tests.site import Site, fresh_site
@@ -45,11 +46,13 @@ class Members:
     def status(self, member: int) -> dict[str, int]:
         return dict(json.loads(self.sites[member].must_here("status", "--json")))
 
-    def program(self, *members: int, more: str = "", **options: bool) -> subprocess.Popen[str]:
-        """Run the program, with some members and perhaps another address in its configuration."""
+    def program(self, *members: int, more: str = "", sockets: bool = False, **options: bool) -> subprocess.Popen[str]:
+        """Run the program, with some members, or their sockets, and perhaps another address in its configuration."""
         servers: list[dict[str, object]] = [
-            {"hostname": _HOSTS[member], "port": self.ports[member]} for member in members
-        ]
+            {"hostname": str(socket_path(self.sites[member].home)) if sockets else _HOSTS[member],
+             "port": self.ports[member]}
+            for member in members
+        ]  # fmt: skip
         if more:
             host, _, port = more.partition(":")
             servers.append({"hostname": host, "port": int(port)})
@@ -150,6 +153,15 @@ def test_uses_are_spread_and_survive_the_loss_of_an_hsm(members: Members, runnin
                 break
         else:
             pytest.fail("the client has not returned to the HSM")
+
+
+def test_two_sockets_are_used_likewise(members: Members, running: ExitStack) -> None:
+    """There is no key availability check."""
+    program = ended(running, members.program(0, 1, sockets=True))
+    for member in (0, 1):
+        members.kill(member)
+        assert tell(program, "use 50") == "ok"
+        members.start(member)
 
 
 def test_session_keys_and_operations_stay_with_their_hsm(members: Members, running: ExitStack) -> None:
