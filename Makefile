@@ -41,7 +41,7 @@ WITH_EACH_VERSION := tests/hsmcore/storage tests/hsmcore/users tests/hsmcore/cry
     tests/bridge/cloudhsm_cli/test_progress.py tests/bridge/process tests/bridge/plugin \
     tests/java/test_ciphers.py tests/java/test_signatures.py tests/java/test_provider.py
 
-.PHONY: help install maven lock sbom test test-all test-jdks test-lowest test-newest test-minimal test-image \
+.PHONY: help install maven lock sbom test test-all test-jdks test-lowest test-newest test-minimal first-minute test-image \
     check format docs site image release fuzz \
     kills soak bench \
     demo clean
@@ -56,6 +56,7 @@ help:
 	@echo 'make test-lowest  part of the tests with the lowest versions of the dependencies that pyproject.toml allows'
 	@echo 'make test-newest  the same with the newest'
 	@echo 'make test-minimal the tests in an empty Debian with python3, make and a JDK (needs root and mmdebstrap)'
+	@echo 'make first-minute the time from a clone to the first signature, there, without downloads'
 	@echo 'make check        ruff, mypy, import-linter, javac -Xlint:all -Werror, cc -Wall -Wextra -Werror'
 	@echo 'make format       format everything'
 	@echo 'make docs         the pages that are written from tables: commands, mechanisms, errors, man pages'
@@ -64,7 +65,7 @@ help:
 	@echo 'make image        a container image of the daemon, with buildah (BUILD="podman build", BUILD="docker build")'
 	@echo 'make fuzz         10 000 hostile frames and 10 000 hostile command lines;  make fuzz FRAMES=200000  more frames'
 	@echo 'make kills        kills the working daemon 150 times and looks for lost keys'
-	@echo 'make soak         uses the provider from 32 threads for 5 minutes'
+	@echo 'make soak         uses the provider from 32 threads for 5 minutes, twice'
 	@echo 'make bench        rates, beside the JDK and SoftHSM'
 	@echo 'make lock         requirements/*.txt, from pyproject.toml'
 	@echo 'make release      dist/: wheel, sdist, jars, list of dependencies, checksums; installs the wheel and signs with it'
@@ -139,6 +140,9 @@ test-newest: install
 
 test-minimal: install
 	PYTHON="$(CURDIR)/$(BIN)/python" bash tests/minimal.sh $(ARGS)
+
+first-minute: install
+	FIRST_MINUTE=1 PYTHON="$(CURDIR)/$(BIN)/python" bash tests/minimal.sh
 
 test-image: install
 	HSMBRIDGE_TEST_IMAGE=1 $(BIN)/python -m pytest tests/packaging/test_image.py $(ARGS)
@@ -239,7 +243,7 @@ ROUNDS ?= 150
 kills: install
 	HSMBRIDGE_KILL_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest --timeout 0 tests/faults/test_kill.py $(ARGS)
 
-# A Java program with 32 threads, for a time.
+# A Java program with 32 threads, for a time over the Unix socket and as long over TLS. ARGS='-k tls' for one of them.
 SECONDS ?= 300
 soak: install
 	HSMBRIDGE_TEST_ALL=1 HSMBRIDGE_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest --timeout 0 tests/faults/test_soak.py $(ARGS)

@@ -34,7 +34,7 @@ _ENVIRONMENT = {
     "HSM_KEYSTORE_PASSWORD": "The password of the CloudHSM key store file.",
     "HSM_CONFIG": "The configuration file of Java programs.",
     "HSM_CLUSTERS": "The sockets that stand for hosts in Java programs.",
-    "HSM_TIMEOUT": "Seconds that a Java program waits for the HSM.",
+    "HSM_TIMEOUT": "Seconds that a Java or PKCS #11 program waits for the HSM.",
     "JAVA_HOME": "The JDK.",
 }
 """Variables of both programs, with their meaning."""

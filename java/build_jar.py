@@ -121,7 +121,7 @@ def find_javac() -> str:
     raise BuildError(
         f"hsmbridge needs a JDK {NEWER} or later to build its Java provider; none was found in JAVA_HOME or on PATH"
         + (f" ({'; '.join(seen)})" if seen else "")
-        + ". Install one (Debian: apt install default-jdk-headless; macOS: brew install openjdk) and, if it is not on"
+        + ". Install one (Debian: apt install default-jdk-headless) and, if it is not on"
         " PATH, set JAVA_HOME to its folder."
     )
 

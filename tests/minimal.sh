@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs `make test` in an empty Debian that has what the README asks for and nothing else: python3, python3-venv, make and
 # a JDK. Needs root and mmdebstrap. Arguments are those of pytest. The root file system stays in .minimal for the next run.
+# With FIRST_MINUTE=1 it runs tests/first_minute.sh there instead.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD/.minimal
@@ -39,13 +40,16 @@ while IFS='=' read -r name value; do
     case $value in /*) [ ! -e "$value" ] || cp --recursive --dereference --parents "$value" "$root" ;; esac
 done < <("${PYTHON:-python3}" -m pip config list)
 
+program=(make -C /src test "ARGS=$*")
+if [ "${FIRST_MINUTE:-}" = 1 ]; then program=(bash /src/tests/first_minute.sh); fi
+
 # The mounts end with the namespace.
 exec unshare --mount --fork bash -euc '
-    root=$1 arguments=$2
-    shift 2
+    root=$1
+    shift
     mount -t proc proc "$root/proc"
     mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts "$root/dev/pts"
     ln -sf pts/ptmx "$root/dev/ptmx"
     mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
-    chroot "$root" env -i "$@" make -C /src test ARGS="$arguments"
-' bash "$root" "$*" "${environment[@]}"
+    chroot "$root" env -i "$@"
+' bash "$root" "${environment[@]}" "${program[@]}"

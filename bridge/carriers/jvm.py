@@ -51,6 +51,8 @@ _NO_NATIVE_ACCESS = 15
 """The last Java version without that option."""
 
 _log = logging.getLogger("hsmbridge.jvm")
+_ending: list[Any] = []
+"""JPype's shutdown hook, while it is not the JVM's."""
 
 
 def start(options: Sequence[str] = (), class_path: Sequence[str | Path] = (), *, own_signals: bool = True) -> None:
@@ -72,6 +74,23 @@ def start(options: Sequence[str] = (), class_path: Sequence[str | Path] = (), *,
         jpype.startJVM(*_options(path), *signals, *options, jvmpath=path, classpath=paths, interrupt=True)
     except (OSError, RuntimeError, ValueError, JException) as error:
         raise StateError(f"the JVM did not start: {error}; `hsm doctor` shows which JDK is found") from error
+    if not own_signals:
+        _ending.append(_taken_hook())
+
+
+def _taken_hook() -> Any:
+    """Remove JPype's shutdown hook and return it.
+
+    The hook interrupts the main thread and takes JPype down under it, so that Ctrl-C or a ``System.exit`` of another
+    thread would end in an exception or a crash of the program. Without it Java ends the process as it does elsewhere.
+    """
+    place = "hsmbridge.hooks"
+    natives.show_field(library(), "java.lang.ApplicationShutdownHooks", "hooks", "java.util.IdentityHashMap", place)
+    hooks = JClass("java.lang.System").getProperties().remove(place)
+    # Agents may have hooks too; JPype's is the newest.
+    newest = max(hooks.keySet(), key=lambda thread: thread.getId())
+    JClass("java.lang.Runtime").getRuntime().removeShutdownHook(newest)
+    return newest
 
 
 def _chosen() -> str:
@@ -137,6 +156,8 @@ def started() -> bool:
 
 def shutdown() -> None:
     """Wait for Java's non-daemon threads and end the JVM."""
+    while _ending:
+        JClass("java.lang.Runtime").getRuntime().addShutdownHook(_ending.pop())
     jpype.shutdownJVM()
 
 

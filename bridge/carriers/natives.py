@@ -19,6 +19,7 @@ _OK, _DETACHED = 0, -2
 _GET_ENV, _ATTACH_AS_DAEMON = 6, 7
 _FIND_CLASS, _EXCEPTION_CLEAR, _DELETE_LOCAL_REF, _REGISTER_NATIVES = 6, 17, 23, 215
 _GET_METHOD, _CALL_OBJECT = 33, 36
+_GET_STATIC_FIELD, _STATIC_OBJECT_FIELD = 144, 145
 _GET_STATIC_METHOD, _CALL_STATIC_OBJECT, _NEW_STRING = 113, 116, 167
 
 _int_to_int = CFUNCTYPE(c_int, c_void_p, c_void_p, c_int)
@@ -63,8 +64,45 @@ def register(jvm_library: str, class_name: str, method: str, body: Callable[[int
         raise StateError(f"{class_name} has no static native method int {method}(int)")
 
 
-def _property(environment: c_void_p, name: str) -> int | None:
-    """Return a reference to the value of a system property, which may be any object."""
+def show_field(jvm_library: str, class_name: str, field: str, kind: str, name: str) -> None:
+    """Make the value of a private static field the value of a system property, from which Java code can take it.
+
+    Args:
+        jvm_library: The path of the library of the running JVM.
+        class_name: The name of a class of the JDK, with dots.
+        field: The name of the field.
+        kind: The name of its class, with dots.
+        name: The name of the system property.
+
+    Raises:
+        StateError: The JVM is not running, or the field does not exist.
+    """
+    environment = _environment(ctypes.CDLL(jvm_library))
+    owner = _call(environment, _FIND_CLASS, c_void_p, c_char_p(class_name.replace(".", "/").encode()))
+    signature = f"L{kind.replace('.', '/')};".encode()
+    found = owner and _call(
+        environment, _GET_STATIC_FIELD, c_void_p, c_void_p(owner), c_char_p(field.encode()), c_char_p(signature)
+    )
+    if not found:
+        _call(environment, _EXCEPTION_CLEAR, None)
+        raise StateError(f"{class_name} has no static field {field}")
+    value = _call(environment, _STATIC_OBJECT_FIELD, c_void_p, c_void_p(owner), c_void_p(found))
+    _property(environment, name, value)
+    for reference in (owner, value):
+        _call(environment, _DELETE_LOCAL_REF, None, c_void_p(reference))
+
+
+def _property(environment: c_void_p, name: str, value: int | None = None) -> int | None:
+    """Return a reference to the value of a system property, which may be any object.
+
+    Args:
+        environment: The thread's ``JNIEnv``.
+        name: The name of the property.
+        value: A reference to its new value; the former one is returned. ``None`` leaves it as it is.
+    """
+    method, signature = (b"get", b"(Ljava/lang/Object;)Ljava/lang/Object;")
+    if value is not None:
+        method, signature = (b"put", b"(Ljava/lang/Object;Ljava/lang/Object;)Ljava/lang/Object;")
     system = _call(environment, _FIND_CLASS, c_void_p, c_char_p(b"java/lang/System"))
     map_class = _call(environment, _FIND_CLASS, c_void_p, c_char_p(b"java/util/Map"))
     properties = _call(
@@ -73,17 +111,17 @@ def _property(environment: c_void_p, name: str) -> int | None:
     )  # fmt: skip
     get = _call(
         environment, _GET_METHOD, c_void_p,
-        c_void_p(map_class), c_char_p(b"get"), c_char_p(b"(Ljava/lang/Object;)Ljava/lang/Object;"),
+        c_void_p(map_class), c_char_p(method), c_char_p(signature),
     )  # fmt: skip
     everything = _call(environment, _CALL_STATIC_OBJECT, c_void_p, c_void_p(system), c_void_p(properties), c_void_p())
     key = _call(environment, _NEW_STRING, c_void_p, c_char_p(name.encode()))
-    arguments = (c_void_p * 1)(key)
-    value: int | None = _call(
+    arguments = (c_void_p * 2)(key, value)
+    found: int | None = _call(
         environment, _CALL_OBJECT, c_void_p, c_void_p(everything), c_void_p(get), cast(arguments, c_void_p)
     )
     for reference in (system, map_class, everything, key):
         _call(environment, _DELETE_LOCAL_REF, None, c_void_p(reference))
-    return value
+    return found
 
 
 def _environment(library: ctypes.CDLL) -> c_void_p:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from threading import Event, Thread
 
 from bridge.carriers import peer
-from bridge.carriers.streams import CHUNK, NOW, Origin, limit_waits
+from bridge.carriers.streams import CHUNK, FIRST, NOW, Origin, limit_waits
 from bridge.process.addresses import Address
 from hsmcore import Hsm
 from hsmcore.errors import HsmError, StateError
@@ -218,40 +218,44 @@ class TlsStream:
             BlockingIOError: No whole record is there, and ``flags`` say not to wait.
             TimeoutError: A record took too long to arrive.
         """
+        # Blocks of one small size for almost every record: ``FIRST`` of ``streams`` says why.
+        length = max(length, FIRST)
         data = b""
         if self._unread:
             self._unread = False
-            data = self._decrypted()
+            data = self._decrypted(length)
         deadline = 0.0
         while not data:
-            # So that a thread that waits has no large block (``FIRST`` of ``streams`` says why).
+            # So that a thread that waits has no block at all.
             if not flags and not self._socket.recv(1, socket.MSG_PEEK):
                 return b""
-            received = self._socket.recv(CHUNK, flags)
+            received = self._socket.recv(length, flags)
             if not received:
                 return b""
             self._incoming.write(received)
-            data = self._decrypted()
+            data = self._decrypted(length)
             if data or self._incoming.eof:
                 break
-            # Records may arrive in parts, or have no data.
+            # Records may arrive in parts, or have no data. One that is longer than a small block comes with the next.
             if flags:
                 raise BlockingIOError
+            length = CHUNK
             now = time.monotonic()
             deadline = deadline or now + peer.FRAME_SECONDS
             if now > deadline:
                 raise TimeoutError("the client took too long over a record")
         return data
 
-    def _decrypted(self) -> bytes:
+    def _decrypted(self, length: int) -> bytes:
         parts = []
         try:
-            data = self._tls.read(CHUNK)
-            if not self._incoming.pending:
+            data = self._tls.read(length)
+            # A record may be longer than what was asked for.
+            if not self._incoming.pending and len(data) < length:
                 return data
             parts.append(data)
-            while self._incoming.pending:
-                parts.append(self._tls.read(CHUNK))
+            while self._incoming.pending or self._tls.pending():
+                parts.append(self._tls.read(length))
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLZeroReturnError:

@@ -25,7 +25,6 @@ from hsmcore.errors import (
 
 _HINTS: dict[type[HsmError], str] = {
     AccountLocked: "`hsm user change-password`; for the last admin `hsm user recover`",
-    StateLocked: "wait until that command has ended; `hsm doctor` tells whether it is a daemon that lost its socket",
     UserBusy: "a session ends at the latest 10 seconds after its program",
     UserOwnsKeys: "`--force-delete-keys` destroys them too",
     PermissionDenied: "`hsm user` commands need an admin's login in HSM_ADMIN_PASSWORD or CLOUDHSM_PIN",
@@ -34,6 +33,8 @@ _HINTS: dict[type[HsmError], str] = {
 }
 
 
+_SECONDS = 2.0
+"""Longest wait for a daemon before the message about it, in seconds."""
 _COMMANDS = {
     "quickstart": "quickstart.quickstart",
     "doctor": "doctor.doctor",
@@ -65,6 +66,20 @@ _COMMANDS = {
 """The subcommands with their module and its name there, in the order in which a new user needs them."""
 
 
+def _hint_of_lock(error: HsmError, home: Path | None) -> str:
+    """Return what to do about a process that has the HSM, empty for another error."""
+    if not isinstance(error, StateLocked) or home is None:
+        return ""
+    # Imported here: most commands meet no other process.
+    from bridge.carriers.client import Client
+
+    try:
+        Client.connect(home, _SECONDS).close()
+    except HsmError:
+        return "wait until that command has ended; `hsm doctor` tells whether it is a daemon that lost its socket"
+    return "it is the daemon; `hsm stop` ends it"
+
+
 class Commands(click.Group):
     """Prints an error as one line with a remedy and no traceback: exit code 1, or 2 for a wrong command line.
 
@@ -81,7 +96,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except HsmError as error:
-            hint = _HINTS.get(type(error))
+            hint = _HINTS.get(type(error)) or _hint_of_lock(error, ctx.find_root().obj)
             raise click.ClickException(f"{error} ({hint})" if hint else str(error)) from error
         except BrokenPipeError:
             raise

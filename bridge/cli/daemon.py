@@ -216,6 +216,8 @@ def stop(home: Path) -> None:
             f"the daemon, pid {pid}, has not ended after {_STOP_SECONDS:.0f} seconds; see {log_path(home)}"
         )
     click.echo("Stopped")
+    if running.get("ephemeral") and os.environ.get("HSM_HOME") == str(home):
+        click.echo("Its HSM is gone: unset HSM_HOME HSM_USER HSM_PASSWORD HSM_ADMIN_PASSWORD", err=True)
 
 
 @click.command()
@@ -242,7 +244,8 @@ def status(home: Path, as_json: bool) -> None:
         click.echo(json.dumps(shown))
         return
     for name, value in shown.items():
-        click.echo(f"{name:<14} {tables.shown(value)}")
+        for text in map(_member, tables.maps(value)) if name == "hsms" else [tables.shown(value)]:
+            click.echo(f"{name:<14} {text}")
 
 
 @click.command("daemon-run", hidden=True)
@@ -317,6 +320,13 @@ def _status(home: Path) -> dict[str, Value] | None:
     except DaemonUnreachable:
         return None
     return _map(answer)
+
+
+def _member(facts: Mapping[str, Value]) -> str:
+    """Return the line about an HSM of the cluster."""
+    state = "alive" if facts.get("alive") else "does not answer"
+    words = [f"{facts.get('number')}  {facts.get('name')}", str(facts.get("address") or ""), state]
+    return "  ".join(filter(None, [*words, "this one" if facts.get("own") else ""]))
 
 
 def _map(answer: Value) -> dict[str, Value]:

@@ -83,6 +83,7 @@ def list_faults(home: Path, as_json: bool) -> None:
     if not as_json:
         for row in faults:
             row["operations"] = _text(row["operations"])
+            row["left"] = "all" if row["left"] == -1 else row["left"]
     tables.show(faults, _COLUMNS, as_json=as_json, empty="No faults")
 
 

@@ -19,7 +19,7 @@ _COLUMNS = {
     "SIZE": "bits",
     "TOKEN": "token",
     "EXTRACTABLE": "extractable",
-    "LOCAL": "made in the HSM",
+    "LOCAL": "local",
 }
 
 

@@ -39,7 +39,7 @@ def join(home: Path, store: str, master_key_file: Path | None) -> None:
     with Hsm.join(home, store, passphrase=passphrase(), key_file=key_file) as hsm:
         own = next(member for member in hsm.members() if member.own)
         count = len(hsm.members())
-    click.echo(f"Joined as {own.name}, number {own.number} of a cluster of {count}; state directory {home}")
+    click.echo(f"Joined as {own.name}, number {own.number}; the cluster has {count} HSMs; state directory {home}")
 
 
 @click.command()

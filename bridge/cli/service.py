@@ -66,8 +66,8 @@ def install(
       sudo hsm service install --socket-group hsmusers
       hsm service install --user
     """
-    if of_user and socket_group:
-        raise click.UsageError("--socket-group needs a service of the system: no other user reaches one with --user")
+    if of_user:
+        _refuse_group(socket_group)
     options = Options(
         log_level, metrics_port, listen, backup_retention_days, socket_group, socket_directory.absolute()
     )  # fmt: skip
@@ -176,6 +176,16 @@ def _require_user(name: str) -> None:
         ) from error
 
 
+def _refuse_group(name: str) -> None:
+    """Check that a service of a user has no group.
+
+    Raises:
+        UsageError: It has one.
+    """
+    if name:
+        raise click.UsageError("--socket-group needs a service of the system: no other user reaches one with --user")
+
+
 def _require_group(name: str) -> None:
     """Check that there is an operating-system group, unless the name is empty or a number.
 
@@ -252,7 +262,7 @@ def _state(of_user: bool, question: str) -> str:
     done = _ran(of_user, question, NAME)
     if done is None:
         return "unknown: there is no systemctl here"
-    return done.stdout.strip() or done.stderr.strip().partition("\n")[0] or "unknown"
+    return done.stdout.strip() or "unknown: systemd does not answer"
 
 
 def _ran(of_user: bool, *words: str) -> subprocess.CompletedProcess[str] | None:

@@ -54,9 +54,7 @@ def _lines(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
         rows: The rows, of the same length.
         width: Columns of the terminal.
     """
-    widths = [max(map(_columns_of, cells)) for cells in zip(*rows, strict=True)]
-    while sum(widths) + len(_GAP) * (len(widths) - 1) > width and max(widths) > _NARROWEST:
-        widths[widths.index(max(widths))] -= 1
+    widths = _fitting(list(zip(*rows, strict=True)), width - len(_GAP) * (len(rows[0]) - 1))
     for number, row in enumerate(rows):
         folded = [list(_folded(cell, limit)) for cell, limit in zip(row, widths, strict=True)]
         for parts in zip_longest(*folded, fillvalue=""):
@@ -64,6 +62,26 @@ def _lines(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
             yield _GAP.join(padded).rstrip()
         if number == 0:
             yield _GAP.join("-" * limit for limit in widths)
+
+
+def _fitting(columns: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Return a width for each column. They are folded at spaces first, then in words, the first column last.
+
+    Args:
+        columns: The cells.
+        width: Columns of the terminal for all of them.
+    """
+    widths = [max(map(_columns_of, cells)) for cells in columns]
+    words = [max(_columns_of(word) for cell in cells for word in (cell.split(" ") or [""])) for cells in columns]
+    no_more = [_NARROWEST] * len(columns)
+    for least in (words, [words[0], *no_more[1:]], no_more):
+        while sum(widths) > width:
+            room = [have - max(need, _NARROWEST) for have, need in zip(widths, least, strict=True)]
+            if max(room) <= 0:
+                break
+            widest = max(range(len(widths)), key=lambda at: (room[at] > 0, widths[at]))
+            widths[widest] -= 1
+    return widths
 
 
 def _folded(text: str, width: int) -> Iterator[str]:

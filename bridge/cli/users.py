@@ -42,8 +42,8 @@ def create(home: Path, name: str, role: str, password_file: str | None) -> None:
       pass show hsm/cu2 | hsm user create cu2 --password-file -
     """
     known = os.environ.get("HSM_PASSWORD") if name == os.environ.get("HSM_USER") and role == CRYPTO_USER else None
-    password = known.encode() if known and not password_file else new_password(name, password_file)
     with as_admin(home) as client:
+        password = known.encode() if known and not password_file else new_password(name, password_file)
         client.call("USER_CREATE", name, role, password)
     click.echo(f"Created {role} {name.lower()}")
 

@@ -188,6 +188,7 @@ MECHANISMS: dict[int, Row] = {row.number: row for row in ROWS}
 """Every mechanism by number."""
 
 BLOCKS = {"AES": 16, "DES": 8}
+"""Bytes of a block, and of an initial value, by the beginning of the core's mechanism."""
 
 
 def result_bytes(row: Row, use: Use, bits: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bridge.cryptoki.failures import Refused
-from bridge.cryptoki.mechanisms import Form, Row, Use
+from bridge.cryptoki.mechanisms import BLOCKS, Form, Row, Use
 from bridge.cryptoki.numbers import DATA_SPECIFIED, HASH_MECHANISMS, MASKS, Rv
 from hsmcore.tables.mechanisms import HASHES
 
@@ -66,10 +66,13 @@ def _none(row: Row, use: Use, fields: Fields) -> Prepared:
 
 
 def _iv(row: Row, use: Use, fields: Fields) -> Prepared:
-    if row.core.startswith("AES_KEY_WRAP") and not fields:
+    wraps = row.core.startswith("AES_KEY_WRAP")
+    if wraps and not fields:
         return Prepared(row.core)
     _types(fields, bytes)
-    return Prepared(row.core, {"iv": fields[0]})
+    iv = fields[0]
+    _require(wraps or (isinstance(iv, bytes) and len(iv) == BLOCKS[row.core[:3]]))
+    return Prepared(row.core, {"iv": iv})
 
 
 def _counter(row: Row, use: Use, fields: Fields) -> Prepared:

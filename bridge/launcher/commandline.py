@@ -74,6 +74,10 @@ def parse_java(words: Sequence[str]) -> CommandLine:
         elif word == "-jar":
             jar = _value(word, rest)
             line.class_path, line.main_class = [jar], main_class_of(jar)
+        elif word.endswith(".java"):
+            raise UsageError(
+                f"hsm java runs compiled classes: `javac {word}` first, or run it with java and `hsm start`"
+            )
         elif not word.startswith("-"):
             line.main_class = word.replace("/", ".")
         else:

@@ -225,6 +225,7 @@ static int read_clusters(const char *path, struct slot_options *slots, int room)
     size_t length = 0;
     char *content = read_file(path, &length);
     if (content == NULL) {
+        log_error("the configuration file %s cannot be read", path);
         return -1;
     }
     struct json json = {content, content + length};
@@ -232,6 +233,9 @@ static int read_clusters(const char *path, struct slot_options *slots, int room)
     json_object(&json, root_member, &reading, 0);
     bool read = json_done(&json) && reading.count > 0;
     free(content);
+    if (!read) {
+        log_error("%s is no configuration of a cluster", path);
+    }
     return read ? reading.count : -1;
 }
 

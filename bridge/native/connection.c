@@ -240,8 +240,13 @@ static bool connect_unix(struct connection *connection, const char *path) {
     if (failed && errno == EACCES) {
         log_error("the operating-system user %u may not connect to %s; the members of its group may",
                   (unsigned)geteuid(), path);
+        return false;
     }
-    return !failed && trusted(connection->socket, path);
+    if (failed) {
+        log_error("no HSM answers at %s: %s; `hsm start` starts one", path, strerror(errno));
+        return false;
+    }
+    return trusted(connection->socket, path);
 }
 
 /* Connect to one address. Returns 0, or the number of the error. */

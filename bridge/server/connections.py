@@ -44,7 +44,7 @@ class Connection:
 
     @property
     def remote(self) -> bool:
-        """Whether the client is connected over TLS."""
+        """True for a client over TLS, which may be on another machine."""
         return self.guest and self.user is None
 
     @property

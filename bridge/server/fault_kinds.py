@@ -7,6 +7,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 
 from bridge.protocol.operations import NUMBERS
@@ -230,7 +231,8 @@ def _operations(given: Option, row: Kind) -> frozenset[str]:
     chosen = frozenset(name.upper() for name in names)
     unknown = sorted(chosen - _ALL)
     if unknown:
-        raise MalformedRequest(f"there is no operation {unknown[0][:32]!r} with faults; bridge/PROTOCOL.md lists them")
+        near = ", ".join(get_close_matches(unknown[0][:32], _ALL, cutoff=0))
+        raise MalformedRequest(f"there is no operation {unknown[0][:32]!r} with faults; the nearest are {near}")
     return chosen or row.operations
 
 

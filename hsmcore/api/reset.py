@@ -33,7 +33,8 @@ class ResetService:
             raise SettingRequired("an HSM in a database that others can share cannot be reset")
         if not core.settings.allow_reset:
             raise SettingRequired(
-                "this HSM was made without --allow-reset; `hsm init --allow-reset` makes one for tests"
+                "this HSM was made without --allow-reset; `hsm init --allow-reset`, or `hsm start --ephemeral "
+                "--allow-reset`, makes one for tests"
             )
         with self._turn, core.accounts.all_changing():
             sessions = core.sessions.all()

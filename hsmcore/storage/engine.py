@@ -119,7 +119,7 @@ def _translated(error: DBAPIError) -> tuple[type[StateError], str]:
     if hasattr(error.orig, "sqlstate"):
         state = str(getattr(error.orig, "sqlstate", "") or "")
         kind, message = next((kind, message) for prefix, kind, message in _STATES if state.startswith(prefix))
-        return kind, f"{message}: {str(error.orig).strip()}"
+        return kind, f"{message}: {' '.join(str(error.orig).split())}"
     if name.startswith(_FULL):
         return StoreFull, f"the database cannot be written (disk full or read-only): {error.orig}"
     if name.startswith(_BUSY):

@@ -38,8 +38,8 @@ class Lease:
         """
         if clock() >= self.until or period != self.period:
             raise NotCaughtUp(
-                "this HSM has no contact with its cluster and may not know the last changes; another HSM answers"
-                + (f" ({self.reason})" if self.reason else "")
+                "this HSM has no contact with its cluster and may not know the last changes; "
+                "another HSM of the cluster may answer" + (f" ({self.reason})" if self.reason else "")
             )
 
     def guarded(self, run: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:

@@ -1,6 +1,6 @@
 """Many threads of a Java program for some time: no wrong result, nothing lost, no defect, flat memory.
 
-``make soak`` runs it for five minutes.
+``make soak`` runs it for five minutes over the Unix socket, and as long over TLS.
 """
 
 from __future__ import annotations
@@ -32,9 +32,30 @@ def _memory(pid: int) -> int:
     return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
 
 
+def _begin_with_tls(site: Site, folder: Path) -> Site:
+    """Start the daemon with TLS, and return the site of programs that reach it over TLS only."""
+    site.must("cluster", "initialize", "--new-ca", str(folder / "ca"), "--name", "127.0.0.1")
+    site.must("start", "--listen", "127.0.0.1:0")
+    port = int(json.loads(site.must("status", "--json"))["listen"].rpartition(":")[2])
+    cluster = {
+        "hsm_ca_file": str(folder / "ca" / "customerCA.crt"),
+        "servers": [{"hostname": "127.0.0.1", "port": port}],
+        "options": {"disable_key_availability_check": True},
+    }
+    file = folder / "jce.cfg"
+    file.write_text(json.dumps({"clusters": [{"cluster": cluster}]}))
+    kept = {name: value for name, value in site.environment.items() if name != "HSM_HOME"}
+    return Site(site.home, kept | {"HSM_CONFIG": str(file)})
+
+
 @pytest.mark.long
-def test_many_threads_for_some_time(site: Site, tally: Tally, tmp_path: Path) -> None:
-    site.must("start")
+@pytest.mark.parametrize("carrier", ["unix", "tls"])
+def test_many_threads_for_some_time(site: Site, tally: Tally, tmp_path: Path, carrier: str) -> None:
+    programs = site
+    if carrier == "tls":
+        programs = _begin_with_tls(site, tmp_path)
+    else:
+        site.must("start")
     with Client.connect(site.home) as client:
         client.call("LOGIN", "cu1", site.environment["HSM_PASSWORD"].encode(), "crypto-user")
         client.call("GENERATE_KEY", "AES_KEY_GEN", {"LABEL": "kept", "TOKEN": True})
@@ -51,7 +72,7 @@ def test_many_threads_for_some_time(site: Site, tally: Tally, tmp_path: Path) ->
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        program = Application(site, tmp_path, (classes,), seconds=SECONDS + 120)
+        program = Application(programs, tmp_path, (classes,), seconds=SECONDS + 120)
         printed = program.run("Soak", THREADS, SECONDS, HSM_USER="cu1")
     finally:
         ended.set()
@@ -64,8 +85,10 @@ def test_many_threads_for_some_time(site: Site, tally: Tally, tmp_path: Path) ->
     assert min(counts.values()) > 0
     assert late < half + SLACK_KIB, memory
     _check_the_rest(site, kept)
-    tally(f"soak of {THREADS} threads, {SECONDS} s, nothing lost").update(counts)
-    tally("soak, memory in KiB").update({"daemon after a half": half, "daemon at the end": late, "Java heap": heap})
+    tally(f"soak of {THREADS} threads over {carrier}, {SECONDS} s, nothing lost").update(counts)
+    tally(f"soak over {carrier}, memory in KiB").update(
+        {"daemon after a half": half, "daemon at the end": late, "Java heap": heap}
+    )
 
 
 def _check_the_rest(site: Site, kept: list[object]) -> None:

@@ -84,6 +84,31 @@ with ck.started():
     assert done.stdout.replace("0x30", "0xb3").splitlines() == ["0xb3 1", "True"] * 2, done.stdout + done.stderr
 
 
+@pytest.mark.long
+def test_a_stopped_hsm_is_left(pair: Pair) -> None:
+    done = pair.run(
+        """
+import json, signal
+os.environ["HSM_TIMEOUT"] = "2"
+said = subprocess.run([sys.executable, "-m", "bridge", "status", "--json"], capture_output=True,
+                      env=os.environ | {"HSM_HOME": sys.argv[2]})
+pid = json.loads(said.stdout)["pid"]
+with ck.started():
+    session = log_in()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        # The login's HSM does not answer; it is asked once more, on a connection that it does not make.
+        print(hex(ck.call("C_GetSessionInfo", session, (c_ubyte * 64)())))
+        log_in()
+        print(slots())
+    finally:
+        os.kill(pid, signal.SIGCONT)
+""",
+        0,
+    )
+    assert done.stdout.replace("0x30", "0xb3").split() == ["0xb3", "1"], done.stdout + done.stderr
+
+
 _USES = """
 def codes(session, key, pair):
     wrapped = bytes(24)

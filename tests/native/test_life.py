@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,10 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from bridge.process.paths import socket_path
+from bridge.protocol import codec
+from hsmcore.errors import OperationLimit
 from tests.conftest import repeated
+from tests.native.proxy import Proxy
 from tests.site import PASSWORD, Site
 
 _ROOT = Path(__file__).parents[2]
+LIMIT = OperationLimit.code
 _HEAD = """
 import ctypes, os, signal, sys, threading, time
 from ctypes import byref, c_ubyte, c_ulong
@@ -130,6 +136,77 @@ assert ended(threads)
 print(len(ck.run("Encrypt", session, 0x1081, key, bytes(16))))
 """
     assert _run(site, text, repeated(6, 300)) == "16\n"
+
+
+@pytest.mark.parametrize(("mode", "requests"), [("standard", 2), ("off", 1)])
+def test_a_lost_answer_is_asked_for_again_unless_that_is_off(
+    site: Site, tmp_path: Path, mode: str, requests: int
+) -> None:
+    file = tmp_path / "cloudhsm-pkcs11.cfg"
+    with Proxy(tmp_path, site.home).running() as proxy:
+        cluster = {"servers": [{"hostname": str(socket_path(proxy.home))}], "options": {"default_retry_mode": mode}}
+        file.write_text(json.dumps({"clusters": [{"cluster": cluster}]}))
+        proxy.answer = lambda request: b"" if b"C_GetMechanismInfo" in request else None
+        text = """
+with ck.started():
+    ck.open()
+    print(hex(ck.call("C_GetMechanismInfo", 0, 1, (c_ubyte * 64)())))
+"""
+        said = _run(Site(site.home, site.environment | {"HSM_PKCS11_CONFIG": str(file)}), text, 1)
+        # One request opens the application, one the session.
+        assert (said, proxy.count()) == ("0x30\n", 2 + requests)
+
+
+def test_a_limit_of_the_hsm_is_a_function_that_failed(site: Site, tmp_path: Path) -> None:
+    """So the original tells that it is throttled."""
+
+    def limited(request: bytes) -> bytes | None:
+        _, session, number = codec.decode_header(request)
+        return codec.encode_request(LIMIT, session, number, []) if b"C_GetMechanismInfo" in request else None
+
+    file = tmp_path / "cloudhsm-pkcs11.cfg"
+    with Proxy(tmp_path, site.home).running() as proxy:
+        proxy.answer = limited
+        file.write_text(
+            json.dumps({"clusters": [{"cluster": {"servers": [{"hostname": str(socket_path(tmp_path))}]}}]})
+        )
+        text = 'ck.must("C_Initialize", None)\nprint(hex(ck.call("C_GetMechanismInfo", 0, 1, (c_ubyte * 64)())))'
+        assert _run(Site(site.home, site.environment | {"HSM_PKCS11_CONFIG": str(file)}), text, 1) == "0x6\n"
+
+
+def test_a_stopped_daemon_is_told_and_goes_on(site: Site) -> None:
+    """The call waits for HSM_TIMEOUT; a daemon that goes on in time still has the session."""
+    text = """
+import json, subprocess
+said = subprocess.run([sys.executable, "-m", "bridge", "status", "--json"], capture_output=True)
+pid = json.loads(said.stdout)["pid"]
+with ck.started():
+    session = log_in()
+    key = ck.generate(session, 0x1080, [(0x161, 32), (0x104, True)])
+    expected = ck.run("Encrypt", session, 0x1081, key, bytes(16))
+    def stopped(call):
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            return call()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    print(hex(stopped(lambda: ck.call("C_GetTokenInfo", 0, (c_ubyte * 512)()))))
+    print(hex(stopped(lambda: ck.begin("Encrypt", session, 0x1082, key))))
+    print(ck.run("Encrypt", session, 0x1081, key, bytes(16)) == expected)
+    timer = threading.Timer(0.3, os.kill, (pid, signal.SIGCONT))
+    os.kill(pid, signal.SIGSTOP)
+    timer.start()
+    print(ck.run("Encrypt", session, 0x1081, key, bytes(16)) == expected)
+"""
+    said = _run(Site(site.home, site.environment | {"HSM_TIMEOUT": "1"}), text, 1)
+    # Token information has no token where no HSM answers.
+    assert said.replace("0xe0", "0x30", 1).split() == ["0x30", "0x30", "True", "True"]
+
+
+@pytest.mark.parametrize("seconds", ["0", "86401", "-1", "1.5", "soon", "99999999999"])
+def test_a_limit_that_is_no_number_of_seconds(site: Site, seconds: str) -> None:
+    text = 'print(hex(ck.call("C_Initialize", None)))'
+    assert _run(Site(site.home, site.environment | {"HSM_TIMEOUT": seconds}), text, 1) == "0x5\n"
 
 
 @pytest.mark.parametrize("handles", ["another session's", "a child's parent's"])

@@ -405,7 +405,8 @@ def test_the_list_of_mechanisms_is_the_table(cryptoki: Cryptoki) -> None:
     cryptoki.must("C_GetMechanismList", 0, None, ck.byref(count))
     numbers = (c_ulong * count.value)()
     cryptoki.must("C_GetMechanismList", 0, numbers, ck.byref(count))
-    assert list(numbers) == [row.number for row in ROWS]
+    listed = [row.number for row in ROWS if row.listed]
+    assert list(numbers) == listed
     for row in ROWS:
         info = (c_ulong * 3)()
         cryptoki.must("C_GetMechanismInfo", 0, row.number, info)
@@ -414,5 +415,5 @@ def test_the_list_of_mechanisms_is_the_table(cryptoki: Cryptoki) -> None:
         assert bool(info[2] & 1) == (not row.uses & Use.DIGEST)
     short = c_ulong(3)
     assert cryptoki.call("C_GetMechanismList", 0, numbers, ck.byref(short)) == 0x150
-    assert short.value == len(ROWS)
+    assert short.value == len(listed)
     assert cryptoki.call("C_GetMechanismInfo", 0, 0x7777, info) == 0x70

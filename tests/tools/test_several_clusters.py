@@ -26,7 +26,7 @@ def in_memory(home: Path) -> Iterator[Site]:
     try:
         yield site
     finally:
-        site.here("stop")
+        site.hsm("stop")
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +37,8 @@ def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         kept = {name: value for name, value in blue.environment.items() if name != "HSM_HOME"}
         desk = Desk(Site(blue.home, kept | {"HSM_CONFIG": "jce.cfg"}), folder)
         for name, site in (("blue", blue), ("green", green)):
-            configure = str(Path(sys.executable).with_name("configure-jce"))
-            desk.must(
-                configure, "add-cluster", "--config", "jce.cfg", "--cluster-id", name, "-a", str(socket_path(site.home))
-            )
+            configure = [Path(sys.executable).with_name("configure-jce"), "add-cluster", "--config", folder / "jce.cfg"]
+            subprocess.run([*configure, "--cluster-id", name, "-a", socket_path(site.home)], check=True, timeout=60)
             words = ("-genseckey", "-alias", name, "-keyalg", "AES", "-keysize", "256", "-providerName", name)
             done = keytool(desk, *words, cluster=name)
             assert done.returncode == 0, done.stdout + done.stderr

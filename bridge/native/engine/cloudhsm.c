@@ -46,6 +46,13 @@ static EC_KEY_METHOD *ec_method;
 static EVP_PKEY_METHOD *rsa_pkey, *ec_pkey;
 static int (*rsa_pkey_sign)(EVP_PKEY_CTX *, unsigned char *, size_t *, const unsigned char *, size_t);
 
+/* Put the reason for a failure on OpenSSL's stack, which programs print. Returns 0. */
+static int refused(const char *reason) {
+    ERR_put_error(ERR_LIB_ENGINE, 0, ENGINE_R_FAILED_LOADING_PRIVATE_KEY, "cloudhsm.c", __LINE__);
+    ERR_add_error_data(2, "CloudHSM: ", reason);
+    return 0;
+}
+
 /* A child finds the lock free, whatever the parent's threads do. */
 static void after_fork_in_child(void) {
     pthread_mutex_init(&hsm.lock, NULL);
@@ -65,18 +72,21 @@ static int log_in(void) {
     memset(hsm.known, 0, sizeof hsm.known);
     pin = pin != NULL ? pin : getenv("n3fips_password");
     if (pin == NULL) {
-        return 0;
+        return refused("CLOUDHSM_PIN is not set; it is user:password");
     }
     CK_RV rv = C_Initialize(NULL);
     if (rv != CKR_OK && rv != CKR_CRYPTOKI_ALREADY_INITIALIZED) {
-        return 0;
+        return refused("the configuration cannot be used");
     }
     if (C_OpenSession(0, CKF_RW, NULL, NULL, &hsm.session) != CKR_OK) {
-        return 0;
+        return refused("no HSM answers; `hsm start` starts one");
     }
     rv = C_Login(hsm.session, CKU_USER, (CK_UTF8CHAR *)(uintptr_t)pin, strlen(pin));
     hsm.process = getpid();
-    return rv == CKR_OK || rv == 0x100; /* CKR_USER_ALREADY_LOGGED_IN */
+    if (rv != CKR_OK && rv != 0x100) { /* CKR_USER_ALREADY_LOGGED_IN */
+        return refused("the HSM refuses the login of CLOUDHSM_PIN");
+    }
+    return 1;
 }
 
 static int find_key(const struct known *wanted, CK_OBJECT_HANDLE *key) {
@@ -126,7 +136,11 @@ static int use_key(const struct known *wanted, const struct use *use) {
     }
     if (rv != CKR_OK && log_in()) {
         *place = *wanted;
-        rv = find_key(wanted, &place->key) ? use_handle(use, place->key, &size) : CKR_GENERAL_ERROR;
+        if (find_key(wanted, &place->key)) {
+            rv = use_handle(use, place->key, &size);
+        } else {
+            refused("the user has no such key");
+        }
         place->length = rv == CKR_OK ? place->length : 0;
     }
     pthread_mutex_unlock(&hsm.lock);

@@ -43,7 +43,7 @@ def test_a_cluster_of_two(tmp_path: Path, server: Server) -> None:
     _done(one, "init", HSM_STORE=url)
     assert "already" in _hsm(two, "init", "--store", url).stderr
     assert "key file" in _hsm(two, "join", "--store", url).stderr
-    assert "number 2 of a cluster of 2" in _done(
+    assert "number 2; the cluster has 2 HSMs" in _done(
         two, "join", "--store", url, "--master-key-file", str(one / "master.key")
     )
     try:

@@ -1,6 +1,6 @@
 package io.hsmbridge.jce.client;
 
-import com.amazonaws.cloudhsm.jce.jni.exception.ProviderException;
+import com.amazonaws.cloudhsm.jce.jni.exception.InternalException;
 import io.hsmbridge.jce.carrier.Carrier;
 import io.hsmbridge.jce.carrier.NoHsmException;
 import io.hsmbridge.jce.log.Log;
@@ -394,7 +394,7 @@ final class Cluster {
     /**
      * Checks that two HSMs answer.
      *
-     * @throws ProviderException if they do not
+     * @throws InternalException if they do not
      */
     private void requireAvailability(Object... fields) {
         Set<String> up = new HashSet<>();
@@ -411,7 +411,7 @@ final class Cluster {
         Object key = fields.length > 0 && fields[0] instanceof Long ? String.format("0x%016x", fields[0]) : "of this request";
         log.write(Log.Level.ERROR, "Key " + key + " does not meet the availability requirements - The key must be available"
                 + " on at least 2 HSMs before being used.");
-        throw new ProviderException(UNAVAILABLE);
+        throw new InternalException(UNAVAILABLE);
     }
 
     private boolean asks(HsmSession session) {
