@@ -66,7 +66,8 @@ def install(
       sudo hsm service install --socket-group hsmusers
       hsm service install --user
     """
-    _require_reach(socket_group, of_user=of_user)
+    if of_user:
+        _refuse_group(socket_group)
     options = Options(
         log_level, metrics_port, listen, backup_retention_days, socket_group, socket_directory.absolute()
     )  # fmt: skip
@@ -135,16 +136,6 @@ def status(context: click.Context, of_user: bool) -> None:
     context.exit(0 if installed and active == "active" else 1)
 
 
-def _require_reach(socket_group: str, *, of_user: bool) -> None:
-    """Check that a group can reach the service.
-
-    Raises:
-        UsageError: The service is the user's own.
-    """
-    if of_user and socket_group:
-        raise click.UsageError("--socket-group needs a service of the system: no other user reaches one with --user")
-
-
 def _home(context: click.Context, *, of_user: bool) -> Path:
     """Return the state directory: that of the command line or the environment, else the usual one of such a service."""
     root = context.find_root()
@@ -183,6 +174,16 @@ def _require_user(name: str) -> None:
             f"there is no user {name}; `useradd --system --home-dir {SYSTEM_HOME} --shell /usr/sbin/nologin {name}` "
             "makes one, or --run-as names another"
         ) from error
+
+
+def _refuse_group(name: str) -> None:
+    """Check that a service of a user has no group.
+
+    Raises:
+        UsageError: It has one.
+    """
+    if name:
+        raise click.UsageError("--socket-group needs a service of the system: no other user reaches one with --user")
 
 
 def _require_group(name: str) -> None:
