@@ -89,13 +89,15 @@ def test_a_stopped_hsm_is_left(pair: Pair) -> None:
     done = pair.run(
         """
 import json, signal
-os.environ["HSM_TIMEOUT"] = "2"
+os.environ["HSM_TIMEOUT"] = "10"
 said = subprocess.run([sys.executable, "-m", "bridge", "status", "--json"], capture_output=True,
                       env=os.environ | {"HSM_HOME": sys.argv[2]})
 pid = json.loads(said.stdout)["pid"]
 with ck.started():
     session = log_in()
     os.kill(pid, signal.SIGSTOP)
+    while open(f"/proc/{pid}/stat").read().rpartition(") ")[2][0] != "T":
+        time.sleep(0.01)
     try:
         # The login's HSM does not answer; it is asked once more, on a connection that it does not make.
         print(hex(ck.call("C_GetSessionInfo", session, (c_ubyte * 64)())))
