@@ -23,18 +23,18 @@ def cluster_of(root: Path, url: str, number: int = 2) -> Iterator[list[Site]]:
         for other in range(2, number + 1):
             home = root / f"hsm{other}"
             site = Site(home, first.environment | {"HSM_HOME": str(home)})
-            site.must("join", "--store", url, "--master-key-file", str(first.home / "master.key"))
+            site.must_here("join", "--store", url, "--master-key-file", str(first.home / "master.key"))
             sites.append(site)
         try:
             yield sites
         finally:
             for site in sites[1:]:
-                site.hsm("stop")
+                site.here("stop")
 
 
 def kill(site: Site) -> None:
     """End a site's daemon without a warning."""
-    os.kill(json.loads(site.must("status", "--json"))["pid"], signal.SIGKILL)
+    os.kill(json.loads(site.must_here("status", "--json"))["pid"], signal.SIGKILL)
 
 
 def free_port(host: str) -> int:
@@ -48,7 +48,7 @@ def served_over_tls(sites: list[Site], folder: Path) -> list[int]:
     """Give each site a certificate of one authority, start its daemon at its address of ``HOSTS``, return the ports."""
     ports = []
     for site, host in zip(sites, HOSTS, strict=False):
-        site.must("cluster", "initialize", "--new-ca", str(folder / "ca"), "--name", host)
+        site.must_here("cluster", "initialize", "--new-ca", str(folder / "ca"), "--name", host)
         ports.append(free_port(host))
         start(site, ports[-1])
     return ports

@@ -26,8 +26,10 @@ def java_tool(name: str) -> str:
 
 
 def command(name: str) -> list[str]:
-    """Return the words that begin a command of ``java``, ``keytool`` or another tool of the Java under test."""
-    return [java_tool(name), *(flag if name == "java" else f"-J{flag}" for flag in QUICK)]
+    """Return the words that begin a command: a tool of the Java under test with its options, or another program."""
+    if name == "java":
+        return [java_tool(name), *QUICK]
+    return [java_tool(name), *(f"-J{flag}" for flag in QUICK if name in ("jar", "jarsigner", "javac", "keytool"))]
 
 
 def classes(*sources: Path, class_path: tuple[Path, ...] = (), release: int = 17) -> Path:

@@ -16,7 +16,6 @@ from unittest.mock import patch
 import pytest
 
 from bridge.cli import commands
-from hsmcore import Hsm
 from hsmcore.storage.state_directory import lock_holder
 
 PASSWORD = "correct-horse-1"
@@ -93,19 +92,15 @@ def fresh_site(home: Path, *options: str) -> Iterator[Site]:
 
     Args:
         home: The state directory.
-        options: Those of ``hsm init``, which makes the HSM then.
+        options: Options of ``hsm init``.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HSM_")}
     own = {"HSM_HOME": str(home), "HSM_USER": "cu1", "HSM_PASSWORD": PASSWORD, "HSM_ADMIN_PASSWORD": ADMIN_PASSWORD}
     site = Site(home, kept | own)
-    if options:
-        site.must("init", *options)
-    else:
-        # A password's hash costs little in this process (tests/conftest.py), and then in those that check it.
-        first = ("cu1", PASSWORD.encode())
-        Hsm.initialize(home, admin_password=ADMIN_PASSWORD.encode(), crypto_user=first).close()
+    # A password's hash costs little in this process (tests/conftest.py), and then in those that check it.
+    site.must_here("init", *options)
     try:
         yield site
     finally:
         if lock_holder(home) is not None:
-            site.hsm("stop")
+            site.here("stop")

@@ -236,9 +236,10 @@ class TlsStream:
             data = self._decrypted(length)
             if data or self._incoming.eof:
                 break
-            # Records may arrive in parts, or have no data.
+            # Records may arrive in parts, or have no data. One that is longer than a small block comes with the next.
             if flags:
                 raise BlockingIOError
+            length = CHUNK
             now = time.monotonic()
             deadline = deadline or now + peer.FRAME_SECONDS
             if now > deadline:

@@ -66,8 +66,8 @@ def install(
       sudo hsm service install --socket-group hsmusers
       hsm service install --user
     """
-    if of_user and socket_group:
-        raise click.UsageError("--socket-group needs a service of the system: no other user reaches one with --user")
+    if of_user:
+        _refuse_group(socket_group)
     options = Options(
         log_level, metrics_port, listen, backup_retention_days, socket_group, socket_directory.absolute()
     )  # fmt: skip
@@ -174,6 +174,16 @@ def _require_user(name: str) -> None:
             f"there is no user {name}; `useradd --system --home-dir {SYSTEM_HOME} --shell /usr/sbin/nologin {name}` "
             "makes one, or --run-as names another"
         ) from error
+
+
+def _refuse_group(name: str) -> None:
+    """Check that a service of a user has no group.
+
+    Raises:
+        UsageError: It has one.
+    """
+    if name:
+        raise click.UsageError("--socket-group needs a service of the system: no other user reaches one with --user")
 
 
 def _require_group(name: str) -> None:

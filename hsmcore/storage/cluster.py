@@ -331,8 +331,8 @@ class Cluster:
                     self._seen[member.number] = _Seen(member, now)
             self._news.notify_all()
 
-    def _catch_up(self, connection: Connection) -> bool:
-        """Apply the changes of the other HSMs to the memory; return whether there were any."""
+    def _catch_up(self, connection: Connection) -> None:
+        """Apply the changes of the other HSMs to the memory."""
         with self._lock:
             last, subjects = members.changes_since(connection, self._codes, self._applied)
             if subjects is None:
@@ -343,7 +343,6 @@ class Cluster:
                 self._apply(subjects, lapsed)
             self.lease.period += lapsed
             self._applied = last
-        return subjects != []
 
     def _renew(self) -> None:
         """Renew the lease.
@@ -357,10 +356,12 @@ class Cluster:
             if own is None or own.process != self._process:
                 self.lease.until = 0.0
                 raise StateLocked(f"another process has HSM {self.number} of the cluster, or its row was edited")
-            applied = self._catch_up(connection)
+            self._catch_up(connection)
+            applied = self._applied
             own = replace(own, address=own.address if self._address is None else self._address)
-            members.renewed(connection, self._codes, own, self._applied)
-            if applied:
+            members.renewed(connection, self._codes, own, applied)
+            # A command of this HSM may have applied the changes when it took its turn, so the row tells what is news.
+            if applied != own.applied:
                 members.notify(connection, self._channel, APPLIED, self.number)
         if clock() >= self.lease.until and period == self.lease.period:
             # It ended in the meantime.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from keystore import file as key_store_file
 from tests import jdk
 from tests.consumers import libraries
 from tests.consumers.application import STORE_PASSWORD, Application, copied
@@ -57,8 +59,9 @@ def sites(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Iterator[dic
                 "keytool", "-genkeypair", "-alias", alias, *kind, "-dname", f"CN={alias}", "-ext", "san=dns:localhost",
                 "-providerName", "CloudHSM", "-keypass", STORE_PASSWORD, *opened,
             )  # fmt: skip
-            pem = str(store.with_name(f"{alias}.pem"))
-            site.must("keytool", "-exportcert", "-rfc", "-alias", alias, "-file", pem, *opened)
+        entries = key_store_file.decode(store.read_bytes(), STORE_PASSWORD).entries
+        for alias in KEYS:
+            store.with_name(f"{alias}.pem").write_text(ssl.DER_cert_to_PEM_cert(entries[alias].chain[0]))
         both = "".join(store.with_name(f"{alias}.pem").read_text() for alias in KEYS)
         store.with_name("peers.pem").write_text(both)
         beside = copied(site, tmp_path_factory.mktemp("beside") / "home")

@@ -33,11 +33,11 @@ def _token_keys(home: Path, count: int) -> list[int]:
 
 def test_second_daemon_is_refused(site: Site) -> None:
     site.must("start")
-    pid = json.loads(site.must("status", "--json"))["pid"]
+    pid = json.loads(site.must_here("status", "--json"))["pid"]
     assert site.must("start") == f"A daemon is running already, pid {pid}, socket {socket_path(site.home)}\n"
     with pytest.raises(StateLocked):
         Hsm.open(site.home)
-    assert json.loads(site.must("status", "--json"))["pid"] == pid
+    assert json.loads(site.must_here("status", "--json"))["pid"] == pid
 
 
 def test_no_state_directory(site: Site, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_full_disk_is_an_error_and_nothing_else(site: Site) -> None:
             _fill(client, made)
         assert {record["HANDLE"] for record in client.found_keys({})} == set(made)
         assert client.call("ENCRYPT", made[0], "AES_GCM", None, b"still works")
-    site.must("stop")
+    site.must_here("stop")
     with Hsm.open(site.home) as hsm:
         session = hsm.users.login("cu1", PASSWORD.encode())
         assert {record.handle for record in hsm.keys.find(session, {})} == set(made)

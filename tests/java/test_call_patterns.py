@@ -12,7 +12,7 @@ from jpype import JClass
 
 from bridge.pytest_plugin import HsmUnderTest
 from tests import jca, jdk
-from tests.conftest import Tally
+from tests.conftest import Tally, alike
 
 _SOURCES = Path(__file__).with_name("patterns")
 _SECRETS = {"AES": bytes(range(32)), "DESede": bytes.fromhex("0123456789abcdef23456789abcdef01456789abcdef0123")}
@@ -135,7 +135,13 @@ _CIPHERS = {
 """Bytes of the IV."""
 
 
-@pytest.mark.parametrize("name", _CIPHERS)
+_ALIKE = ("DESede/CBC/NoPadding", "DESede/ECB/NoPadding", "DESede/ECB/PKCS5Padding")
+"""Ciphers that differ little from others: a quick run leaves them out."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long) if name in _ALIKE else name for name in _CIPHERS]
+)
 def test_ciphers(hsm: HsmUnderTest, patterns: Any, counted: Any, name: str) -> None:
     iv = bytes(range(_CIPHERS[name]))
     spec = jca.gcm_parameters(iv) if "GCM" in name else JClass("javax.crypto.spec.IvParameterSpec")(iv) if iv else None
@@ -145,7 +151,7 @@ def test_ciphers(hsm: HsmUnderTest, patterns: Any, counted: Any, name: str) -> N
     _check(comparison, counted)
 
 
-@pytest.mark.parametrize("name", ["HmacSHA1", "HmacSHA224", "HmacSHA256", "HmacSHA384", "HmacSHA512"])
+@pytest.mark.parametrize("name", alike(["HmacSHA256", "HmacSHA1", "HmacSHA224", "HmacSHA384", "HmacSHA512"]))
 def test_macs(hsm: HsmUnderTest, patterns: Any, counted: Any, name: str) -> None:
     comparison = _comparison(patterns, "SunJCE")
     JClass("OtherPatterns", loader=patterns).mac(comparison, name)
@@ -155,12 +161,12 @@ def test_macs(hsm: HsmUnderTest, patterns: Any, counted: Any, name: str) -> None
 @pytest.mark.parametrize(
     ("name", "provider", "pair"),
     [
-        ("SHA1withRSA", "SunRsaSign", "RSA"),
+        pytest.param("SHA1withRSA", "SunRsaSign", "RSA", marks=pytest.mark.long),
         ("SHA256withRSA", "SunRsaSign", "RSA"),
-        ("SHA512withRSA", "SunRsaSign", "RSA"),
+        pytest.param("SHA512withRSA", "SunRsaSign", "RSA", marks=pytest.mark.long),
         ("RSASSA-PSS", "SunRsaSign", "RSA"),
         ("SHA256withECDSA", "SunEC", "EC"),
-        ("SHA384withECDSA", "SunEC", "EC"),
+        pytest.param("SHA384withECDSA", "SunEC", "EC", marks=pytest.mark.long),
         ("SHA256withECDSAinP1363Format", "SunEC", "EC"),
         ("NONEwithECDSA", "SunEC", "EC"),
         ("Ed25519", "SunEC", "Ed25519"),
@@ -181,6 +187,7 @@ def test_key_factories(hsm: HsmUnderTest, patterns: Any, counted: Any, name: str
     _check(comparison, counted)
 
 
+@pytest.mark.long
 def test_every_deviation_is_needed(hsm_jvm: None, request: pytest.FixtureRequest) -> None:
     java = int(JClass("java.lang.Runtime").version().feature())
     if java != 17 or sum(item.path == request.path for item in request.session.items) < _TESTS:

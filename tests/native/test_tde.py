@@ -75,7 +75,7 @@ def _program(site: Site, text: str, stored: str = "", *arguments: str) -> str:
 
 def test_master_keys_are_made_used_after_a_restart_and_rotated(site: Site) -> None:
     stored = _program(site, _SET_KEY)
-    site.must("stop")
+    site.must_here("stop")
     site.must("start")
     assert _program(site, _OPEN, stored, "ORACLE.TDE.HSM.MK.0001") == "opened\n"
     rotated = _program(site, _ROTATE, stored)

@@ -75,7 +75,7 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsDaemon]:
     folder = tmp_path_factory.mktemp("remote")
     with fresh_site(tmp_path_factory.mktemp("hsm") / "one") as site:
         names = ("--name", HOST, "--name", SECOND, "--name", "localhost")
-        site.must("cluster", "initialize", "--new-ca", str(folder / "ca"), *names)
+        site.must_here("cluster", "initialize", "--new-ca", str(folder / "ca"), *names)
         shutil.copytree(site.home, site.home.with_name("two"))
         remote = TlsDaemon(site, folder, _free_port(HOST), _free_port("127.0.0.1"))
         remote.start()
@@ -348,7 +348,7 @@ with ck.started():
         )
         assert said.splitlines() == ["0xb3 1", "2"]
     finally:
-        other.hsm("stop")
+        other.here("stop")
         remote.start()
 
 

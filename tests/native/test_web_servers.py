@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -57,7 +58,7 @@ def _shake(server: WebServer, keys: Path, number: int) -> str:
 
 
 def _restart(site: Site) -> None:
-    site.must("stop")
+    site.must_here("stop")
     site.must("start")
 
 
@@ -74,6 +75,10 @@ def test_nginx_loses_no_handshake_but_those_in_flight(site: Site, keys: Path, tm
         kill = storm.outage(server.kill_worker)
         restarts = (storm.outage(lambda: _restart(site)), storm.outage(lambda: _restart_server(server)))
         storm.run(server.reload, kill, restarts[0], kill, restarts[1], kill, server.reload)
+        # Those of before the reload end after their last connection.
+        deadline = time.monotonic() + 30
+        while len(server.workers()) != 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
         assert len(server.workers()) == 2
 
 

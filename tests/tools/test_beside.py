@@ -59,6 +59,7 @@ def test_a_program_finds_the_provider_last(desk: Desk) -> None:
     assert said.split() == ["CloudHSM", "CloudHSM", "true"]
 
 
+@_ONCE_IN_A_QUICK_RUN
 @pytest.mark.parametrize(("words", "code"), [(("exit", "0"), 0), (("exit", "7"), 7), (("throw",), 1)])
 def test_exit_codes(desk: Desk, words: tuple[str, ...], code: int) -> None:
     done = desk.site.hsm("java", *jdk.QUICK, "-cp", programs(), "Program", *words)
@@ -77,6 +78,7 @@ def test_failures_of_the_tools(desk: Desk) -> None:
     assert desk.site.hsm("java").returncode == 2
 
 
+@_ONCE_IN_A_QUICK_RUN
 def test_wrong_credentials(desk: Desk) -> None:
     done = desk.site.hsm("java", *jdk.QUICK, "-cp", programs(), "Program", "sign", "words", HSM_PASSWORD="not-the-one")
     assert done.returncode == 1

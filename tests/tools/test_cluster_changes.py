@@ -26,7 +26,7 @@ class Deadly:
     """Carries the bytes of TLS to a daemon and back; once armed, kills the daemon instead of giving its next answer."""
 
     def __init__(self, site: Site, port: int) -> None:
-        self.pid = int(json.loads(site.must("status", "--json"))["pid"])
+        self.pid = int(json.loads(site.must_here("status", "--json"))["pid"])
         self.daemon = (HOSTS[0], port)
         self.armed, self.killed = threading.Event(), threading.Event()
         self.listener = socket.create_server((HOSTS[0], 0))

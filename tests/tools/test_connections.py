@@ -72,7 +72,7 @@ def running(desk: Desk, *words: str, environment: dict[str, str] | None = None) 
 @contextmanager
 def stopped(site: Site) -> Iterator[None]:
     """Stop the daemon's process in the middle of whatever it does."""
-    daemon = json.loads(site.must("status", "--json"))["pid"]
+    daemon = json.loads(site.must_here("status", "--json"))["pid"]
     os.kill(daemon, signal.SIGSTOP)
     # The kernel stops each thread when it runs next.
     while any(") T" not in thread.read_text() for thread in Path(f"/proc/{daemon}/task").glob("*/stat")):
@@ -84,7 +84,7 @@ def stopped(site: Site) -> Iterator[None]:
 
 
 def restart(site: Site) -> None:
-    site.must("stop")
+    site.must_here("stop")
     site.must("start")
 
 

@@ -24,7 +24,7 @@ def test_nobody_starves(desk: Desk) -> None:
         said, _ = program.communicate(timeout=300)
         assert program.returncode == 0
         assert int(said) >= OPERATIONS
-    assert desk.site.must("status", "--json")
+    assert desk.site.must_here("status", "--json")
 
 
 def test_large_data_of_many_threads(desk: Desk) -> None:
@@ -35,6 +35,6 @@ def test_large_data_of_many_threads(desk: Desk) -> None:
         [jdk.java_tool("java"), *arguments], env=desk.site.environment, capture_output=True, text=True, timeout=300
     )
     assert over_the_socket.stdout.strip() == right, over_the_socket
-    desk.site.must("stop")
+    desk.site.must_here("stop")
     assert desk.site.must("java", *arguments).strip() == right
     desk.site.must("start")

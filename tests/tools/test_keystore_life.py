@@ -26,7 +26,7 @@ def test_it_is_used_across_a_restart_of_the_hsm(desk: Desk, program: list[str]) 
     ) as running:  # fmt: skip
         assert running.stdout is not None
         assert running.stdout.readline() == "ready\n"
-        desk.site.must("stop")
+        desk.site.must_here("stop")
         desk.site.must("start")
         said, _ = running.communicate("go\n", timeout=120)
     signed, refused, stored = said.splitlines()

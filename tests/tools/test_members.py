@@ -43,7 +43,7 @@ class Members:
         os.kill(self.status(member)["pid"], signal.SIGKILL)
 
     def status(self, member: int) -> dict[str, int]:
-        return dict(json.loads(self.sites[member].must("status", "--json")))
+        return dict(json.loads(self.sites[member].must_here("status", "--json")))
 
     def program(self, *members: int, more: str = "", **options: bool) -> subprocess.Popen[str]:
         """Run the program, with some members and perhaps another address in its configuration."""
@@ -69,9 +69,9 @@ def members(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Members]:
     folder = tmp_path_factory.mktemp("members")
     with fresh_site(tmp_path_factory.mktemp("m") / "one") as site:
         names = [word for host in _HOSTS for word in ("--name", host)]
-        site.must("cluster", "initialize", "--new-ca", str(folder / "ca"), *names)
+        site.must_here("cluster", "initialize", "--new-ca", str(folder / "ca"), *names)
         words = "--curve secp256r1 --public-label shared --private-label shared --private-attributes sign=true"
-        site.must("key", "generate-asymmetric-pair", "ec", *words.split())
+        site.must_here("key", "generate-asymmetric-pair", "ec", *words.split())
         copy = site.home.with_name("two")
         shutil.copytree(site.home, copy)
         other = Site(copy, site.environment | {"HSM_HOME": str(copy)})
@@ -81,7 +81,7 @@ def members(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Members]:
             made.start(1)
             yield made
         finally:
-            other.hsm("stop")
+            other.here("stop")
 
 
 @pytest.fixture
@@ -92,13 +92,13 @@ def cluster(tmp_path: Path, members: Members) -> Iterator[Members]:
         url, one, two = server.new(), tmp_path / "one", tmp_path / "two"
         environment = members.sites[0].environment
         sites = tuple(Site(home, environment | {"HSM_HOME": str(home)}) for home in (one, two))
-        sites[0].must("init", "--store", url)
-        sites[1].must("join", "--store", url, "--master-key-file", str(one / "master.key"))
+        sites[0].must_here("init", "--store", url)
+        sites[1].must_here("join", "--store", url, "--master-key-file", str(one / "master.key"))
         for site in sites:
             names = [word for host in (*_HOSTS, "127.0.0.4") for word in ("--name", host)]
-            site.must("cluster", "initialize", "--new-ca", str(tmp_path / "ca"), *names)
+            site.must_here("cluster", "initialize", "--new-ca", str(tmp_path / "ca"), *names)
         words = "--curve secp256r1 --public-label shared --private-label shared --private-attributes sign=true"
-        sites[0].must("key", "generate-asymmetric-pair", "ec", *words.split())
+        sites[0].must_here("key", "generate-asymmetric-pair", "ec", *words.split())
         further = f"127.0.0.4:{free_port('127.0.0.4')}"
         made = Members((sites[0], sites[1]), (free_port(_HOSTS[0]), free_port(_HOSTS[1])), members.folder, further)
         try:
@@ -107,7 +107,7 @@ def cluster(tmp_path: Path, members: Members) -> Iterator[Members]:
             yield made
         finally:
             for site in sites:
-                site.hsm("stop")
+                site.here("stop")
     finally:
         server.close()
 
@@ -118,7 +118,7 @@ def running(members: Members) -> Iterator[ExitStack]:
     with ExitStack() as stack:
         yield stack
     for member in (0, 1):
-        if members.sites[member].hsm("status").returncode != 0:
+        if members.sites[member].here("status").returncode != 0:
             members.start(member)
 
 

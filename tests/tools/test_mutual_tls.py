@@ -96,7 +96,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     for name, authority in (("one", one), ("two", two)):
         (folder / f"{name}.pem").write_bytes(authority.certificate)
     with fresh_site(tmp_path_factory.mktemp("hsm") / "hsm") as site:
-        site.must("cluster", "initialize", "--new-ca", str(folder / "ca"), "--name", HOST)
+        site.must_here("cluster", "initialize", "--new-ca", str(folder / "ca"), "--name", HOST)
         port = free_port()
         site.must("start", "--listen", f"{HOST}:{port}")
         yield Desk(site, folder, port, (one, two), files)

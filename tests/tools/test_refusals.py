@@ -119,7 +119,7 @@ def test_the_daemon_dies_under_a_program(desk: Desk) -> None:
         assert program.stdout is not None
         assert program.stdin is not None
         assert program.stdout.readline() == "signing\n"
-        os.kill(json.loads(desk.site.must("status", "--json"))["pid"], signal.SIGKILL)
+        os.kill(json.loads(desk.site.must_here("status", "--json"))["pid"], signal.SIGKILL)
         assert program.stdout.readline() == "lost: com.amazonaws.cloudhsm.jce.jni.exception.ProviderException\n"
         desk.site.must("start")
         program.stdin.write("go on\n")

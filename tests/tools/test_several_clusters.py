@@ -15,7 +15,7 @@ from bridge.carriers.jvm import provider_jar
 from bridge.process.paths import socket_path
 from tests.site import PASSWORD, Site
 
-from .conftest import PROVIDER, Desk
+from .conftest import PROVIDER, Desk, programs
 
 
 @contextmanager
@@ -33,16 +33,12 @@ def in_memory(home: Path) -> Iterator[Site]:
 def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """A file of ``configure-jce`` with the clusters ``blue`` and ``green``; each HSM has a key with that label."""
     folder = tmp_path_factory.mktemp("desk")
-    source = Path(__file__).with_name("Clusters.java")
-    subprocess.run(["javac", "-cp", str(provider_jar()), "-d", str(folder), source], check=True, timeout=120)
     with in_memory(tmp_path_factory.mktemp("blue")) as blue, in_memory(tmp_path_factory.mktemp("green")) as green:
         kept = {name: value for name, value in blue.environment.items() if name != "HSM_HOME"}
         desk = Desk(Site(blue.home, kept | {"HSM_CONFIG": "jce.cfg"}), folder)
         for name, site in (("blue", blue), ("green", green)):
-            configure = str(Path(sys.executable).with_name("configure-jce"))
-            desk.must(
-                configure, "add-cluster", "--config", "jce.cfg", "--cluster-id", name, "-a", str(socket_path(site.home))
-            )
+            configure = [Path(sys.executable).with_name("configure-jce"), "add-cluster", "--config", folder / "jce.cfg"]
+            subprocess.run([*configure, "--cluster-id", name, "-a", socket_path(site.home)], check=True, timeout=60)
             words = ("-genseckey", "-alias", name, "-keyalg", "AES", "-keysize", "256", "-providerName", name)
             done = keytool(desk, *words, cluster=name)
             assert done.returncode == 0, done.stdout + done.stderr
@@ -57,7 +53,7 @@ def keytool(desk: Desk, *words: str, cluster: str) -> subprocess.CompletedProces
 def listed(desk: Desk, *words: str) -> list[str]:
     options = [word for word in words if word.startswith("-D")]
     identifiers = [word for word in words if word not in options]
-    return desk.must("java", *options, "-cp", f"{desk.folder}:{provider_jar()}", "Clusters", *identifiers).splitlines()
+    return desk.must("java", *options, "-cp", programs(), "Clusters", *identifiers).splitlines()
 
 
 def test_each_instance_has_its_cluster(clusters: Desk) -> None:

@@ -25,9 +25,9 @@ DELAY = 0.1
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, int]]:
     with fresh_site(tmp_path_factory.mktemp("hsm") / "hsm") as site:
-        site.must("cluster", "initialize", "--new-ca", str(site.home.with_name("ca")), "--name", HOST)
+        site.must_here("cluster", "initialize", "--new-ca", str(site.home.with_name("ca")), "--name", HOST)
         words = "--curve secp256r1 --public-label shared --private-label shared --private-attributes sign=true"
-        site.must("key", "generate-asymmetric-pair", "ec", *words.split())
+        site.must_here("key", "generate-asymmetric-pair", "ec", *words.split())
         port = free_port()
         site.must("start", "--listen", f"{HOST}:{port}")
         yield site, port

@@ -76,7 +76,7 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
         assert f"clients need  {site.home / 'customerCA.crt'}" in said
         port, other = free_port(), free_port("127.0.0.1")
         site.must("start", "--listen", f"{HOST}:{port}", "--listen", f"127.0.0.1:{other}")
-        assert json.loads(site.must("status", "--json"))["listen"] == f"{HOST}:{port}, 127.0.0.1:{other}"
+        assert json.loads(site.must_here("status", "--json"))["listen"] == f"{HOST}:{port}, 127.0.0.1:{other}"
         yield Remote(site, folder, port, other)
 
 

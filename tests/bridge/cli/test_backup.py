@@ -62,11 +62,11 @@ def test_the_life_of_a_backup(site: Site, tmp_path: Path) -> None:
         anchor = said.splitlines()[-2].strip()
         new.must("audit", "verify", "--anchor", anchor)
     finally:
-        new.must("stop")
+        new.must_here("stop")
     refused = site.hsm("backup", "restore", name, str(tmp_path / "new"))
     assert refused.returncode == 1
     assert "already" in refused.stderr
-    site.must("stop")
+    site.must_here("stop")
     site.must("backup", "create")
     site.must("backup", "delete", name)
     assert name not in site.must("backup", "list")
@@ -133,8 +133,8 @@ def test_keys_and_users_are_replicated_between_an_hsm_and_its_clone(site: Site, 
             refused = site.hsm(*key[:-1], str(stranger.home), **own)
             assert "security domain" in json.loads(refused.stdout)["data"]
     finally:
-        clone.must("stop")
-        site.must("stop")
+        clone.must_here("stop")
+        site.must_here("stop")
 
 
 @pytest.mark.long
@@ -145,7 +145,7 @@ def test_the_passphrase_and_the_master_key_change(tmp_path: Path) -> None:
         running = site.hsm("rekey", "--to-key-file", "--master-key")
         assert running.returncode == 1
         assert "open" in running.stderr
-        site.must("stop")
+        site.must_here("stop")
         (tmp_path / "new").write_text("a new passphrase\n")
         said = site.must("rekey", "--master-key", "--passphrase-file", str(tmp_path / "new"))
         assert said.startswith("Made a new master key, sealed under the passphrase")
@@ -153,7 +153,7 @@ def test_the_passphrase_and_the_master_key_change(tmp_path: Path) -> None:
         site.must("start", HSM_PASSPHRASE="a new passphrase")
         assert _labels(site.home) == {"kept"}
         site.must("audit", "verify")
-        site.must("stop")
+        site.must_here("stop")
         assert site.hsm("rekey").returncode == 1
         assert "key file" in site.must("rekey", "--to-key-file", HSM_PASSPHRASE="a new passphrase")
         site.must("start")
@@ -203,7 +203,7 @@ def test_kill_9_in_the_middle_leaves_no_backup_and_no_half_hsm(tmp_path: Path, t
                 site.must("backup", "restore", name, str(new))
                 site.must("start", HSM_HOME=str(new))
             assert len(_labels(new)) == 300
-            site.must("stop", HSM_HOME=str(new))
+            site.must_here("stop", HSM_HOME=str(new))
 
 
 def _wait_for(happened: object) -> None:

@@ -27,7 +27,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     try:
         yield Site(site.home, site.environment | {"METRICS": started["metrics"]})
     finally:
-        site.hsm("stop")
+        site.here("stop")
 
 
 def test_its_life(site: Site, tmp_path: Path) -> None:

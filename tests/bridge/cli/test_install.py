@@ -19,7 +19,7 @@ from tests.site import Site, fresh_site
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with fresh_site(tmp_path_factory.mktemp("hsm")) as site:
-        site.must("cluster", "initialize", "--new-ca", str(tmp_path_factory.mktemp("ca")), "--name", "127.0.0.2")
+        site.must_here("cluster", "initialize", "--new-ca", str(tmp_path_factory.mktemp("ca")), "--name", "127.0.0.2")
         yield site
 
 
@@ -56,7 +56,7 @@ def test_the_folders_of_the_original(site: Site, prefix: Path) -> None:
     try:
         assert json.loads(program(prefix, "cloudhsm-cli", "user", "list").stdout)["error_code"] == 0
     finally:
-        site.must("stop")
+        site.must_here("stop")
 
 
 def test_configure_changes_what_it_is_told_and_keeps_the_rest(prefix: Path) -> None:
@@ -198,7 +198,7 @@ def test_the_installed_library_reads_the_configuration_beside_it(site: Site, pre
             [sys.executable, "-c", text, str(library)], env=kept, capture_output=True, text=True, timeout=60
         )
     finally:
-        site.must("stop")
+        site.must_here("stop")
     assert done.stdout == "0 0 1\n", done.stderr
 
 

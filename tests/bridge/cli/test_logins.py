@@ -133,9 +133,9 @@ def test_without_a_login_a_command_names_the_variables(site: Site) -> None:
 
 
 def test_a_daemon_inherits_no_login(site: Site) -> None:
-    site.must("stop")
+    site.must_here("stop")
     site.must("start", **_USER["hsm"], **_ADMIN["cloudhsm"])
-    daemon = json.loads(site.must("status", "--json"))["pid"]
+    daemon = json.loads(site.must_here("status", "--json"))["pid"]
     environment = Path(f"/proc/{daemon}/environ").read_bytes()
     assert PASSWORD.encode() not in environment
     assert ADMIN_PASSWORD.encode() not in environment

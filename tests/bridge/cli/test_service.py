@@ -61,7 +61,7 @@ def verified(unit: str, folder: Path) -> None:
 def test_systemd_accepts_the_unit(site: Site, tmp_path: Path, words: list[str]) -> None:
     passphrase = tmp_path / "passphrase"
     passphrase.write_text("a-good-passphrase\n")
-    said = site.must("service", "install", "--dry-run", "--passphrase-file", str(passphrase), *words)
+    said = site.must_here("service", "install", "--dry-run", "--passphrase-file", str(passphrase), *words)
     verified(said, tmp_path)
     assert f"LoadCredential=hsm-passphrase:{passphrase}" in said
     assert "a-good-passphrase" not in said
@@ -93,15 +93,17 @@ def test_a_socket_for_a_group(site: Site, tmp_path: Path, directory: str) -> Non
 
 
 def test_the_unit_runs_this_installation(site: Site) -> None:
-    (command,) = directives(site.must("service", "install", "--user", "--dry-run", "--metrics-port", "0"))["ExecStart"]
+    (command,) = directives(site.must_here("service", "install", "--user", "--dry-run", "--metrics-port", "0"))[
+        "ExecStart"
+    ]
     words = shlex.split(command)
     assert Path(words[0]).parent == Path(sys.executable).parent
     with subprocess.Popen(words, env=site.environment, stdin=subprocess.DEVNULL) as daemon:
         try:
             for _ in range(300):
-                if site.hsm("status").returncode == 0:
+                if site.here("status").returncode == 0:
                     break
-            assert "127.0.0.1" in site.must("status")
+            assert "127.0.0.1" in site.must_here("status")
         finally:
             daemon.send_signal(signal.SIGTERM)
             assert daemon.wait(60) == 0
@@ -110,34 +112,34 @@ def test_the_unit_runs_this_installation(site: Site) -> None:
 def test_a_credential_opens_the_hsm(tmp_path: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HSM_")}
     site = Site(tmp_path / "hsm", kept | {"HSM_HOME": str(tmp_path / "hsm")})
-    site.must("init", HSM_PASSPHRASE="a-good-passphrase", HSM_USER="cu1", HSM_PASSWORD="a-good-password")
+    site.must_here("init", HSM_PASSPHRASE="a-good-passphrase", HSM_USER="cu1", HSM_PASSWORD="a-good-password")
     own = {"HSM_USER": "cu1", "HSM_PASSWORD": "a-good-password"}
-    assert site.hsm("key", "list", **own).returncode == 1
+    assert site.here("key", "list", **own).returncode == 1
     (tmp_path / "hsm-passphrase").write_text("a-good-passphrase\n")
     site.must("key", "list", CREDENTIALS_DIRECTORY=str(tmp_path), **own)
-    refused = site.hsm("service", "install", "--user", "--dry-run")
+    refused = site.here("service", "install", "--user", "--dry-run")
     assert refused.returncode == 1
     assert "--passphrase-file" in refused.stderr
 
 
 def test_install_status_and_uninstall(user: Site, tmp_path: Path) -> None:
     asked, file = tmp_path / "asked", tmp_path / ".config" / "systemd" / "user" / "hsmbridge.service"
-    assert user.hsm("service", "status", "--user").returncode == 1
-    said = user.must("service", "install", "--user")
-    assert file.read_text() == user.must("service", "install", "--user", "--dry-run")
+    assert user.here("service", "status", "--user").returncode == 1
+    said = user.must_here("service", "install", "--user")
+    assert file.read_text() == user.must_here("service", "install", "--user", "--dry-run")
     assert "Next: systemctl --user enable --now hsmbridge.service" in said
     assert asked.read_text().splitlines()[-1] == "--user daemon-reload"
-    assert re.search(r"active +active", user.must("service", "status", "--user"))
-    user.must("service", "uninstall", "--user", "--dry-run")
+    assert re.search(r"active +active", user.must_here("service", "status", "--user"))
+    user.must_here("service", "uninstall", "--user", "--dry-run")
     assert file.exists()
-    assert str(file) in user.must("service", "uninstall", "--user")
+    assert str(file) in user.must_here("service", "uninstall", "--user")
     assert not file.exists()
     assert asked.read_text().splitlines()[-2:] == ["--user disable --now hsmbridge.service", "--user daemon-reload"]
-    assert "There is no" in user.must("service", "uninstall", "--user")
+    assert "There is no" in user.must_here("service", "uninstall", "--user")
 
 
 def test_a_service_of_a_user_who_does_not_exist(user: Site) -> None:
-    refused = user.hsm("service", "install", "--run-as", "nobody_of_that_name")
+    refused = user.here("service", "install", "--run-as", "nobody_of_that_name")
     assert refused.returncode == 1
     assert "useradd --system" in refused.stderr
 

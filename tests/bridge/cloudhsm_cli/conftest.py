@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import tests.site
+
 BIN = Path(sys.executable).parent
 PASSWORDS = {"admin": "admin-pass-1", "cu1": "first-pass-1", "cu2": "second-pass-2"}
 ROLES = {"admin": "admin", "cu1": "crypto-user", "cu2": "crypto-user"}
@@ -116,8 +118,10 @@ def make_site(directory: Path) -> Site:
     environment = site.environment(None) | {
         "HSM_USER": "cu1", "HSM_PASSWORD": PASSWORDS["cu1"], "HSM_ADMIN_PASSWORD": PASSWORDS["admin"],
     }  # fmt: skip
-    for words in (["init"], ["start"]):
-        subprocess.run([BIN / "hsm", *words], env=environment, check=True, capture_output=True, timeout=120)
+    # Passwords that this process sets have hashes of little cost.
+    hsm = tests.site.Site(site.home, environment)
+    hsm.must_here("init")
+    hsm.must("start")
     added = site.run(
         "user", "create", "--username", "cu2", "--role", "crypto-user", "--password", PASSWORDS["cu2"], user="admin"
     )

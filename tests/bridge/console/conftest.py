@@ -51,7 +51,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with fresh_site(tmp_path_factory.mktemp("console") / "hsm") as site:
         site.must("start", "--metrics-port", "0")
         for label, bits in (("payments", "32"), ("<b>archive</b>", "16")):
-            site.must("key", "generate-symmetric", "aes", "--label", label, "--key-length-bytes", bits,
+            site.must_here("key", "generate-symmetric", "aes", "--label", label, "--key-length-bytes", bits,
                       "--attributes", "encrypt=true")  # fmt: skip
         yield site
 

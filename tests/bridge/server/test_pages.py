@@ -50,6 +50,9 @@ def _listed(client: Client, attributes: dict[str, object], limit: int) -> list[i
     return found
 
 
+@pytest.mark.parametrize(
+    "carrier", ["tls", *(pytest.param(name, marks=pytest.mark.long) for name in ("local", "socket"))], indirect=True
+)
 def test_keys_that_fill_more_than_a_frame_are_found_and_listed(carrier: Carrier, keys: list[int]) -> None:
     with carrier.user() as client:
         assert [key["HANDLE"] for key in client.found_keys({"LABEL": "long"})] == keys

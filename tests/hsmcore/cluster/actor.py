@@ -137,7 +137,9 @@ class Actor:
     """One HSM in its process. A call returns what the HSM returns, or raises its error."""
 
     def __init__(self, home: Path) -> None:
-        context = multiprocessing.get_context("spawn")
+        # A fork of a process that has loaded this module: a new Python takes a second to load it.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__])
         self._connection, other = context.Pipe()
         self._process = context.Process(target=_serve, args=(other, home), daemon=True)
         self._process.start()

@@ -17,15 +17,20 @@ from hsmcore.errors import (
     SharingInvalid,
     UserExists,
 )
+from hsmcore.storage import postgresql
+from hsmcore.storage.members import APPLIED
 from hsmcore.users.accounts import MAX_FAILURES
 from tests.conftest import Tally, repeated
 from tests.hsmcore.conftest import PASSWORDS
+from tests.hsmcore.databases import database
 
 from .conftest import Pair
 
 ENGINES = ("postgresql",)
 ROUNDS = repeated(4, 60, "HSMBRIDGE_RACES")
 PASSWORD = b"racing-password-1"
+_LIMIT = 10.0
+"""Seconds of the wait for a notification."""
 
 Race = Callable[[Pair, int, int], Any]
 
@@ -61,6 +66,18 @@ def test_one_user_name(pair: Pair, tally: Tally) -> None:
         assert sorted(type(one).__name__ for one in gone) == ["UserNotFound", "int"]
         counts["user names"] += 2
     assert pair.hsms[0]("audit.verify", pair.admins[0]).findings == []
+
+
+def test_each_hsm_tells_at_once_what_it_has_applied(pair: Pair) -> None:
+    """Also what its own command applied that waited for its turn. Else the winner waits for the next renewal."""
+    with database(pair.homes[0]) as rows:
+        (serial,) = rows.execute("SELECT serial FROM hsm").fetchone() or ("",)
+    with postgresql.listening(pair.url, f"hsm_{serial}") as listener:
+        for number in range(10):
+            made = at_once([lambda at=at, number=number: _new_user(pair, at, number) for at in (0, 1)])  # type: ignore[misc]
+            winner = made.index(None)
+            told = f"{APPLIED} {2 - winner}"
+            assert any(note.payload == told for note in listener.notifies(timeout=_LIMIT)), number
 
 
 @pytest.mark.long
