@@ -24,7 +24,7 @@ from bridge.process.peers import peer_in_group
 from hsmcore.errors import StateError
 from tests.impostor import foreign_server
 from tests.native.cryptoki import library
-from tests.requirements import tool
+from tests.requirements import missing, tool
 from tests.site import ADMIN_PASSWORD, PASSWORD
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another operating-system user")
@@ -277,6 +277,41 @@ def test_an_impostor_gets_no_password(machine: Machine, client: Client, place: s
         with pytest.raises(BlockingIOError):
             received.recv(1)
     (home / "hsm.sock").unlink()
+
+
+def test_java_sends_nothing_where_another_user_may_lead_the_path_elsewhere(machine: Machine) -> None:
+    """A link can lead to an impostor when Java connects, and to an own directory when it looks at the owners."""
+    folder, own = owned(machine.folder / "leading", 0, 0o1777), owned(machine.folder / "own", _MEMBER, 0o700)
+    link = folder / "run"
+    link.symlink_to(own)
+    os.chown(link, _HOSTILE, _HOSTILE, follow_symlinks=False)
+    with foreign_server(own / "hsm.sock", _MEMBER) as received:
+        done = java(machine.member, link)
+        assert done.returncode != 0
+        said = done.stdout + done.stderr
+        assert f"another user may replace {link}/hsm.sock: {link} belongs to the operating-system user" in said
+        received.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            received.recv(1)
+
+
+def test_java_works_in_a_user_namespace(machine: Machine) -> None:
+    """Root's directories above the socket have the number of unknown users there."""
+    member = machine.member
+    own = owned(machine.folder / "of-member", _MEMBER, 0o700)
+    member.must(own, "init")
+    member.must(own, "start")
+    try:
+        done = member.run(
+            own, "unshare", "--user", "--map-current-user", "keytool", *_JAVA, "-genseckey", "-alias", "a", "-keyalg",
+            "AES", "-keysize", "128", "-storetype", "CloudHSM", "-keystore", str(member.folder / "a.store"),
+            "-storepass", "changeit", "-providerName", "CloudHSM",
+        )  # fmt: skip
+        if "unshare failed" in done.stderr:
+            missing("the system makes no user namespaces")
+        assert done.returncode == 0, done.stdout + done.stderr
+    finally:
+        member.hsm(own, "stop")
 
 
 def test_a_group_or_directory_that_does_not_fit(machine: Machine) -> None:
