@@ -88,6 +88,8 @@ def replaceable(directory: Path, server: int, *trusted: int) -> str:
         found = folder.lstat()
         if found.st_uid not in (0, server, *trusted):
             return f"{folder} belongs to the operating-system user {user_name(found.st_uid)}"
+        if not stat.S_ISDIR(found.st_mode):
+            return f"{folder} is not a directory"
         sticky = folder != real and found.st_mode & stat.S_ISVTX and child in (0, *trusted)
         if found.st_mode & _OTHERS_WRITE and not sticky:
             return f"other users may write in {folder} (mode {stat.S_IMODE(found.st_mode):o})"

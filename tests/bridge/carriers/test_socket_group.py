@@ -20,7 +20,7 @@ import pytest
 
 from bridge.carriers.jvm import provider_jar
 from bridge.carriers.unix import GroupSocket, UnixListener
-from bridge.process.peers import peer_in_group
+from bridge.process.peers import peer_in_group, replaceable
 from hsmcore.errors import StateError
 from tests.impostor import foreign_server
 from tests.native.cryptoki import library
@@ -312,6 +312,13 @@ def test_java_works_in_a_user_namespace(machine: Machine) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
     finally:
         member.hsm(own, "stop")
+
+
+def test_only_a_directory_keeps_others_from_the_next_one(machine: Machine) -> None:
+    """Another user can move a file of this user into a directory with the sticky bit."""
+    folder = owned(machine.folder / "moved", 0, 0o1777)
+    (folder / "run").touch()
+    assert replaceable(folder / "run", _HOSTILE, 0) == f"{folder}/run is not a directory"
 
 
 def test_a_group_or_directory_that_does_not_fit(machine: Machine) -> None:
