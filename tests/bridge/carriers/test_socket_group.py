@@ -321,6 +321,13 @@ def test_only_a_directory_keeps_others_from_the_next_one(machine: Machine) -> No
     assert replaceable(folder / "run", _HOSTILE, 0) == f"{folder}/run is not a directory"
 
 
+def test_the_library_takes_a_path_with_more_slashes(machine: Machine) -> None:
+    for home in (f"{machine.shared}/", f"{machine.shared.parent}//run"):
+        words = (tool("pkcs11-tool"), "--module", str(library()), "--list-slots")
+        done = machine.member.run(machine.shared, *words, HSM_HOME=home)
+        assert "token label" in done.stdout, done.stdout + done.stderr
+
+
 def test_a_group_or_directory_that_does_not_fit(machine: Machine) -> None:
     home, daemon = owned(machine.folder / "another", _DAEMON, 0o700), machine.daemon
 
