@@ -17,6 +17,9 @@ from bridge.process.paths import socket_path
 from bridge.process.peers import group_name, peer_in_group, peer_user, replaceable, user_name
 from hsmcore.errors import StateError
 
+_NO_GROUP = 2**32 - 1
+"""Number that chown(2) takes for no change."""
+
 _log = logging.getLogger("hsmbridge.daemon")
 
 
@@ -34,7 +37,7 @@ class GroupSocket:
         Raises:
             StateError: There is no such group.
         """
-        if group.isdecimal():
+        if group.isdecimal() and int(group) < _NO_GROUP:
             return cls(int(group), directory.absolute())
         try:
             return cls(grp.getgrnam(group).gr_gid, directory.absolute())

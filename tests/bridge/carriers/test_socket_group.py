@@ -328,6 +328,12 @@ def test_the_library_takes_a_path_with_more_slashes(machine: Machine) -> None:
         assert "token label" in done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("number", [2**32 - 1, 2**64])
+def test_a_number_that_no_group_has_is_refused(tmp_path: Path, number: int) -> None:
+    with pytest.raises(StateError, match=f"there is no group {number}"):
+        GroupSocket.of(str(number), tmp_path)
+
+
 def test_a_group_or_directory_that_does_not_fit(machine: Machine) -> None:
     home, daemon = owned(machine.folder / "another", _DAEMON, 0o700), machine.daemon
 
