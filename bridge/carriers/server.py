@@ -40,7 +40,10 @@ from hsmcore.errors import OperationLimit
 
 MAX_CONNECTIONS = 256
 RESERVED_CONNECTIONS = 4
-"""Connections above the maximum. They answer HELLO and STATUS of commands, so that ``hsm status`` and ``stop`` work."""
+"""Connections of each origin above the maximum.
+
+They answer HELLO and STATUS of commands, so that ``hsm status`` and ``stop`` work.
+"""
 STOP_SECONDS = 5.0
 """Longest wait at the end for the answers in progress, in seconds."""
 ACCEPT_SECONDS = 0.1
@@ -309,16 +312,17 @@ class Server:
         return False
 
     def _reserve(self, peer: Peer) -> bool:
-        """Add a connection above the maximum, and end the oldest such connection if there are too many.
+        """Add a connection above the maximum, and end the oldest one of its origin if there are too many.
 
         Returns:
             Whether there is room.
         """
         self._reserved = [one for one in self._reserved if self._peers.get(one.descriptor) is one]
-        if len(self._reserved) >= 2 * RESERVED_CONNECTIONS:
+        alike = [one for one in self._reserved if one.origin is peer.origin]
+        if len(alike) >= 2 * RESERVED_CONNECTIONS:
             return False
         self._reserved.append(peer)
-        for oldest in self._reserved[:-RESERVED_CONNECTIONS]:
+        for oldest in [*alike, peer][:-RESERVED_CONNECTIONS]:
             oldest.hang_up()
         return True
 

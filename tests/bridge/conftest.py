@@ -13,6 +13,7 @@ import pytest
 from bridge.carriers.client import Channel, Client, LocalChannel, SocketChannel
 from bridge.carriers.server import Server
 from bridge.carriers.tls import TlsListener
+from bridge.carriers.unix import UnixListener
 from bridge.process.addresses import Address
 from bridge.process.configuration import Certificates
 from bridge.process.paths import socket_path
@@ -102,10 +103,10 @@ def new_authority(request: bytes) -> tuple[bytes, bytes]:
 
 
 @contextmanager
-def served(core: Hsm, *remote: TlsListener) -> Iterator[Path]:
+def served(core: Hsm, *further: TlsListener | UnixListener) -> Iterator[Path]:
     """Give the directory of an HSM with a server at its socket."""
     home = Path(str(core.status()["home"]))
-    server = Server(core, socket_path(home), further=remote)
+    server = Server(core, socket_path(home), further=further)
     thread = threading.Thread(target=server.serve)
     thread.start()
     try:

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -246,6 +247,22 @@ def test_the_number_of_connections_has_a_limit(core: Hsm, monkeypatch: pytest.Mo
                 if _answer(again)[0] == 0:
                     return
         pytest.fail("closed connections still count")
+
+
+def test_members_of_a_group_take_no_reserved_connection_of_the_owner(
+    core: Hsm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 1)
+    monkeypatch.setattr(server, "RESERVED_CONNECTIONS", 1)
+    with ExitStack() as stack:
+        listener = stack.enter_context(closing(unix.UnixListener(socket_path(tmp_path), os.getegid())))
+        home = stack.enter_context(served(core, listener))
+        for place in (home, tmp_path):
+            _log_in(stack.enter_context(Client.connect(place)))
+        reserved = stack.enter_context(Client.connect(home))
+        members = [stack.enter_context(_raw(tmp_path)) for _ in range(4)]
+        assert _closed(members[0])
+        reserved.call("STATUS")
 
 
 def _log_in(client: Client) -> None:
