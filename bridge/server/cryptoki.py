@@ -33,14 +33,14 @@ class Cryptoki:
             connection.guest and connection.user is None and options.get("disable_key_availability_check") is not True
         )
         number = self._applications.open(
-            connection, partial(self._login, connection.origin),
+            connection, partial(self._login, connection.origin, connection.guest),
             lambda session: self._connections.end_session(session.token), options, CHECKED_HSMS if checked else 1,
         )  # fmt: skip
         self._remember(connection)
         return number
 
-    def _login(self, origin: str, user: str, password: bytes) -> Session:
-        return self._hsm.users.login(user, password, CRYPTO_USER, origin)
+    def _login(self, origin: str, guest: bool, user: str, password: bytes) -> Session:
+        return self._hsm.users.login(user, password, CRYPTO_USER, origin, guest=guest)
 
     def _remember(self, connection: Connection) -> None:
         connection.closing = partial(self._applications.leave, connection)

@@ -86,7 +86,8 @@ class Handlers:
 
     def login(self, connection: Connection, user: str, password: bytes, role: str) -> int:
         """Log in, and return the session token. The session ends with the last connection that used it."""
-        return self._joined(self._hsm.users.login(user, password, role, connection.origin), connection)
+        session = self._hsm.users.login(user, password, role, connection.origin, guest=connection.guest)
+        return self._joined(session, connection)
 
     def login_token(self, connection: Connection, user: str, role: str) -> bytes:
         """Return a token file to sign for ``login_mfa``."""
@@ -94,7 +95,10 @@ class Handlers:
 
     def login_mfa(self, connection: Connection, user: str, password: bytes, role: str, token_file: bytes) -> int:
         """Log in with a second factor, and return the session token as ``login`` does."""
-        return self._joined(self._hsm.users.login_mfa(user, password, role, token_file, connection.origin), connection)
+        session = self._hsm.users.login_mfa(
+            user, password, role, token_file, connection.origin, guest=connection.guest
+        )  # fmt: skip
+        return self._joined(session, connection)
 
     def _joined(self, session: Session, connection: Connection) -> int:
         try:

@@ -43,7 +43,9 @@ class UserService:
         return infos
 
     @audited
-    def login(self, username: str, password: bytes, role: str = CRYPTO_USER, origin: str = "") -> Session:
+    def login(
+        self, username: str, password: bytes, role: str = CRYPTO_USER, origin: str = "", *, guest: bool = False
+    ) -> Session:  # fmt: skip
         """Begin a session.
 
         Args:
@@ -51,6 +53,7 @@ class UserService:
             password: The password in UTF-8.
             role: The role.
             origin: The detail of the entry in the audit log, such as the operating-system user; empty for none.
+            guest: Whether the client is another than the owner of the state directory.
 
         Raises:
             AuthenticationFailed: Name, role or password is wrong.
@@ -60,7 +63,7 @@ class UserService:
             StoreFull: The audit log cannot be written.
         """
         self._log.describe(origin)
-        return self._begin(self._accounts.authenticate(username, password, role))
+        return self._begin(self._accounts.authenticate(username, password, role, guest=guest))
 
     def login_token(self, username: str, role: str) -> bytes:
         """Return a token file to sign for ``login_mfa``. An unknown user gets one too.
@@ -72,7 +75,7 @@ class UserService:
 
     @audited
     def login_mfa(
-        self, username: str, password: bytes, role: str, token_file: bytes, origin: str = ""
+        self, username: str, password: bytes, role: str, token_file: bytes, origin: str = "", *, guest: bool = False
     ) -> Session:  # fmt: skip
         """Begin a session with a password and a signed token file. A wrong signature counts as a wrong password.
 
@@ -84,6 +87,7 @@ class UserService:
             role: The role.
             token_file: The signed token file.
             origin: As in ``login``.
+            guest: As in ``login``.
 
         Raises:
             AuthenticationFailed: Name, role, password or signature is wrong.
@@ -97,7 +101,7 @@ class UserService:
         self._log.describe(origin)
         signed = token_files.read_token(token_file)
         self._challenges.redeem(signed.token, Purpose.LOGIN, _subject(username, role))
-        return self._begin(self._accounts.authenticate(username, password, role, signed))
+        return self._begin(self._accounts.authenticate(username, password, role, signed, guest=guest))
 
     def _begin(self, row: UserRow) -> Session:
         with self._lock:

@@ -49,7 +49,10 @@ FIRST_ADMIN = "admin"
 """The name of a new HSM's user."""
 
 HASHING = 2
-"""Maximum number of password hashes that are computed at a time; other logins wait for their turn."""
+"""Maximum number of password hashes that are computed at a time; other logins wait for their turn.
+
+Guests have as many of their own, so that those without a login keep the owner of the state directory from none.
+"""
 
 _APPLIANCE_NUMBER = 2
 _WRONG = "wrong user name, role or password"
@@ -141,7 +144,7 @@ class Accounts:
         log.known_user = lambda username, role: (username.lower(), role) in self._users
         # Checked in place of the hash of a user who does not exist.
         self._nobody = unknown_password_hash(stored=store.stored)
-        self._hashing = BoundedSemaphore(HASHING)
+        self._hashing = {guest: BoundedSemaphore(HASHING) for guest in (False, True)}
 
     def __len__(self) -> int:
         return len(self._users)
@@ -160,9 +163,16 @@ class Accounts:
         return sorted([*infos, APPLIANCE], key=lambda info: (info.number, info.username, info.role))
 
     def authenticate(
-        self, username: str, password: bytes, role: str, signed: SignedToken | None = None
+        self, username: str, password: bytes, role: str, signed: SignedToken | None = None, *, guest: bool = False
     ) -> UserRow:  # fmt: skip
         """Check a password, and for a user with MFA a signed token, and return the user's row at that moment.
+
+        Args:
+            username: The user.
+            password: The password.
+            role: The role.
+            signed: The signed token, ``None`` for none.
+            guest: Whether the client is another than the owner of the state directory.
 
         Raises:
             UserUnknown: The user does not exist; an ``AuthenticationFailed``.
@@ -173,7 +183,7 @@ class Accounts:
         """
         user = self._users.get((username.lower(), role)) if _NAME.fullmatch(username) else None
         if user is None:
-            self._matches(password, self._nobody)
+            self._matches(password, self._nobody, guest=guest)
             raise UserUnknown(_WRONG)
         with user.guard:
             if self._users.get((user.row.username, user.row.role)) is not user:
@@ -186,7 +196,7 @@ class Accounts:
                     f"{user.row.username!r} logs in with a second factor, and no signed token was given; programs that "
                     "use the JCE provider log in as a user without one"
                 )
-            right = self._matches(password, verifier)
+            right = self._matches(password, verifier, guest=guest)
             if key is not None and signed is not None:
                 right &= proves(key, signed.token, signed.signature)
             if user.locked:
@@ -197,8 +207,8 @@ class Accounts:
                 raise failure
             return user.row
 
-    def _matches(self, password: bytes, verifier: str) -> bool:
-        with self._hashing:
+    def _matches(self, password: bytes, verifier: str, *, guest: bool) -> bool:
+        with self._hashing[guest]:
             return password_matches(password, verifier)
 
     def _count(self, user: _User, before: UserRow, failure: AuthenticationFailed | None) -> None:

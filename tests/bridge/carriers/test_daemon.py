@@ -22,7 +22,10 @@ from bridge.carriers import peer, server, unix
 from bridge.carriers.client import Client, DaemonUnreachable
 from bridge.process.paths import socket_path
 from bridge.protocol import codec
+from bridge.protocol.operations import NUMBERS
 from hsmcore import Hsm, errors
+from hsmcore.primitives.secrecy import password_matches
+from hsmcore.users import accounts
 from tests.bridge.conftest import PASSWORD, RUN, served
 
 _STATUS = codec.encode_request(4, 0, 1, ())
@@ -263,6 +266,31 @@ def test_members_of_a_group_take_no_reserved_connection_of_the_owner(
         members = [stack.enter_context(_raw(tmp_path)) for _ in range(4)]
         assert _closed(members[0])
         reserved.call("STATUS")
+
+
+def test_logins_of_a_group_do_not_delay_that_of_the_owner(
+    core: Hsm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As many members as passwords are checked at a time log in, and the check of theirs takes long."""
+    checks, end = threading.Semaphore(0), threading.Event()
+
+    def slow(password: bytes, verifier: str) -> bool:
+        if password == b"slow-password":
+            checks.release()
+            end.wait(60)
+        return password_matches(password, verifier)
+
+    monkeypatch.setattr(accounts, "password_matches", slow)
+    login = codec.encode_request(NUMBERS["LOGIN"], 0, 1, ("nobody", b"slow-password", "crypto-user"))
+    with ExitStack() as stack:
+        listener = stack.enter_context(closing(unix.UnixListener(socket_path(tmp_path), os.getegid())))
+        home = stack.enter_context(served(core, listener))
+        stack.callback(end.set)
+        for _ in range(accounts.HASHING):
+            stack.enter_context(_raw(tmp_path)).sendall(login)
+            assert checks.acquire(timeout=60)
+        with Client.connect(home, timeout=10) as own:
+            _log_in(own)
 
 
 def _log_in(client: Client) -> None:
