@@ -154,6 +154,7 @@ def start(
         raise StateError(f"a daemon runs already for {home}; `hsm stop` ends it, or unset HSM_HOME")
     if running is not None:
         _require_metrics(running, metrics_port)
+        _require_group(running, options)
         click.echo(f"A daemon is running already, pid {running['pid']}, socket {path}")
         return
     _spawn(home, options)
@@ -347,6 +348,18 @@ def _require_metrics(running: Mapping[str, Value], port: int | None) -> None:
         raise StateError(
             f"a daemon is running already, pid {running['pid']}, and serves {metrics}; `hsm stop` it first"
         )
+
+
+def _require_group(running: Mapping[str, Value], options: Options) -> None:
+    """Check that a running daemon has the socket for a group, if one is wanted.
+
+    Raises:
+        StateError: It does not.
+    """
+    path, served = str(socket_path(options.socket_directory)), running.get("group_socket")
+    if options.socket_group and served != path:
+        sockets = f"the socket {served} for a group" if served else "no socket for a group"
+        raise StateError(f"a daemon is running already, pid {running['pid']}, and has {sockets}; `hsm stop` it first")
 
 
 def _spawn(home: Path, options: Options) -> None:

@@ -328,6 +328,14 @@ def test_the_library_takes_a_path_with_more_slashes(machine: Machine) -> None:
         assert "token label" in done.stdout, done.stdout + done.stderr
 
 
+def test_a_running_daemon_without_the_socket_is_named(machine: Machine) -> None:
+    words = ("start", "--socket-group", str(_GROUP), "--socket-directory")
+    assert "running already" in machine.daemon.must(machine.home, *words, str(machine.shared))
+    done = machine.daemon.hsm(machine.home, *words, str(machine.folder))
+    assert done.returncode == 1
+    assert f"has the socket {machine.shared}/hsm.sock for a group; `hsm stop` it first" in done.stderr
+
+
 @pytest.mark.parametrize("number", [2**32 - 1, 2**64])
 def test_a_number_that_no_group_has_is_refused(tmp_path: Path, number: int) -> None:
     with pytest.raises(StateError, match=f"there is no group {number}"):
