@@ -255,8 +255,8 @@ def test_a_name_that_comes_back_is_another_user(site: Site, monkeypatch: pytest.
     site.hsm.users.create(site.admin, "phoenix", "crypto-user", PASSWORD)
     authenticate = accounts.Accounts.authenticate
 
-    def and_then_the_user_is_replaced(store: accounts.Accounts, *credentials: Any) -> object:
-        row = authenticate(store, *credentials)
+    def and_then_the_user_is_replaced(store: accounts.Accounts, *credentials: Any, **named: Any) -> object:
+        row = authenticate(store, *credentials, **named)
         monkeypatch.undo()
         site.hsm.users.delete(site.admin, "phoenix", "crypto-user")
         site.hsm.users.create(site.admin, "phoenix", "crypto-user", PASSWORD)
