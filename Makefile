@@ -28,7 +28,8 @@ IMAGES := $(JDKS:%=.jdks/%)
 # Java 11 has no Ed25519, no Unix sockets and no AES/KW, and its image no jarsigner: what needs them is left out there.
 ON_JAVA_11 := tests/tools/test_tls.py tests/tools/test_members.py tests/tools/test_mutual_tls.py tests/java/test_provider.py tests/java/test_ciphers.py \
     tests/java/test_logins.py tests/java/test_derivation.py tests/java/test_generators.py \
-    --deselect tests/java/test_provider.py::test_instances_do_not_mix
+    --deselect tests/java/test_provider.py::test_instances_do_not_mix \
+    --deselect tests/tools/test_members.py::test_two_sockets_are_used_likewise
 
 LOCKED = $(BIN)/python -m pip install --quiet --require-hashes
 COMPILE = .release/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes

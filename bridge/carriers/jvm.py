@@ -13,7 +13,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +75,9 @@ def start(options: Sequence[str] = (), class_path: Sequence[str | Path] = (), *,
     except (OSError, RuntimeError, ValueError, JException) as error:
         raise StateError(f"the JVM did not start: {error}; `hsm doctor` shows which JDK is found") from error
     if not own_signals:
-        _ending.append(_taken_hook())
+        # A class library that keeps its hooks elsewhere leaves JPype's in place.
+        with suppress(StateError):
+            _ending.append(_taken_hook())
 
 
 def _taken_hook() -> Any:

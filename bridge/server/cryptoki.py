@@ -29,9 +29,7 @@ class Cryptoki:
 
     def cryptoki_open(self, connection: Connection, options: Fields) -> int:
         """Begin an application and return its number. The key availability check applies to TLS."""
-        checked = (
-            connection.guest and connection.user is None and options.get("disable_key_availability_check") is not True
-        )
+        checked = connection.remote and options.get("disable_key_availability_check") is not True
         number = self._applications.open(
             connection, partial(self._login, connection.origin, connection.guest),
             lambda session: self._connections.end_session(session.token), options, CHECKED_HSMS if checked else 1,

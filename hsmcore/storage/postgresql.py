@@ -105,6 +105,6 @@ def _driver() -> Any:
         import psycopg.sql
     except ImportError as error:
         raise StateError(
-            "a store on PostgreSQL needs the driver psycopg: pip install 'hsmbridge[postgresql]'"
+            "a store on PostgreSQL needs the driver psycopg: pip install 'psycopg[binary]'"
         ) from error
     return psycopg

@@ -104,7 +104,7 @@ def _entries(known: Format, data: bytes, password: str, java: JavaReader) -> lis
         return java(_JAVA[known], data, password)
     if find_spec("jks") is None:
         raise ForeignStoreDamaged(
-            f"{known} files need pyjks, which is not installed: pip install 'hsmbridge[migration]'"
+            f"{known} files need pyjks, which is not installed: pip install pyjks"
             " (this needs a C compiler and Python's headers)"
         )
     return _BOUNCY_CASTLE[known](data, password)

@@ -172,7 +172,9 @@ def test_without_a_terminal_nothing_is_asked(site: Site) -> None:
     lonely = Site(site.home, environment)
     assert "no terminal to ask at; set HSM_USER and HSM_PASSWORD" in refused(lonely, "key", "list")
     assert "no terminal to ask at; set HSM_ADMIN_PASSWORD" in refused(lonely, "user", "delete", "cu9")
-    assert "--password-file" in refused(lonely, "user", "create", "cu9")
+    assert "no terminal to ask at; set HSM_ADMIN_PASSWORD" in refused(lonely, "user", "create", "cu9")
+    admin = {"HSM_ADMIN_PASSWORD": ADMIN_PASSWORD}
+    assert "--password-file" in refused(lonely, "user", "create", "cu9", **admin)
     nowhere = Site(site.home, {**environment, "HSM_HOME": str(site.home / "none")})
     for command in (["audit", "list"], ["key", "list"]):
         assert "there is no HSM in" in refused(nowhere, *command)

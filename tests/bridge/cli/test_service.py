@@ -104,7 +104,7 @@ def test_the_unit_runs_this_installation(site: Site) -> None:
     with subprocess.Popen(words, env=site.environment, stdin=subprocess.DEVNULL) as daemon:
         try:
             for _ in range(300):
-                if site.here("status").returncode == 0:
+                if site.hsm("status").returncode == 0:
                     break
             assert "127.0.0.1" in site.must_here("status")
         finally:
