@@ -172,8 +172,8 @@ def test_a_login_whose_client_is_gone_leaves_no_session(core: Hsm, monkeypatch: 
     login = type(core.users).login
 
     @wraps(login)
-    def slow(*arguments: Any) -> Session:
-        session = login(*arguments)
+    def slow(*arguments: Any, **named: Any) -> Session:
+        session = login(*arguments, **named)
         leaving.close()
         return session
 
