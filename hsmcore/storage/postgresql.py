@@ -104,7 +104,5 @@ def _driver() -> Any:
         import psycopg.conninfo
         import psycopg.sql
     except ImportError as error:
-        raise StateError(
-            "a store on PostgreSQL needs the driver psycopg: pip install 'psycopg[binary]'"
-        ) from error
+        raise StateError("a store on PostgreSQL needs the driver psycopg: pip install 'psycopg[binary]'") from error
     return psycopg
