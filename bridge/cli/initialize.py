@@ -128,7 +128,8 @@ def _crypto_user() -> tuple[str, bytes]:
         missing = "HSM_PASSWORD" if user else "HSM_USER"
         raise click.UsageError(f"{missing} is not set; a crypto user needs both HSM_USER and HSM_PASSWORD")
     if user:
-        from hsmcore.users.accounts import check_password, normal_name
+        from hsmcore.users.accounts import normal_name
+        from hsmcore.users.passwords import check_password
 
         # Checked first, so that a refused name or password leaves no files behind.
         normal_name(user)

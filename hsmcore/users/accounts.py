@@ -1,9 +1,8 @@
-"""Accounts: names, roles, passwords, lock-out.
+"""Accounts: names, roles, lock-out.
 
 A name has 1 to 31 letters, digits and underscores; its case does not matter. An admin and a crypto user may have the
-same name. A password has 8 to 32 characters and no colon, because Java programs pass ``user:password``. The sixth wrong
-password in a row locks the account; an admin unlocks it by setting a new one. The check of an unknown user takes as
-long as that of a known one.
+same name. The sixth wrong password in a row locks the account; an admin unlocks it by setting a new one. The check of
+an unknown user takes as long as that of a known one.
 
 A new HSM that is not activated has one user: ``admin`` with the role ``unactivated-admin`` and the empty password,
 which no other user can have. Activation sets a password and makes this user an admin.
@@ -15,14 +14,13 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from threading import BoundedSemaphore, Lock
+from threading import Lock
 
 from hsmcore.audit.log import AuditLog
 from hsmcore.errors import (
     AccountLocked,
     AuthenticationFailed,
     MfaRequired,
-    PasswordInvalid,
     PermissionDenied,
     PublicKeyInvalid,
     StateError,
@@ -34,11 +32,12 @@ from hsmcore.errors import (
     UserUnknown,
 )
 from hsmcore.primitives.proofs import proves
-from hsmcore.primitives.secrecy import hash_password, password_matches, unknown_password_hash
+from hsmcore.primitives.secrecy import unknown_password_hash
 from hsmcore.storage.database import Store
 from hsmcore.storage.rows import KeyRow, UserRow
 from hsmcore.storage.sealing import Vault
 from hsmcore.tables.roles import ADMIN, APPLIANCE_NAME, APPLIANCE_USER, ROLES
+from hsmcore.users.passwords import PasswordChecks, new_verifier
 from hsmcore.users.token_files import SignedToken
 
 MAX_FAILURES = 5
@@ -47,12 +46,6 @@ MAX_USERS = 1024
 """Maximum number of users (CloudHSM's quota for hsm2m.medium)."""
 FIRST_ADMIN = "admin"
 """The name of a new HSM's user."""
-
-HASHING = 2
-"""Maximum number of password hashes that are computed at a time; other logins wait for their turn.
-
-Guests have as many of their own, so that those without a login keep the owner of the state directory from none.
-"""
 
 _APPLIANCE_NUMBER = 2
 _WRONG = "wrong user name, role or password"
@@ -101,37 +94,6 @@ def normal_name(username: str) -> str:
     return username.lower()
 
 
-def check_password(password: bytes) -> None:
-    """Check the rules for passwords.
-
-    Raises:
-        PasswordInvalid: The bytes are not UTF-8 of 8 to 32 characters without a colon.
-    """
-    try:
-        text = password.decode()
-    except UnicodeDecodeError:
-        # Without the cause, which has the password.
-        raise PasswordInvalid("a password is UTF-8 text") from None
-    if not 8 <= len(text) <= 32:
-        raise PasswordInvalid(f"a password has 8 to 32 characters, not {len(text)}")
-    if ":" in text:
-        raise PasswordInvalid("a password has no colon")
-
-
-def new_verifier(password: bytes, *, stored: bool) -> str:
-    """Return the hash of a new password.
-
-    Args:
-        password: The password.
-        stored: Whether the hash will be on a disk.
-
-    Raises:
-        PasswordInvalid: The password breaks the rules for passwords.
-    """
-    check_password(password)
-    return hash_password(password, stored=stored)
-
-
 class Accounts:
     """The users of an HSM, by name and role. Every change is made in the HSM's turn."""
 
@@ -144,7 +106,7 @@ class Accounts:
         log.known_user = lambda username, role: (username.lower(), role) in self._users
         # Checked in place of the hash of a user who does not exist.
         self._nobody = unknown_password_hash(stored=store.stored)
-        self._hashing = {guest: BoundedSemaphore(HASHING) for guest in (False, True)}
+        self._passwords = PasswordChecks()
 
     def __len__(self) -> int:
         return len(self._users)
@@ -183,7 +145,7 @@ class Accounts:
         """
         user = self._users.get((username.lower(), role)) if _NAME.fullmatch(username) else None
         if user is None:
-            self._matches(password, self._nobody, guest=guest)
+            self._passwords.match(password, self._nobody, guest=guest)
             raise UserUnknown(_WRONG)
         with user.guard:
             if self._users.get((user.row.username, user.row.role)) is not user:
@@ -196,7 +158,7 @@ class Accounts:
                     f"{user.row.username!r} logs in with a second factor, and no signed token was given; programs that "
                     "use the JCE provider log in as a user without one"
                 )
-            right = self._matches(password, verifier, guest=guest)
+            right = self._passwords.match(password, verifier, guest=guest)
             if key is not None and signed is not None:
                 right &= proves(key, signed.token, signed.signature)
             if user.locked:
@@ -206,10 +168,6 @@ class Accounts:
             if failure is not None:
                 raise failure
             return user.row
-
-    def _matches(self, password: bytes, verifier: str, *, guest: bool) -> bool:
-        with self._hashing[guest]:
-            return password_matches(password, verifier)
 
     def _count(self, user: _User, before: UserRow, failure: AuthenticationFailed | None) -> None:
         """Count wrong passwords in memory and on disk; a right one resets the count. A full disk is tolerated.

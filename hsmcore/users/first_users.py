@@ -9,7 +9,8 @@ from hsmcore.settings import FirstUser
 from hsmcore.storage.rows import UserRow
 from hsmcore.storage.sealing import Vault
 from hsmcore.tables.roles import ADMIN, CRYPTO_USER, UNACTIVATED_ADMIN
-from hsmcore.users.accounts import FIRST_ADMIN, new_verifier, normal_name
+from hsmcore.users.accounts import FIRST_ADMIN, normal_name
+from hsmcore.users.passwords import new_verifier
 
 _NUMBERS = (1, 3)
 """Numbers of the admin and the crypto user; the appliance user has the one between them."""

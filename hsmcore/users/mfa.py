@@ -25,8 +25,8 @@ TOKEN_LIFETIME = 600
 MAX_USED = 1 << 18
 """Maximum number of used tokens that have not expired; one more is refused.
 
-Nobody reaches it: a login uses a token up, and the HSM computes ``hsmcore.users.accounts.HASHING`` password hashes at a
-time, each of which takes more than 5 ms.
+Nobody reaches it at an HSM on a disk: a login uses a token up, and the HSM computes few password hashes at a time
+(``hsmcore.users.passwords.HASHING``), each of which takes more than 5 ms.
 """
 _MOMENT = struct.Struct(">Q8s")
 """Beginning of a token: time of issue in ms, random bytes. The rest authenticates it."""

@@ -45,7 +45,7 @@ from hsmcore.quorum.tokens import MAX_TOKENS_OF_USER
 from hsmcore.sessions import session as session_module
 from hsmcore.sessions.session import Session
 from hsmcore.tables.mechanisms import CURVES
-from hsmcore.users import accounts
+from hsmcore.users import passwords
 from tests.hsmcore.conftest import ADMIN_PASSWORD, PASSWORDS, Site, make_site
 
 AES = {"TOKEN": True}
@@ -146,7 +146,7 @@ def test_a_login_beside_password_changes_finds_its_user(own: Site) -> None:
 
 def test_few_passwords_are_checked_at_a_time(own: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     running, most, lock = 0, 0, threading.Lock()
-    matches = accounts.password_matches
+    matches = passwords.password_matches
 
     def counted(password: bytes, verifier: str) -> bool:
         nonlocal running, most
@@ -158,12 +158,12 @@ def test_few_passwords_are_checked_at_a_time(own: Site, monkeypatch: pytest.Monk
             running -= 1
         return matches(password, verifier)
 
-    monkeypatch.setattr(accounts, "password_matches", counted)
+    monkeypatch.setattr(passwords, "password_matches", counted)
     names = [f"nobody{number}" for number in range(12)]
     with ThreadPoolExecutor(12) as pool:
         wrong = [pool.submit(own.hsm.users.login, name, b"wrong-password") for name in names]
         assert all(isinstance(one.exception(60), AuthenticationFailed) for one in wrong)
-    assert most <= accounts.HASHING
+    assert most <= passwords.HASHING
 
 
 @pytest.mark.parametrize("change", ["destroy", "unshare"])

@@ -25,7 +25,7 @@ from bridge.protocol import codec
 from bridge.protocol.operations import NUMBERS
 from hsmcore import Hsm, errors
 from hsmcore.primitives.secrecy import password_matches
-from hsmcore.users import accounts
+from hsmcore.users import passwords
 from tests.bridge.conftest import PASSWORD, RUN, served
 
 _STATUS = codec.encode_request(4, 0, 1, ())
@@ -280,13 +280,13 @@ def test_logins_of_a_group_do_not_delay_that_of_the_owner(
             end.wait(60)
         return password_matches(password, verifier)
 
-    monkeypatch.setattr(accounts, "password_matches", slow)
+    monkeypatch.setattr(passwords, "password_matches", slow)
     login = codec.encode_request(NUMBERS["LOGIN"], 0, 1, ("nobody", b"slow-password", "crypto-user"))
     with ExitStack() as stack:
         listener = stack.enter_context(closing(unix.UnixListener(socket_path(tmp_path), os.getegid())))
         home = stack.enter_context(served(core, listener))
         stack.callback(end.set)
-        for _ in range(accounts.HASHING):
+        for _ in range(passwords.HASHING):
             stack.enter_context(_raw(tmp_path)).sendall(login)
             assert checks.acquire(timeout=60)
         with Client.connect(home, timeout=10) as own:
