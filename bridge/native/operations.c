@@ -163,10 +163,9 @@ static CK_RV check(CK_SESSION_HANDLE session, const void *data, CK_ULONG length,
     return length > LONGEST_DATA ? CKR_DATA_LEN_RANGE : CKR_OK;
 }
 
-/* Begin a call with its data, which Final has not. */
-static void call_on(struct call *call, struct slot *slot, CK_SESSION_HANDLE session, enum kind kind, const char *step,
-                    const CK_BYTE *data, CK_ULONG data_length) {
-    char name[NAME_BYTES];
+/* Begin a call with its data, which Final has not. The call needs the name until it ends. */
+static void call_on(struct call *call, char name[NAME_BYTES], struct slot *slot, CK_SESSION_HANDLE session,
+                    enum kind kind, const char *step, const CK_BYTE *data, CK_ULONG data_length) {
     name_function(name, kind, step);
     call_begin(call, slot, name);
     call_int(call, own_handle(session));
@@ -178,8 +177,9 @@ static void call_on(struct call *call, struct slot *slot, CK_SESSION_HANDLE sess
 /* A call with a result of bytes: data, the size of the caller's buffer, the pending Init. */
 static CK_RV run(struct slot *slot, CK_SESSION_HANDLE session, struct active *active, enum kind kind, const char *step,
                  const CK_BYTE *data, CK_ULONG data_length, CK_BYTE *result, CK_ULONG *length) {
+    char name[NAME_BYTES];
     struct call call;
-    call_on(&call, slot, session, kind, step, data, data_length);
+    call_on(&call, name, slot, session, kind, step, data, data_length);
     call_room(&call, result, *length);
     call_pending(&call, active);
     CK_RV rv = call_send(&call);
@@ -194,8 +194,9 @@ static CK_RV run(struct slot *slot, CK_SESSION_HANDLE session, struct active *ac
 static CK_RV run_plain(struct slot *slot, CK_SESSION_HANDLE session, struct active *active, enum kind kind,
                        const char *step, const CK_BYTE *data, CK_ULONG data_length, const CK_BYTE *signature,
                        const CK_ULONG *signature_length) {
+    char name[NAME_BYTES];
     struct call call;
-    call_on(&call, slot, session, kind, step, data, data_length);
+    call_on(&call, name, slot, session, kind, step, data, data_length);
     if (signature_length != NULL) {
         call_bytes(&call, signature, *signature_length);
     }

@@ -73,7 +73,9 @@ def test_many_operations_of_a_c_program_leak_nothing(site: Site, tmp_path: Path)
         while done < wanted:
             for name in names if done == 0 else names[-1:]:
                 print(name, 2, 1000, sep="\t", file=process.stdin, flush=True)
-                rate = int(process.stdout.readline())
+                line = process.stdout.readline()
+                assert line, process.communicate(timeout=60)[1][:4000]
+                rate = int(line)
                 assert rate, name
                 done += rate
         said = process.communicate(timeout=60)[1]
