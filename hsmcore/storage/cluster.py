@@ -387,14 +387,17 @@ class Cluster:
 
     def _listen(self, listener: Any) -> None:
         due, renewals = clock() + RENEWAL, 0
+        self.members()
         while not self._stopped:
             select.select([listener.fileno(), self._wake_reader], [], [], max(0.0, due - clock()))
             notes = [note.payload.split() for note in listener.notifies(timeout=0)]
             told = {kind for kind, *number in notes if number != [str(self.number)]}
-            if CHANGED in told or clock() >= due:
+            late = clock() >= due
+            if CHANGED in told or late:
                 self._renew()
                 due, renewals = clock() + RENEWAL, renewals + 1
                 if renewals % _PRUNED == 0:
                     self.requests.prune()
-            if APPLIED in told and not self._stopped:
+            # Also without news, so that ``known`` tells who is alive: each HSM renews in this time.
+            if (APPLIED in told or late) and not self._stopped:
                 self.members()

@@ -68,6 +68,15 @@ def test_every_hsm_sees_what_the_others_did(pair: Pair) -> None:
     assert [member.number for member in two("members") if member.alive] == [1, 2]
 
 
+def test_each_hsm_knows_who_is_alive_though_nothing_changes(pair: Pair) -> None:
+    """The key availability check and the metrics ask the memory, not the database."""
+    time.sleep(LEASE * 1.5)
+    assert [hsm("alive_members") for hsm in pair.hsms] == [2, 2]
+    pair.hsms[1].close()
+    time.sleep(LEASE + 2 * RENEWAL)
+    assert pair.hsms[0]("alive_members") == 1
+
+
 def test_a_deleted_users_sessions_end_everywhere(pair: Pair) -> None:
     one, two = pair.hsms
     one("users.create", pair.admins[0], "cu3", "crypto-user", NEW)
