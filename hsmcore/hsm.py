@@ -17,7 +17,7 @@ from hsmcore.api.backups import BackupService
 from hsmcore.api.clock import SkewedClock
 from hsmcore.api.clones import CloneService
 from hsmcore.api.core import Core
-from hsmcore.api.creation import create, database_of, new_database, release
+from hsmcore.api.creation import create, database_of, new_state, release
 from hsmcore.api.crypto import CryptoService
 from hsmcore.api.keys import KeyService
 from hsmcore.api.mtls import MutualTlsService
@@ -34,7 +34,7 @@ from hsmcore.audit.joining import joined
 from hsmcore.audit.upgrade import bring_up_to_date
 from hsmcore.backup.making import JOINING, LEAVING
 from hsmcore.backup.schedule import RETENTION_DAYS, Schedule
-from hsmcore.errors import MasterKeyUnavailable, SettingRequired, StateError, StateMissing
+from hsmcore.errors import SettingRequired, StateError, StateMissing
 from hsmcore.primitives.secrecy import KEY_BYTES, random_bytes
 from hsmcore.quorum.rules import Rules
 from hsmcore.settings import Settings
@@ -112,23 +112,13 @@ class Hsm:
             StoreFull: The disk is full.
             StoreUnreachable: The database does not answer.
         """
-        if passphrase == b"":
-            raise MasterKeyUnavailable("the passphrase is empty; give one, or none for a key file")
         secret = new_secret()
         vault = Vault(secret)
         users = first_users(admin_password, crypto_user, stored=True)
-        state = StateDirectory(home, create=True)
-        database = None
-        try:
-            database = new_database(state, store)
-            file_key = state.make_key_file() if passphrase is None else b""
-            sealed = seal_secret(secret, passphrase, file_key)
-            create(sealed, users, settings, database, vault, state)
+        with new_state(home, passphrase, store) as (state, database, file_key):
+            create(seal_secret(secret, passphrase, file_key), users, settings, database, vault, state)
             state.sync()
             return cls(Core.of(state, database, vault, clock, start=False))
-        except BaseException:
-            release(state, database)
-            raise
 
     @classmethod
     def ephemeral(

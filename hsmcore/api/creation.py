@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from hsmcore.audit.anchor import anchored, stored
 from hsmcore.audit.chain import FIRST_HEAD, linked
 from hsmcore.audit.commands import first_entries
-from hsmcore.errors import StateError
+from hsmcore.errors import MasterKeyUnavailable, StateError
 from hsmcore.quorum.rules import Rules
 from hsmcore.settings import FirstUser, Settings
 from hsmcore.storage.audit import Record
@@ -50,7 +52,29 @@ def database_of(state: StateDirectory) -> Store:
     return Store.in_file(state.database) if shared is None else Store.at(shared.url, shared.number)
 
 
-def new_database(state: StateDirectory, url: str | None) -> Store:
+@contextmanager
+def new_state(home: Path, passphrase: bytes | None, store: str | None) -> Iterator[tuple[StateDirectory, Store, bytes]]:
+    """Yield the state directory and the database of a new HSM, and the bytes of its key file, empty with a passphrase.
+
+    The block or its caller releases them; an error in the block does.
+
+    Raises:
+        MasterKeyUnavailable: The passphrase is empty.
+        StateError: The directory or the database has an HSM already, or cannot be used.
+    """
+    if passphrase == b"":
+        raise MasterKeyUnavailable("the passphrase is empty; give one, or none for a key file")
+    state = StateDirectory(home, create=True)
+    database = None
+    try:
+        database = _new_database(state, store)
+        yield state, database, state.make_key_file() if passphrase is None else b""
+    except BaseException:
+        release(state, database)
+        raise
+
+
+def _new_database(state: StateDirectory, url: str | None) -> Store:
     """Return the empty database of a new HSM.
 
     Raises:

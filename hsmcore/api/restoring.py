@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hsmcore.api.creation import new_database, release
+from hsmcore.api.creation import new_state, release
 from hsmcore.audit.anchor import anchored
 from hsmcore.audit.chain import Head
 from hsmcore.backup import identity
@@ -12,9 +12,7 @@ from hsmcore.backup.directory import opened
 from hsmcore.backup.opening import NO_CREDENTIALS, Credentials
 from hsmcore.backup.restoring import Opened, Restored
 from hsmcore.backup.restoring import restore as restore_rows
-from hsmcore.errors import MasterKeyUnavailable
 from hsmcore.storage.sealing import Vault, seal_secret
-from hsmcore.storage.state_directory import StateDirectory
 
 
 def restore(
@@ -46,15 +44,9 @@ def restore(
         StoreFull: The disk is full.
         StoreUnreachable: The database does not answer.
     """
-    if passphrase == b"":
-        raise MasterKeyUnavailable("the passphrase is empty; give one, or none for a key file")
     with opened(file) as source:
         backup = Opened(source, credentials)
-        state = StateDirectory(home, create=True)
-        database = None
-        try:
-            database = new_database(state, store)
-            file_key = state.make_key_file() if passphrase is None else b""
+        with new_state(home, passphrase, store) as (state, database, file_key):
 
             def write_files(head: Head, vault: Vault) -> None:
                 identity.write(state, vault, backup.hsm.identity)
@@ -64,6 +56,5 @@ def restore(
                 backup, database, lambda secret: seal_secret(secret, passphrase, file_key), write_files
             )
             state.sync()
-            return restored
-        finally:
-            release(state, database)
+        release(state, database)
+        return restored
