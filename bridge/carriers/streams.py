@@ -22,7 +22,7 @@ NOW = socket.MSG_DONTWAIT
 
 
 class Origin(Enum):
-    """Where a client connects. A value is the name in the metrics. Each origin has connections of its own."""
+    """The listener to which a client connects. A value is its name in the metrics; each has a limit of connections."""
 
     OWN = "own"
     """The socket in the state directory, for the daemon's user and root."""
@@ -36,7 +36,7 @@ class Stream(Protocol):
 
     @property
     def origin(self) -> Origin:
-        """Where the client has connected."""
+        """The listener to which the client is connected."""
 
     @property
     def user(self) -> int | None:
@@ -99,7 +99,7 @@ class PlainStream:
         Args:
             connected: The socket, whose waits get a limit.
             seconds: The limit.
-            origin: Where the client has connected.
+            origin: The listener to which the client is connected.
             user: The client's operating-system user.
         """
         limit_waits(connected, seconds)

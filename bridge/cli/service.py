@@ -83,7 +83,11 @@ def install(
         return
     if not of_user:
         _require_user(account)
-        _require_group(socket_group)
+        if socket_group:
+            # Imported here: it loads parts of the daemon. The group must exist.
+            from bridge.carriers.unix import GroupSocket
+
+            GroupSocket.of(socket_group, socket_directory)
         _require_runnable(account, group, installed_program())
         _require_owner(account, home)
     file = planned.file()
@@ -184,19 +188,6 @@ def _refuse_group(name: str) -> None:
     """
     if name:
         raise click.UsageError("--socket-group needs a service of the system: no other user reaches one with --user")
-
-
-def _require_group(name: str) -> None:
-    """Check that there is an operating-system group, unless the name is empty or a number.
-
-    Raises:
-        StateError: There is none.
-    """
-    try:
-        if name and not name.isdecimal():
-            grp.getgrnam(name)
-    except KeyError as error:
-        raise StateError(f"there is no group {name}; `groupadd --system {name}` makes one") from error
 
 
 def _require_runnable(name: str, group: str, program: tuple[str, ...]) -> None:

@@ -48,8 +48,8 @@ class Connection:
         return self.guest and self.user is None
 
     @property
-    def origin(self) -> str:
-        """The operating-system user for the audit log; empty for other clients than members of the socket's group."""
+    def detail(self) -> str:
+        """The detail of a login in the audit log: the operating-system user of a member of the socket's group."""
         return "" if self.user is None else f"operating-system user {user_name(self.user)}"
 
 

@@ -31,14 +31,14 @@ class Cryptoki:
         """Begin an application and return its number. The key availability check applies to TLS."""
         checked = connection.remote and options.get("disable_key_availability_check") is not True
         number = self._applications.open(
-            connection, partial(self._login, connection.origin, connection.guest),
+            connection, partial(self._login, connection.detail, connection.guest),
             lambda session: self._connections.end_session(session.token), options, CHECKED_HSMS if checked else 1,
         )  # fmt: skip
         self._remember(connection)
         return number
 
-    def _login(self, origin: str, guest: bool, user: str, password: bytes) -> Session:
-        return self._hsm.users.login(user, password, CRYPTO_USER, origin, guest=guest)
+    def _login(self, detail: str, guest: bool, user: str, password: bytes) -> Session:
+        return self._hsm.users.login(user, password, CRYPTO_USER, detail, guest=guest)
 
     def _remember(self, connection: Connection) -> None:
         connection.closing = partial(self._applications.leave, connection)

@@ -86,7 +86,7 @@ class Handlers:
 
     def login(self, connection: Connection, user: str, password: bytes, role: str) -> int:
         """Log in, and return the session token. The session ends with the last connection that used it."""
-        session = self._hsm.users.login(user, password, role, connection.origin, guest=connection.guest)
+        session = self._hsm.users.login(user, password, role, connection.detail, guest=connection.guest)
         return self._joined(session, connection)
 
     def login_token(self, connection: Connection, user: str, role: str) -> bytes:
@@ -96,7 +96,7 @@ class Handlers:
     def login_mfa(self, connection: Connection, user: str, password: bytes, role: str, token_file: bytes) -> int:
         """Log in with a second factor, and return the session token as ``login`` does."""
         session = self._hsm.users.login_mfa(
-            user, password, role, token_file, connection.origin, guest=connection.guest
+            user, password, role, token_file, connection.detail, guest=connection.guest
         )  # fmt: skip
         return self._joined(session, connection)
 

@@ -44,7 +44,7 @@ class UserService:
 
     @audited
     def login(
-        self, username: str, password: bytes, role: str = CRYPTO_USER, origin: str = "", *, guest: bool = False
+        self, username: str, password: bytes, role: str = CRYPTO_USER, detail: str = "", *, guest: bool = False
     ) -> Session:  # fmt: skip
         """Begin a session.
 
@@ -52,7 +52,7 @@ class UserService:
             username: The user.
             password: The password in UTF-8.
             role: The role.
-            origin: The detail of the entry in the audit log, such as the operating-system user; empty for none.
+            detail: The detail of the entry in the audit log, such as the operating-system user; empty for none.
             guest: Whether the client is another than the owner of the state directory.
 
         Raises:
@@ -62,7 +62,7 @@ class UserService:
             OperationLimit: The user has the maximum number of sessions.
             StoreFull: The audit log cannot be written.
         """
-        self._log.describe(origin)
+        self._log.describe(detail)
         return self._begin(self._accounts.authenticate(username, password, role, guest=guest))
 
     def login_token(self, username: str, role: str) -> bytes:
@@ -75,7 +75,7 @@ class UserService:
 
     @audited
     def login_mfa(
-        self, username: str, password: bytes, role: str, token_file: bytes, origin: str = "", *, guest: bool = False
+        self, username: str, password: bytes, role: str, token_file: bytes, detail: str = "", *, guest: bool = False
     ) -> Session:  # fmt: skip
         """Begin a session with a password and a signed token file. A wrong signature counts as a wrong password.
 
@@ -86,7 +86,7 @@ class UserService:
             password: The password in UTF-8.
             role: The role.
             token_file: The signed token file.
-            origin: As in ``login``.
+            detail: As in ``login``.
             guest: As in ``login``.
 
         Raises:
@@ -98,7 +98,7 @@ class UserService:
             OperationLimit: The user has the maximum number of sessions.
             StoreFull: The audit log cannot be written.
         """
-        self._log.describe(origin)
+        self._log.describe(detail)
         signed = token_files.read_token(token_file)
         self._challenges.redeem(signed.token, Purpose.LOGIN, _subject(username, role))
         return self._begin(self._accounts.authenticate(username, password, role, signed, guest=guest))

@@ -26,7 +26,7 @@ NONCE_BYTES = 12
 MEMORY_KIB, ITERATIONS, LANES = 19 * 1024, 2, 1
 """Cost of a password hash (OWASP Password Storage Cheat Sheet: 19 MiB, two passes, one lane)."""
 UNSTORED_KIB, UNSTORED_ITERATIONS = 64, 1
-"""Cost of a hash that is in the memory of the HSM's process only: who reads it there has the keys."""
+"""Cost of a hash that is in the memory of the HSM's process only. A reader of that memory has the keys too."""
 
 
 class Sealer:

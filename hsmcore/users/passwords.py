@@ -13,7 +13,8 @@ from hsmcore.primitives.secrecy import hash_password, password_matches
 HASHING = 2
 """Maximum number of password hashes that are computed at a time; other logins wait for their turn.
 
-Guests have as many of their own, so that those without a login keep the owner of the state directory from none.
+Guests have as many places of their own, so that a guest who guesses passwords does not delay the owner of the state
+directory.
 """
 
 
