@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import pytest
 
 from bridge.cli import commands
 from hsmcore.storage.state_directory import lock_holder
+from tests import fork_server
 
 PASSWORD = "correct-horse-1"
 """The password of the crypto user ``cu1`` of every site."""
@@ -34,15 +34,9 @@ class Site:
         self, *arguments: str, file_size_limit: int | None = None, cwd: Path | None = None, **variables: str
     ) -> subprocess.CompletedProcess[str]:
         """Run ``hsm``; with a limit, no file it or its daemon writes grows beyond that many bytes."""
-
-        def limit() -> None:
-            if file_size_limit is not None:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (file_size_limit, file_size_limit))
-
-        return subprocess.run(
-            [sys.executable, "-m", "bridge", *arguments],
-            env=self.environment | variables, capture_output=True, text=True, preexec_fn=limit, timeout=120, cwd=cwd,
-        )  # fmt: skip
+        return fork_server.run(
+            ("hsm", *arguments), self.environment | variables, directory=cwd, file_size_limit=file_size_limit
+        )
 
     def here(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run ``hsm`` in this process, for a tenth of the processor time; other tests run the command as a process."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests import fork_server
 from tests.native.cryptoki import library
 from tests.requirements import missing
 from tests.site import PASSWORD, Site, fresh_site
@@ -40,10 +40,13 @@ def engine_site(folder: Path) -> Iterator[Site]:
 
 def run(site: Site, folder: Path, *command: str, code: int = 0, **variables: str) -> str:
     """Run a command, expect success, or failure with another ``code`` than 0, and return what it printed."""
-    done = subprocess.run(
-        command, cwd=folder, env=site.environment | variables, capture_output=True, text=True,
-        stdin=subprocess.DEVNULL, timeout=120,
-    )  # fmt: skip
+    environment = site.environment | variables
+    if command[0] == "cloudhsm-cli":
+        done = fork_server.run(command, environment, directory=folder)
+    else:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120
+        )
     assert (done.returncode == 0) == (code == 0), done.stdout + done.stderr
     return done.stdout
 
@@ -53,18 +56,17 @@ def make_keys(site: Site, folder: Path, names: Iterable[str]) -> Path:
 
     libp11 finds the public key of an EC key by its ID.
     """
-    cli = str(Path(sys.executable).with_name("cloudhsm-cli"))
     for name in names:
         usages = ("sign=true", "decrypt=true") if name == "rsa" else ("sign=true",)
         run(
-            site, folder, cli, "key", "generate-asymmetric-pair", *KEYS[name],
+            site, folder, "cloudhsm-cli", "key", "generate-asymmetric-pair", *KEYS[name],
             "--public-label", name, "--private-label", name,
             "--public-attributes", "token=true", f"id=0x{name.encode().hex()}",
             "--private-attributes", "token=true", f"id=0x{name.encode().hex()}", *usages,
         )  # fmt: skip
         run(
-            site, folder, cli, "key", "generate-file", "--encoding", "reference-pem", "--path", f"{name}.key",
-            "--filter", f"attr.label={name}", "attr.class=private-key",
+            site, folder, "cloudhsm-cli", "key", "generate-file", "--encoding", "reference-pem",
+            "--path", f"{name}.key", "--filter", f"attr.label={name}", "attr.class=private-key",
         )  # fmt: skip
         engine = ("-engine", "cloudhsm", "-keyform", "engine")
         request = ("-new", "-key", f"{name}.key", "-subj", f"/CN={name}", "-out", f"{name}.csr")

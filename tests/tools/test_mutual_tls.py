@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests import jdk
+from tests import fork_server, jdk
 from tests.certificates import Authority
 from tests.site import ADMIN_PASSWORD, Site, fresh_site
 
@@ -54,10 +53,7 @@ class Desk:
         """Run an admin's command over TLS as a client, or over the Unix socket; return the answer."""
         chosen = ["--config", str(self.configuration(client))] if client else []
         kept = {name: value for name, value in self.site.environment.items() if client is None or name != "HSM_HOME"}
-        done = subprocess.run(
-            [sys.executable, "-c", "from bridge.cloudhsm_cli import main; main()", *words, *chosen],
-            env=kept | ADMIN, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+        done = fork_server.run(("cloudhsm-cli", *words, *chosen), kept | ADMIN)
         answer = json.loads(done.stdout)
         return answer["error_code"], answer["data"]
 

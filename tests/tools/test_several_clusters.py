@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from bridge.carriers.jvm import provider_jar
 from bridge.process.paths import socket_path
+from tests import fork_server
 from tests.site import PASSWORD, Site
 
 from .conftest import PROVIDER, Desk, programs
@@ -37,8 +37,9 @@ def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         kept = {name: value for name, value in blue.environment.items() if name != "HSM_HOME"}
         desk = Desk(Site(blue.home, kept | {"HSM_CONFIG": "jce.cfg"}), folder)
         for name, site in (("blue", blue), ("green", green)):
-            configure = [Path(sys.executable).with_name("configure-jce"), "add-cluster", "--config", folder / "jce.cfg"]
-            subprocess.run([*configure, "--cluster-id", name, "-a", socket_path(site.home)], check=True, timeout=60)
+            configure = ("configure-jce", "add-cluster", "--config", str(folder / "jce.cfg"))
+            words = (*configure, "--cluster-id", name, "-a", str(socket_path(site.home)))
+            assert fork_server.run(words, site.environment).returncode == 0
             words = ("-genseckey", "-alias", name, "-keyalg", "AES", "-keysize", "256", "-providerName", name)
             done = keytool(desk, *words, cluster=name)
             assert done.returncode == 0, done.stdout + done.stderr

@@ -6,7 +6,6 @@ import json
 import socket
 import ssl
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import jdk
+from tests import fork_server, jdk
 from tests.certificates import Authority, stand_in
 from tests.site import Site, fresh_site
 
@@ -151,8 +150,7 @@ def _of_hsm(environment: dict[str, str]) -> None:
     """Run commands of ``hsm`` over TLS, and one that only the owner of the state directory may."""
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "bridge", *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        return fork_server.run(("hsm", *words), environment)
 
     status = run("status", "--json")
     assert status.returncode == 0, status.stderr
@@ -168,11 +166,7 @@ def test_the_command_lines_reach_the_hsm_over_tls(remote: Remote) -> None:
     environment = {name: value for name, value in remote.site.environment.items() if name != "HSM_HOME"}
 
     def answer(*words: str, **variables: str) -> dict[str, object]:
-        done = subprocess.run(
-            [sys.executable, "-c", "from bridge.cloudhsm_cli import main; main()", *words],
-            env=environment | variables, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
-        return dict(json.loads(done.stdout))
+        return dict(json.loads(fork_server.run(("cloudhsm-cli", *words), environment | variables).stdout))
 
     configuration = str(remote.configuration())
     both = json.loads(Path(configuration).read_text())
@@ -191,9 +185,6 @@ def test_the_command_lines_reach_the_hsm_over_tls(remote: Remote) -> None:
     refused = answer("user", "list", "--config", str(remote.configuration(authority=other)))
     assert refused["error_code"] == 1
     assert "no authority in" in str(refused["data"])
-    done = subprocess.run(
-        [sys.executable, "-c", "from bridge.cloudhsm_cli import main; main()", "interactive", "--config",
-         str(remote.configuration())],
-        env=environment, input="user list\nquit\n", capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    words = ("cloudhsm-cli", "interactive", "--config", str(remote.configuration()))
+    done = fork_server.run(words, environment, given=b"user list\nquit\n")
     assert '"username": "cu1"' in done.stdout

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import fork_server
 from tests.postgresql import Server
 
 SECRETS = {"HSM_USER": "cu1", "HSM_PASSWORD": "first-pass-001", "HSM_ADMIN_PASSWORD": "admin-pass-001"}
@@ -26,10 +26,7 @@ def server() -> Iterator[Server]:
 
 
 def _hsm(home: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bridge", "--home", home, *words],
-        env=os.environ | SECRETS | environment, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    return fork_server.run(("hsm", "--home", str(home), *words), os.environ | SECRETS | environment)
 
 
 def _done(home: Path, *words: str, **environment: str) -> str:

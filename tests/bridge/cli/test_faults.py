@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests import fork_server
 from tests.signing import Signer
 from tests.site import Site, fresh_site
 
@@ -59,11 +58,8 @@ def _cloudhsm_cli(site: Site, role: str, *words: str, code: int = 0) -> Any:
     """Run a command of ``cloudhsm-cli`` as a user and return its data."""
     name, secret = ("admin", "HSM_ADMIN_PASSWORD") if role == "admin" else ("cu1", "HSM_PASSWORD")
     login = {"CLOUDHSM_ROLE": role, "CLOUDHSM_PIN": f"{name}:{site.environment[secret]}"}
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("cloudhsm-cli")), *words],
-        env=site.environment | login | {f"DESTINATION_{key}": value for key, value in login.items()},
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    destination = {f"DESTINATION_{key}": value for key, value in login.items()}
+    done = fork_server.run(("cloudhsm-cli", *words), site.environment | login | destination)
     answer = json.loads(done.stdout)
     assert (done.returncode, answer["error_code"]) == (code, code), done.stdout + done.stderr
     return answer["data"]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import fork_server
 from tests.site import ADMIN_PASSWORD, PASSWORD, Site, fresh_site
 
 _OTHER = "second-pass-2"
@@ -39,10 +38,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def cloudhsm(site: Site, *words: str, **variables: str) -> object:
     """Run a command of ``cloudhsm-cli`` and return its data, which is a message after an error."""
-    command = Path(sys.executable).with_name("cloudhsm-cli")
-    done = subprocess.run(
-        [command, *words], env=site.environment | variables, capture_output=True, text=True, timeout=120, check=False
-    )
+    done = fork_server.run(("cloudhsm-cli", *words), site.environment | variables)
     answer = json.loads(done.stdout)
     assert answer["error_code"] == done.returncode
     return answer["data"]

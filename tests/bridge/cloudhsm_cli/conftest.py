@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import tests.site
+from tests import fork_server
 
 BIN = Path(sys.executable).parent
 PASSWORDS = {"admin": "admin-pass-1", "cu1": "first-pass-1", "cu2": "second-pass-2"}
@@ -76,11 +77,10 @@ class Site:
         variables: dict[str, str] | None = None,
     ) -> Answer:  # fmt: skip
         """Run a program."""
-        done = subprocess.run(
-            [BIN / program, *words], input=typed.encode("utf-8", "surrogateescape"), capture_output=True,
-            env=self.environment(user) | (variables or {}), cwd=self.work, timeout=120,
-        )  # fmt: skip
-        return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+        environment = self.environment(user) | (variables or {})
+        given = typed.encode("utf-8", "surrogateescape")
+        done = fork_server.run((program, *words), environment, directory=self.work, given=given)
+        return Answer(done.returncode, done.stdout, done.stderr)
 
     def state(self) -> object:
         """Return all that the HSM tells its users."""

@@ -10,16 +10,21 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .conftest import Site
+from tests import fork_server
+
+from .conftest import PASSWORDS, Site
 
 _FILES = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
 _COMMAND = re.compile(r"^(nobody|admin|cu1|cu2|sh|cli)\$ (.*)$")
+_SHELL = re.compile(r"[$`<>|&;*?(){}~!]")
+"""What only a shell replaces or does."""
 _NAME = re.compile(r"\$([A-Z][A-Z0-9_]*)")
 
 
@@ -51,18 +56,24 @@ def _matches(expected: object, actual: object, names: dict[str, str]) -> bool:
     return type(expected) is type(actual) and expected == actual
 
 
+def _run(site: Site, who: str, words: str) -> subprocess.CompletedProcess[str]:
+    environment = site.environment(who if who in PASSWORDS else None)
+    if who not in {"sh", "cli"} and not _SHELL.search(words):
+        return fork_server.run(("cloudhsm-cli", *shlex.split(words)), environment, directory=site.work)
+    typed = {"sh": words, "cli": f"printf '%s\\n' {words} | cloudhsm-cli interactive"}
+    command = typed.get(who, f"cloudhsm-cli {words}")
+    return subprocess.run(
+        ["bash", "-c", command], env=environment, cwd=site.work, capture_output=True, text=True, timeout=120
+    )
+
+
 @pytest.mark.parametrize("file", _FILES, ids=lambda file: file.stem)
 def test_transcript(site: Site, file: Path) -> None:
     names: dict[str, str] = {}
     for number, who, written, expected in _steps(file.read_text()):
         words = _NAME.sub(lambda match: names.get(match[1], match[0]), written)
         place = f"{file.name}:{number}: {words}"
-        command = {"sh": words, "cli": f"printf '%s\\n' {words} | cloudhsm-cli interactive"}.get(who)
-        user = None if who in {"nobody", "sh", "cli"} else who
-        done = subprocess.run(
-            ["bash", "-c", command or f"cloudhsm-cli {words}"],
-            env=site.environment(user), cwd=site.work, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
+        done = _run(site, who, words)
         if who in {"sh", "cli"}:
             assert done.stdout.strip() == expected, f"{place}\n{done.stdout}{done.stderr}"
             continue

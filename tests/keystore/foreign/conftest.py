@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -20,7 +19,7 @@ from bridge.carriers import jvm
 from bridge.cli import storefiles
 from bridge.pytest_plugin import USER, fresh_hsm
 from keystore.foreign import Found, read
-from tests import requirements
+from tests import fork_server, requirements
 from tests.site import Site
 
 PASSWORD = "changeit"
@@ -104,10 +103,7 @@ class Cli:
 
     def run(self, *words: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
         """Run the command as a process."""
-        command = [sys.executable, "-m", "bridge", *map(str, words)]
-        return subprocess.run(
-            command, capture_output=True, text=True, env={**self.env, **env}, stdin=subprocess.DEVNULL
-        )
+        return fork_server.run(("hsm", *map(str, words)), {**self.env, **env})
 
     def here(self, *words: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
         """Run the command in this process, whose JVM it uses, and which the command's limit of time must not end."""
