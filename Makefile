@@ -65,7 +65,7 @@ help:
 	@echo 'make test-image   builds and tries the container image (needs root, mmdebstrap and buildah)'
 	@echo 'make image        a container image of the daemon, with buildah (BUILD="podman build", BUILD="docker build")'
 	@echo 'make fuzz         10 000 hostile frames and 10 000 hostile command lines;  make fuzz FRAMES=200000  more frames'
-	@echo 'make kills        kills the working daemon 150 times and looks for lost keys'
+	@echo 'make kills        kills the working daemon and the HSMs of a cluster 150 times, and looks for lost keys'
 	@echo 'make soak         uses the provider from 32 threads for 5 minutes, twice'
 	@echo 'make bench        rates, beside the JDK and SoftHSM'
 	@echo 'make lock         requirements/*.txt, from pyproject.toml'
@@ -239,10 +239,13 @@ fuzz: install
 	HSMBRIDGE_FUZZ_FRAMES=$(FRAMES) HSMBRIDGE_FUZZ_LINES=10000 $(BIN)/python -m pytest --timeout 0 tests/faults/test_fuzz.py \
 	    tests/bridge/cloudhsm_cli/test_hostile_lines.py $(ARGS)
 
-# kill -9 of a daemon at work, many more times than the suite does it.
+# kill -9 of a daemon at work, of the HSMs of a cluster and of its database, many more times than the suite does it.
 ROUNDS ?= 150
+FAILOVERS ?= 10
 kills: install
-	HSMBRIDGE_KILL_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest --timeout 0 tests/faults/test_kill.py $(ARGS)
+	HSMBRIDGE_KILL_ROUNDS=$(ROUNDS) HSMBRIDGE_CLUSTER_KILLS=$(ROUNDS) HSMBRIDGE_FAILOVERS=$(FAILOVERS) \
+	    $(BIN)/python -m pytest --timeout 0 tests/faults/test_kill.py tests/faults/test_cluster.py \
+	    tests/hsmcore/cluster/test_database_faults.py $(ARGS)
 
 # A Java program with 32 threads, for a time over the Unix socket and as long over TLS. ARGS='-k tls' for one of them.
 SECONDS ?= 300

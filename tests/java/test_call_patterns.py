@@ -135,7 +135,10 @@ _CIPHERS = {
 """Bytes of the IV."""
 
 
-_ALIKE = ("DESede/CBC/NoPadding", "DESede/ECB/NoPadding", "DESede/ECB/PKCS5Padding")
+_ALIKE = (
+    "AES/CBC/NoPadding", "AES/ECB/PKCS5Padding", "DESede/CBC/NoPadding", "DESede/ECB/NoPadding",
+    "DESede/ECB/PKCS5Padding",
+)  # fmt: skip
 """Ciphers that differ little from others: a quick run leaves them out."""
 
 

@@ -101,7 +101,7 @@ print(ended(threads), unexpected)
 with ck.started():
     log_in()
 """
-    assert _run(site, text, repeated(8, 500)) == "True set()\n"
+    assert _run(site, text, repeated(8, 100)) == "True set()\n"
 
 
 def test_children_begin_whatever_the_parents_threads_do(site: Site) -> None:
@@ -135,7 +135,7 @@ stopped = True
 assert ended(threads)
 print(len(ck.run("Encrypt", session, 0x1081, key, bytes(16))))
 """
-    assert _run(site, text, repeated(6, 300)) == "16\n"
+    assert _run(site, text, repeated(6, 80)) == "16\n"
 
 
 @pytest.mark.parametrize(("mode", "requests"), [("standard", 2), ("off", 1)])

@@ -24,7 +24,7 @@ from .conftest import PASSWORDS, Site
 _FILES = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
 _COMMAND = re.compile(r"^(nobody|admin|cu1|cu2|sh|cli)\$ (.*)$")
 _SHELL = re.compile(r"[$`<>|&;*?(){}~!]")
-"""What only a shell replaces or does."""
+"""A character that a shell treats in its own way."""
 _NAME = re.compile(r"\$([A-Z][A-Z0-9_]*)")
 
 

@@ -26,7 +26,7 @@ from .conftest import make_cluster
 ENGINES = ("postgresql",)
 SECONDS = repeated(3, 5)
 ROUNDS = repeated(1, 3, "HSMBRIDGE_DATABASE_KILLS")
-FAILOVERS = repeated(1, 10, "HSMBRIDGE_FAILOVERS")
+FAILOVERS = repeated(1, 3, "HSMBRIDGE_FAILOVERS")
 
 
 class Load:

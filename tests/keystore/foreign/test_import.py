@@ -351,7 +351,7 @@ def many(count: int, folder: Path) -> Path:
 
 @pytest.mark.long
 def test_many_entries_and_an_interruption(cli: Cli, tmp_path: Path) -> None:
-    count = repeated(60, 500)
+    count = repeated(60, 200)
     file = many(count, tmp_path)
     cli.run("start")
     try:
