@@ -11,6 +11,7 @@ import os
 import pickle
 import resource
 import selectors
+import shutil
 import socket
 import subprocess
 import sys
@@ -156,5 +157,6 @@ if __name__ == "__main__":
     daemon.subprocess = SimpleNamespace(Popen=_daemon, PIPE=subprocess.PIPE)  # type: ignore[attr-defined, assignment]
     gc.freeze()
     _serve(_ADDRESS)
+    shutil.rmtree(Path(_ADDRESS).parent)
     # Python would wait for the processes that are left.
     os._exit(0)
