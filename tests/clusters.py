@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.site import Site, fresh_site
+from tests.site import Site, fresh_site, kill
 
 HOSTS = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
 
@@ -32,9 +30,9 @@ def cluster_of(root: Path, url: str, number: int = 2) -> Iterator[list[Site]]:
                 site.here("stop")
 
 
-def kill(site: Site) -> None:
+def kill_daemon(site: Site) -> None:
     """End a site's daemon without a warning."""
-    os.kill(json.loads(site.must_here("status", "--json"))["pid"], signal.SIGKILL)
+    kill(json.loads(site.must_here("status", "--json"))["pid"])
 
 
 def free_port(host: str) -> int:

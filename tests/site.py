@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -78,6 +80,16 @@ class Site:
 def made_up_password(said: str) -> str:
     """Return the admin's password that the first line of ``hsm init`` shows."""
     return said.splitlines()[0].split("admin's password: ")[1].split()[0]
+
+
+def kill(pid: int) -> None:
+    """End a process without a warning and wait for its end: a process holds its HSM until then."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        assert select.select([descriptor], [], [], 60)[0], pid
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import pytest
 
 from bridge.carriers.jvm import provider_jar
 from tests import jdk
-from tests.clusters import cluster_of, configured, kill, served_over_tls, start
+from tests.clusters import cluster_of, configured, kill_daemon, served_over_tls, start
 from tests.conftest import Tally, repeated
 from tests.postgresql import Server
 from tests.site import Site
@@ -45,7 +45,7 @@ def test_hsms_that_are_killed_under_java_clients(tmp_path: Path, server: Server,
         for _ in range(ROUNDS):
             time.sleep(chance.uniform(0.2, 1))
             victim = chance.randrange(len(sites))
-            kill(sites[victim])
+            kill_daemon(sites[victim])
             time.sleep(chance.uniform(0, 0.5))
             start(sites[victim], ports[victim])
         made, destroyed, unknown = set[str](), set[str](), set[str]()

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
 import threading
 import time
 
 from bridge.carriers.client import Client
 from hsmcore.errors import HsmError
 from tests.conftest import Tally, repeated
-from tests.site import PASSWORD, Site
+from tests.site import PASSWORD, Site, kill
 
 ROUNDS = repeated(5, 20, "HSMBRIDGE_KILL_ROUNDS")
 
@@ -30,7 +28,7 @@ def test_kill_at_random_points(site: Site, tally: Tally) -> None:
         worker.start()
         assert begun.wait(60)
         time.sleep(chance.uniform(0.0, 0.2))
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
         worker.join(timeout=120)
         assert not worker.is_alive()
     site.must("start")

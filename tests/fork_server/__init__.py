@@ -67,7 +67,7 @@ class Forked:
 
 
 def run(
-    words: Sequence[str], environment: Mapping[str, str], *, directory: Path | None = None, given: bytes = b"",
+    words: Sequence[str | Path], environment: Mapping[str, str], *, directory: Path | None = None, given: bytes = b"",
     file_size_limit: int | None = None, timeout: float = 120,
 ) -> subprocess.CompletedProcess[str]:  # fmt: skip
     """Run a command to its end.
@@ -81,13 +81,13 @@ def run(
         timeout: How long it may take, in seconds.
     """
     if _of_start(environment) != _of_start(os.environ):
-        command = [str(Path(sys.executable).with_name(words[0])), *words[1:]]
+        command = [str(Path(sys.executable).with_name(str(words[0]))), *words[1:]]
         done = subprocess.run(
             command, input=given, capture_output=True, env=environment, cwd=directory, timeout=timeout
         )  # fmt: skip
         return subprocess.CompletedProcess(words, done.returncode, done.stdout.decode(), done.stderr.decode())
     request = Request(
-        tuple(words), dict(environment), directory or Path.cwd(), (0, 1, 2), file_size_limit=file_size_limit
+        tuple(map(str, words)), dict(environment), directory or Path.cwd(), (0, 1, 2), file_size_limit=file_size_limit
     )
     (its_input, source), (output, its_output), (errors, its_errors) = os.pipe(), os.pipe(), os.pipe()
     with ExitStack() as closing, ThreadPoolExecutor(2) as threads:

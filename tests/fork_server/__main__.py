@@ -41,7 +41,6 @@ _PRELOADED = (
     "bridge.carriers.server",
     "prometheus_client.exposition",
     "sqlalchemy.dialects.sqlite",
-    "jpype",
 )
 """Modules that are imported when they are needed, beside those of the commands."""
 

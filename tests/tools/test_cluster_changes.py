@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import socket
 import subprocess
 import threading
@@ -17,7 +15,7 @@ import pytest
 from tests import jdk
 from tests.clusters import HOSTS, cluster_of, configured, served_over_tls
 from tests.postgresql import Server
-from tests.site import Site
+from tests.site import Site, kill
 
 from .conftest import programs
 
@@ -50,7 +48,7 @@ class Deadly:
     def give(self, server: socket.socket, client: socket.socket) -> None:
         while data := _received(server):
             if self.armed.is_set():
-                os.kill(self.pid, signal.SIGKILL)
+                kill(self.pid)
                 self.killed.set()
                 # Nothing answers here from now on, as after the death of the daemon.
                 self.close()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -17,7 +15,7 @@ import pytest
 from bridge.process.paths import socket_path
 from tests import jdk
 from tests.postgresql import Server
-from tests.site import Site, fresh_site
+from tests.site import Site, fresh_site, kill
 
 from .conftest import programs
 from .test_tls import free_port
@@ -41,7 +39,7 @@ class Members:
 
     def kill(self, member: int) -> None:
         """End a daemon without a warning."""
-        os.kill(self.status(member)["pid"], signal.SIGKILL)
+        kill(self.status(member)["pid"])
 
     def status(self, member: int) -> dict[str, int]:
         return dict(json.loads(self.sites[member].must_here("status", "--json")))

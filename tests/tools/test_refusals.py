@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 
 import pytest
 
 from bridge.carriers.jvm import provider_jar
 from tests import jdk
-from tests.site import PASSWORD, Site
+from tests.site import PASSWORD, Site, kill
 
 from .conftest import Desk, programs
 
@@ -119,7 +117,7 @@ def test_the_daemon_dies_under_a_program(desk: Desk) -> None:
         assert program.stdout is not None
         assert program.stdin is not None
         assert program.stdout.readline() == "signing\n"
-        os.kill(json.loads(desk.site.must_here("status", "--json"))["pid"], signal.SIGKILL)
+        kill(json.loads(desk.site.must_here("status", "--json"))["pid"])
         assert program.stdout.readline() == "lost: com.amazonaws.cloudhsm.jce.jni.exception.ProviderException\n"
         desk.site.must("start")
         program.stdin.write("go on\n")

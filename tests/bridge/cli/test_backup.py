@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import time
@@ -13,7 +12,7 @@ import pytest
 
 from bridge.carriers.client import Client
 from tests.conftest import Tally, repeated
-from tests.site import ADMIN_PASSWORD, PASSWORD, Site, fresh_site
+from tests.site import ADMIN_PASSWORD, PASSWORD, Site, fresh_site, kill
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +182,7 @@ def test_kill_9_in_the_middle_leaves_no_backup_and_no_half_hsm(tmp_path: Path, t
             before = {info["name"] for info in _backups(site)}
             creating = site.begin("backup", "create")
             _wait_for(lambda: any((site.home / "backups").glob(".unfinished-*")))
-            os.kill(int((site.home / "hsm.lock").read_text()), signal.SIGKILL)
+            kill(int((site.home / "hsm.lock").read_text()))
             interrupted = creating.wait(60) != 0
             site.must("start")
             after = _backups(site)

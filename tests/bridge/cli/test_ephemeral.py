@@ -6,7 +6,6 @@ import json
 import os
 import select
 import shlex
-import signal
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.site import PASSWORD, Site, fresh_site
+from tests.site import PASSWORD, Site, fresh_site, kill
 
 _SECONDS = 60
 HSM = [sys.executable, "-m", "bridge"]
@@ -171,10 +170,7 @@ def test_a_killed_daemon_is_no_obstacle(environment: dict[str, str], tmp_path: P
         for _ in range(2):
             pid = json.loads(site.must("start", "--ephemeral", "--json"))["pid"]
             assert "a daemon runs already" in site.hsm("start", "--ephemeral").stderr
-            descriptor = os.pidfd_open(pid)
-            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-            assert select.select([descriptor], [], [], _SECONDS)[0]
-            os.close(descriptor)
+            kill(pid)
             # The process that waits for it may collect it a moment later.
             deadline = time.monotonic() + _SECONDS
             while site.hsm("status").returncode == 0 and time.monotonic() < deadline:
