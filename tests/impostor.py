@@ -14,7 +14,10 @@ NOBODY = 65534
 
 @contextmanager
 def foreign_server(path: Path, user: int = NOBODY) -> Iterator[socket.socket]:
-    """Serve a socket in another user's process, and yield a stream of the bytes that it receives."""
+    """Serve a socket in another user's process, and yield a stream of the bytes that it receives.
+
+    It ends a connection after the first bytes, so that a client that has sent a password does not wait.
+    """
     received, told = socket.socketpair()
     process = get_context("fork").Process(target=_serve, args=(path, told, user))
     with received, told:
@@ -37,5 +40,5 @@ def _serve(path: Path, told: socket.socket, user: int) -> None:
         told.send(b"ready")
         while True:
             connected, _ = listener.accept()
-            while part := connected.recv(65536):
-                told.send(part)
+            with connected:
+                told.send(connected.recv(65536))
