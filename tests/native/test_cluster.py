@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -56,11 +57,14 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 @pytest.fixture(autouse=True)
 def both(pair: Pair) -> Iterator[None]:
-    """Start again what a test has stopped."""
+    """Start again each HSM that a test has stopped, and wait until each has caught up with the other."""
     yield
     for site, port in zip(pair.sites, pair.ports, strict=True):
         if site.hsm("status").returncode != 0:
             start(site, port)
+        until = time.monotonic() + 60
+        while site.hsm("key", "list").returncode != 0 and time.monotonic() < until:
+            time.sleep(0.1)
 
 
 def test_one_configured_server_leads_to_the_others(pair: Pair) -> None:
