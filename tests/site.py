@@ -41,7 +41,7 @@ class Site:
         )
 
     def here(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run ``hsm`` in this process, for a tenth of the processor time; other tests run the command as a process."""
+        """Run ``hsm`` in this process, whose JVM it uses; a password that it sets has a hash of little cost."""
         with TemporaryFile("w+") as out, TemporaryFile("w+") as errors, Path(os.devnull).open() as nothing:
             with (
                 patch.dict(os.environ, self.environment | variables, clear=True), patch("sys.stdin", nothing),

@@ -27,8 +27,8 @@ from pathlib import Path
 _ROOT = Path(__file__).parents[2]
 NUMBER = struct.Struct("!i")
 """The form of the length of a request, and of an answer: the process identifier, and later the exit status."""
-_AT_START = ("PYTHON", "LC_", "LANG")
-"""Beginnings of the names of the variables that Python reads when it starts."""
+_AT_START = ("PYTHON", "LC_", "LANG", "LD_")
+"""Beginnings of the names of the variables that are read when a process starts."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def run(
     with ExitStack() as closing, ThreadPoolExecutor(2) as threads:
         readers = [closing.enter_context(os.fdopen(descriptor, "rb")) for descriptor in (output, errors)]
         writer = closing.enter_context(os.fdopen(source, "wb"))
-        process = asked(server(), request, (its_input, its_output, its_errors))
+        process = asked(_server()[0], request, (its_input, its_output, its_errors))
         said = [threads.submit(reader.read) for reader in readers]
         try:
             with suppress(BrokenPipeError), writer:
@@ -130,17 +130,15 @@ def number(connection: socket.socket) -> int:
 
 
 @cache
-def server() -> str:
-    """Start the server of this test process, which ends with it, and return the address of its socket."""
-    address = f"{tempfile.mkdtemp()}/server"
+def _server() -> tuple[str, subprocess.Popen[bytes]]:
+    """Start the server of this test process, and return its address and the process, whose standard input stays open.
+
+    It ends with this process.
+    """
+    address = f"{tempfile.mkdtemp()}/socket"
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.fork_server", address], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_ROOT
     )
-    _STARTED.append(process)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
-    return address
-
-
-_STARTED: list[subprocess.Popen[bytes]] = []
-"""Keeps the server's standard input open."""
+    return address, process

@@ -12,6 +12,7 @@ import pickle
 import resource
 import selectors
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -108,6 +109,7 @@ def _become(request: Request, descriptors: list[int]) -> None:
     for descriptor, place in zip(moved, request.places, strict=True):
         os.dup2(descriptor, place)
     os.closerange(_WAITING, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if request.new_session:
         os.setsid()
     if request.file_size_limit is not None:
@@ -155,6 +157,8 @@ if __name__ == "__main__":
     _ADDRESS, _SCRIPTS = sys.argv[1], _scripts()
     daemon.subprocess = SimpleNamespace(Popen=_daemon, PIPE=subprocess.PIPE)  # type: ignore[attr-defined, assignment]
     gc.freeze()
+    # Ctrl-C at the terminal of the tests ends them, and they end this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _serve(_ADDRESS)
     shutil.rmtree(Path(_ADDRESS).parent)
     # Python would wait for the processes that are left.

@@ -14,6 +14,7 @@ import pytest
 from bridge.carriers.jvm import provider_jar
 from hsmcore import Hsm
 from hsmcore.errors import DataLengthInvalid
+from tests import fork_server
 from tests.site import ADMIN_PASSWORD, PASSWORD, Site, fresh_site, made_up_password
 
 
@@ -250,6 +251,18 @@ def test_one_command_under_two_names(site: Site) -> None:
     for command in ([str(script)], [sys.executable, "-m", "bridge"]):
         done = subprocess.run([*command, "jar"], env=site.environment, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == str(provider_jar())
+
+
+@pytest.mark.parametrize("words", [["--version"], ["nonsense"], ["status"], ["user", "create", "x"], ["key", "list"]])
+def test_a_forked_command_is_as_a_started_one(site: Site, words: list[str], tmp_path: Path) -> None:
+    """Most tests run commands as processes that a loaded interpreter forks."""
+    environment = site.environment | {"HSM_HOME": "here"}
+    forked = fork_server.run(["hsm", *words], environment, directory=tmp_path, given=b"a-password\n" * 2)
+    started = subprocess.run(
+        [Path(sys.executable).with_name("hsm"), *words], env=environment, cwd=tmp_path, input="a-password\n" * 2,
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (forked.returncode, forked.stdout, forked.stderr) == (started.returncode, started.stdout, started.stderr)
 
 
 def test_a_command_loads_what_it_needs() -> None:
