@@ -42,7 +42,7 @@ WITH_EACH_VERSION := tests/hsmcore/storage tests/hsmcore/users tests/hsmcore/cry
     tests/bridge/cloudhsm_cli/test_progress.py tests/bridge/process tests/bridge/plugin \
     tests/java/test_ciphers.py tests/java/test_signatures.py tests/java/test_provider.py
 
-.PHONY: help install maven lock sbom test test-all test-jdks test-lowest test-newest test-minimal first-minute test-image \
+.PHONY: help install maven lock sbom test test-all test-jdks test-lowest test-newest environments test-minimal first-minute test-image \
     check format docs site image release fuzz \
     kills soak bench \
     demo clean
@@ -138,6 +138,9 @@ test-newest: install
 	@$(BIN)/python -m venv --clear .newest
 	.newest/bin/python -m pip install --quiet --editable '.[test,migration]'
 	.newest/bin/python -m pytest $(SIDE_BY_SIDE) $(WITH_EACH_VERSION) $(ARGS)
+
+# What test-lowest and test-jdks fetch.
+environments: .lowest/.installed $(IMAGES)
 
 test-minimal: install
 	PYTHON="$(CURDIR)/$(BIN)/python" bash tests/minimal.sh $(ARGS)
