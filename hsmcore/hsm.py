@@ -259,6 +259,14 @@ class Hsm:
         """Return how many HSMs of the cluster are alive, as far as this HSM has seen. Needs no login."""
         return self._status.alive_members()
 
+    def require_current(self) -> None:
+        """Check that this HSM knows every change of its cluster. Needs no login.
+
+        Raises:
+            NotCaughtUp: It may not.
+        """
+        self._core.log.require_current()
+
     def set_address(self, address: str) -> None:
         """Set where clients reach this HSM, which the other HSMs of its cluster tell them too.
 

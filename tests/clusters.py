@@ -14,9 +14,16 @@ HOSTS = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
 
 
 @contextmanager
-def cluster_of(root: Path, url: str, number: int = 2) -> Iterator[list[Site]]:
-    """Make an HSM on a store of PostgreSQL and others that join it; their daemons are stopped afterwards."""
-    with fresh_site(root / "hsm1", "--store", url) as first:
+def cluster_of(root: Path, url: str, number: int = 2, *, of_first: str = "") -> Iterator[list[Site]]:
+    """Make an HSM on a store of PostgreSQL and others that join it; their daemons are stopped afterwards.
+
+    Args:
+        root: The directory of their state directories.
+        url: The store.
+        number: How many HSMs there are.
+        of_first: The store as the first HSM reaches it, if that is another way.
+    """
+    with fresh_site(root / "hsm1", "--store", of_first or url) as first:
         sites = [first]
         for other in range(2, number + 1):
             home = root / f"hsm{other}"

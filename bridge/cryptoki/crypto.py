@@ -14,7 +14,7 @@ from bridge.cryptoki.application import Application, CryptokiSession
 from bridge.cryptoki.failures import Refused, code_of
 from bridge.cryptoki.numbers import Rv
 from bridge.cryptoki.operations import KINDS, Operation
-from hsmcore.errors import HsmError
+from hsmcore.errors import HsmError, NotCaughtUp
 
 Init = list[object] | None
 """Mechanism, parameter and object handle of an operation to begin."""
@@ -70,6 +70,7 @@ def _active(
     Raises:
         Refused: ``CKR_OPERATION_NOT_INITIALIZED``, or an error of the block.
         TooSmall: An error of the block.
+        NotCaughtUp: An error of the block.
     """
     with app.session(handle) as session:
         ticket: Outputs = [] if pending is None else [begin(app, session, kind, pending)]
@@ -78,7 +79,7 @@ def _active(
             raise Refused(Rv.OPERATION_NOT_INITIALIZED)
         try:
             yield session, operation, ticket
-        except TooSmall:
+        except (TooSmall, NotCaughtUp):
             raise
         except Refused as refused:
             raise Refused(refused.rv, ticket) from None

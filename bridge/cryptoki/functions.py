@@ -9,7 +9,7 @@ from bridge.cryptoki import crypto, derivation, general, objects
 from bridge.cryptoki.application import Application
 from bridge.cryptoki.failures import Refused, code_of
 from bridge.cryptoki.numbers import Rv
-from hsmcore.errors import HsmError
+from hsmcore.errors import HsmError, NotCaughtUp
 
 _INT, _BOOL, _BYTES, _LIST = (int,), (bool,), (bytes,), (list,)
 _CAPACITY, _PIN, _INIT = (int, type(None)), (bytes, type(None)), (list, type(None))
@@ -77,7 +77,11 @@ FUNCTIONS: dict[str, Function] = {
 
 
 def call(app: Application, name: str, arguments: Sequence[object]) -> tuple[int, list[object]]:
-    """Call a function and return its return code and results."""
+    """Call a function and return its return code and results.
+
+    Raises:
+        NotCaughtUp: This HSM has no contact with its cluster; it has done nothing.
+    """
     function = FUNCTIONS.get(name)
     if function is None:
         return int(Rv.FUNCTION_NOT_SUPPORTED), []
@@ -88,6 +92,9 @@ def call(app: Application, name: str, arguments: Sequence[object]) -> tuple[int,
         rv, outputs = Rv.OK, function.run(app, *arguments)
     except Refused as refused:
         rv, outputs = refused.rv, refused.outputs
+    except NotCaughtUp:
+        # No return code tells the client to leave this HSM for another.
+        raise
     except HsmError as error:
         rv = code_of(error)
     return int(rv), outputs

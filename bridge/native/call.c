@@ -50,6 +50,19 @@ void call_raw(struct call *call, const unsigned char *value, size_t length) {
     call->arguments++;
 }
 
+/* An error can have its reason as the only result, and a refused request has it, which no return code tells. */
+static void log_reason(struct wire_in *in) {
+    char reason[LONGEST_REASON] = "";
+    size_t length;
+    const unsigned char *text = wire_get_bytes(in, &length);
+    for (size_t i = 0; text != NULL && i < length && i < sizeof reason - 1; i++) {
+        reason[i] = text[i] < ' ' || text[i] > '~' ? '?' : (char)text[i];
+    }
+    if (reason[0] != 0) {
+        log_error("%s", reason);
+    }
+}
+
 /* Open an application where there is none. Returns false where the HSM does not answer. */
 static bool open_application(struct slot *slot) {
     struct wire_out request = {0};
@@ -64,6 +77,9 @@ static bool open_application(struct slot *slot) {
     wire_end(&request);
     bool opened = client_exchange(&slot->client, &request, true, &response);
     if (opened) {
+        if (response.status != STATUS_OK) {
+            log_reason(&response.values);
+        }
         slot->application = response.status == STATUS_OK ? wire_get_int(&response.values) : 0;
         opened = slot->application != 0;
         response_free(&response);
@@ -100,27 +116,18 @@ static bool may_repeat(const char *function) {
     return false;
 }
 
-/* An error can have its reason as the only result, which no return code tells. */
-static void log_reason(struct call *call) {
-    char reason[LONGEST_REASON] = "";
-    size_t length;
-    const unsigned char *text = wire_get_bytes(call->in, &length);
-    for (size_t i = 0; text != NULL && i < length && i < sizeof reason - 1; i++) {
-        reason[i] = text[i] < ' ' || text[i] > '~' ? '?' : (char)text[i];
-    }
-    call->results = 0;
-    log_error("%s", reason);
-}
-
 static CK_RV results_of(struct call *call) {
     if (call->response.status != STATUS_OK) {
-        return call->response.status == STATUS_LIMIT ? CKR_FUNCTION_FAILED : CKR_DEVICE_ERROR;
+        log_reason(&call->response.values);
+        bool refused = call->response.status == STATUS_LIMIT || call->response.status == STATUS_NOT_CAUGHT_UP;
+        return refused ? CKR_FUNCTION_FAILED : CKR_DEVICE_ERROR;
     }
     call->in = &call->response.values;
     CK_RV rv = wire_get_int(call->in);
     call->results = wire_get_list(call->in);
     if (rv != CKR_OK && call->results == 1 && wire_peek(call->in) == WIRE_TEXT) {
-        log_reason(call);
+        log_reason(call->in);
+        call->results = 0;
     }
     return call->in->failed ? CKR_DEVICE_ERROR : rv;
 }

@@ -9,7 +9,7 @@ bool client_init(struct client *client, const struct cluster *cluster) {
     memset(client, 0, sizeof *client);
     client->cluster = *cluster;
     client->configured = cluster->server_count;
-    return pthread_mutex_init(&client->lock, NULL) == 0;
+    return pthread_mutex_init(&client->lock, NULL) == 0 && pthread_mutex_init(&client->leaving, NULL) == 0;
 }
 
 void client_close(struct client *client, bool child) {
@@ -22,6 +22,7 @@ void client_close(struct client *client, bool child) {
     }
     client->idle_count = 0;
     pthread_mutex_destroy(&client->lock);
+    pthread_mutex_destroy(&client->leaving);
 }
 
 void response_free(struct response *response) {
@@ -191,10 +192,11 @@ static unsigned use_server(struct client *client, const struct server *server) {
     return change;
 }
 
-/* Connect to the server that answered last, else to the next one that answers. */
-static struct connection *connect_new(struct client *client, unsigned *change) {
-    int count = 1;
-    for (int i = 0; i < count; i++) {
+/* Connect to the first server that answers, from that many after the one that answered last on. */
+static struct connection *connect_new(struct client *client, int after, unsigned *change) {
+    int count;
+    server_at(client, 0, &count);
+    for (int i = after; i < count; i++) {
         struct server server = server_at(client, i, &count);
         struct connection *connection = connection_open(&server, &client->cluster.files);
         if (connection != NULL && greet(client, connection)) {
@@ -242,7 +244,7 @@ static struct connection *take(struct client *client, unsigned *change) {
         }
         connection_close(taken);
     }
-    return connect_new(client, change);
+    return connect_new(client, 0, change);
 }
 
 /* Close the connections that wait: a server that did not answer one request in time would not answer the next. */
@@ -252,6 +254,41 @@ static void close_idle(struct client *client) {
     while ((idle = take_idle(client, &change)) != NULL) {
         connection_close(idle);
     }
+}
+
+/* Leave a server for the next one that answers, unless another thread has. Returns false where there is none. */
+static bool leave(struct client *client, unsigned change) {
+    pthread_mutex_lock(&client->leaving);
+    pthread_mutex_lock(&client->lock);
+    bool left = client->change != change;
+    pthread_mutex_unlock(&client->lock);
+    struct connection *next = left ? NULL : connect_new(client, 1, &change);
+    if (next != NULL) {
+        close_idle(client);
+        give_back(client, next, change);
+        left = true;
+    }
+    pthread_mutex_unlock(&client->leaving);
+    return left;
+}
+
+/* Send a request and receive its response. A server that has no contact with its cluster has done nothing: it is left. */
+static bool exchange_anywhere(struct client *client, struct connection **connection, unsigned *change,
+                              const struct wire_out *request, struct response *response) {
+    for (int left = 1; exchange_on(client, *connection, request, response); left++) {
+        int count;
+        server_at(client, 0, &count);
+        if (response->status != STATUS_NOT_CAUGHT_UP || left >= count || !leave(client, *change)) {
+            return true;
+        }
+        response_free(response);
+        connection_close(*connection);
+        *connection = take(client, change);
+        if (*connection == NULL) {
+            return false;
+        }
+    }
+    return false;
 }
 
 bool client_exchange(struct client *client, struct wire_out *request, bool again, struct response *response) {
@@ -266,11 +303,13 @@ bool client_exchange(struct client *client, struct wire_out *request, bool again
         if (connection == NULL) {
             return false;
         }
-        if (exchange_on(client, connection, request, response)) {
+        if (exchange_anywhere(client, &connection, &change, request, response)) {
             give_back(client, connection, change);
             return true;
         }
-        connection_close(connection);
+        if (connection != NULL) {
+            connection_close(connection);
+        }
         close_idle(client);
     }
     return false;

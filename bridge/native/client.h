@@ -16,7 +16,7 @@ enum {
 };
 
 enum operation { OP_HELLO = 1, OP_REPEAT = 34, OP_CRYPTOKI_OPEN = 90, OP_CRYPTOKI = 91, OP_CLUSTER_MEMBERS = 172 };
-enum status { STATUS_OK = 0, STATUS_NOT_REPEATED = 5, STATUS_UNKNOWN = 45 };
+enum status { STATUS_OK = 0, STATUS_NOT_REPEATED = 5, STATUS_UNKNOWN = 45, STATUS_NOT_CAUGHT_UP = 67 };
 
 /* The servers of a cluster, in the order of the configuration. */
 struct cluster {
@@ -33,6 +33,7 @@ struct cluster {
 struct client {
     struct cluster cluster;
     pthread_mutex_t lock;
+    pthread_mutex_t leaving; /* one thread at a time looks for a server in place of one that refuses */
     int configured;  /* servers of the configuration */
     int current;     /* the server that answered last */
     unsigned change; /* how often that was another one than before */
@@ -56,7 +57,8 @@ void client_close(struct client *client, bool child);
 /* Send a request and receive its response, which the caller frees.
  *
  * `again` says that the request may be sent twice: where the connection broke before the answer, it is sent once more.
- * Where the server does not answer, the others are tried; one that answers has no session of this program.
+ * Where the server does not answer, or refuses because it has no contact with its cluster, the others are tried; one that
+ * answers has no session of this program.
  * Returns false where no answer came.
  */
 bool client_exchange(struct client *client, struct wire_out *request, bool again, struct response *response);

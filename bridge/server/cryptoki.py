@@ -28,7 +28,12 @@ class Cryptoki:
         self._applications = Applications(hsm)
 
     def cryptoki_open(self, connection: Connection, options: Fields) -> int:
-        """Begin an application and return its number. The key availability check applies to TLS."""
+        """Begin an application and return its number. The key availability check applies to TLS.
+
+        Raises:
+            NotCaughtUp: This HSM has no contact with its cluster, so that the client uses another.
+        """
+        self._hsm.require_current()
         checked = connection.remote and options.get("disable_key_availability_check") is not True
         number = self._applications.open(
             connection, partial(self._login, connection.detail, connection.guest),

@@ -12,7 +12,7 @@ from bridge.protocol.codec import MAX_FRAME, VERSION, Value
 from bridge.protocol.values import Fields
 from bridge.server import pages
 from hsmcore import __version__
-from hsmcore.errors import MalformedRequest, StoreUnreachable, Unauthenticated, UnsupportedVersion
+from hsmcore.errors import MalformedRequest, NotCaughtUp, StoreUnreachable, Unauthenticated, UnsupportedVersion
 
 if TYPE_CHECKING:
     from bridge.server.connections import Connection, Connections
@@ -282,8 +282,10 @@ class Handlers:
     def cluster_members(self, connection: Connection) -> list[Fields]:
         """Return this HSM, and the running others of the cluster that clients reach over TLS, each address apart."""
         try:
+            # A database without contact may take a minute to be given up.
+            self._hsm.require_current()
             members = self._hsm.members()
-        except StoreUnreachable:
+        except (StoreUnreachable, NotCaughtUp):
             # The client goes on with those that it knows.
             return []
         return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,6 +16,7 @@ from tests.clusters import HOSTS, cluster_of, served_over_tls, start
 from tests.native.cryptoki import library
 from tests.native.scripts import configure, run_script
 from tests.postgresql import Server
+from tests.relay import Relay, relaying
 from tests.site import Site
 
 
@@ -113,6 +115,57 @@ with ck.started():
         0,
     )
     assert done.stdout.replace("0x30", "0xb3").split() == ["0xb3", "1"], done.stdout + done.stderr
+
+
+_FINDS = """
+def use(session):
+    key, = ck.find(session, [(3, b"known to both")])
+    return key, ck.run("Encrypt", session, 0x1081, key, bytes(16))
+"""
+
+
+def test_an_hsm_without_contact_to_its_cluster_is_left(tmp_path: Path) -> None:
+    """By a program that is logged in there, and by one that begins."""
+    library()
+    cut = tmp_path / "cut"
+    with closing(Server("fsync = off")) as server, relaying("127.0.0.1", ("127.0.0.1", server.port)) as relay:
+        url = server.new()
+        through_relay = url.replace(f":{server.port}/", f":{relay.port}/")
+        assert through_relay != url
+        with cluster_of(tmp_path, url, of_first=through_relay) as sites:
+            pair = Pair(sites, served_over_tls(sites, tmp_path), tmp_path)
+            watching = threading.Thread(target=_cut, args=(relay, cut))
+            watching.start()
+            done = pair.run(
+                _FINDS
+                + f"""
+with ck.started():
+    session = log_in()
+    ck.generate(session, 0x1080, [(0x161, 32), (0x104, True), (1, True), (3, b"known to both")])
+    key, expected = use(session)
+    open({str(cut)!r}, "w").close()
+    until = time.monotonic() + 60
+    while (code := ck.begin("Encrypt", session, 0x1081, key)) == 0 and time.monotonic() < until:
+        ck.call("C_Encrypt", session, bytes(16), 16, (c_ubyte * 64)(), byref(c_ulong(64)))
+        time.sleep(0.1)
+    print(hex(code), use(log_in())[1] == expected)
+""",
+                0, 1,
+            )  # fmt: skip
+            watching.join(60)
+            begun = pair.run(_FINDS + "with ck.started():\n    print(len(use(log_in())[1]))\n", 0, 1)
+            alone = pair.run(_FINDS + "with ck.started():\n    use(log_in())\n", 0)
+            relay.hole = False
+    assert done.stdout == "0xb3 True\n", done.stdout + done.stderr
+    assert begun.stdout == "16\n", begun.stdout + begun.stderr
+    assert "this HSM has no contact with its cluster" in alone.stderr
+
+
+def _cut(relay: Relay, file: Path) -> None:
+    until = time.monotonic() + 60
+    while not file.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    relay.hole = True
 
 
 _USES = """
