@@ -48,7 +48,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.short:
         options.only = "2048 sign|P-256|GCM enc|CBC enc|HMAC" if options.only == "." else options.only
-        options.milliseconds, options.threads, options.sizes = 150, "1,2", "1024"
+        options.milliseconds, options.threads, options.sizes = 100, "1,2", "1024"
     threads = tuple(int(count) for count in options.threads.split(","))
     many = () if options.short else (CROWD,)
     plan = subjects.Plan(options.milliseconds, options.windows, threads, many, options.only, options.sizes)

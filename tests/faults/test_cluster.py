@@ -20,7 +20,7 @@ from tests.conftest import Tally, repeated
 from tests.postgresql import Server
 from tests.site import Site
 
-ROUNDS = repeated(1, 25, "HSMBRIDGE_CLUSTER_KILLS")
+ROUNDS = repeated(1, 10, "HSMBRIDGE_CLUSTER_KILLS")
 CLIENTS, THREADS = 3, 8
 
 

@@ -12,7 +12,7 @@ from hsmcore.errors import HsmError
 from tests.conftest import Tally, repeated
 from tests.site import PASSWORD, Site, kill
 
-ROUNDS = repeated(5, 20, "HSMBRIDGE_KILL_ROUNDS")
+ROUNDS = repeated(5, 12, "HSMBRIDGE_KILL_ROUNDS")
 
 
 def test_kill_at_random_points(site: Site, tally: Tally) -> None:

@@ -19,7 +19,7 @@ from tests.consumers.application import Application
 from tests.site import ADMIN_PASSWORD, Site
 
 THREADS = 32
-SECONDS = repeated(5, 20, "HSMBRIDGE_SOAK_SECONDS")
+SECONDS = repeated(5, 10, "HSMBRIDGE_SOAK_SECONDS")
 SLACK_KIB = 10 * 1024
 """By how much the daemon's memory may grow in the second half: the number of its connections varies."""
 SESSION_SECONDS = 60

@@ -314,7 +314,7 @@ class Machine(Life):
 
 
 def test_random_programs_agree_with_the_model(hsm_jvm: None, tally: Tally) -> None:
-    lives, steps = repeated(6, 24, "HSMBRIDGE_MODEL_LIVES"), repeated(40, 40, "HSMBRIDGE_MODEL_STEPS")
+    lives, steps = repeated(6, 12, "HSMBRIDGE_MODEL_LIVES"), repeated(40, 40, "HSMBRIDGE_MODEL_STEPS")
     Machine.steps.clear()
     run_state_machine_as_test(
         Machine,

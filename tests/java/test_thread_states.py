@@ -14,7 +14,7 @@ from tests.conftest import repeated
 
 _HERE = Path(__file__).parent
 
-_THREADS = repeated(1_000, 4_000)
+_THREADS = repeated(1_000, 2_000)
 
 _SCRIPT = """
 import ctypes, json, sys, threading, time

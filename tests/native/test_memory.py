@@ -43,7 +43,7 @@ def test_sanitizers_find_nothing_in_the_other_tests(tmp_path: Path) -> None:
         [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", *(f"tests/native/{name}" for name in tests)],
         env=os.environ | {
             "LD_PRELOAD": runtime.stdout.strip(), "ASAN_OPTIONS": "detect_leaks=0", LIBRARY: str(sanitized),
-            "HSMBRIDGE_TEST_ALL": "0", "HSMBRIDGE_FUZZ_ANSWERS": "5000",
+            "HSMBRIDGE_TEST_ALL": "0", "HSMBRIDGE_FUZZ_ANSWERS": "2000",
         },
         cwd=_ROOT, capture_output=True, text=True, timeout=500,
     )  # fmt: skip
@@ -59,7 +59,7 @@ def test_many_operations_of_a_c_program_leak_nothing(site: Site, tmp_path: Path)
     source, include = _ROOT / "tests" / "bench" / "cryptoki_loop.c", _ROOT / "bridge" / "native"
     compiled = [tool("gcc"), "-g", "-fsanitize=address", "-pthread", f"-I{include}", str(source), "-o", str(program)]
     subprocess.run(compiled, check=True, timeout=120)
-    wanted = repeated(20_000, 200_000, "HSMBRIDGE_LEAK_OPERATIONS")
+    wanted = repeated(20_000, 100_000, "HSMBRIDGE_LEAK_OPERATIONS")
     with subprocess.Popen(
         [str(program), str(sanitized), f"cu1:{PASSWORD}", "1"],
         env=site.environment | {"ASAN_OPTIONS": "detect_leaks=1"}, cwd=_ROOT, text=True,
@@ -129,7 +129,7 @@ with ck.started():
 
 
 def test_memory_does_not_grow(site: Site) -> None:
-    rounds = repeated(150, 2_000, "HSMBRIDGE_LEAK_ROUNDS")
+    rounds = repeated(150, 1_000, "HSMBRIDGE_LEAK_ROUNDS")
     done = subprocess.run(
         [sys.executable, "-c", _OPERATIONS, f"cu1:{PASSWORD}", str(rounds)],
         env=site.environment | {"PYTHONPATH": os.pathsep.join(sys.path)}, cwd=_ROOT, capture_output=True, text=True,

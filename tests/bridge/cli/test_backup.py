@@ -178,7 +178,7 @@ def test_kill_9_in_the_middle_leaves_no_backup_and_no_half_hsm(tmp_path: Path, t
     with fresh_site(tmp_path / "hsm") as site:
         site.must("start")
         _make_keys(site.home, *(f"key {number}" for number in range(300)))
-        for number in range(repeated(1, 8)):
+        for number in range(repeated(1, 4)):
             before = {info["name"] for info in _backups(site)}
             creating = site.begin("backup", "create")
             _wait_for(lambda: any((site.home / "backups").glob(".unfinished-*")))

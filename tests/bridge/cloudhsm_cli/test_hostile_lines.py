@@ -30,7 +30,7 @@ from hsmcore import Hsm
 from hsmcore.sessions.session import Session
 from tests.conftest import Tally, repeated
 
-LINES = repeated(100, 500, "HSMBRIDGE_FUZZ_LINES")
+LINES = repeated(100, 250, "HSMBRIDGE_FUZZ_LINES")
 SECONDS = 60
 """How long one line may take; generating a large RSA key on a busy machine takes a few."""
 ADMIN, PASSWORD = b"admin-pass-1", b"first-pass-1"

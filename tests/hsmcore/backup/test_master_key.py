@@ -141,7 +141,7 @@ Hsm.rekey(Path(sys.argv[1]), passphrase=None, new_passphrase=b"another passphras
 
 def test_kill_9_leaves_either_the_old_or_the_new_master_key(site: Site, tmp_path: Path, tally: Tally) -> None:
     chance, whole = random.Random(6), 60.0
-    for number in range(1 + repeated(3, 25)):
+    for number in range(1 + repeated(3, 12)):
         home = Path(shutil.copytree(site.home, tmp_path / f"{number}"))
         with subprocess.Popen([sys.executable, "-c", _REKEY, str(home)], stdout=subprocess.PIPE) as process:
             assert process.stdout is not None

@@ -25,8 +25,8 @@ from .conftest import make_cluster
 
 ENGINES = ("postgresql",)
 SECONDS = repeated(3, 5)
-ROUNDS = repeated(1, 3, "HSMBRIDGE_DATABASE_KILLS")
-FAILOVERS = repeated(1, 3, "HSMBRIDGE_FAILOVERS")
+ROUNDS = repeated(1, 2, "HSMBRIDGE_DATABASE_KILLS")
+FAILOVERS = repeated(1, 2, "HSMBRIDGE_FAILOVERS")
 
 
 class Load:
