@@ -89,7 +89,9 @@ class PreparedOperations:
         period = 0 if lease is None else lease.period
         try:
             result = self.operation(session, kind, key, mechanism)(*arguments)
-            if lease is not None and (clock_gettime(CLOCK_BOOTTIME) >= lease.until or period != lease.period):
+            if lease is not None and (
+                clock_gettime(CLOCK_BOOTTIME) >= lease.until or period != lease.period or lease.urgent
+            ):
                 lease.require(period)
         except HsmError as error:
             self.counts.add_failure(kind.value, type(error).__name__)

@@ -32,7 +32,9 @@ Sealed = tuple[bytes, dict[str, object] | None]
 
 _ivs: list[bytes] = []
 """Unused random IVs; one system call draws many. ``list.pop`` gives each to one thread only."""
-_IVS_DRAWN = 64
+_IVS_DRAWN = 4096
+"""So many that drawing is rarer than every 5 ms, the interpreter's switch interval: it releases the interpreter's lock,
+and a thread that releases and takes it more often may keep every other thread from it for seconds."""
 
 # A child process must not use the IVs of its parent.
 os.register_at_fork(after_in_child=_ivs.clear)

@@ -235,7 +235,7 @@ class Cluster:
         if connection is None:
             if told:
                 raise RuntimeError("a change outside the turn: the method has to take it")
-            with store_errors(), self._engine.begin() as connection:
+            with self.lease.hurried(), store_errors(), self._engine.begin() as connection:
                 self.requests.note(connection, changes)
                 yield connection
                 self.lease.require(period)
@@ -267,7 +267,8 @@ class Cluster:
         self._pending.sequence = 0
         began = clock()
         try:
-            self._await(sequence, began + LEASE + MARGIN)
+            with self.lease.hurried():
+                self._await(sequence, began + LEASE + MARGIN)
         finally:
             self.counts.acknowledgements.add(clock() - began)
 
@@ -351,11 +352,13 @@ class Cluster:
             StateLocked: Another process has the HSM.
         """
         began, period = clock(), self.lease.period
-        with store_errors(), self._own.begin() as connection:
+        with self.lease.hurried(), store_errors(), self._own.begin() as connection:
             own = members.locked(connection, self._codes, self.number)
             if own is None or own.process != self._process:
+                error = StateLocked(f"another process has HSM {self.number} of the cluster, or its row was edited")
+                self._tell(error)
                 self.lease.until = 0.0
-                raise StateLocked(f"another process has HSM {self.number} of the cluster, or its row was edited")
+                raise error
             self._catch_up(connection)
             applied = self._applied
             own = replace(own, address=own.address if self._address is None else self._address)
@@ -379,11 +382,15 @@ class Cluster:
                     self._listen(listener)
             except Exception as error:
                 # The lease ends after any error, and the HSM refuses until a renewal succeeds.
-                if not self.lease.reason and not self._stopped:
-                    self.counts.outages += 1
-                    _log.warning("the lease of this HSM cannot be renewed: %s", error)
-                self.lease.reason = str(error)
+                self._tell(error)
                 select.select([self._wake_reader], [], [], _RETRY)
+
+    def _tell(self, error: Exception) -> None:
+        """Note why the lease cannot be renewed, and log the first reason since the last renewal."""
+        if not self.lease.reason and not self._stopped:
+            self.counts.outages += 1
+            _log.warning("the lease of this HSM cannot be renewed: %s", error)
+        self.lease.reason = str(error)
 
     def _listen(self, listener: Any) -> None:
         due, renewals = clock() + RENEWAL, 0

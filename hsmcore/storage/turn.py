@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from threading import Lock, RLock, get_ident
 from types import TracebackType
 
@@ -21,16 +22,18 @@ class Turn:
         self._mine = Lock()
         self._owner = 0
         self._depth = 0
+        self._held = ExitStack()
 
     def __enter__(self) -> None:
         if self._owner != get_ident():
             if not self._mine.acquire(timeout=LEASE + MARGIN):
                 raise StoreUnreachable("too many commands of this HSM wait for the database")
-            try:
+            with ExitStack() as held:
+                held.callback(self._mine.release)
+                held.enter_context(self._cluster.lease.hurried())
                 self._cluster.take_turn()
-            except BaseException:
-                self._mine.release()
-                raise
+                held.callback(self._cluster.give_turn)
+                self._held = held.pop_all()
             self._owner = get_ident()
         self._depth += 1
         self._lock.acquire()
@@ -42,7 +45,4 @@ class Turn:
         self._depth -= 1
         if self._depth == 0:
             self._owner = 0
-            try:
-                self._cluster.give_turn()
-            finally:
-                self._mine.release()
+            self._held.close()

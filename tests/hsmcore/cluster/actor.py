@@ -167,6 +167,11 @@ class Actor:
             raise answer
         return answer
 
+    @property
+    def answered(self) -> bool:
+        """True when the answer to a command is there."""
+        return self._connection.poll()
+
     received: Callable[[], Any] = _received
 
     def stop(self) -> None:

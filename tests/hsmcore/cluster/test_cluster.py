@@ -180,6 +180,17 @@ def test_a_busy_hsm_that_was_stopped(pair: Pair) -> None:
 
 
 @pytest.mark.long
+def test_uses_without_a_wait_leave_time_for_changes(pair: Pair) -> None:
+    """A thread that never waits may keep the interpreter's lock from the one that applies the changes of others."""
+    key, others = _prepared(pair), [_key(pair) for _ in range(50)]
+    pair.hsms[1].send("until", pair.users[1].number, key, LEASE / 2)
+    for other in others:
+        pair.hsms[0]("keys.destroy", pair.users[0], other)
+    assert not pair.hsms[1].answered, "the changes took longer than the uses"
+    assert [outcome for _, outcome in pair.hsms[1].received()] == ["used"]
+
+
+@pytest.mark.long
 def test_an_hsm_that_was_killed_delays_one_change(pair: Pair) -> None:
     keys = [_key(pair), _key(pair)]
     pair.hsms[1].kill()
