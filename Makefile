@@ -154,7 +154,7 @@ test-image: install
 
 .release/.installed: requirements/release.txt | $(INSTALLED)
 	@$(BIN)/python -m venv --clear .release
-	.release/bin/python -m pip install --quiet --require-hashes --requirement requirements/release.txt
+	.release/bin/python -m pip install --quiet --no-compile --require-hashes --requirement requirements/release.txt
 	@touch $@
 
 lock: .release/.installed
@@ -172,7 +172,8 @@ lock: .release/.installed
 # Made from an environment that holds the locked run-time dependencies and nothing else. The jar has no dependency.
 sbom: .release/.installed
 	@rm -rf build/sbom && $(BIN)/python -m venv --without-pip build/sbom
-	$(BIN)/python -m pip --python build/sbom/bin/python install --quiet --require-hashes --requirement requirements/run.txt
+	$(BIN)/python -m pip --python build/sbom/bin/python install --quiet --no-compile --require-hashes \
+	    --requirement requirements/run.txt
 	.release/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible \
 	    --output-file build/hsmbridge.cdx.json build/sbom/bin/python
 
@@ -218,7 +219,7 @@ docs: install
 # MkDocs imports nothing of hsmbridge, so its environment is its own. It warns of its theme's successor otherwise.
 .site/.installed: requirements/site.txt | $(INSTALLED)
 	@$(BIN)/python -m venv --clear .site
-	.site/bin/python -m pip install --quiet --require-hashes --requirement requirements/site.txt
+	.site/bin/python -m pip install --quiet --no-compile --require-hashes --requirement requirements/site.txt
 	@touch $@
 
 site: export NO_MKDOCS_2_WARNING = 1

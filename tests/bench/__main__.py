@@ -57,7 +57,8 @@ def main() -> None:
         results = subjects.measured(Path(folder), plan)
         report.show(results)
         if not options.no_growth:
-            grown = growth.measured(Path(folder), growth.SIZES[:2] if options.short else growth.SIZES)
+            some = (growth.SIZES[:2], 1) if options.short else (growth.SIZES, growth.PROCESSES)
+            grown = growth.measured(Path(folder), *some)
             growth.show(grown)
             grown["crowd"] = crowd.measured(Path(folder), crowd.SIZES[:2] if options.short else crowd.SIZES)
             crowd.show(grown["crowd"])

@@ -24,7 +24,7 @@ from tests.bench.subjects import HSM, daemon, jar, site
 SIZES = (10, 1_000, 16_666, 100_000)
 ROUNDS = 7
 _BATCH = 1_000
-_PROCESSES = 5
+PROCESSES = 5
 """Rounds of whole processes."""
 _LISTED = 16_666
 _LIST = "keytool -list, whole process"
@@ -56,8 +56,14 @@ class _Store:
         return {"keys": self.size, **{name: median(times) for name, times in self.times.items()}}
 
 
-def measured(work: Path, sizes: tuple[int, ...] = SIZES) -> dict[str, Any]:
-    """Measure stores of these sizes, in turn as the subjects of the first part; times are in milliseconds, medians."""
+def measured(work: Path, sizes: tuple[int, ...] = SIZES, processes: int = PROCESSES) -> dict[str, Any]:
+    """Measure stores of these sizes, in turn as the subjects of the first part; times are in milliseconds, medians.
+
+    Args:
+        work: A directory for the stores.
+        sizes: Keys of each store.
+        processes: Rounds of whole processes, which take a second each.
+    """
     stores = [_Store(work / f"hsm{size}", size) for size in sizes]
     _in_turn(stores, "open", lambda store: Hsm.open(store.home).close())
     with ExitStack() as stack:
@@ -78,11 +84,11 @@ def measured(work: Path, sizes: tuple[int, ...] = SIZES) -> dict[str, Any]:
             stack.enter_context(daemon(store.environment))
             store.times["memory of the daemon, MiB"] = [_resident(store.home)]
         provider = ["-J-cp", f"-J{jar(stores[0].environment)}", "-addprovider", "CloudHSM"]
-        for _ in range(_PROCESSES):
+        for _ in range(processes):
             _in_turn(stores, _LIST, lambda one: _run(["keytool", *provider, "-list", *_STORE], one.environment), 1)
             software.append(_once(lambda: _run(["keytool", "-list", *reference], dict(os.environ))))
-    _in_turn(stores, f"hsm {_LIST}", lambda one: _run([*HSM, "keytool", "-list", *_STORE], one.environment), _PROCESSES)
-    _in_turn(stores, "hsm start", lambda one: _start_and_stop(one.environment), _PROCESSES)
+    _in_turn(stores, f"hsm {_LIST}", lambda one: _run([*HSM, "keytool", "-list", *_STORE], one.environment), processes)
+    _in_turn(stores, "hsm start", lambda one: _start_and_stop(one.environment), processes)
     return {"stores": [one.row() for one in stores], _REFERENCE: median(software), "goals": _goals(stores, software)}
 
 
