@@ -355,10 +355,9 @@ class Cluster:
         with self.lease.hurried(), store_errors(), self._own.begin() as connection:
             own = members.locked(connection, self._codes, self.number)
             if own is None or own.process != self._process:
-                error = StateLocked(f"another process has HSM {self.number} of the cluster, or its row was edited")
-                self._tell(error)
-                self.lease.until = 0.0
-                raise error
+                # The reason first: no caller is refused without it.
+                self.lease.reason, self.lease.until = f"another process has HSM {self.number}", 0.0
+                raise StateLocked(f"another process has HSM {self.number} of the cluster, or its row was edited")
             self._catch_up(connection)
             applied = self._applied
             own = replace(own, address=own.address if self._address is None else self._address)
@@ -375,22 +374,20 @@ class Cluster:
 
     def _follow(self) -> None:
         """Renew the lease, at once when another HSM has changed something, until ``close``."""
+        told = False
         while not self._stopped:
             try:
                 with postgresql.listening(self._url, self._channel) as listener:
                     self._renew()
+                    told = False
                     self._listen(listener)
             except Exception as error:
                 # The lease ends after any error, and the HSM refuses until a renewal succeeds.
-                self._tell(error)
+                if not told and not self._stopped:
+                    self.counts.outages += 1
+                    _log.warning("the lease of this HSM cannot be renewed: %s", error)
+                told, self.lease.reason = True, str(error)
                 select.select([self._wake_reader], [], [], _RETRY)
-
-    def _tell(self, error: Exception) -> None:
-        """Note why the lease cannot be renewed, and log the first reason since the last renewal."""
-        if not self.lease.reason and not self._stopped:
-            self.counts.outages += 1
-            _log.warning("the lease of this HSM cannot be renewed: %s", error)
-        self.lease.reason = str(error)
 
     def _listen(self, listener: Any) -> None:
         due, renewals = clock() + RENEWAL, 0
