@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import settings
 
-from hsmcore.primitives import secrecy
+from tests import password_cost
 
 Tally = Callable[[str], Counter[str]]
 T = TypeVar("T")
@@ -26,9 +26,7 @@ ALL = os.environ.get("HSMBRIDGE_TEST_ALL") == "1"
 _STRIDE = 7
 """Prime, so that a sample takes from every place of the groups that vector files consist of."""
 
-if not ALL:
-    # Every hash says its cost, so that logins to an HSM made in this process take no time. A process has the full cost.
-    secrecy.MEMORY_KIB, secrecy.ITERATIONS = 64, 1
+password_cost.lower()
 
 # No limit of time: the machine may be busy.
 settings.register_profile("any machine", deadline=None)

@@ -18,7 +18,7 @@ from statistics import median
 from rich.console import Console
 
 from hsmcore import Hsm
-from hsmcore.primitives import secrecy
+from tests import password_cost
 from tests.bench import growth, subjects
 from tests.clusters import cluster_of, configured, served_over_tls
 from tests.hsmcore.cluster.actor import Actor
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=100_000)
     parser.add_argument("--only", choices=sorted(_PARTS), action="append", help="a part; all without")
     options = parser.parse_args()
-    secrecy.MEMORY_KIB, secrecy.ITERATIONS = 64, 1
+    password_cost.lower()
     console = Console(width=140)
     server = Server()
     try:

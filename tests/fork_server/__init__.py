@@ -2,8 +2,8 @@
 
 An interpreter that starts spends most of its time on imports. The server, one for each test process, has done them; it
 forks for each request. The new process has the arguments, environment, directory and descriptors of the request, and
-ends as Python ends. A daemon that ``hsm start`` begins is forked too. Tests of the start itself, of locales, and of
-closed or missing streams start an interpreter.
+ends as Python ends. A daemon that ``hsm start`` begins is forked too. Password hashes cost less than elsewhere. Tests
+of the start itself, of locales, and of closed or missing streams start an interpreter.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ import click
 
 from bridge.cli import daemon
 from bridge.cli.commands import hsm
+from tests import password_cost
 
 from . import NUMBER, Forked, Request, asked
 
@@ -156,6 +157,7 @@ def _scripts() -> dict[str, Callable[[], Any]]:
 if __name__ == "__main__":
     _ADDRESS, _SCRIPTS = sys.argv[1], _scripts()
     daemon.subprocess = SimpleNamespace(Popen=_daemon, PIPE=subprocess.PIPE)  # type: ignore[attr-defined, assignment]
+    password_cost.lower()
     gc.freeze()
     # Ctrl-C at the terminal of the tests ends them, and they end this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

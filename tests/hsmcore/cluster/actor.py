@@ -15,8 +15,8 @@ from typing import Any
 
 from hsmcore import Hsm
 from hsmcore.errors import HsmError
-from hsmcore.primitives import secrecy
 from hsmcore.storage import cluster
+from tests import password_cost
 from tests.conftest import ALL
 
 LEASE, RENEWAL = (cluster.LEASE, cluster.RENEWAL) if ALL else (4.0, 0.8)
@@ -26,7 +26,7 @@ _ANSWER_SECONDS = 60
 
 def _serve(connection: Connection, home: Path) -> None:
     """Open the HSM and run the commands that come, until the connection ends."""
-    secrecy.MEMORY_KIB, secrecy.ITERATIONS = 64, 1
+    password_cost.lower()
     cluster.LEASE, cluster.RENEWAL = LEASE, RENEWAL
     sessions: list[Any] = []
     try:
